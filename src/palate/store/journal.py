@@ -1,0 +1,355 @@
+"""The journal of one run, the truth of what happened in it; standard library only.
+
+One unbuffered write to an O_APPEND descriptor per call, so a killed process loses nothing that
+`log` returned from. No lock in the way of others, no shared memory: network file systems,
+Slurm arrays and Ray work. See `layout` for the bytes.
+"""
+
+import contextlib
+import fcntl
+import json
+import operator
+import os
+import struct
+import sys
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from palate.errors import InputError, JournalTakenError, StoreError
+from palate.store import layout as lay
+
+FSYNC_EVERY_S = 5.0
+RETRY_EVERY_S = 1.0
+PENDING_BYTES = 64 << 20
+
+_open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
+
+
+class _Shape:
+    """How rows of one tuple of keys are packed, and where their steps stand."""
+
+    __slots__ = ("exact32", "next_step", "number", "pack", "stride", "values")
+
+    def __init__(self, number: int, values: int, *, exact32: bool = True) -> None:
+        self.number = number
+        self.values = values
+        self.exact32 = exact32
+        self.next_step = 0
+        self.stride = 1
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        tag = lay.ROW | (lay.ROW_FLOAT32 if self.exact32 else 0) | self.number
+        rows = [lay.row_struct(width, self.exact32, self.values) for width in range(len(lay.DT_WIDTHS))]
+        self.pack = [partial(row.pack, tag | width << 4) for width, row in enumerate(rows)]
+
+    def row(self, dt_ms: int, values: tuple[float, ...], crc: int) -> tuple[bytes, int]:
+        """Frame a row; give its bytes and the running checksum after it."""
+        if self.number >= lay.SHORT_SHAPES:
+            payload = lay.LONG_HEAD.pack(self.number, dt_ms) + struct.pack(f"<{self.values}d", *values)
+            return lay.seal_other(lay.LONG_ROW, payload, crc)
+        if self.exact32 and not _all_exact32(values):
+            self.exact32 = False
+            self._lay_out()
+        body = self.pack[0 if dt_ms < 256 else 1 if dt_ms < 65536 else 2](dt_ms, *values)
+        crc = zlib.crc32(body, crc)
+        tail = lay.CRC16.pack(crc & 0xFFFF)
+        return body + tail, zlib.crc32(tail, crc)
+
+
+def _all_exact32(values: tuple[float, ...]) -> bool:
+    try:
+        packed = struct.pack(f"<{len(values)}f", *values)
+    except OverflowError:
+        return False
+    return struct.unpack(f"<{len(values)}f", packed) == tuple(map(float, values))
+
+
+class Journal:
+    """Write one run's journal.
+
+    `log` takes a step and metrics by name, and returns when the operating system has them. A disk
+    that is full or gone away does not end the training: what could not be written is kept (up to
+    64 MiB) and tried again, and standard error says so once.
+    """
+
+    def __init__(self, path: Path, *, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._keys: list[str] = []
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._crc = 0
+        self._size = 0
+        self._pending = bytearray()
+        self._retry_at = 0.0
+        self._elapsed_ms = 0
+        self._zero_ns = time.monotonic_ns()
+        self._foreign = False
+        self._dirty = threading.Event()
+        self._syncer: threading.Thread | None = None
+        self.last_step = -1
+        _open_journals.add(self)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal to write: a new one, or the end of one that no process is writing.
+
+        Raises:
+            JournalTakenError: another process is writing it.
+            StoreError: its folder cannot be written, or the file is no journal.
+        """
+        place = Path(path)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(place, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _not_writable(place, error) from error
+        try:
+            _lock_for_writing(descriptor, place)
+            journal = cls(place, descriptor=descriptor)
+            journal._take_up()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return journal
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one row: every metric of `metrics` at `step`.
+
+        Raises:
+            InputError: a step that is no whole number, a name or a value that cannot be kept.
+            JournalTakenError: this process is not the one that opened the journal.
+        """
+        with self._lock:
+            elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
+            crc_before = self._crc
+            shape = self._shapes.get(tuple(metrics))
+            try:
+                if shape is not None and shape.next_step == step:
+                    record, crc = shape.row(elapsed_ms - self._elapsed_ms, tuple(metrics.values()), crc_before)
+                else:
+                    step = operator.index(step)
+                    record, shape, crc = self._off_stride(step, metrics, elapsed_ms - self._elapsed_ms)
+            except (struct.error, TypeError, ValueError, OverflowError) as error:
+                raise _bad_row(step, metrics) from error
+            self._append(record, crc, crc_before)
+            self._elapsed_ms = elapsed_ms
+            shape.next_step = step + shape.stride
+            self.last_step = step
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Append an event (recipe, outcome, checkpoint, stage ...) as one JSON object."""
+        with self._lock:
+            payload = json.dumps({"kind": kind, "unix_s": time.time(), **fields}, sort_keys=True).encode()
+            record, crc = lay.seal_other(lay.EVENT, payload, self._crc)
+            self._append(record, crc, self._crc)
+
+    def close(self) -> None:
+        """Write what is left, sync and close. Closing twice is fine."""
+        with self._lock:
+            if self._descriptor < 0 or self._foreign:
+                return
+            self._retry_at = 0.0
+            self._flush_pending()
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._dirty.set()
+
+    def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, "_Shape", int]:
+        """Frame a row whose shape is new, or whose step is not the one its shape expects next."""
+        values = tuple(metrics.values())
+        struct.pack(f"<{len(values)}d", *values)  # refuse before anything is declared
+        parts: list[bytes] = []
+        crc = self._crc
+        shape = self._shapes.get(tuple(metrics))
+        if shape is None:
+            shape, crc = self._declare(tuple(metrics), parts, crc)
+        else:
+            shape.stride = step - (shape.next_step - shape.stride)
+        record, crc = lay.seal_other(lay.STEP, lay.STEP_BODY.pack(shape.number, step, shape.stride), crc)
+        row, crc = shape.row(dt_ms, values, crc)
+        return b"".join((*parts, record, row)), shape, crc
+
+    def _declare(self, names: tuple[str, ...], parts: list[bytes], crc: int) -> tuple["_Shape", int]:
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise TypeError("a metric's name is text")
+        for name in names:
+            if name not in self._keys:
+                payload = lay.KEY_HEAD.pack(len(self._keys)) + name.encode()
+                record, crc = lay.seal_other(lay.KEY, payload, crc)
+                parts.append(record)
+                self._keys.append(name)
+        payload = struct.pack(f"<{len(names)}H", *(self._keys.index(name) for name in names))
+        record, crc = lay.seal_other(lay.SHAPE, payload, crc)
+        parts.append(record)
+        shape = self._shapes[names] = _Shape(len(self._shapes), len(names))
+        return shape, crc
+
+    def _append(self, record: bytes, crc: int, crc_before: int) -> None:
+        if self._foreign or self._descriptor < 0:
+            raise _not_mine(self.path, closed=self._descriptor < 0)
+        self._crc = crc
+        try:
+            written = 0 if self._pending else os.write(self._descriptor, record)
+        except OSError as error:
+            self._keep(record, error)
+            return
+        except BaseException:  # an interrupt inside the write: did the record land?
+            if os.fstat(self._descriptor).st_size == self._size:
+                self._crc = crc_before
+            else:
+                self._size += len(record)
+            raise
+        self._size += written
+        if written < len(record):
+            self._keep(record[written:], None)
+        elif not self._dirty.is_set():
+            self._dirty.set()
+            self._start_syncer()
+
+    def _keep(self, rest: bytes, error: OSError | None) -> None:
+        if error is not None or not self._pending:
+            print(_cannot_write(self.path, error), file=sys.stderr)
+        if len(self._pending) + len(rest) > PENDING_BYTES:
+            raise StoreError(
+                f"{self.path}: the disk has refused every write, and 64 MiB of points are waiting.",
+                todo="Free space on the disk, then start the run again.",
+            )
+        self._pending += rest
+        if time.monotonic() >= self._retry_at:
+            self._flush_pending()
+
+    def _flush_pending(self) -> None:
+        while self._pending:
+            try:
+                written = os.write(self._descriptor, bytes(self._pending[: 1 << 20]))
+            except OSError:
+                self._retry_at = time.monotonic() + RETRY_EVERY_S
+                return
+            self._size += written
+            del self._pending[:written]
+
+    def _take_up(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size == 0:
+            self._size = os.write(self._descriptor, lay.HEADER)
+            self.event("start", pid=os.getpid(), format=1)
+            return
+        buffer = os.pread(self._descriptor, size, 0)
+        if not buffer.startswith(lay.HEADER):
+            raise StoreError(f"{self.path} is not a journal of palate, or of a newer one.", why="Nothing was changed.")
+        self._continue(buffer)
+        if self._size < size:  # a torn tail: cut it, so that what follows can be read
+            os.ftruncate(self._descriptor, self._size)
+
+    def _continue(self, buffer: bytes) -> None:
+        self._size = len(lay.HEADER)
+        start_s = time.time()
+        declared = lay.Layout()
+        for record in lay.walk(buffer, len(lay.HEADER), 0, declared):
+            self._size, self._crc = record.end, record.crc
+            if record.tag == lay.EVENT and b'"start"' in record.payload:
+                start_s = json.loads(record.payload)["unix_s"]
+            elif record.tag & lay.ROW or record.tag == lay.LONG_ROW:
+                self._pass_row(record, declared)
+        self._keys = declared.keys
+        for number, keys in enumerate(declared.shapes):
+            shape = _Shape(number, len(keys), exact32=False)
+            shape.next_step, shape.stride = declared.next_step[number], declared.stride[number]
+            self._shapes[tuple(declared.keys[key] for key in keys)] = shape
+        since_start_ms = int((time.time() - start_s) * 1000)
+        self._zero_ns = time.monotonic_ns() - max(self._elapsed_ms, since_start_ms) * 1_000_000
+
+    def _pass_row(self, record: lay.Record, declared: lay.Layout) -> None:
+        if record.tag == lay.LONG_ROW:
+            shape, dt_ms = lay.LONG_HEAD.unpack_from(record.payload)
+        else:
+            shape, width = record.tag & 0x0F, (record.tag >> 4) & 0b11
+            dt_ms = int.from_bytes(record.payload[: lay.DT_WIDTHS[width]], "little")
+        self._elapsed_ms += dt_ms
+        self.last_step = declared.take_step(shape)
+
+    def _start_syncer(self) -> None:
+        if self._syncer is None:
+            self._syncer = threading.Thread(target=_sync_in_background, args=(weakref.ref(self),), daemon=True)
+            self._syncer.start()
+
+
+def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
+    while True:
+        time.sleep(FSYNC_EVERY_S)
+        journal = reference()
+        if journal is None or journal._descriptor < 0:
+            return
+        if journal._dirty.is_set():
+            journal._dirty.clear()
+            with contextlib.suppress(OSError):
+                os.fsync(journal._descriptor)
+
+
+def _lock_for_writing(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _taken(path) from error
+    except OSError:  # a file system without locks: O_APPEND still keeps rows whole
+        return
+
+
+def _taken(path: Path) -> JournalTakenError:
+    return JournalTakenError(
+        f"{path} is being written by another process.",
+        why="One run has one journal and one writer: rows of two processes would be mixed up as one curve.",
+        todo=(
+            "Log from one process only (with torchrun or DDP: from rank 0).",
+            "Or give the second its own run: unset PALATE_RUN_DIR for it.",
+        ),
+    )
+
+
+def _not_mine(path: Path, *, closed: bool) -> StoreError:
+    if closed:
+        return StoreError(f"{path} is closed: nothing can be logged to it any more.")
+    return _taken(path)
+
+
+def _not_writable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}.",
+        why="Nothing was started and nothing was lost.",
+        todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
+    )
+
+
+def _cannot_write(path: Path, error: OSError | None) -> str:
+    reason = error.strerror if error else "the disk is full"
+    return (
+        f"palate: {path} cannot be written ({reason}). Training goes on; points are kept in memory and tried again.\n"
+        f"  Free space on the disk before the run ends, or they are lost with the process."
+    )
+
+
+def _bad_row(step: int, metrics: Mapping[str, float]) -> InputError:
+    told = {name: type(value).__name__ for name, value in metrics.items()}
+    return InputError(
+        f"log(step={step!r}, ...) cannot be kept: {told}.",
+        why="A step is a whole number; a metric is a name and one number (a float, an int, a one-element tensor).",
+        todo="For a tensor of several elements log its mean: palate.log(step, loss=loss.mean().item())",
+    )
+
+
+def _disown_after_fork() -> None:
+    for journal in list(_open_journals):
+        journal._foreign = True
+
+
+os.register_at_fork(after_in_child=_disown_after_fork)

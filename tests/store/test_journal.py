@@ -1,0 +1,223 @@
+"""A journal gives back exactly what was logged, survives what ends a process, and has one writer."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palate.errors import InputError, JournalTakenError, StoreError
+from palate.store.journal import Journal
+from palate.store.reader import read_journal
+
+NAMES = st.sampled_from(["loss", "val_acc", "lr", "größe"])
+ROWS = st.lists(
+    st.tuples(
+        st.integers(-(2**40), 2**40),
+        st.dictionaries(NAMES, st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=4),
+    ),
+    max_size=60,
+)
+
+
+def write(path, rows):
+    journal = Journal.open(path)
+    for step, metrics in rows:
+        journal.log(step, metrics)
+    journal.close()
+
+
+def expected(rows):
+    curves = {}
+    for step, metrics in rows:
+        for name, value in metrics.items():
+            curves.setdefault(name, []).append((step, value))
+    return curves
+
+
+def assert_holds(path, rows):
+    curves = read_journal(path).curves
+    wanted = expected(rows)
+    assert set(curves) == set(wanted)
+    for name, points in wanted.items():
+        assert curves[name].steps.tolist() == [step for step, _ in points]
+        np.testing.assert_array_equal(curves[name].values, [value for _, value in points])
+
+
+@given(rows=ROWS)
+@settings(max_examples=150, deadline=None)
+def test_what_is_logged_is_read_back_exactly(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    write(path, rows)
+    assert_holds(path, rows)
+
+
+@given(rows=ROWS, cut=st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_a_journal_taken_up_again_continues_where_it_stood(rows, cut, tmp_path_factory):
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    write(path, rows[:cut])
+    write(path, rows[cut:])
+    assert_holds(path, rows)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_torn_tail_costs_the_torn_record_and_nothing_before_it(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    rows = [(step, {"loss": step / 7}) for step in range(100)]
+    write(path, rows)
+    whole = path.read_bytes()
+    cut = data.draw(st.integers(0, 1100))
+    path.write_bytes(whole[: len(whole) - cut])
+    steps = read_journal(path).curves["loss"].steps.tolist()
+    lost = 100 - len(steps)
+    assert steps == list(range(len(steps)))
+    assert lost == -(-cut // 12)
+    write(path, [(1000, {"loss": 1.5})])
+    assert read_journal(path).curves["loss"].steps.tolist() == [*steps, 1000]
+
+
+@given(place=st.integers(12, 2000), bit=st.integers(0, 7))
+@settings(max_examples=80, deadline=None)
+def test_a_flipped_bit_is_noticed_and_what_stands_before_it_is_kept(place, bit, tmp_path_factory):
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    write(path, [(step, {"loss": step / 7}) for step in range(300)])
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+    read = read_journal(path)
+    assert read.lost_bytes > 0
+    assert read.good_bytes <= place
+    for curve in read.curves.values():
+        assert curve.values.tolist() == [step / 7 for step in range(len(curve))]
+
+
+def test_more_shapes_than_short_rows_have_room_for_are_kept_too(tmp_path):
+    rows = [(step, {f"metric_{step % 40}": 1 / 3, "loss": step * 0.1}) for step in range(200)]
+    write(tmp_path / "journal", rows)
+    assert_holds(tmp_path / "journal", rows)
+
+
+def test_values_that_are_float32_cost_four_bytes_and_stay_exact(tmp_path):
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    write(tmp_path / "journal", [(i, {"loss": float(v)}) for i, v in enumerate(values)])
+    assert read_journal(tmp_path / "journal").curves["loss"].values.tolist() == values.tolist()
+    assert (tmp_path / "journal").stat().st_size < 1000 * 8 + 200
+
+
+def test_elapsed_time_is_kept_to_the_millisecond_over_pauses(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    for step in range(3):
+        journal.log(step, {"loss": 1.0})
+        time.sleep(0.3)
+    journal.close()
+    assert np.diff(read_journal(tmp_path / "journal").curves["loss"].elapsed_s) == pytest.approx([0.3, 0.3], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("step", "metrics"),
+    [("one", {"loss": 1.0}), (1.5, {"loss": 1.0}), (0, {"loss": "low"}), (0, {}), (0, {"": 1.0}), (0, {"a": [1, 2]})],
+)
+def test_a_row_that_cannot_be_kept_is_refused_and_leaves_the_journal_whole(tmp_path, step, metrics):
+    journal = Journal.open(tmp_path / "journal")
+    journal.log(0, {"acc": 0.5})
+    with pytest.raises(InputError, match="cannot be kept"):
+        journal.log(step, metrics)
+    journal.log(1, {"acc": 0.25, "loss": 2.0})
+    journal.close()
+    assert_holds(tmp_path / "journal", [(0, {"acc": 0.5}), (1, {"acc": 0.25, "loss": 2.0})])
+
+
+def test_a_second_process_is_told_that_the_journal_is_taken(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    code = f"from palate.store.journal import Journal; Journal.open({str(tmp_path / 'journal')!r})"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "JournalTakenError" in second.stderr
+    assert "being written by another process" in second.stderr
+    journal.close()
+
+
+def test_a_forked_child_may_not_write_its_parents_journal(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    child = os.fork()
+    if child == 0:
+        try:
+            journal.log(0, {"loss": 1.0})
+        except JournalTakenError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    journal.log(0, {"loss": math.pi})
+    journal.close()
+    assert_holds(tmp_path / "journal", [(0, {"loss": math.pi})])
+
+
+def test_a_foreign_file_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "journal").write_text("my notes")
+    with pytest.raises(StoreError, match="not a journal"):
+        Journal.open(tmp_path / "journal")
+    with pytest.raises(StoreError, match="not a journal"):
+        read_journal(tmp_path / "journal")
+    assert (tmp_path / "journal").read_text() == "my notes"
+
+
+FULL_DISK = """
+import resource, signal, sys
+from palate.store.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal.open(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (400, resource.RLIM_INFINITY))
+for step in range(100):
+    journal.log(step, {"loss": step / 7})
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for step in range(100, 200):
+    journal.log(step, {"loss": step / 7})
+journal.close()
+"""
+
+
+def test_a_full_disk_neither_ends_the_training_nor_loses_a_point_once_there_is_room(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "journal")], capture_output=True, text=True, check=True
+    )
+    assert ended.stderr.count("Training goes on") == 1
+    assert_holds(tmp_path / "journal", [(step, {"loss": step / 7}) for step in range(200)])
+
+
+KILLED = """
+import sys, os
+from palate.store.journal import Journal
+journal = Journal.open(sys.argv[1])
+for step in range(10**9):
+    journal.log(step, {"loss": step / 7})
+    os.write(1, b"%d\\n" % step) if step % 50 == 0 else None
+"""
+
+
+def test_kill_minus_nine_loses_no_point_that_log_returned_from(tmp_path):
+    for attempt in range(3):
+        path = tmp_path / f"journal{attempt}"
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
+        time.sleep(0.4 + 0.1 * attempt)
+        process.send_signal(signal.SIGKILL)
+        said = process.stdout.read().split()
+        process.wait()
+        process.stdout.close()
+        read = read_journal(path)
+        assert read.lost_bytes == 0
+        assert len(read.curves["loss"]) > int(said[-1])
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Journal.open(Path(blocker) / "runs" / "journal")
