@@ -1,0 +1,80 @@
+"""Say what you think a change will do, run it, see what it did and whether you may believe it.
+
+    import palate
+
+    @palate.experiment(metric="val_acc")
+    def train(run, *, lr=1e-3, label_smoothing=0.0):
+        ...
+        run.log(step, val_acc=acc)
+
+    train.run(label_smoothing=0.1, forecast="better:80")
+    palate.compare([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from palate.declare import Experiment, experiment
+    from palate.errors import (
+        InputError,
+        NotFoundError,
+        OutcomeSeenError,
+        PalateError,
+        RefusedError,
+        RunsFailedError,
+        StoreError,
+    )
+    from palate.training.run import Run, log, settings
+    from palate.training.seeds import seed_everything
+    from palate.verdict.lists import Comparison, compare
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Comparison": "palate.verdict.lists",
+    "Experiment": "palate.declare",
+    "InputError": "palate.errors",
+    "NotFoundError": "palate.errors",
+    "OutcomeSeenError": "palate.errors",
+    "PalateError": "palate.errors",
+    "RefusedError": "palate.errors",
+    "Run": "palate.training.run",
+    "RunsFailedError": "palate.errors",
+    "StoreError": "palate.errors",
+    "compare": "palate.verdict.lists",
+    "experiment": "palate.declare",
+    "log": "palate.training.run",
+    "seed_everything": "palate.training.seeds",
+    "settings": "palate.training.run",
+}
+
+__all__ = [
+    "Comparison",
+    "Experiment",
+    "InputError",
+    "NotFoundError",
+    "OutcomeSeenError",
+    "PalateError",
+    "RefusedError",
+    "Run",
+    "RunsFailedError",
+    "StoreError",
+    "compare",
+    "experiment",
+    "log",
+    "seed_everything",
+    "settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'palate' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,104 @@
+"""The command line: one command a step of the loop, imported when it is called."""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import click
+
+from palate.errors import PalateError
+
+COMMANDS = {
+    "try": ("palate.cli.try_", "See the whole loop on a real training, in a minute."),
+    "run": ("palate.cli.run", "Ask what a change does, and run it in paired seeds until it is settled."),
+    "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
+    "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),
+    "score": ("palate.cli.score", "See how your forecasts did."),
+    "compare": ("palate.cli.compare", "Get a verdict from two lists of results alone."),
+    "log": ("palate.cli.log", "Log metrics from a shell script or any other process."),
+    "verify": ("palate.cli.verify", "Check that no sealed record was changed."),
+    "doctor": ("palate.cli.doctor", "Check the installation and the project's folder."),
+    "config": ("palate.cli.config", "List preferences and who decided them."),
+    "list": ("palate.cli.list_", "List experiments, or runs."),
+    "show": ("palate.cli.show", "Show one experiment, or one run."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """List the commands in the order of the loop."""
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        """Import a command."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their help, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_module, told) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; name the nearest where there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            raise click.UsageError(f"No command {args[0]!r}." + (f" Did you mean `palate {near[0]}`?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="palate", prog_name="palate")
+def cli() -> None:
+    """Say what you think a change will do, run it, see what it did and whether you may believe it."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every refusal is said in full, none is a traceback."""
+    as_json = "--json" in sys.argv
+    try:
+        status = cli.main(prog_name="palate", standalone_mode=False)
+    except click.ClickException as error:
+        _refuse({"error": "UsageError", "what": error.format_message(), "why": [], "todo": [_usage(error)]}, as_json)
+        status = 2
+    except PalateError as error:
+        _refuse(_document(error), as_json)
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
+        traceback.print_exc()
+        _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _document(error: PalateError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "what": error.what, "why": list(error.why), "todo": list(error.todo)}
+
+
+def _refuse(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"schema": "palate.error/1", **document}))
+    lines = [f"{document['error']}: {document['what']}", *(f"  {line}" for line in (*document["why"], *document["todo"]))]
+    click.echo("\n".join(lines), err=True)
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"palate {context.info_name if context and context.parent else ''} --help".replace("  ", " ")

@@ -1,0 +1,62 @@
+"""Put one question through the loop, from the command line."""
+
+import os
+from pathlib import Path
+
+from palate.cli.common import here, put_out, say
+from palate.cli.progress import watch
+from palate.cli.prompt import choose_forecast
+from palate.loop.ask import author_of, kitchen_of
+from palate.loop.question import Question
+from palate.loop.report import Report
+from palate.loop.run import run_question
+from palate.recipe.settings import show_value
+from palate.store.config import read_config
+from palate.store.project import Project
+
+
+def answer(
+    question: Question,
+    *,
+    said: str | None,
+    no_forecast: bool,
+    as_json: bool,
+    workers: int | None,
+    threads: int | None,
+    timeout_s: float | None,
+    project: Project | None = None,
+    schema: str = "palate.report/1",
+    more: tuple[str, ...] = (),
+) -> Report:
+    """Show the question, get the forecast, run, and print the report."""
+    config = read_config(Path.cwd(), os.environ)
+    choice = choose_forecast(question, said, no_forecast=no_forecast, as_json=as_json)
+    if not as_json:
+        introduce(question)
+    display = watch(question, as_json=as_json)
+    report = run_question(
+        project or here(),
+        question,
+        kitchen=kitchen_of(config, workers=workers, threads=threads, timeout_s=timeout_s),
+        watcher=display,
+        author=author_of(config),
+        ask=choice,
+        forecast=choice.forecast,
+    )
+    put_out({**report.document(), "schema": schema, "next": [*more, *report.next_commands()]}, told(report, more), as_json=as_json)
+    return report
+
+
+def introduce(question: Question) -> None:
+    """Show what is about to be asked."""
+    settings = "  ".join(f"{name} {show_value(value)}" for name, value in question.target.settings.items())
+    changed = ", ".join(str(change) for change in question.changes)
+    say(f"Baseline   {question.target.label}   {settings}")
+    say(f"Change     {changed}   ({len(question.changes)} declared)")
+    say(f"Question   {question.text}   at most {question.budget} seed pairs")
+
+
+def told(report: Report, more: tuple[str, ...] = ()) -> list[str]:
+    """Give the report's lines, with what to type next."""
+    commands = [*more, *report.next_commands()][:4]
+    return [*report.lines(), "Next: " + " | ".join(commands)]

@@ -1,0 +1,57 @@
+"""What commands share: options, where the project is, how results are put out."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from palate.store.project import Project, find_project
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(command)
+
+
+def cooking_options(command: Command) -> Command:
+    """Add what decides how runs are carried out."""
+    for option in (
+        click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads a run."),
+        click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; as many as there are cores if not given."),
+        click.option("--pairs", type=click.IntRange(2, 100), help="Seed pairs it may cost at most; 20 if not given."),
+        click.option("--no-forecast", is_flag=True, help="Explore without a forecast (not scored)."),
+        click.option("--forecast", "said", metavar="ANSWER:PERCENT", help="What you think will happen, as better:80."),
+    ):
+        command = option(command)
+    return command
+
+
+def here() -> Project:
+    """Find the project that the command was called in."""
+    return find_project(Path.cwd(), os.environ)
+
+
+def put_out(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Print a result: one JSON document, or lines for people."""
+    if as_json:
+        click.echo(json.dumps(document, allow_nan=False))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def say(text: str = "") -> None:
+    """Say something that is no result, on standard error."""
+    click.echo(text, err=True)
+
+
+def at_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,118 @@
+"""`palate doctor`."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+
+import click
+
+from palate.cli.common import here, json_option, put_out
+from palate.errors import PalateError, RunsFailedError
+from palate.store.catalog import Catalog, rebuild
+from palate.store.project import Project
+from palate.store.reader import read_journal
+from palate.training.pool import count_cores
+
+LOW_DISK_BYTES = 1 << 30
+
+
+@click.command("doctor")
+@click.option("--rebuild", "make_anew", is_flag=True, help="Make the catalog anew from the journals and the chain.")
+@json_option
+def command(make_anew: bool, as_json: bool) -> None:
+    """Check the installation and the project's folder, and say what to do about what is wrong."""
+    project = here()
+    rebuilt = rebuild(project) if make_anew else None
+    checks = [_check(name, look, project) for name, look in _CHECKS.items()]
+    document = {
+        "schema": "palate.doctor/1",
+        "home": str(project.home),
+        "rebuilt_runs": rebuilt,
+        "checks": [{"name": name, "ok": ok, "told": told} for name, ok, told in checks],
+    }
+    lines = [f"{'ok ' if ok else 'BAD'}  {name:<10} {told}" for name, ok, told in checks]
+    if rebuilt is not None:
+        lines.insert(0, f"The catalog was made anew: {rebuilt} runs.")
+    put_out(document, lines, as_json=as_json)
+    if not all(ok for _, ok, _ in checks):
+        sys.exit(1)
+
+
+def _check(name: str, look: Callable[[Project], str], project: Project) -> tuple[str, bool, str]:
+    try:
+        return name, True, look(project)
+    except PalateError as error:
+        return name, False, str(error)
+
+
+def _python(_: Project) -> str:
+    return f"Python {platform.python_version()} on {platform.system()}, {count_cores()} cores"
+
+
+def _packages(_: Project) -> str:
+    names = ("palate", "numpy", "scipy", "sqlalchemy", "click", "rich")
+    return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+
+
+def _torch(_: Project) -> str:
+    if importlib.util.find_spec("torch") is None:
+        return 'torch is not installed (palate does without it; pip install "palate[torch]")'
+    told = f"torch {metadata.version('torch')}"
+    if importlib.util.find_spec("torchvision") is not None:
+        told += f", torchvision {metadata.version('torchvision')}"
+        cpu = "+cpu" in metadata.version("torch")
+        if cpu and "+cpu" not in metadata.version("torchvision"):
+            raise RunsFailedError(
+                f"{told}: this torchvision was not built for a CPU torch.",
+                why="It breaks `import lightning` and transformers' Trainer.",
+                todo="pip uninstall torchvision",
+            )
+    return told
+
+
+def _folder(project: Project) -> str:
+    project.make()
+    free = shutil.disk_usage(project.home).free
+    told = f"{project.home}, {free / (1 << 30):.0f} GiB free"
+    if free < LOW_DISK_BYTES:
+        raise RunsFailedError(f"{told}: runs may fail to be kept.", todo="Free space, or set PALATE_HOME elsewhere.")
+    return told
+
+
+def _journals(project: Project) -> str:
+    places = [place for place in project.runs.glob("*/journal") if place.is_file()]
+    torn = [place.parent.name for place in places if read_journal(place).lost_bytes]
+    told = f"{len(places)} journals"
+    return told if not torn else f"{told}; a torn end was left out in {', '.join(torn[:5])}"
+
+
+def _chain(project: Project) -> str:
+    return f"{len(project.chain.records())} sealed records hold"
+
+
+def _catalog(project: Project) -> str:
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        return f"{len(catalog.runs())} runs"
+
+
+def _forks(_: Project) -> str:
+    if not hasattr(os, "fork"):
+        raise RunsFailedError("This system cannot fork, which the warm worker needs.", todo="Use Linux, macOS or WSL.")
+    return "the warm worker can fork"
+
+
+_CHECKS: dict[str, Callable[[Project], str]] = {
+    "python": _python,
+    "packages": _packages,
+    "torch": _torch,
+    "workers": _forks,
+    "folder": _folder,
+    "journals": _journals,
+    "chain": _chain,
+    "catalog": _catalog,
+}

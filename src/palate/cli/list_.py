@@ -1,0 +1,62 @@
+"""`palate list`."""
+
+from typing import Any
+
+import click
+
+from palate.cli.common import here, json_option, put_out
+from palate.store.catalog import Catalog
+
+
+@click.command("list")
+@click.option("--runs", "of_runs", is_flag=True, help="List runs instead of experiments.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
+@json_option
+def command(of_runs: bool, limit: int, as_json: bool) -> None:
+    """List experiments with their verdicts, newest last; or runs."""
+    with Catalog.open(here()) as catalog:
+        catalog.refresh()
+        rows = _runs(catalog) if of_runs else _experiments(catalog)
+    shown = rows[-limit:]
+    lines = [_run_line(row) if of_runs else _experiment_line(row) for row in shown]
+    if not lines:
+        lines = ["Nothing here yet.", "Next: palate try | palate run FILE.py -c name=value --metric val_acc"]
+    put_out({"schema": "palate.list/1", "of": "runs" if of_runs else "experiments", "rows": shown}, lines, as_json=as_json)
+
+
+def _experiments(catalog: Catalog) -> list[dict[str, Any]]:
+    by_kind = {
+        kind: {record["experiment"]: record for record in catalog.records(kind)} for kind in ("forecast", "verdict", "score")
+    }
+    return [_experiment(record, by_kind) for record in catalog.records("question")]
+
+
+def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    experiment = asked["experiment"]
+    said, verdict, score = (by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score"))
+    return {
+        "experiment": experiment,
+        "at": asked["at"],
+        "question": asked["body"]["text"],
+        "target": asked["body"]["target"]["label"],
+        "forecast": f"{said['answer']}:{said['confidence']}" if said else None,
+        "verdict": verdict.get("kind"),
+        "pairs": verdict.get("n"),
+        "effect": verdict.get("effect"),
+        "bits": score.get("bits"),
+    }
+
+
+def _runs(catalog: Catalog) -> list[dict[str, Any]]:
+    kept = ("id", "label", "seed", "exit", "started_unix_s", "elapsed_s")
+    return [{name: row[name] for name in kept} for row in catalog.runs()]
+
+
+def _experiment_line(row: dict[str, Any]) -> str:
+    verdict = f"{row['verdict']} ({row['pairs']} pairs)" if row["verdict"] else "open"
+    bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
+    return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {row['forecast'] or 'no forecast':<12} {bits:<10} {row['target']}: {row['question']}"
+
+
+def _run_line(row: dict[str, Any]) -> str:
+    return f"{row['id']:<36} {row['exit'] or 'no ending':<10} {row['elapsed_s']:8.1f} s  {row['label']}"

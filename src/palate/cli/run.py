@@ -1,0 +1,57 @@
+"""`palate run`."""
+
+import click
+
+from palate.cli.ask import answer
+from palate.cli.common import cooking_options, json_option
+from palate.cli.settings import budget_of
+from palate.loop.ask import question_of
+from palate.recipe.settings import parse_assignments
+from palate.training.target import find_target
+from palate.vocabulary import Goal
+
+
+@click.command("run", context_settings={"ignore_unknown_options": False})
+@click.argument("target")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="What the treatment has different.")
+@click.option("--metric", help="The metric that is judged, as it is logged.")
+@click.option("--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear.")
+@click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
+@click.option("--margin", type=float, help="Smallest difference that matters, in the metric's unit; one seed sd if not given.")
+@click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
+@cooking_options
+@json_option
+def command(
+    target: str,
+    arguments: tuple[str, ...],
+    changes: tuple[str, ...],
+    metric: str | None,
+    goal: Goal | None,
+    take: str,
+    margin: float | None,
+    data: tuple[str, ...],
+    pairs: int | None,
+    **options: object,
+) -> None:
+    r"""Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
+
+    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script that
+    calls palate.log(step, val_acc=...), a module (package.module:name), or any executable. ARGUMENTS behind -- go to
+    both arms' scripts.
+
+    \b
+    palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
+    palate run train.py -c label_smoothing=0.1 -- --epochs 5
+    """
+    question = question_of(
+        find_target(target, arguments),
+        parse_assignments(changes),
+        data=data,
+        metric=metric,
+        goal=goal,
+        take=take,
+        margin=margin,
+        budget=budget_of(pairs),
+    )
+    answer(question, **options)  # type: ignore[arg-type]

@@ -1,0 +1,17 @@
+"""`palate verdict`."""
+
+import click
+
+from palate.cli.ask import told
+from palate.cli.common import here, json_option, put_out
+from palate.loop.run import judge_now
+
+
+@click.command("verdict")
+@click.argument("experiment", default="last")
+@json_option
+def command(experiment: str, as_json: bool) -> None:
+    """Judge EXPERIMENT (the last one if not named) by the runs that are there, running none."""
+    report = judge_now(here(), experiment)
+    lines = [f"{report.question.experiment}  {report.question.text}", *told(report)]
+    put_out({**report.document(), "schema": "palate.verdict/1"}, lines, as_json=as_json)

@@ -1,0 +1,125 @@
+"""The evidence for a question: what its runs gave, in the order of the seeds, and the first look that settles it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from palate.loop.question import ARMS, Question
+from palate.store.catalog import Catalog
+from palate.training.outcome import read_outcome
+from palate.verdict.pairs import Pairs, make_pairs
+from palate.verdict.rule import Failures, Verdict, judge
+from palate.vocabulary import Arm, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One run that ended: its id, its seed, how long it took and how it went."""
+
+    id: str
+    seed: int
+    elapsed_s: float
+    points: int
+    outcome: Outcome
+
+
+Results = Mapping[Arm, Mapping[int, RunResult]]
+
+
+def collect(catalog: Catalog, question: Question) -> dict[Arm, dict[int, RunResult]]:
+    """Find, for each arm, its ended runs by seed: made for this question or for any other with the same key.
+
+    A run that failed before its first point is no outcome but a fault to mend: it is not taken, so it is tried again.
+    """
+    catalog.refresh()
+    return {arm: _of_key(catalog, question, question.run_key(arm)) for arm in ARMS}
+
+
+def _of_key(catalog: Catalog, question: Question, key: str) -> dict[int, RunResult]:
+    rows = catalog.runs([key])
+    summaries: dict[str, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
+    for summary in catalog.summaries(list(summaries)):
+        summaries[summary["run_id"]].append(summary)
+    found: dict[int, RunResult] = {}
+    for row in rows:
+        result = read_result(row, summaries[row["id"]], question)
+        if result is not None and result.points and result.outcome.ending != "no_metric":
+            found.setdefault(result.seed, result)
+    return found
+
+
+def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], question: Question) -> RunResult | None:
+    """Read one run's rows as a result; None while it goes or where it was interrupted."""
+    outcome = read_outcome(row, summaries, question.metric, question.take)
+    if outcome is None:
+        return None
+    points = sum(summary["n"] for summary in summaries)
+    return RunResult(id=row["id"], seed=row["seed"], elapsed_s=row["elapsed_s"], points=points, outcome=outcome)
+
+
+def first_settled(question: Question, results: Results, *, identical: bool | None = None) -> tuple[Verdict, Pairs | None]:
+    """Judge look after look, in the order of the seeds; give the first verdict that settles it, else the last.
+
+    Seeds count from 0 without gaps: a pair that is still missing ends the looking, whatever came after it, so
+    that quick runs have no say in what is seen.
+
+    Args:
+        question: for metric, margin and budget.
+        results: ended runs by arm and seed.
+        identical: whether the arms' curves are equal, where all their values are.
+    """
+    verdict, pairs = judge(None, budget=question.budget, margin=question.margin), None
+    for looks in range(1, _complete(results) + 1):
+        pairs, failures = _first(question, results, looks)
+        equal = identical if pairs is not None and pairs.identical else None
+        verdict = judge(
+            pairs, budget=question.budget, margin=question.margin, failures=failures, bit_identical=equal
+        )
+        if verdict.settled:
+            break
+    return verdict, pairs
+
+
+def _complete(results: Results) -> int:
+    seed = 0
+    while all(seed in results[arm] for arm in ARMS):
+        seed += 1
+    return seed
+
+
+def _first(question: Question, results: Results, looks: int) -> tuple[Pairs | None, Failures]:
+    by_arm = {arm: [results[arm][seed].outcome for seed in range(looks)] for arm in ARMS}
+    both = [
+        (a.value, b.value)
+        for a, b in zip(*by_arm.values(), strict=True)
+        if a.value is not None and b.value is not None
+    ]
+    failed = {arm: sum(outcome.failed for outcome in outcomes) for arm, outcomes in by_arm.items()}
+    failures = Failures(
+        baseline=failed["baseline"], treatment=failed["treatment"], baseline_runs=looks, treatment_runs=looks
+    )
+    if not both:
+        return None, failures
+    baseline, treatment = zip(*both, strict=True)
+    metric = question.metric
+    return make_pairs(baseline, treatment, sign=metric.sign, resolution=metric.resolution), failures
+
+
+def curves_identical(catalog: Catalog, results: Results) -> bool:
+    """Whether every pair of runs logged bit for bit the same curves (wall-clock apart)."""
+    seeds = [seed for seed in results["baseline"] if seed in results["treatment"]]
+    return bool(seeds) and all(
+        _curves(catalog, results["baseline"][seed].id) == _curves(catalog, results["treatment"][seed].id)
+        for seed in seeds
+    )
+
+
+_TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput")
+
+
+def _curves(catalog: Catalog, run_id: str) -> dict[str, bytes]:
+    names = [row["metric"] for row in catalog.summaries([run_id])]
+    kept = [name for name in names if not any(word in name.lower() for word in _TIMES)]
+    return {name: np.ascontiguousarray(catalog.curve(run_id, name).values).tobytes() for name in kept}

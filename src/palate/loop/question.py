@@ -1,0 +1,142 @@
+"""The question: built from the declared change, never typed; one metric, one horizon, answered by the runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from palate.errors import InputError, SettingError
+from palate.recipe.codec import content_id, decode, encode
+from palate.recipe.settings import Change, recipe_id, with_changes
+from palate.training.outcome import Take
+from palate.training.target import Target, target_from_body
+from palate.vocabulary import Arm, Goal, Metric, name_metric
+
+ARMS: tuple[Arm, Arm] = ("baseline", "treatment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of the runs.
+
+    Attributes:
+        target: what is run.
+        changes: settings that the treatment has different; at least one.
+        metric: what is judged.
+        take: which value of the curve counts.
+        margin: smallest difference that matters; one seed standard deviation if None.
+        budget: seed pairs that it may cost at most.
+        data: fingerprint of the declared data.
+    """
+
+    target: Target
+    changes: tuple[Change, ...]
+    metric: Metric
+    take: Take = "last"
+    margin: float | None = None
+    budget: int = 20
+    data: str = ""
+
+    @property
+    def experiment(self) -> str:
+        """Id of the experiment: the same question has the same id, an edited one is a new one."""
+        parts = [self.run_key("baseline"), self.run_key("treatment"), asdict(self.metric), self.take, self.margin]
+        return content_id([*parts, self.budget])[:8]
+
+    @property
+    def text(self) -> str:
+        """The question as a sentence."""
+        changed = ", ".join(str(change) for change in self.changes)
+        rest = "all else equal" if len(self.changes) == 1 else f"{len(self.changes)} changes at once"
+        return f"{changed}, {rest}: {self.metric.name} against the baseline?"
+
+    def settings(self, arm: Arm) -> dict[str, Any]:
+        """Give all settings of an arm."""
+        return with_changes(self.target.settings, self.changes if arm == "treatment" else ())
+
+    def run_key(self, arm: Arm) -> str:
+        """Id of what decides a run of an arm but its seed: recipe, code, package versions, data."""
+        parts = [recipe_id(self.settings(arm)), self.target.code, dict(self.target.versions), self.data]
+        return content_id(parts)[:16]
+
+    def body(self) -> dict[str, Any]:
+        """Write the question as plain JSON data, complete enough to be run from."""
+        return {
+            "experiment": self.experiment,
+            "text": self.text,
+            "target": self.target.body(),
+            "changes": [
+                {"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in self.changes
+            ],
+            "metric": asdict(self.metric),
+            "take": self.take,
+            "margin": self.margin,
+            "budget": self.budget,
+            "data": self.data,
+            "recipes": {arm: recipe_id(self.settings(arm)) for arm in ARMS},
+        }
+
+
+def question_from_body(body: Mapping[str, Any]) -> Question:
+    """Undo `Question.body`."""
+    changes = tuple(
+        Change(path=c["path"], before=decode(c["before"]), after=decode(c["after"])) for c in body["changes"]
+    )
+    return Question(
+        target=target_from_body(body["target"]),
+        changes=changes,
+        metric=Metric(**body["metric"]),
+        take=body["take"],
+        margin=body["margin"],
+        budget=body["budget"],
+        data=body["data"],
+    )
+
+
+def build_question(
+    target: Target,
+    assigned: Mapping[str, Any],
+    *,
+    metric: str | None = None,
+    goal: Goal | None = None,
+    take: Take = "last",
+    margin: float | None = None,
+    budget: int = 20,
+    data: str = "",
+) -> Question:
+    """Build the question from a declared change.
+
+    Raises:
+        SettingError: nothing changes, or settings that do not exist.
+        InputError: no metric, or none whose goal is known.
+    """
+    name = metric or target.metric
+    if name is None:
+        raise InputError(
+            f"{target.label}: which metric is judged?",
+            why="The question needs one number that the runs themselves will give.",
+            todo="Name it as it is logged: --metric val_acc",
+        )
+    changes = _real_changes(target, assigned)
+    declared = goal or (target.goal if name == target.metric else None)
+    return Question(
+        target=target,
+        changes=changes,
+        metric=name_metric(name, declared, target.resolution if name == target.metric else None),  # type: ignore[arg-type]
+        take=take,
+        margin=margin,
+        budget=budget,
+        data=data,
+    )
+
+
+def _real_changes(target: Target, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
+    changes = target.changes(assigned)
+    real = tuple(change for change in changes if encode(change.before) != encode(change.after))
+    if real:
+        return real
+    same: Sequence[str] = [f"{change.path} is {change.before} already." for change in changes]
+    raise SettingError(
+        "Nothing changes, so there is no question.",
+        why=same or "No change was declared.",
+        todo=f"Declare one: -c name=value   ({', '.join(target.settings) or 'no settings found'})",
+    )

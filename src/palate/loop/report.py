@@ -1,0 +1,150 @@
+"""What came out of a question, as one document and as a few lines."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from palate.forecast.score import Score
+from palate.loop.evidence import RunResult
+from palate.loop.ledger import Sealed
+from palate.loop.question import Question
+from palate.loop.session import Cooked
+from palate.verdict.outlook import Outlook, look_ahead
+from palate.verdict.words import effect_words, headline
+
+CALIBRATION_FROM = 20
+"""Forecasts below which nothing is said about calibration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A question with its forecast, its verdict and its score.
+
+    Attributes:
+        question: what was asked.
+        cooked: what the runs gave.
+        outlook: what to expect of more pairs, where the verdict is open.
+        sealed: the forecast, where there is one.
+        score: its score, where it can be scored.
+        forecasts: scored forecasts of the project so far.
+        elapsed_s: how long this session took.
+    """
+
+    question: Question
+    cooked: Cooked
+    outlook: Outlook | None
+    sealed: Sealed | None
+    score: Score | None
+    forecasts: int
+    elapsed_s: float
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words."""
+        verdict, question = self.cooked.verdict, self.question
+        return headline(verdict, question.metric, changes=len(question.changes), outlook=self.outlook)
+
+    def document(self) -> dict[str, Any]:
+        """Give the report as plain JSON data, schema `palate.report/1`."""
+        verdict = self.cooked.verdict
+        return {
+            "schema": "palate.report/1",
+            "experiment": self.question.experiment,
+            "question": self.question.text,
+            "metric": asdict(self.question.metric),
+            "verdict": {**asdict(verdict), "settled": verdict.settled, "words": self.headline},
+            "effect": effect_words(verdict, self.question.metric),
+            "outlook": asdict(self.outlook) if self.outlook else None,
+            "forecast": _forecast_document(self.sealed),
+            "score": asdict(self.score) if self.score else None,
+            "runs": {
+                "made": self.cooked.fresh,
+                "reused": self.cooked.reused,
+                **{arm: [_run_document(by_seed[s]) for s in sorted(by_seed)] for arm, by_seed in self.cooked.results.items()},
+            },
+            "elapsed_s": round(self.elapsed_s, 3),
+            "next": self.next_commands(),
+        }
+
+    def lines(self) -> list[str]:
+        """Give the report as lines for people."""
+        made, reused = self.cooked.fresh, self.cooked.reused
+        told = [self.headline]
+        failed = _first_failure(self.cooked.results["treatment"])
+        if failed is not None:
+            told.append(f"First failure with the change: {failed.id}: {failed.outcome.detail.splitlines()[0]}")
+        told += self._pairing()
+        told.append(f"{made} runs made, {reused} re-used, {self.elapsed_s:.0f} s.")
+        told += self._forecast_lines()
+        return told
+
+    def next_commands(self) -> list[str]:
+        """Name what could be typed next."""
+        experiment = self.question.experiment
+        listed = [f"palate show {experiment}"]
+        if not self.cooked.verdict.settled:
+            listed.append(f"palate verdict {experiment}")
+        return [*listed, "palate list", "palate verify"]
+
+    def _pairing(self) -> list[str]:
+        correlation = self.cooked.verdict.correlation
+        if correlation is None or self.cooked.verdict.n < 5:
+            return []
+        if correlation < 0.1:
+            return ["Pairing by seed buys nothing here (correlation of the arms over seeds {:+.2f}).".format(correlation)]
+        n = self.cooked.verdict.n
+        saved = round(n / (1 - min(correlation, 0.98)) - n)
+        return [f"Pairing by seed saved about {saved} runs an arm (correlation {correlation:+.2f})."] if saved else []
+
+    def _forecast_lines(self) -> list[str]:
+        if self.sealed is None:
+            return ["No forecast was sealed: exploratory, not scored."]
+        said = self.sealed.forecast
+        told = f"You said {said.answer}, {said.confidence} %"
+        if self.score is None:
+            return [f"{told}: not scored yet."]
+        more = CALIBRATION_FROM - self.forecasts
+        count = f"{self.forecasts} forecast{'s' if self.forecasts != 1 else ''} so far"
+        until = f"; {more} more until calibration can be shown" if more > 0 else ""
+        brier = "" if self.score.brier is None else f" (Brier {self.score.brier:.2f})"
+        return [f"{told}: {self.score.bits:+.1f} bits over the reference{brier}. {count}{until}."]
+
+
+def outlook_of(cooked: Cooked) -> Outlook | None:
+    """Look ahead where the verdict is open and the budget is not spent."""
+    verdict, pairs = cooked.verdict, cooked.pairs
+    if verdict.kind != "unclear" or verdict.reason or pairs is None:
+        return None
+    return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n))
+
+
+def _forecast_document(sealed: Sealed | None) -> dict[str, Any] | None:
+    if sealed is None:
+        return None
+    return {
+        "answer": sealed.forecast.answer,
+        "confidence": sealed.forecast.confidence,
+        "author": sealed.author,
+        "evidence_seen": sealed.evidence_seen,
+        "reference": asdict(sealed.reference),
+        "sealed": sealed.hash,
+        "at": sealed.at.isoformat(),
+    }
+
+
+def _run_document(result: RunResult) -> dict[str, Any]:
+    outcome = result.outcome
+    return {
+        "id": result.id,
+        "seed": result.seed,
+        "ending": outcome.ending,
+        "value": outcome.value,
+        "detail": outcome.detail,
+        "elapsed_s": result.elapsed_s,
+    }
+
+
+def _first_failure(results: Mapping[int, RunResult]) -> RunResult | None:
+    return next((results[seed] for seed in sorted(results) if results[seed].outcome.failed), None)

@@ -1,0 +1,139 @@
+"""Settings by name, the changes declared against them, and how a change is typed."""
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palate.errors import SettingError
+from palate.recipe.codec import Opaque, content_id, encode
+
+Settings = Mapping[str, Any]
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One setting that the treatment has different from the baseline."""
+
+    path: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.path} {show_value(self.before)} -> {show_value(self.after)}"
+
+
+def recipe_id(settings: Settings) -> str:
+    """Give the id of a recipe: a hash of its values alone, whatever their order or origin."""
+    return content_id(dict(settings))
+
+
+def show_value(value: object) -> str:
+    """Write a value as a person would type it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, str | Opaque) else repr(value)
+
+
+def parse_value(text: str) -> Any:
+    """Read a typed value: a Python literal, true/false/none, else the text itself."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Read `name=value` texts, all faults collected.
+
+    Raises:
+        SettingError: a text without `=`, or a name given twice with different values.
+    """
+    found: dict[str, Any] = {}
+    faults: list[str] = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().lstrip("-").strip()
+        if not equals or not name:
+            faults.append(f"{text!r} has no name=value.")
+        elif name in found and encode(found[name]) != encode(parse_value(value)):
+            faults.append(f"{name} is given twice: {show_value(found[name])} and {value}.")
+        else:
+            found[name] = parse_value(value)
+    if faults:
+        raise SettingError("The change cannot be read.", why=faults, todo="Write it as: -c lr=3e-3")
+    return found
+
+
+def apply_changes(known: Settings, assigned: Mapping[str, Any], *, flag: str = "-c") -> tuple[Change, ...]:
+    """Hold assignments against the settings that exist; give the changes, those without effect included.
+
+    A whole number becomes a float where the setting is one, so `lr=1` and `lr=1.0` are one recipe.
+
+    Raises:
+        SettingError: names that do not exist (with the nearest that do), or values of another type.
+    """
+    faults = [fault for name, value in assigned.items() if (fault := _fault(known, name, value, flag))]
+    if faults:
+        raise SettingError(
+            "The change does not fit this experiment.",
+            why=faults,
+            todo=f"It has: {', '.join(known) or 'no settings'}",
+        )
+    return tuple(
+        Change(path=name, before=known[name], after=fit_type(known[name], value)) for name, value in assigned.items()
+    )
+
+
+def with_changes(settings: Settings, changes: Sequence[Change]) -> dict[str, Any]:
+    """Give the settings after the changes."""
+    return {**settings, **{change.path: change.after for change in changes}}
+
+
+def differences(baseline: Settings, treatment: Settings) -> tuple[Change, ...]:
+    """Name every setting in which two recipes differ; a setting that one lacks stands as `<not set>`."""
+    absent = Opaque(type="absent", text="<not set>")
+    return tuple(
+        Change(path=name, before=baseline.get(name, absent), after=treatment.get(name, absent))
+        for name in dict.fromkeys((*baseline, *treatment))
+        if encode(baseline.get(name, absent)) != encode(treatment.get(name, absent))
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that looks most like a mistyped one, as `; did you mean x?` or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def fit_type(before: object, after: Any) -> Any:
+    """Read a typed value as the type that the setting has now."""
+    if isinstance(before, float) and isinstance(after, int) and not isinstance(after, bool):
+        return float(after)
+    if isinstance(before, str) and isinstance(after, int | float | bool | None) and not isinstance(after, str):
+        return show_value(after)
+    if isinstance(before, tuple) and isinstance(after, list):
+        return tuple(after)
+    return after
+
+
+def _fault(known: Settings, name: str, value: object, flag: str) -> str | None:
+    before = known.get(name, _MISSING)
+    if before is _MISSING:
+        return f"{flag} {name}: there is no such setting{nearest(name, known)}"
+    after = fit_type(before, value)
+    plain = (bool, int, float, str)
+    if type(before) in plain and after is not None and type(after) is not type(before):
+        return f"{flag} {name}={show_value(value)}: {name} is {_a(before)} ({show_value(before)}), not {_a(after)}"
+    return None
+
+
+def _a(value: object) -> str:
+    names = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}
+    return names.get(type(value).__name__, f"a {type(value).__name__}")

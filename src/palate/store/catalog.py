@@ -1,0 +1,225 @@
+"""The catalog: one SQLite file over all journals and the chain, always rebuildable from them."""
+
+import contextlib
+import io
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from palate.errors import CatalogNewerError, NotFoundError, StoreError
+from palate.store import schema
+from palate.store.ingest import RunRow, read_run
+from palate.store.migrations import migrate
+from palate.store.project import Project
+from palate.store.reader import Curve
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class Catalog:
+    """Read a project's runs and records by SQL, after taking in what has grown since the last look."""
+
+    def __init__(self, project: Project, engine: Engine) -> None:
+        self.project = project
+        self._engine = engine
+
+    @classmethod
+    def open(cls, project: Project) -> Self:
+        """Open (or make) a project's catalog; one that is damaged is put aside and rebuilt.
+
+        Raises:
+            CatalogNewerError: it was written by a newer palate.
+            StoreError: its folder cannot be written.
+        """
+        project.make()
+        try:
+            return cls(project, _ready_engine(project.catalog))
+        except DatabaseError as error:
+            if "locked" in str(error) or "readonly" in str(error):
+                raise _unusable(project.catalog, error) from error
+            _put_aside(project.catalog)
+            return cls(project, _ready_engine(project.catalog))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def refresh(self) -> int:
+        """Take in journals and records that are new or have grown; give how many runs were read."""
+        with self._engine.begin() as connection:
+            known = {row.run_id: row.bytes for row in connection.execute(select(schema.journals))}
+        grown = [place for place in self._journals() if known.get(place.parent.name) != place.stat().st_size]
+        rows = [row for place in grown if (row := read_run(place)) is not None]
+        with self._engine.begin() as connection:
+            for row in rows:
+                _replace_run(connection, row)
+            self._take_records(connection)
+        return len(rows)
+
+    def runs(self, keys: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """List runs, oldest first; only those with one of `keys` where given."""
+        query = select(schema.runs).order_by(schema.runs.c.started_unix_s, schema.runs.c.id)
+        if keys is not None:
+            query = query.where(schema.runs.c.key.in_(list(keys)))
+        return self._rows(query)
+
+    def find_run(self, start: str) -> dict[str, Any]:
+        """Find the one run whose id starts so.
+
+        Raises:
+            NotFoundError: none does, or several do.
+        """
+        rows = self._rows(select(schema.runs).where(schema.runs.c.id.startswith(start, autoescape=True)))
+        exact = [row for row in rows if row["id"] == start] or rows
+        if len(exact) != 1:
+            some = ", ".join(row["id"] for row in exact[:5])
+            what = f"several runs start with {start!r}: {some}" if exact else f"there is no run {start!r}."
+            raise NotFoundError(what, todo="palate list --runs   shows them")
+        return exact[0]
+
+    def summaries(self, run_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """List a row per run and metric: n, last, least, most, last_step."""
+        query = select(schema.summaries).where(schema.summaries.c.run_id.in_(list(run_ids)))
+        return self._rows(query.order_by(schema.summaries.c.run_id, schema.summaries.c.metric))
+
+    def curve(self, run_id: str, metric: str) -> Curve:
+        """Read one metric of one run.
+
+        Raises:
+            NotFoundError: the run never logged it.
+        """
+        query = select(schema.series).where(schema.series.c.run_id == run_id, schema.series.c.metric == metric)
+        rows = self._rows(query)
+        if not rows:
+            raise NotFoundError(f"run {run_id} has no metric {metric!r}.", todo=f"palate show {run_id}")
+        return unpack_curve(rows[0]["points"])
+
+    def records(self, kind: str | None = None, experiment: str | None = None) -> list[dict[str, Any]]:
+        """List sealed records, oldest first, each body as data."""
+        query = select(schema.records).order_by(schema.records.c.number)
+        if kind is not None:
+            query = query.where(schema.records.c.kind == kind)
+        if experiment is not None:
+            query = query.where(schema.records.c.experiment == experiment)
+        return [{**row, "body": json.loads(row["body"])} for row in self._rows(query)]
+
+    def _rows(self, query: Any) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _journals(self) -> Iterator[Path]:
+        return (place for place in self.project.runs.glob("*/journal") if place.is_file())
+
+    def _take_records(self, connection: Connection) -> None:
+        sealed = self.project.chain.records()
+        kept = connection.execute(select(schema.records.c.hash).order_by(schema.records.c.number)).scalars().all()
+        if list(kept) != [record.hash for record in sealed[: len(kept)]]:
+            connection.execute(delete(schema.records))
+            kept = []
+        fresh = [
+            {
+                "number": record.number,
+                "at": record.at.isoformat(),
+                "kind": record.kind,
+                "experiment": record.body.get("experiment"),
+                "body": json.dumps(record.body),
+                "hash": record.hash,
+            }
+            for record in sealed[len(kept) :]
+        ]
+        if fresh:
+            connection.execute(insert(schema.records), fresh)
+
+
+def rebuild(project: Project) -> int:
+    """Make the catalog anew from journals and chain; give how many runs it holds."""
+    for suffix in ("", "-wal", "-shm"):
+        project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
+    with Catalog.open(project) as catalog:
+        return catalog.refresh()
+
+
+def pack_curve(curve: Curve) -> bytes:
+    """Compress a curve: three columns of 8 bytes, steps, values, elapsed seconds."""
+    columns = io.BytesIO()
+    for column in (curve.steps, curve.values, curve.elapsed_s):
+        columns.write(np.ascontiguousarray(column).tobytes())
+    return zlib.compress(columns.getvalue(), 3)
+
+
+def unpack_curve(blob: bytes) -> Curve:
+    """Undo `pack_curve`."""
+    columns = zlib.decompress(blob)
+    n = len(columns) // 24
+    return Curve(
+        steps=np.frombuffer(columns, np.int64, n),
+        values=np.frombuffer(columns, np.float64, n, 8 * n),
+        elapsed_s=np.frombuffer(columns, np.float64, n, 16 * n),
+    )
+
+
+def _replace_run(connection: Connection, row: RunRow) -> None:
+    for table, column in ((schema.series, "run_id"), (schema.summaries, "run_id"), (schema.runs, "id")):
+        connection.execute(delete(table).where(table.c[column] == row.run["id"]))
+    connection.execute(delete(schema.journals).where(schema.journals.c.run_id == row.run["id"]))
+    connection.execute(insert(schema.runs), row.run)
+    if row.summaries:
+        connection.execute(insert(schema.summaries), row.summaries)
+        packed = [{"run_id": row.run["id"], "metric": m, "points": pack_curve(c)} for m, c in row.curves.items()]
+        connection.execute(insert(schema.series), packed)
+    connection.execute(insert(schema.journals), row.journal)
+
+
+def _ready_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000}
+    )
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin_to_write)
+    migrate(engine, path)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_to_write(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _put_aside(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            part.replace(part.with_name(part.name + ".damaged"))
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} cannot be used: {getattr(error, 'orig', error)}.",
+        why="The journals and the sealed chain are untouched; the catalog is only an index of them.",
+        todo="Make it anew:  palate doctor --rebuild",
+    )
+
+
+__all__ = ["Catalog", "CatalogNewerError", "pack_curve", "rebuild", "unpack_curve"]

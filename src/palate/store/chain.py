@@ -1,0 +1,174 @@
+"""The sealed chain: every question, forecast, verdict and score of a project, each vouching for the one before.
+
+A line is canonical JSON with its number, time, kind and body, the SHA-256 of the line before, and its own. Nothing
+is ever changed or taken out: a correction is one more record. It shows tampering, it does not prevent it: who
+can rewrite the whole file can rewrite the whole chain, so hand the head to a team mate, or note it in git.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from palate.errors import ChainBrokenError, InputError, StoreError
+
+GENESIS = "0" * 64
+_FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One sealed record.
+
+    Attributes:
+        number: 0, 1, 2 ...
+        at: when it was sealed, UTC.
+        kind: question, forecast, skip, verdict, score ...
+        body: what it says; plain JSON data.
+        previous: hash of the record before, 64 zeros for the first.
+        hash: SHA-256 over all the above.
+    """
+
+    number: int
+    at: datetime
+    kind: str
+    body: dict[str, Any]
+    previous: str
+    hash: str
+
+
+def hash_record(fields: dict[str, Any]) -> str:
+    """Hash a record's fields (without its hash) as canonical JSON."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Chain:
+    """Append to, read and verify the sealed chain in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, kind: str, body: dict[str, Any], *, now: datetime) -> Record:
+        """Seal one record at the end.
+
+        Raises:
+            InputError: `now` has no time zone.
+            ChainBrokenError: what stands there already does not hold.
+            StoreError: the file cannot be written.
+        """
+        if now.tzinfo is None:
+            raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
+        with self._locked() as descriptor:
+            records = _parse(_read_all(descriptor), self.path)
+            head = records[-1].hash if records else GENESIS
+            at = max([now.astimezone(UTC), *(record.at for record in records[-1:])])  # clocks may step back
+            fields = {
+                "number": len(records),
+                "at": at.isoformat(timespec="microseconds"),
+                "kind": kind,
+                "body": body,
+                "previous": head,
+            }
+            line = json.dumps({**fields, "hash": hash_record(fields)}, sort_keys=True, ensure_ascii=False)
+            _write_line(descriptor, line, self.path)
+        return _record({**fields, "hash": hash_record(fields)})
+
+    def records(self, kind: str | None = None) -> list[Record]:
+        """Read all records (of one kind), oldest first, verified.
+
+        Raises:
+            ChainBrokenError: a record was changed, moved, dropped or put in.
+        """
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        return [record for record in _parse(text, self.path) if kind in (None, record.kind)]
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _cannot_seal(self.path, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _read_all(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _write_line(descriptor: int, line: str, path: Path) -> None:
+    size = os.fstat(descriptor).st_size
+    payload = line.encode() + b"\n"
+    try:
+        written = os.write(descriptor, payload)
+        if written < len(payload):
+            raise OSError(28, "No space left on device")
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, size)
+        raise _cannot_seal(path, error) from error
+
+
+def _cannot_seal(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}.",
+        why="Nothing was sealed; what was there is as it was.",
+        todo="Free space, or choose a folder that can be written: PALATE_HOME=/path/to/folder",
+    )
+
+
+def _parse(text: bytes, path: Path) -> list[Record]:
+    records: list[Record] = []
+    head = GENESIS
+    for number, line in enumerate(text.split(b"\n")[:-1]):
+        records.append(_checked(line, number, head, records, path))
+        head = records[-1].hash
+    if text and not text.endswith(b"\n"):
+        raise _broken(path, len(records), "its last line is not complete")
+    return records
+
+
+def _checked(line: bytes, number: int, head: str, before: list[Record], path: Path) -> Record:
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise _broken(path, number, "it is no JSON") from error
+    if not isinstance(fields, dict) or set(fields) != _FIELDS:
+        raise _broken(path, number, "fields are missing or were added")
+    if json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() != line:
+        raise _broken(path, number, "it is not written the way it was sealed")
+    claimed = fields.pop("hash")
+    if fields["number"] != number or fields["previous"] != head:
+        raise _broken(path, number, "it does not follow the record before it")
+    if hash_record(fields) != claimed:
+        raise _broken(path, number, "its content was changed")
+    record = _record({**fields, "hash": claimed})
+    if before and record.at < before[-1].at:
+        raise _broken(path, number, "it is dated before the record before it")
+    return record
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    return Record(**{**fields, "at": datetime.fromisoformat(fields["at"])})
+
+
+def _broken(path: Path, number: int, how: str) -> ChainBrokenError:
+    return ChainBrokenError(
+        f"{path}: the seal is broken at record {number}: {how}.",
+        why="From there on, nothing shows that forecasts came before their outcomes.",
+        todo=("See what is there:  palate verify", "Go back to a copy (git, backup), or start a new project folder."),
+    )

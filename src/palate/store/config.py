@@ -1,0 +1,102 @@
+"""Preferences by layer: flag > PALATE_* > [tool.palate] > the user's own file > default."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from palate.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """One preference: its default, how it is read from text, and what it means."""
+
+    default: Any
+    read: Callable[[str], Any]
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A preference's value, and who decided it."""
+
+    value: Any
+    source: str
+
+
+def _positive_int(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _positive_float(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+PREFERENCES = {
+    "pairs": Preference(default=20, read=_positive_int, meaning="seed pairs that a question may cost at most"),
+    "workers": Preference(default=None, read=_positive_int, meaning="runs at a time; from the cores if not set"),
+    "threads": Preference(default=None, read=_positive_int, meaning="CPU threads a run; shared out if not set"),
+    "timeout_s": Preference(default=None, read=_positive_float, meaning="seconds after which a run is ended"),
+    "author": Preference(default=None, read=str, meaning="who forecasts; the login name if not set"),
+}
+
+
+def user_file() -> Path:
+    """The user's own preference file."""
+    return Path(platformdirs.user_config_dir("palate")) / "config.toml"
+
+
+def read_config(start: Path, environment: Mapping[str, str], user: Path | None = None) -> dict[str, Origin]:
+    """Collect every preference with its origin.
+
+    Raises:
+        InputError: unknown names or unreadable values, all of them at once.
+    """
+    found = {name: Origin(value=p.default, source="default") for name, p in PREFERENCES.items()}
+    faults: list[str] = []
+    for path, table in ((user or user_file(), ()), (_nearest_pyproject(start), ("tool", "palate"))):
+        if path is not None and path.is_file():
+            _take(found, _table(path, table, faults), str(path), faults)
+    named = {name: environment[f"PALATE_{name.upper()}"] for name in PREFERENCES if f"PALATE_{name.upper()}" in environment}
+    for name, text in named.items():
+        _take(found, {name: text}, f"PALATE_{name.upper()}", faults)
+    if faults:
+        raise InputError("The configuration cannot be used.", why=faults, todo="palate config   lists what there is")
+    return found
+
+
+def _nearest_pyproject(start: Path) -> Path | None:
+    folders = (start.absolute(), *start.absolute().parents)
+    return next((folder / "pyproject.toml" for folder in folders if (folder / "pyproject.toml").is_file()), None)
+
+
+def _table(path: Path, keys: tuple[str, ...], faults: list[str]) -> Mapping[str, Any]:
+    try:
+        table: Any = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        faults.append(f"{path}: {error}")
+        return {}
+    for key in keys:
+        table = table.get(key, {})
+    return table if isinstance(table, Mapping) else {}
+
+
+def _take(found: dict[str, Origin], table: Mapping[str, Any], source: str, faults: list[str]) -> None:
+    for name, value in table.items():
+        if name not in PREFERENCES:
+            faults.append(f"{source}: there is no preference {name!r}.")
+            continue
+        try:
+            found[name] = Origin(value=PREFERENCES[name].read(str(value)), source=source)
+        except ValueError:
+            faults.append(f"{source}: {name} = {value!r} is not usable ({PREFERENCES[name].meaning}).")

@@ -1,0 +1,67 @@
+"""Migrations of the catalog: an ordered, forward-only list, each in a transaction with its own record."""
+
+import shutil
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+
+from palate.errors import CatalogNewerError
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "001 runs, curves and the sealed chain",
+        (
+            "CREATE TABLE journals (run_id VARCHAR NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL,"
+            " lost_bytes INTEGER NOT NULL)",
+            "CREATE TABLE runs (id VARCHAR NOT NULL PRIMARY KEY, key VARCHAR NOT NULL, label VARCHAR NOT NULL,"
+            " seed INTEGER, settings TEXT NOT NULL, started_unix_s FLOAT NOT NULL, elapsed_s FLOAT NOT NULL,"
+            " exit VARCHAR, detail TEXT NOT NULL, fresh BOOLEAN NOT NULL)",
+            "CREATE INDEX runs_by_key ON runs (key, seed)",
+            "CREATE TABLE summaries (run_id VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCADE,"
+            " metric VARCHAR NOT NULL, n INTEGER NOT NULL, last FLOAT, last_text VARCHAR, least FLOAT, most FLOAT,"
+            " last_step INTEGER NOT NULL, PRIMARY KEY (run_id, metric))",
+            "CREATE INDEX summaries_by_metric ON summaries (metric)",
+            "CREATE TABLE series (run_id VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCADE,"
+            " metric VARCHAR NOT NULL, points BLOB NOT NULL, PRIMARY KEY (run_id, metric))",
+            "CREATE TABLE records (number INTEGER NOT NULL PRIMARY KEY, at VARCHAR NOT NULL, kind VARCHAR NOT NULL,"
+            " experiment VARCHAR, body TEXT NOT NULL, hash VARCHAR NOT NULL)",
+            "CREATE INDEX records_by_experiment ON records (experiment, kind)",
+        ),
+    ),
+)
+
+
+def version_of(connection: Connection) -> int:
+    """Count the migrations that this catalog has seen."""
+    connection.execute(text("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name VARCHAR)"))
+    return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
+
+
+def migrate(engine: Engine, path: Path) -> None:
+    """Bring a catalog up to date, having copied its file first where it holds anything.
+
+    Raises:
+        CatalogNewerError: it has seen migrations that this palate does not know.
+    """
+    with engine.begin() as connection:
+        seen = version_of(connection)
+    if seen > len(MIGRATIONS):
+        raise CatalogNewerError(
+            f"{path} was written by a newer palate (schema {seen}, this one knows {len(MIGRATIONS)}).",
+            why="Reading it with less knowledge could lose what the newer one keeps.",
+            todo=("Update:  pip install -U palate", "Or rebuild it from the journals:  palate doctor --rebuild"),
+        )
+    if 0 < seen < len(MIGRATIONS):
+        shutil.copy2(path, path.with_suffix(f".before-{seen + 1:03d}.sqlite"))
+    for number in range(seen, len(MIGRATIONS)):
+        _migrate_one(engine, number)
+
+
+def _migrate_one(engine: Engine, number: int) -> None:
+    name, statements = MIGRATIONS[number]
+    with engine.begin() as connection:
+        if version_of(connection) > number:  # another process was faster
+            return
+        for statement in statements:
+            connection.execute(text(statement))
+        connection.execute(text("INSERT INTO migrations VALUES (:number, :name)"), {"number": number + 1, "name": name})

@@ -1,0 +1,83 @@
+"""A project's folder `.palate/`: where it is, and what lies where in it; standard library only."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from palate.errors import StoreError
+from palate.store.chain import Chain
+
+FOLDER = ".palate"
+_ROOT_MARKS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One project's store; open it with `find_project` or by its path, pass it down."""
+
+    home: Path
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs, one folder each."""
+        return self.home / "runs"
+
+    @property
+    def catalog(self) -> Path:
+        """The catalog's SQLite file."""
+        return self.home / "catalog.sqlite"
+
+    @property
+    def chain(self) -> Chain:
+        """The sealed chain."""
+        return Chain(self.home / "chain.jsonl")
+
+    def run_folder(self, run_id: str) -> Path:
+        """Folder of one run."""
+        return self.runs / run_id
+
+    def journal(self, run_id: str) -> Path:
+        """Journal of one run."""
+        return self.runs / run_id / "journal"
+
+    def output(self, run_id: str) -> Path:
+        """What one run printed."""
+        return self.runs / run_id / "output.log"
+
+    def make(self) -> None:
+        """Make the folder, with a .gitignore of its own so that nobody commits runs by accident.
+
+        Raises:
+            StoreError: it cannot be made or written.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            ignore = self.home / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            if not os.access(self.runs, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise StoreError(
+                f"{self.home} cannot be written: {error.strerror}.",
+                why="Nothing was started and nothing was lost.",
+                todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
+            ) from error
+
+
+def find_project(start: Path, environment: Mapping[str, str]) -> Project:
+    """Find the project: PALATE_HOME, else the nearest `.palate/` upwards, else beside the nearest project file.
+
+    Nothing is made or written.
+    """
+    if environment.get("PALATE_HOME"):
+        return Project(Path(environment["PALATE_HOME"]).expanduser().absolute())
+    folders = [start.absolute(), *start.absolute().parents]
+    for folder in folders:
+        if (folder / FOLDER).is_dir():
+            return Project(folder / FOLDER)
+    for folder in folders:
+        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+            return Project(folder / FOLDER)
+    return Project(start.absolute() / FOLDER)

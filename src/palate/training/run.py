@@ -1,0 +1,133 @@
+"""The run as training code sees it; standard library only, so that it costs a training process nothing."""
+
+import atexit
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from palate.errors import SettingError
+from palate.recipe.codec import decode, encode
+from palate.recipe.settings import apply_changes, with_changes
+from palate.store.journal import Journal
+from palate.store.project import find_project
+
+FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
+
+
+class Run:
+    """One run: where training code logs to, and what it was told.
+
+    Attributes:
+        folder: the run's folder; put whatever belongs to the run there.
+        seed: the seed of this run, None outside of `palate run`.
+        settings: the settings it was started with.
+    """
+
+    def __init__(self, folder: Path, *, seed: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.settings: Mapping[str, Any] = dict(settings or {})
+        self._journal: Journal | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's name: its folder's."""
+        return self.folder.name
+
+    @property
+    def journal(self) -> Journal:
+        """The run's journal, opened at the first need."""
+        if self._journal is None:
+            self._journal = Journal.open(self.folder / "journal")
+        return self._journal
+
+    def log(self, step: int | None = None, /, **metrics: float) -> None:
+        """Log metrics at a step; about 3 us, survives kill -9.
+
+        Args:
+            step: a whole number; one more than the last if left out.
+            metrics: one number each. NaN and infinities are kept, and end the run as failed if they come last.
+
+        Raises:
+            InputError: a step that is no whole number, or a value that is no number.
+            JournalTakenError: another process logs to this run.
+        """
+        journal = self._journal or self.journal
+        journal.log(journal.last_step + 1 if step is None else step, metrics)
+
+    def close(self) -> None:
+        """Sync and close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+
+
+_current: Run | None = None
+
+
+def current_run() -> Run:
+    """Give this process's run: the one `palate run` started it for, else a new one in the project's folder."""
+    global _current
+    if _current is None:
+        if os.environ.get(FOLDER):
+            _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_told())
+        else:
+            _current = _own_run()
+        atexit.register(_current.close)
+    return _current
+
+
+def set_current(run: Run | None) -> None:
+    """Make `run` the one that `palate.log` writes to."""
+    global _current
+    _current = run
+
+
+def new_run_folder(label: str) -> Path:
+    """Name a folder for a run that nobody planned: when, what, which process."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
+    return find_project(Path.cwd(), os.environ).runs / name
+
+
+def _own_run() -> Run:
+    label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
+    folder = new_run_folder(label)
+    find_project(Path.cwd(), os.environ).make()
+    return Run(folder)
+
+
+def log(step: int | None = None, /, **metrics: float) -> None:
+    """Log metrics at a step of this process's run: `palate.log(step, val_acc=0.93)`. See `Run.log`."""
+    current_run().log(step, **metrics)
+
+
+def settings(**defaults: Any) -> SimpleNamespace:
+    """Declare a script's settings with their defaults; get them as `palate run -c name=value` changed them.
+
+    Raises:
+        SettingError: a change names a setting that is not declared here.
+    """
+    told = _told()
+    changes = apply_changes(defaults, told, flag="-c") if told else ()
+    if told and set(told) - set(defaults):
+        raise SettingError(f"{sorted(set(told) - set(defaults))} are not declared by this script's palate.settings().")
+    return SimpleNamespace(**with_changes(defaults, changes))
+
+
+def _told() -> dict[str, Any]:
+    text = os.environ.get(SETTINGS)
+    return {name: decode(value) for name, value in json.loads(text).items()} if text else {}
+
+
+def _seed() -> int | None:
+    return int(os.environ[SEED]) if os.environ.get(SEED) else None
+
+
+def environment_of(folder: Path, seed: int, told: Mapping[str, Any]) -> dict[str, str]:
+    """Give the environment variables that tell a process its run, its seed and its settings."""
+    encoded = json.dumps({name: encode(value) for name, value in told.items()})
+    return {FOLDER: str(folder), SEED: str(seed), SETTINGS: encoded}

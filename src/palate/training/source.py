@@ -1,0 +1,236 @@
+"""Read what a Python file declares, without running it: experiments, settings, seed, imports.
+
+A prompt must not wait for `import torch`, and a mistyped setting must be found before anything runs.
+Settings are looked for in this order: the parameters of an `@palate.experiment` function, a call of
+`palate.settings(...)`, argparse options, and constants at the top of the file.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from palate.errors import InputError, NotFoundError
+from palate.recipe.codec import Opaque
+
+How = Literal["parameter", "settings", "flag", "constant"]
+SEED_NAMES = ("seed", "SEED", "random_seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A declared setting: its value as written, and how another one is handed over."""
+
+    value: Any
+    how: How
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function declared as an experiment."""
+
+    name: str
+    settings: dict[str, Setting]
+    takes_seed: bool
+    metric: str | None = None
+    goal: str | None = None
+    resolution: float | None = None
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a file declares.
+
+    Attributes:
+        path: the file.
+        functions: its experiments, by name.
+        settings: a script's own settings.
+        seed, seed_name: the script's own seed setting, where it has one.
+        imports: top-level names of what it imports, as written.
+    """
+
+    path: Path
+    functions: dict[str, Function]
+    settings: dict[str, Setting]
+    seed: Setting | None
+    seed_name: str
+    imports: tuple[str, ...]
+    _tree: ast.Module
+    _blanks: dict[str, list[ast.expr]]
+
+    def code_id(self, recipe_of: str | None = None) -> str:
+        """Hash the syntax tree: what is code and not recipe; comments do not count.
+
+        Args:
+            recipe_of: whose settings are left out: a function's by its name, the script's own by "", nobody's by None.
+        """
+        hidden = {id(node) for node in self._blanks.get(recipe_of, [])} if recipe_of is not None else set()
+        return hashlib.sha256(_dump(self._tree, hidden).encode()).hexdigest()
+
+
+def read_source(path: Path) -> Source:
+    """Read a Python file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it is no Python.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: there is no such file.", todo="palate run FILE.py -c name=value") from error
+    except (SyntaxError, ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read as Python: {error}.") from error
+    reading = _Reading(tree)
+    declared = reading.script_settings()
+    script = {name: value for name, value in declared.items() if name not in SEED_NAMES}
+    seed = next((name for name in SEED_NAMES if name in declared), None)
+    return Source(
+        path=path,
+        functions=reading.functions,
+        settings=script,
+        seed=declared[seed] if seed else None,
+        seed_name=seed or "",
+        imports=tuple(sorted(set(_imports(tree)))),
+        _tree=tree,
+        _blanks=reading.blanks,
+    )
+
+
+@dataclass
+class _Reading:
+    tree: ast.Module
+    functions: dict[str, Function] = field(default_factory=dict)
+    blanks: dict[str, list[ast.expr]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for node in self.tree.body:
+            if isinstance(node, ast.FunctionDef) and (call := _decorator(node)) is not None:
+                self.functions[node.name] = self._function(node, call)
+
+    def _function(self, node: ast.FunctionDef, call: ast.expr) -> Function:
+        options = {k.arg: _literal(k.value) for k in call.keywords if k.arg} if isinstance(call, ast.Call) else {}
+        settings = {name: Setting(value=_literal(default), how="parameter") for name, default in self._defaults(node)}
+        names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
+        settings.pop("seed", None)
+        data = options.get("data") or ()
+        return Function(
+            name=node.name,
+            settings=settings,
+            takes_seed="seed" in names,
+            metric=options.get("metric"),
+            goal=options.get("goal"),
+            resolution=options.get("resolution"),
+            data=(data,) if isinstance(data, str) else tuple(data),
+        )
+
+    def _defaults(self, node: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
+        arguments = node.args
+        plain = [*arguments.posonlyargs, *arguments.args]
+        pairs = [*zip(plain[len(plain) - len(arguments.defaults) :], arguments.defaults, strict=True)]
+        pairs += [(arg, default) for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default]
+        for arg, default in pairs:
+            self._blank(node.name, default)
+            yield arg.arg, default
+
+    def _blank(self, owner: str, value: ast.expr) -> None:
+        self.blanks.setdefault(owner, []).append(value)
+
+    def script_settings(self) -> dict[str, Setting]:
+        """Collect a script's settings; the first way of declaring one wins."""
+        found: dict[str, Setting] = {}
+        for name, setting in (*self._called(), *self._flags(), *self._constants()):
+            found.setdefault(name, setting)
+        return found
+
+    def _called(self) -> Iterator[tuple[str, Setting]]:
+        for call in _calls(self.tree, "settings"):
+            if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "palate":
+                for keyword in call.keywords:
+                    if keyword.arg:
+                        self._blank("", keyword.value)
+                        yield keyword.arg, Setting(value=_literal(keyword.value), how="settings")
+
+    def _flags(self) -> Iterator[tuple[str, Setting]]:
+        for call in _calls(self.tree, "add_argument"):
+            flags = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+            long = next((flag for flag in flags if flag.startswith("--")), None)
+            if long is None:
+                continue
+            options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            action = _literal(options["action"]) if "action" in options else None
+            absent = ast.Constant(action == "store_false" if action in ("store_true", "store_false") else None)
+            default = options.get("default", absent)
+            self._blank("", default)
+            name = _literal(options["dest"]) if "dest" in options else long.lstrip("-").replace("-", "_")
+            yield name, Setting(value=_literal(default), how="flag", flag=f"{long}:{action}" if action else long)
+
+    def _constants(self) -> Iterator[tuple[str, Setting]]:
+        for name, value in top_constants(self.tree):
+            self._blank("", value)
+            yield name, Setting(value=_literal(value), how="constant")
+
+
+def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Find `name = literal` at the top level of a file, assigned once: the constants a script is tuned by."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            target = node.target
+        if isinstance(target, ast.Name) and not target.id.startswith("_"):
+            found.setdefault(target.id, []).append(node.value)  # type: ignore[union-attr,arg-type]
+    for name, values in found.items():
+        if len(values) == 1 and not isinstance(_literal(values[0]), Opaque):
+            yield name, values[0]
+
+
+def _decorator(node: ast.FunctionDef) -> ast.expr | None:
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if (isinstance(called, ast.Attribute) and called.attr == "experiment") or (
+            isinstance(called, ast.Name) and called.id == "experiment"
+        ):
+            return decorator
+    return None
+
+
+def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == name:
+                yield node
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return Opaque(type="source", text=ast.unparse(node))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            yield prefix
+            yield from (f"{prefix}.{alias.name}".replace("..", ".") for alias in node.names if node.level)
+
+
+def _dump(tree: ast.AST, hidden: set[int]) -> str:
+    """Write a syntax tree as text, the hidden nodes as gaps."""
+    if id(tree) in hidden:
+        return "..."
+    parts = []
+    for name, value in ast.iter_fields(tree):
+        items = value if isinstance(value, list) else [value]
+        told = (_dump(item, hidden) if isinstance(item, ast.AST) else repr(item) for item in items)
+        parts.append(f"{name}={','.join(told)}")
+    return f"{type(tree).__name__}({' '.join(parts)})"

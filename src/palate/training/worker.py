@@ -1,0 +1,241 @@
+"""The warm worker: imports the task once, then forks a clean child for each run; standard library only.
+
+Started as `python -m palate.training.worker REQUEST_FD REPLY_FD TASK`. Requests and replies are JSON lines. A child
+starts from the worker's memory, so torch is imported once, and no run sees what another left behind; what ends a
+child (a segmentation fault, os._exit, the memory killer) ends that child alone. The worker imports with one thread:
+a thread pool that existed before the fork would hang in the child.
+"""
+
+import atexit
+import importlib
+import importlib.util
+import json
+import os
+import runpy
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from palate.recipe.codec import Opaque, decode
+from palate.training import run as training_run
+
+WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
+"""Slow to import and safe to fork after; scripts that import them find them ready."""
+
+INSIDE = "PALATE_INSIDE_WORKER"
+POLL_S = 0.02
+
+Task = dict[str, Any]
+Order = dict[str, Any]
+
+
+def main() -> None:
+    """Load the task, say so, and serve runs until the requests end."""
+    request_fd, reply_fd, task = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    os.environ[INSIDE] = "1"
+    sys.argv = [task.get("file", task["kind"])]
+    try:
+        call = load(task)
+        _refuse_cuda()
+    except BaseException:
+        _reply(reply_fd, {"failed": traceback.format_exc()})
+        raise SystemExit(1) from None
+    _reply(reply_fd, {"ready": True})
+    _serve(request_fd, reply_fd, call)
+
+
+def load(task: Task) -> Callable[[Order], None]:
+    """Import what a task needs; give the function that carries out one order."""
+    if task["kind"] == "command":
+        return lambda order: _run_command(task["argv"], order)
+    for package in task.get("warm", ()):
+        if package in WARM_PACKAGES and importlib.util.find_spec(package) is not None:
+            importlib.import_module(package)
+    if task["kind"] == "script":
+        return lambda order: _run_script(task["file"], order)
+    function = _function(task)
+    return lambda order: _run_function(function, order)
+
+
+def _function(task: Task) -> Callable[..., Any]:
+    if task["kind"] == "pickle":
+        import cloudpickle
+
+        return cloudpickle.loads(Path(task["file"]).read_bytes())  # type: ignore[no-any-return]
+    if task["kind"] == "module":
+        found = getattr(importlib.import_module(task["module"]), task["name"])
+    else:
+        found = getattr(_import_file(Path(task["file"])), task["name"])
+    return getattr(found, "function", found)  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path) -> Any:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported as a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _refuse_cuda() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        raise RuntimeError(
+            "This file starts CUDA when it is imported, and a process cannot be forked after that. "
+            "Move what touches the GPU (.cuda(), .to('cuda'), torch.zeros(device='cuda')) into the function."
+        )
+
+
+def _serve(request_fd: int, reply_fd: int, call: Callable[[Order], None]) -> None:
+    children: dict[int, str] = {}
+    pending = b""
+    while True:
+        if select.select([request_fd], [], [], POLL_S if children else None)[0]:
+            block = os.read(request_fd, 1 << 16)
+            if not block:
+                break
+            *lines, pending = (pending + block).split(b"\n")
+            for line in lines:
+                order = json.loads(line)
+                pid = _start(order, call)
+                children[pid] = order["id"]
+                _reply(reply_fd, {"id": order["id"], "pid": pid})
+        _reap(children, reply_fd)
+    for pid in children:
+        _kill_group(pid)
+
+
+def _reap(children: dict[int, str], reply_fd: int) -> None:
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        if pid in children:
+            _reply(reply_fd, {"id": children.pop(pid), "status": os.waitstatus_to_exitcode(status)})
+
+
+def _start(order: Order, call: Callable[[Order], None]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _child(order, call)
+    return pid
+
+
+def _child(order: Order, call: Callable[[Order], None]) -> None:
+    status = 1
+    try:
+        os.setsid()
+        _redirect(Path(order["folder"]) / "output.log")
+        _prepare(order)
+        call(order)
+        status = 0
+    except SystemExit as leave:
+        status = leave.code if isinstance(leave.code, int) else 0 if leave.code is None else _say(leave.code)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(status)
+
+
+def _say(message: object) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+def _leave(status: int) -> None:
+    try:
+        atexit._run_exitfuncs()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _redirect(path: Path) -> None:
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, target)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+
+
+def _prepare(order: Order) -> None:
+    os.environ.update(order["environment"])
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(order["threads"])
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(order["threads"])
+    settings = {name: decode(value) for name, value in order["settings"].items()}
+    folder = Path(order["folder"])
+    training_run.set_current(training_run.Run(folder, seed=order["seed"], settings=settings))
+
+
+def _run_function(function: Callable[..., Any], order: Order) -> None:
+    run = training_run.current_run()
+    settings = {name: value for name, value in run.settings.items() if not isinstance(value, Opaque)}
+    if order["takes_seed"]:
+        settings["seed"] = order["seed"]
+    function(run, **settings)
+    run.close()
+
+
+def _run_script(file: str, order: Order) -> None:
+    sys.argv = [file, *order["argv"]]
+    sys.path.insert(0, str(Path(file).parent))
+    if order["constants"]:
+        _run_with_constants(file, {name: decode(value) for name, value in order["constants"].items()})
+    else:
+        runpy.run_path(file, run_name="__main__")
+    training_run.current_run().close()
+
+
+def _run_with_constants(file: str, constants: dict[str, Any]) -> None:
+    import ast
+    import types
+
+    from palate.training.source import top_constants
+
+    tree = ast.parse(Path(file).read_bytes(), filename=file)
+    for name, node in top_constants(tree):
+        if name in constants:
+            _replace(node, ast.parse(repr(constants[name]), mode="eval").body)
+    module = types.ModuleType("__main__")
+    module.__file__ = file
+    sys.modules["__main__"] = module
+    exec(compile(tree, file, "exec"), module.__dict__)  # noqa: S102  the user's own script
+
+
+def _replace(node: Any, by: Any) -> None:
+    """Turn one expression of a tree into another, in place."""
+    for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+        setattr(by, name, getattr(node, name))
+    node.__class__, node.__dict__ = by.__class__, {**by.__dict__}
+
+
+def _run_command(argv: list[str], order: Order) -> None:
+    os.execvp(argv[0], [*argv, *order["argv"]])
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _reply(descriptor: int, message: dict[str, Any]) -> None:
+    os.write(descriptor, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

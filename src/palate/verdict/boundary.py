@@ -1,0 +1,50 @@
+"""Look up how far a mean difference must stand out, by look, budget and what is known of the noise."""
+
+import bisect
+import json
+from functools import cache
+from importlib import resources
+
+from palate.errors import InputError
+from palate.verdict.simulate import BUDGETS, PRIORS
+
+VERDICT_LEVEL = 0.05
+EQUIVALENCE_LEVEL = 0.10
+
+
+@cache
+def _tables() -> dict[str, dict[str, list[float]]]:
+    text = (resources.files("palate.verdict") / "boundaries.json").read_text()
+    tables: dict[str, dict[str, list[float]]] = json.loads(text)["tables"]
+    return tables
+
+
+def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float = 0.0) -> float:
+    """Give c_n: a mean difference counts beyond c_n * s~ / sqrt(n). Infinite where look n does not exist.
+
+    A budget between two tables takes the larger one, a prior between two the weaker one: both are
+    the careful side.
+
+    Args:
+        n: pairs seen, 1 .. budget.
+        budget: pairs that may be run at most.
+        level: chance of ever crossing where nothing is different, .05 or .10, two-sided.
+        prior: degrees of freedom known from history, 0 when cold.
+
+    >>> round(critical(2, 20), 1) > critical(20, 20)
+    True
+    """
+    bounds = _bounds(budget, level, prior)
+    return (bounds[n - 1] or float("inf")) if 1 <= n <= budget else float("inf")
+
+
+def _bounds(budget: int, level: float, prior: float) -> list[float]:
+    if budget > BUDGETS[-1] or budget < 2:
+        raise InputError(
+            f"a budget of {budget} pairs has no boundary.",
+            why="Boundaries are made for 2 to 100 pairs.",
+            todo=f"Choose one of them, best one of {', '.join(map(str, BUDGETS))}: --pairs 20",
+        )
+    table_budget = BUDGETS[bisect.bisect_left(BUDGETS, budget)]
+    known = PRIORS[max(bisect.bisect_right(PRIORS, prior) - 1, 0)]
+    return _tables()[str(known)][f"{level:g}/{table_budget}"]

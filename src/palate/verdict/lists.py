@@ -1,0 +1,82 @@
+"""A verdict from two lists alone: the one-line way in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from palate.errors import ListError
+from palate.verdict.outlook import Outlook, look_ahead
+from palate.verdict.pairs import Pairs, make_pairs
+from palate.verdict.rule import Verdict, judge
+from palate.verdict.simulate import BUDGETS
+from palate.verdict.words import headline
+from palate.vocabulary import Goal, Metric
+
+Values = Sequence[float] | Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A verdict on two lists, printing as its sentence."""
+
+    verdict: Verdict
+    metric: Metric
+    outlook: Outlook | None
+
+    def __str__(self) -> str:
+        return headline(self.verdict, self.metric, outlook=self.outlook)
+
+    __repr__ = __str__
+
+
+def compare(
+    baseline: Values,
+    treatment: Values,
+    *,
+    goal: Goal = "max",
+    margin: float | None = None,
+    resolution: float | None = None,
+    budget: int = 20,
+    metric: str = "value",
+    points: bool = False,
+) -> Comparison:
+    """Judge two lists of results, one value a run, paired by position; or two mappings, paired by seed.
+
+    Args:
+        baseline: values of the runs without the change; or {seed: value}.
+        treatment: values of the runs with it, the same seeds in the same order; or {seed: value}.
+        goal: which way is better.
+        margin: smallest difference that matters, in the values' unit; one seed standard deviation if None.
+        resolution: smallest step the metric can take (1 / number of test examples); from the values if None.
+        budget: how many pairs you would run at most; what you stop at must not depend on what you saw.
+        metric: the metric's name, for the words.
+        points: show differences in hundredths.
+
+    Raises:
+        ListError: lists that are empty, unequal, not finite, or mappings without a seed in common.
+        InputError: a margin, goal or budget that cannot be used.
+
+    >>> print(compare([.912, .915, .910, .913], [.921, .919, .924, .922], points=True))
+    Better: +0.8 points (between +0.1 and +1.7), 4 pairs. You would see this by luck less than 1 time in 20, even \
+while watching.
+    """
+    told = Metric(name=metric, goal=goal, resolution=resolution, points=points)
+    pairs = _pair_up(baseline, treatment, told)
+    budget = max(budget, next((b for b in BUDGETS if b >= pairs.n), budget))
+    verdict = judge(pairs, budget=budget, margin=margin)
+    outlook = None
+    if verdict.kind == "unclear" and not verdict.reason:
+        outlook = look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n))
+    return Comparison(verdict=verdict, metric=told, outlook=outlook)
+
+
+def _pair_up(baseline: Values, treatment: Values, metric: Metric) -> Pairs:
+    if isinstance(baseline, Mapping) != isinstance(treatment, Mapping):
+        raise ListError("One side has seeds and the other has none.", todo="Give two lists, or two {seed: value}.")
+    if isinstance(baseline, Mapping) and isinstance(treatment, Mapping):
+        seeds = [seed for seed in baseline if seed in treatment]
+        if not seeds:
+            raise ListError("The two sides have no seed in common.", todo="Run both arms at the same seeds.")
+        baseline, treatment = [baseline[seed] for seed in seeds], [treatment[seed] for seed in seeds]
+    return make_pairs(list(baseline), list(treatment), sign=metric.sign, resolution=metric.resolution)

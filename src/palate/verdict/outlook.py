@@ -1,0 +1,83 @@
+"""How many more pairs until a verdict, from what the pairs so far say of effect and noise."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from palate.verdict.boundary import EQUIVALENCE_LEVEL, critical
+from palate.verdict.pairs import Pairs
+from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Noise, Verdict
+
+FloatArray = npt.NDArray[np.float64]
+
+DRAWS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What to expect of going on.
+
+    Attributes:
+        chance: probability that the budget settles it.
+        low, high: 10 % and 90 % of the number of further pairs, where it settles; None where it never did.
+    """
+
+    chance: float
+    low: int | None
+    high: int | None
+
+
+def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | None = None) -> Outlook:
+    """Simulate the same rule on 400 futures drawn from the posterior of effect and noise.
+
+    Args:
+        pairs: the pairs so far, at least 2.
+        verdict: their verdict, for its margin, spread and budget.
+        rng: source of the draws.
+        noise: what history says of the noise, as given to `judge`.
+    """
+    more = verdict.budget - pairs.n
+    if more < 1 or verdict.spread is None or verdict.margin is None:
+        return Outlook(chance=0.0, low=None, high=None)
+    means, spreads = _futures(pairs, verdict.spread, more, rng, noise)
+    crossed = _crossings(means, spreads, pairs.n, verdict.budget, verdict.margin, noise)
+    settles = crossed.any(axis=1)
+    if not settles.any():
+        return Outlook(chance=0.0, low=None, high=None)
+    low, high = np.quantile(crossed.argmax(axis=1)[settles] + 1, [0.1, 0.9])
+    return Outlook(chance=float(settles.mean()), low=int(low), high=math.ceil(high))
+
+
+def _futures(
+    pairs: Pairs, spread: float, more: int, rng: np.random.Generator, noise: Noise | None
+) -> tuple[FloatArray, FloatArray]:
+    """Draw (400, more) running means and spreads s~ after each further pair."""
+    known = (noise.d0 if noise else COLD_DF) + pairs.n - 1
+    sigma = spread * np.sqrt(known / rng.chisquare(known, DRAWS))
+    prior = (PRIOR_EFFECT_SDS * pairs.seed_sd) ** 2
+    weight = prior / (prior + sigma**2 / pairs.n)
+    delta = rng.normal(weight * pairs.mean, sigma * np.sqrt(weight / pairs.n))
+    drawn = delta[:, None] + sigma[:, None] * rng.standard_normal((DRAWS, more))
+    n = pairs.n + np.arange(1, more + 1)
+    sums = pairs.mean * pairs.n + np.cumsum(drawn, axis=1)
+    squares = pairs.sum_of_squares + pairs.n * pairs.mean**2 + np.cumsum(drawn**2, axis=1)
+    within = np.maximum(squares - sums**2 / n, 0.0)
+    lent = noise.d0 * noise.variance if noise else COLD_DF * 2 * pairs.arm_variance
+    df = (noise.d0 if noise else COLD_DF) + n - 1
+    return sums / n, np.maximum(np.sqrt((lent + within) / df), pairs.step)
+
+
+def _crossings(
+    means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, noise: Noise | None
+) -> npt.NDArray[np.bool_]:
+    looks = range(n + 1, budget + 1)
+    prior = noise.d0 if noise else 0.0
+    bounds = np.array([critical(look, budget, prior=prior) / math.sqrt(look) for look in looks])
+    equal = np.array(
+        [critical(look, budget, level=EQUIVALENCE_LEVEL, prior=prior) / math.sqrt(look) for look in looks]
+    )
+    apart = np.abs(means) > bounds * spreads
+    alike = np.abs(means) + equal * spreads < margin
+    return np.asarray(apart | alike)

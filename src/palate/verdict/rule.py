@@ -1,0 +1,252 @@
+"""The rule that turns paired results into a verdict, look by look; pure.
+
+The statistic, its floors and its boundaries stay valid however often one looks, up to the budget.
+Past the budget only an e-value counts (see `beyond_budget`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from palate.errors import InputError
+from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, critical
+from palate.verdict.pairs import Pairs
+
+Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
+"""better, worse, no difference that matters, better (worse) but too small, cannot tell yet, did nothing, failed."""
+
+Reason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
+
+SETTLED: frozenset[Kind] = frozenset({"better", "worse", "same", "better_small", "worse_small", "nothing", "failed"})
+
+COLD_DF = 1
+"""Degrees of freedom lent by the unpaired view when there is no history (nu0)."""
+
+PRIOR_EFFECT_SDS = 2.0
+"""Standard deviation of effects expected before any are known, in seed standard deviations (tau)."""
+
+PAST_BUDGET_EVIDENCE = 200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What past comparisons say of the noise: variance s0^2 of a difference, worth d0 degrees of freedom."""
+
+    d0: float
+    variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """Runs that failed, of how many that ended, by arm."""
+
+    baseline: int = 0
+    treatment: int = 0
+    baseline_runs: int = 0
+    treatment_runs: int = 0
+
+    @property
+    def unequal(self) -> bool:
+        """Whether one arm failed more often than the other."""
+        return self.baseline != self.treatment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What may be believed, and the numbers behind it. Differences are in the metric's unit, + is better.
+
+    Attributes:
+        kind: the verdict.
+        n: pairs that it rests on.
+        budget: pairs that may be run at most.
+        effect: best estimate, drawn towards zero as early winners must be; None below 1 pair.
+        raw: mean difference as measured.
+        low, high: interval that holds the effect in 19 of 20 experiments, however often one looked.
+        margin: smallest difference that matters.
+        seed_sd: how much one run varies over seeds.
+        spread: s~, the estimated standard deviation of a difference.
+        correlation: of both arms over seeds; None where it cannot be told.
+        failures: runs that failed, by arm.
+        reason: why nothing can be told, where it is not simply too early.
+    """
+
+    kind: Kind
+    n: int
+    budget: int
+    effect: float | None = None
+    raw: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    seed_sd: float | None = None
+    spread: float | None = None
+    correlation: float | None = None
+    failures: Failures = Failures()
+    reason: Reason = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether no more runs are needed."""
+        return self.kind in SETTLED
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of `raw`."""
+        return None if self.spread is None else self.spread / math.sqrt(self.n)
+
+
+def judge(
+    pairs: Pairs | None,
+    *,
+    budget: int = 20,
+    margin: float | None = None,
+    noise: Noise | None = None,
+    failures: Failures | None = None,
+    bit_identical: bool | None = None,
+) -> Verdict:
+    """Judge the pairs that are there.
+
+    Args:
+        pairs: values at the same seeds, + is better; None where no pair finished.
+        budget: pairs that may be run at most, 2 to 100.
+        margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
+        noise: what history says of the noise; None when cold.
+        failures: failed runs by arm.
+        bit_identical: whether the arms' whole curves are equal; None where only final values are known.
+
+    Raises:
+        InputError: a margin that is not positive, or a budget without a boundary.
+
+    >>> from palate.verdict.pairs import make_pairs
+    >>> judge(make_pairs([.912, .915, .910, .913], [.921, .919, .924, .922])).kind
+    'better'
+    """
+    check_margin(margin)
+    counted = failures or Failures()
+    early = _without_statistics(pairs, budget, counted, bit_identical)
+    if early is not None or pairs is None:
+        return early or Verdict(kind="unclear", n=0, budget=budget, failures=counted, reason="no_pairs")
+    return _judge_by_statistics(pairs, budget, margin, noise, counted)
+
+
+def check_margin(margin: float | None) -> None:
+    """Refuse a margin that is no positive number.
+
+    Raises:
+        InputError: the margin is zero, negative or not finite.
+    """
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise InputError(
+            f"a margin of {margin} is no difference that could matter.",
+            todo="Give the smallest difference that matters, in the metric's unit: --margin 0.005",
+        )
+
+
+def _without_statistics(
+    pairs: Pairs | None, budget: int, failures: Failures, bit_identical: bool | None
+) -> Verdict | None:
+    """Settle what needs no statistics: an arm that always fails, a change without effect, seeds without effect."""
+    all_failed = 2 <= failures.treatment == failures.treatment_runs or 2 <= failures.baseline == failures.baseline_runs
+    if pairs is None:
+        kind: Kind = "failed" if all_failed else "unclear"
+        return Verdict(kind=kind, n=0, budget=budget, failures=failures, reason="" if all_failed else "no_pairs")
+    if pairs.identical and (bit_identical if bit_identical is not None else pairs.n > 1):
+        return Verdict(kind="nothing", n=pairs.n, budget=budget, effect=0.0, raw=0.0, failures=failures)
+    if pairs.n == 1 or pairs.frozen_seeds:
+        reason: Reason = "one_pair" if pairs.n == 1 else "frozen_seeds"
+        return Verdict(kind="unclear", n=pairs.n, budget=budget, raw=pairs.mean, failures=failures, reason=reason)
+    return None
+
+
+def _judge_by_statistics(
+    pairs: Pairs, budget: int, margin: float | None, noise: Noise | None, failures: Failures
+) -> Verdict:
+    spread = estimate_spread(pairs, noise)
+    least = margin if margin is not None else max(pairs.seed_sd, pairs.step)
+    half = half_width(pairs.n, budget, spread, noise, VERDICT_LEVEL)
+    equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL)
+    past = pairs.n > budget
+    kind = _past_budget_kind(pairs, noise) if past else _kind(pairs.mean, half, equal_half, least)
+    reason: Reason = "" if kind in SETTLED or pairs.n < budget else "past_budget" if past else "budget"
+    return Verdict(
+        kind=kind,
+        n=pairs.n,
+        budget=budget,
+        effect=shrink(pairs.mean, spread, pairs.n, pairs.seed_sd),
+        raw=pairs.mean,
+        low=pairs.mean - half,
+        high=pairs.mean + half,
+        margin=least,
+        seed_sd=pairs.seed_sd,
+        spread=spread,
+        correlation=pairs.correlation,
+        failures=failures,
+        reason=reason,
+    )
+
+
+def _kind(mean: float, half: float, equal_half: float, margin: float) -> Kind:
+    small = abs(mean) + equal_half < margin
+    if abs(mean) > half:
+        if mean > 0:
+            return "better_small" if small else "better"
+        return "worse_small" if small else "worse"
+    return "same" if small else "unclear"
+
+
+def _past_budget_kind(pairs: Pairs, noise: Noise | None) -> Kind:
+    if beyond_budget(pairs, noise) < PAST_BUDGET_EVIDENCE:
+        return "unclear"
+    return "better" if pairs.mean > 0 else "worse"
+
+
+def estimate_spread(pairs: Pairs, noise: Noise | None = None) -> float:
+    """Estimate s~, the standard deviation of a difference.
+
+    Cold: s~^2 = (2 s_p^2 + SS) / n, half from the unpaired view, so that two lucky ties make no certainty.
+    With history: s~^2 = (d0 s0^2 + SS) / (d0 + n - 1) (Smyth 2004). Never below the metric's resolution.
+    """
+    if noise is None:
+        lent, weight = COLD_DF * 2 * pairs.arm_variance, float(COLD_DF)
+    else:
+        lent, weight = noise.d0 * noise.variance, noise.d0
+    variance = (lent + pairs.sum_of_squares) / (weight + pairs.n - 1)
+    return max(math.sqrt(variance), pairs.step)
+
+
+def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: float) -> float:
+    """Give half the width of the interval at look n; past the budget, that of the e-value's confidence sequence."""
+    if n <= budget:
+        return critical(n, budget, level=level, prior=noise.d0 if noise else 0.0) * spread / math.sqrt(n)
+    return _sequence_half_width(n, spread)
+
+
+def _sequence_half_width(n: int, spread: float) -> float:
+    """Invert the e-value (g = 1, no prior) at its threshold: |mean| beyond this gives E_n >= 200."""
+    grown = (PAST_BUDGET_EVIDENCE * math.sqrt(1 + n)) ** (2 / n)
+    inside = 1 - grown / (1 + n)
+    return spread * math.sqrt((grown - 1) / inside * (n - 1) / n) if inside > 0 else math.inf
+
+
+def beyond_budget(pairs: Pairs, noise: Noise | None = None, *, g: float = 1.0) -> float:
+    """Give the e-value E_n, which may be looked at for ever: >= 200 means less than 1 in 200 by luck.
+
+    E_n = (1 + n g)^(-1/2) [(d0 s0^2 + SS + n dbar^2) / (d0 s0^2 + SS + n dbar^2 / (1 + n g))]^((d0 + n) / 2),
+    a t-test against effects of about sqrt(g) standard deviations (a mixture sequential test).
+    """
+    d0, lent = (noise.d0, noise.d0 * noise.variance) if noise else (0.0, 0.0)
+    n, within = pairs.n, lent + max(pairs.sum_of_squares, (pairs.n - 1) * pairs.step**2)
+    signal = n * pairs.mean**2
+    if within + signal == 0:
+        return 1.0
+    log_ratio = math.log(within + signal) - math.log(within + signal / (1 + n * g))
+    return float(np.exp(min(-0.5 * math.log(1 + n * g) + (d0 + n) / 2 * log_ratio, 700.0)))
+
+
+def shrink(mean: float, spread: float, n: int, seed_sd: float, *, prior_sds: float = PRIOR_EFFECT_SDS) -> float:
+    """Draw a mean difference towards zero by what it owes to luck: prior N(0, (2 seed sd)^2), noise s~^2 / n."""
+    prior = (prior_sds * seed_sd) ** 2
+    noise = spread**2 / n
+    return mean * prior / (prior + noise) if prior + noise > 0 else mean

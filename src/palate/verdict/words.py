@@ -1,0 +1,131 @@
+"""Verdicts in words: what a person reads, with nothing claimed that the numbers do not carry."""
+
+from palate.verdict.outlook import Outlook
+from palate.verdict.rule import Verdict
+from palate.vocabulary import Metric
+
+LUCK = "You would see this by luck less than 1 time in 20, even while watching."
+
+
+def headline(verdict: Verdict, metric: Metric, *, changes: int = 1, outlook: Outlook | None = None) -> str:
+    """Say the verdict in one or two sentences.
+
+    Args:
+        verdict: what was judged.
+        metric: for the unit and the scale.
+        changes: how many settings differ between the arms; with more than one, no gain is credited to any.
+        outlook: what to expect of going on, where the verdict is open.
+    """
+    if verdict.kind == "failed":
+        return _failed(verdict)
+    if verdict.kind == "nothing":
+        return f"Did nothing: {_pairs(verdict.n)} bit-identical. Is the change wired in?"
+    if verdict.kind == "unclear":
+        return _unclear(verdict, metric, outlook) + _among(verdict)
+    told = _told(verdict, metric, changes)
+    return told + _among(verdict)
+
+
+def effect_words(verdict: Verdict, metric: Metric) -> str:
+    """Write the effect with its interval: `+0.6 points (between +0.2 and +1.1)`, the metric's own sign restored."""
+    if verdict.effect is None or verdict.low is None or verdict.high is None:
+        return ""
+    digits = _digits(metric, verdict.high - verdict.low)
+    effect, low, high = (_signed(metric, x, digits) for x in _own_sign(metric, verdict))
+    return f"{effect}{metric.unit} (between {low} and {high})"
+
+
+def size_words(value: float, metric: Metric, width: float) -> str:
+    """Write a size without a sign, with the digits that `width` deserves."""
+    return f"{abs(value) * metric.scale:.{_digits(metric, width)}f}{metric.unit}"
+
+
+def _told(verdict: Verdict, metric: Metric, changes: int) -> str:
+    if verdict.kind == "same":
+        bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
+        return f"No difference that matters: whatever it is, it is under {bound} ({_pairs(verdict.n)})."
+    word = "Better" if verdict.kind.startswith("better") else "Worse"
+    numbers = f"{effect_words(verdict, metric)}, {_pairs(verdict.n)}"
+    if verdict.kind.endswith("small"):
+        bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
+        return f"{word}, but too small to matter: {numbers}, under {bound}."
+    if changes > 1:
+        moved = "gain" if word == "Better" else "loss"
+        count = _NUMBERS.get(changes, str(changes))
+        return f"{count} things changed at once: the {moved} is real, whose it is is unknown: {numbers}. {LUCK}"
+    return f"{word}{_bare(verdict)}: {numbers}. {LUCK}"
+
+
+_NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
+
+
+def _bare(verdict: Verdict) -> str:
+    """Unequal failures forbid the bare word."""
+    return " among runs that finished" if verdict.failures.unequal else ""
+
+
+def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None) -> str:
+    if verdict.reason == "no_pairs":
+        return "Cannot tell yet: no pair has finished."
+    if verdict.reason == "frozen_seeds":
+        return "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?"
+    if verdict.reason == "one_pair":
+        return "Cannot tell yet: one run each says nothing about noise; 1 more pair at least."
+    low, high = verdict.low or 0.0, verdict.high or 0.0
+    if metric.sign < 0:
+        low, high = -high, -low
+    digits = _digits(metric, high - low)
+    where = f"somewhere between {_signed(metric, low, digits)} and {_signed(metric, high, digits)}{metric.unit}"
+    if verdict.reason:
+        return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
+    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook)}."
+
+
+def _more(outlook: Outlook | None) -> str:
+    if outlook is None:
+        return ""
+    if outlook.low is None or outlook.chance < 0.5:
+        return f"; the budget settles it with {outlook.chance:.0%} chance (a bigger one, or a larger margin, would help)"
+    span = f"{outlook.low}" if outlook.low == outlook.high else f"{outlook.low}-{outlook.high}"
+    return f"; {span} more pair{'s' if span != '1' else ''} expected"
+
+
+def _failed(verdict: Verdict) -> str:
+    counts = verdict.failures
+    if counts.treatment_runs and counts.treatment == counts.treatment_runs:
+        rest = f"baseline {counts.baseline} of {counts.baseline_runs}"
+        return f"Failed: {counts.treatment} of {counts.treatment_runs} runs with the change failed, {rest}."
+    return f"Failed: {counts.baseline} of {counts.baseline_runs} runs of the baseline itself failed."
+
+
+def _among(verdict: Verdict) -> str:
+    counts = verdict.failures
+    if not (counts.baseline or counts.treatment):
+        return ""
+    finished = counts.treatment_runs - counts.treatment
+    text = f" Among runs that finished ({finished} of {counts.treatment_runs} with the change"
+    if counts.baseline:
+        text += f", {counts.baseline_runs - counts.baseline} of {counts.baseline_runs} without"
+    return text + ")."
+
+
+def _own_sign(metric: Metric, verdict: Verdict) -> tuple[float, float, float]:
+    effect, low, high = verdict.effect or 0.0, verdict.low or 0.0, verdict.high or 0.0
+    return (effect, low, high) if metric.sign > 0 else (-effect, -high, -low)
+
+
+def _digits(metric: Metric, width: float) -> int:
+    """Decimals that show an interval of this width with two figures or so."""
+    shown = abs(width) * metric.scale
+    for digits, least in ((0, 100.0), (1, 1.0), (2, 0.1), (3, 0.01), (4, 0.001)):
+        if shown >= least:
+            return digits
+    return 5
+
+
+def _signed(metric: Metric, value: float, digits: int) -> str:
+    return f"{value * metric.scale:+.{digits}f}"
+
+
+def _pairs(n: int) -> str:
+    return f"{n} pair{'s' if n != 1 else ''}"
