@@ -1,14 +1,14 @@
 """Say what you think a change will do, run it, see what it did and whether you may believe it.
 
-    import palate
+import palate
 
-    @palate.experiment(metric="val_acc")
-    def train(run, *, lr=1e-3, label_smoothing=0.0):
-        ...
-        run.log(step, val_acc=acc)
+@palate.experiment(metric="val_acc")
+def train(run, *, lr=1e-3, label_smoothing=0.0):
+    ...
+    run.log(step, val_acc=acc)
 
-    train.run(label_smoothing=0.1, forecast="better:80")
-    palate.compare([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])
+train.run(label_smoothing=0.1, forecast="better:80")
+palate.compare([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])
 """
 
 import importlib

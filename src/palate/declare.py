@@ -78,7 +78,11 @@ class Experiment:
 def experiment(function: Callable[..., Any], /) -> Experiment: ...
 @overload
 def experiment(
-    *, metric: str | None = None, goal: Goal | None = None, resolution: float | None = None, data: str | tuple[str, ...] = ()
+    *,
+    metric: str | None = None,
+    goal: Goal | None = None,
+    resolution: float | None = None,
+    data: str | tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Experiment]: ...
 def experiment(
     function: Callable[..., Any] | None = None,

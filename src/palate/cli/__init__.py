@@ -95,7 +95,10 @@ def _document(error: PalateError) -> dict[str, Any]:
 def _refuse(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": "palate.error/1", **document}))
-    lines = [f"{document['error']}: {document['what']}", *(f"  {line}" for line in (*document["why"], *document["todo"]))]
+    lines = [
+        f"{document['error']}: {document['what']}",
+        *(f"  {line}" for line in (*document["why"], *document["todo"])),
+    ]
     click.echo("\n".join(lines), err=True)
 
 

@@ -12,7 +12,6 @@ from palate.loop.report import Report
 from palate.loop.run import run_question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
-from palate.store.project import Project
 
 
 def answer(
@@ -24,26 +23,30 @@ def answer(
     workers: int | None,
     threads: int | None,
     timeout_s: float | None,
-    project: Project | None = None,
     schema: str = "palate.report/1",
     more: tuple[str, ...] = (),
 ) -> Report:
     """Show the question, get the forecast, run, and print the report."""
     config = read_config(Path.cwd(), os.environ)
-    choice = choose_forecast(question, said, no_forecast=no_forecast, as_json=as_json)
+    choice = choose_forecast(said, no_forecast=no_forecast, as_json=as_json)
     if not as_json:
         introduce(question)
     display = watch(question, as_json=as_json)
-    report = run_question(
-        project or here(),
-        question,
-        kitchen=kitchen_of(config, workers=workers, threads=threads, timeout_s=timeout_s),
-        watcher=display,
-        author=author_of(config),
-        ask=choice,
-        forecast=choice.forecast,
+    with display:
+        report = run_question(
+            here(),
+            question,
+            kitchen=kitchen_of(config, workers=workers, threads=threads, timeout_s=timeout_s),
+            watcher=display,
+            author=author_of(config),
+            ask=choice,
+            forecast=choice.forecast,
+        )
+    put_out(
+        {**report.document(), "schema": schema, "next": [*more, *report.next_commands()]},
+        told(report, more),
+        as_json=as_json,
     )
-    put_out({**report.document(), "schema": schema, "next": [*more, *report.next_commands()]}, told(report, more), as_json=as_json)
     return report
 
 

@@ -22,9 +22,13 @@ def json_option(command: Command) -> Command:
 def cooking_options(command: Command) -> Command:
     """Add what decides how runs are carried out."""
     for option in (
-        click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."),
+        click.option(
+            "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."
+        ),
         click.option("--threads", type=click.IntRange(min=1), help="CPU threads a run."),
-        click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; as many as there are cores if not given."),
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Runs at a time; as many as there are cores if not given."
+        ),
         click.option("--pairs", type=click.IntRange(2, 100), help="Seed pairs it may cost at most; 20 if not given."),
         click.option("--no-forecast", is_flag=True, help="Explore without a forecast (not scored)."),
         click.option("--forecast", "said", metavar="ANSWER:PERCENT", help="What you think will happen, as better:80."),

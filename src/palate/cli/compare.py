@@ -14,10 +14,14 @@ from palate.vocabulary import Goal
 @click.command("compare")
 @click.argument("baseline")
 @click.argument("treatment")
-@click.option("--goal", type=click.Choice(["max", "min"]), default="max", show_default=True, help="Which way is better.")
+@click.option(
+    "--goal", type=click.Choice(["max", "min"]), default="max", show_default=True, help="Which way is better."
+)
 @click.option("--margin", type=float, help="Smallest difference that matters; one seed sd if not given.")
 @click.option("--resolution", type=float, help="Smallest step of the metric, 1 / number of test examples.")
-@click.option("--pairs", type=click.IntRange(2, 100), default=20, show_default=True, help="Pairs you would run at most.")
+@click.option(
+    "--pairs", type=click.IntRange(2, 100), default=20, show_default=True, help="Pairs you would run at most."
+)
 @json_option
 def command(
     baseline: str,

@@ -16,7 +16,12 @@ def command(show_origin: bool, as_json: bool) -> None:
     """List preferences: flags go first, then PALATE_*, [tool.palate] in pyproject.toml, your own file, defaults."""
     found = read_config(Path.cwd(), os.environ)
     rows = {name: {"value": origin.value, "origin": origin.source} for name, origin in found.items()}
-    document = {"schema": "palate.config/1", "home": str(here().home), "user_file": str(user_file()), "preferences": rows}
+    document = {
+        "schema": "palate.config/1",
+        "home": str(here().home),
+        "user_file": str(user_file()),
+        "preferences": rows,
+    }
     lines = [f"home       {here().home}"]
     for name, origin in found.items():
         value = "not set" if origin.value is None else origin.value

@@ -28,7 +28,7 @@ def command(experiment: str, said: str | None, as_json: bool) -> None:
     sealed = story.sealed
     if sealed is None or said is not None:
         stand = stand_of(project, story.question)
-        choice = choose_forecast(story.question, said, no_forecast=False, as_json=as_json)
+        choice = choose_forecast(said, no_forecast=False, as_json=as_json)
         if choice.forecast is None and not stand.ended and not as_json:
             introduce(story.question)
         given = choice.forecast if choice.forecast or stand.ended else choice(story.question)
@@ -50,7 +50,12 @@ def _document(story: ledger.Story, sealed: ledger.Sealed | None) -> dict[str, An
     if sealed is not None:
         told = {**asdict(sealed), "at": sealed.at.isoformat()}
     question = story.question
-    return {"schema": "palate.forecast/1", "experiment": question.experiment, "question": question.text, "forecast": told}
+    return {
+        "schema": "palate.forecast/1",
+        "experiment": question.experiment,
+        "question": question.text,
+        "forecast": told,
+    }
 
 
 def _lines(story: ledger.Story, sealed: ledger.Sealed | None) -> list[str]:

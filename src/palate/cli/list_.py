@@ -21,19 +21,24 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
     lines = [_run_line(row) if of_runs else _experiment_line(row) for row in shown]
     if not lines:
         lines = ["Nothing here yet.", "Next: palate try | palate run FILE.py -c name=value --metric val_acc"]
-    put_out({"schema": "palate.list/1", "of": "runs" if of_runs else "experiments", "rows": shown}, lines, as_json=as_json)
+    put_out(
+        {"schema": "palate.list/1", "of": "runs" if of_runs else "experiments", "rows": shown}, lines, as_json=as_json
+    )
 
 
 def _experiments(catalog: Catalog) -> list[dict[str, Any]]:
     by_kind = {
-        kind: {record["experiment"]: record for record in catalog.records(kind)} for kind in ("forecast", "verdict", "score")
+        kind: {record["experiment"]: record for record in catalog.records(kind)}
+        for kind in ("forecast", "verdict", "score")
     }
     return [_experiment(record, by_kind) for record in catalog.records("question")]
 
 
 def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> dict[str, Any]:
     experiment = asked["experiment"]
-    said, verdict, score = (by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score"))
+    said, verdict, score = (
+        by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score")
+    )
     return {
         "experiment": experiment,
         "at": asked["at"],
@@ -55,7 +60,9 @@ def _runs(catalog: Catalog) -> list[dict[str, Any]]:
 def _experiment_line(row: dict[str, Any]) -> str:
     verdict = f"{row['verdict']} ({row['pairs']} pairs)" if row["verdict"] else "open"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
-    return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {row['forecast'] or 'no forecast':<12} {bits:<10} {row['target']}: {row['question']}"
+    said = row["forecast"] or "no forecast"
+    told = f"{row['target']}: {row['question']}"
+    return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {told}"
 
 
 def _run_line(row: dict[str, Any]) -> str:

@@ -25,7 +25,10 @@ def command(step: int, metrics: tuple[str, ...], as_json: bool) -> None:
         raise InputError(
             "palate log was called outside of a run.",
             why=f"A run's processes know their run by {FOLDER}, which is not set.",
-            todo=("Start the script by:  palate run SCRIPT --metric val_acc -c name=value", "In Python:  palate.log(step, val_acc=...)"),
+            todo=(
+                "Start the script by:  palate run SCRIPT --metric val_acc -c name=value",
+                "In Python:  palate.log(step, val_acc=...)",
+            ),
         )
     values = _values(metrics)
     journal = Journal.open(Path(folder) / "journal")

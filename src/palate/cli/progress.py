@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from palate.cli.common import say
@@ -75,15 +74,12 @@ class Bars(Lines):
         self._length: int | None = None
         self._refreshed_s = 0.0
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def started(self, arm: Arm, seed: int, order: Order) -> None:
-        """Add a bar for the run."""
+        """Add a bar for the run; the first one starts the display (nothing is drawn over the prompt)."""
+        self._progress.start()
         bar = self._progress.add_task(f"  seed {seed} {arm}", total=_length(self._question.settings(arm)), told="")
         self._bars[order.id] = (bar, order)
 
@@ -102,7 +98,9 @@ class Bars(Lines):
         if bar is not None:
             self._progress.remove_task(bar)
         if result.outcome.failed:
-            self._progress.console.print(f"{result.id} ({arm}) failed: {result.outcome.detail.splitlines()[0]}", markup=False)
+            self._progress.console.print(
+                f"{result.id} ({arm}) failed: {result.outcome.detail.splitlines()[0]}", markup=False
+            )
 
     def looked(self, verdict: Verdict) -> None:
         """Move the bar of the pairs, with the effect so far."""

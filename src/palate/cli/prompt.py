@@ -25,7 +25,7 @@ SKIP = "s"
 STOP = ("\x03", "\x04", "q")
 
 
-def choose_forecast(question: Question, said: str | None, *, no_forecast: bool, as_json: bool) -> "Choice":
+def choose_forecast(said: str | None, *, no_forecast: bool, as_json: bool) -> "Choice":
     """Settle how a forecast is come by: from a flag, by asking, or not at all.
 
     Raises:
@@ -69,8 +69,13 @@ class Choice:
 
 def ask_forecast(question: Question) -> Forecast | None:
     """Ask at the terminal: two keys and Enter; None where it is skipped."""
-    same = f"within {size_words(question.margin, question.metric, question.margin)}" if question.margin else "within one seed sd"
-    say(f"{question.metric.name}?   \u2190 worse   \u2193 same ({same})   \u2192 better   x crash   s skip      then how sure, 5-9 (0 = 97 %), Enter")
+    same = (
+        f"within {size_words(question.margin, question.metric, question.margin)}"
+        if question.margin
+        else "within one seed sd"
+    )
+    keys = f"\u2190 worse   \u2193 same ({same})   \u2192 better   x crash   s skip"
+    say(f"{question.metric.name}?   {keys}      then how sure, 5-9 (0 = 97 %), Enter")
     answer: Answer | None = None
     confidence: int | None = None
     while True:

@@ -14,11 +14,17 @@ from palate.vocabulary import Goal
 @click.command("run", context_settings={"ignore_unknown_options": False})
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="What the treatment has different.")
+@click.option(
+    "-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="What the treatment has different."
+)
 @click.option("--metric", help="The metric that is judged, as it is logged.")
-@click.option("--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear.")
+@click.option(
+    "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
+)
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
-@click.option("--margin", type=float, help="Smallest difference that matters, in the metric's unit; one seed sd if not given.")
+@click.option(
+    "--margin", type=float, help="Smallest difference that matters, in the metric's unit; one seed sd if not given."
+)
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
 @cooking_options
 @json_option

@@ -17,9 +17,7 @@ def command(as_json: bool) -> None:
     questions = {record.body["experiment"]: record.body for record in chain.records("question")}
     said = {record.body["experiment"]: record.body for record in chain.records("forecast")}
     verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
-    rows = [
-        _row(record.body, questions, said, verdicts) for record in chain.records("score")
-    ]
+    rows = [_row(record.body, questions, said, verdicts) for record in chain.records("score")]
     document = {
         "schema": "palate.score/1",
         "scored": rows,
@@ -31,7 +29,9 @@ def command(as_json: bool) -> None:
     put_out(document, _lines(document), as_json=as_json)
 
 
-def _row(body: dict[str, Any], questions: dict[str, Any], said: dict[str, Any], verdicts: dict[str, Any]) -> dict[str, Any]:
+def _row(
+    body: dict[str, Any], questions: dict[str, Any], said: dict[str, Any], verdicts: dict[str, Any]
+) -> dict[str, Any]:
     experiment = body["experiment"]
     forecast = said[experiment]
     return {
@@ -49,14 +49,15 @@ def _lines(document: dict[str, Any]) -> list[str]:
     rows = document["scored"]
     if not rows:
         return ["No forecast has been scored yet.", "Next: palate try | palate run FILE.py -c name=value"]
-    told = [
-        f"{row['experiment']}  {row['bits']:+5.1f} bits  you said {row['answer']}, {row['confidence']} %; it was {row['verdict']}:"
-        f"  {row['question']}"
-        for row in rows
-    ]
+    told = [_line(row) for row in rows]
     more = CALIBRATION_FROM - len(rows)
     told.append(f"{len(rows)} scored, {document['mean_bits']:+.2f} bits over the reference on average; "
                 f"{document['forecast']} of {document['asked']} questions forecast.")  # fmt: skip
     if more > 0:
         told.append(f"{more} more until calibration can be shown: an average of {len(rows)} says little.")
     return told
+
+
+def _line(row: dict[str, Any]) -> str:
+    said = f"you said {row['answer']}, {row['confidence']} %; it was {row['verdict']}"
+    return f"{row['experiment']}  {row['bits']:+5.1f} bits  {said}:  {row['question']}"

@@ -66,8 +66,9 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     printed = tail_of(project.output(run["id"]), 1_000_000 if output else 12)
     settings = {key: show_value(decode(value)) for key, value in json.loads(run["settings"]).items()}
     document = {"schema": "palate.run/1", **run, "settings": settings, "metrics": summaries, "output": printed}
+    ending = run["exit"] or "no ending: it goes on, or was interrupted"
     lines = [
-        f"{run['id']}   {run['label']}   seed {run['seed']}   {run['exit'] or 'no ending: it goes on, or was interrupted'}",
+        f"{run['id']}   {run['label']}   seed {run['seed']}   {ending}",
         "  ".join(f"{key} {value}" for key, value in settings.items()),
         *(_metric_line(row) for row in summaries),
         *(f"| {line}" for line in printed),

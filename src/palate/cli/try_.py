@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from palate.errors import NotFoundError
 from palate.loop.ask import question_of
 from palate.training.target import find_target
 
-TASKS = {
+TASKS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "mnist1d": ("palate.examples.mnist1d_cnn:train", {"label_smoothing": 0.1}, ("torch", "mnist1d")),
     "digits": ("palate.examples.digits_mlp:train", {"hidden": 16}, ("sklearn",)),
 }
@@ -28,14 +29,16 @@ def command(task: str | None, pairs: int | None, **options: object) -> None:
     chosen = task or next((name for name in TASKS if not missing(name)), "mnist1d")
     if missing(chosen):
         raise NotFoundError(
-            f"The task {chosen} needs {' and '.join(missing(chosen))}, which {'is' if len(missing(chosen)) == 1 else 'are'} not installed.",
+            f"The task {chosen} needs packages that are not installed: {', '.join(missing(chosen))}.",
             todo=('Install them:  pip install "palate[try]"', "Or try the other task:  palate try --task digits"),
         )
     if task is None and chosen != "mnist1d":
         say("torch is not installed, so this tries the task without it (digits).")
     name, changes, _ = TASKS[chosen]
     target = find_target(name)
-    question = question_of(replace(target, label=name.partition(":")[0]), changes, margin=MARGINS[chosen], budget=budget_of(pairs))
+    question = question_of(
+        replace(target, label=name.partition(":")[0]), changes, margin=MARGINS[chosen], budget=budget_of(pairs)
+    )
     answer(question, schema="palate.try/1", more=(f"palate run {name} -c lr=3e-3",), **options)  # type: ignore[arg-type]
 
 

@@ -1,1 +1,1 @@
-"""Small real trainings that `palate try` runs, written as a user would write them; data is made or ships in packages."""
+"""Small real trainings for `palate try`, written as a user would; their data is made, or ships in packages."""

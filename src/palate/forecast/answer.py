@@ -47,7 +47,9 @@ def parse_forecast(text: str) -> Forecast:
     try:
         percent = int(confidence.strip(":"))
     except ValueError as error:
-        raise _refuse(f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent.") from error
+        raise _refuse(
+            f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent."
+        ) from error
     return Forecast(answer=matches[0], confidence=percent)
 
 

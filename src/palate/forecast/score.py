@@ -109,7 +109,8 @@ def _bits(forecast: Chances, reference: Chances, observed: Observed) -> float:
 
 
 def _mix(chances: Chances, weights: tuple[float, ...]) -> float:
-    return sum(getattr(chances, name) * weight for name, weight in zip(CLASSES, weights, strict=True))
+    by_name: dict[str, float] = asdict(chances)
+    return sum(by_name[name] * weight for name, weight in zip(CLASSES, weights, strict=True))
 
 
 def class_densities(observed: Observed) -> tuple[float, ...]:
@@ -139,4 +140,5 @@ def _component(observed: Observed, edges: np.ndarray, sd: float) -> tuple[np.nda
 def _brier(forecast: Chances, settled: str | None) -> float | None:
     if settled is None:
         return None
-    return sum((chance - (name == settled)) ** 2 for name, chance in asdict(forecast).items())
+    chances: dict[str, float] = asdict(forecast)
+    return sum((chance - (name == settled)) ** 2 for name, chance in chances.items())

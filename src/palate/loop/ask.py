@@ -20,7 +20,9 @@ from palate.training.target import Target, target_of_function
 Config = Mapping[str, Origin]
 
 
-def kitchen_of(config: Config, *, workers: int | None = None, threads: int | None = None, timeout_s: float | None = None) -> Kitchen:
+def kitchen_of(
+    config: Config, *, workers: int | None = None, threads: int | None = None, timeout_s: float | None = None
+) -> Kitchen:
     """Set up what runs are carried out with: flags first, then preferences, then the machine's cores."""
     shared = share_out(count_cores(), workers or config["workers"].value, threads or config["threads"].value)
     return Kitchen(workers=shared[0], threads=shared[1], timeout_s=timeout_s or config["timeout_s"].value)
@@ -57,9 +59,7 @@ def run_function(
     config = read_config(Path.cwd(), os.environ)
     said = parse_forecast(forecast) if forecast is not None else None
     target = target_of_function(function, project.home / "functions", options)
-    question = question_of(
-        target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value
-    )
+    question = question_of(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
     return run_question(
         project,
         question,

@@ -59,7 +59,9 @@ def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], 
     return RunResult(id=row["id"], seed=row["seed"], elapsed_s=row["elapsed_s"], points=points, outcome=outcome)
 
 
-def first_settled(question: Question, results: Results, *, identical: bool | None = None) -> tuple[Verdict, Pairs | None]:
+def first_settled(
+    question: Question, results: Results, *, identical: bool | None = None
+) -> tuple[Verdict, Pairs | None]:
     """Judge look after look, in the order of the seeds; give the first verdict that settles it, else the last.
 
     Seeds count from 0 without gaps: a pair that is still missing ends the looking, whatever came after it, so
@@ -74,9 +76,7 @@ def first_settled(question: Question, results: Results, *, identical: bool | Non
     for looks in range(1, _complete(results) + 1):
         pairs, failures = _first(question, results, looks)
         equal = identical if pairs is not None and pairs.identical else None
-        verdict = judge(
-            pairs, budget=question.budget, margin=question.margin, failures=failures, bit_identical=equal
-        )
+        verdict = judge(pairs, budget=question.budget, margin=question.margin, failures=failures, bit_identical=equal)
         if verdict.settled:
             break
     return verdict, pairs
@@ -92,9 +92,7 @@ def _complete(results: Results) -> int:
 def _first(question: Question, results: Results, looks: int) -> tuple[Pairs | None, Failures]:
     by_arm = {arm: [results[arm][seed].outcome for seed in range(looks)] for arm in ARMS}
     both = [
-        (a.value, b.value)
-        for a, b in zip(*by_arm.values(), strict=True)
-        if a.value is not None and b.value is not None
+        (a.value, b.value) for a, b in zip(*by_arm.values(), strict=True) if a.value is not None and b.value is not None
     ]
     failed = {arm: sum(outcome.failed for outcome in outcomes) for arm, outcomes in by_arm.items()}
     failures = Failures(

@@ -12,6 +12,7 @@ from palate.forecast.score import Chances, Score, base_rate
 from palate.loop.question import Question, question_from_body
 from palate.store.chain import Chain, Record
 from palate.verdict.rule import Failures, Verdict
+from palate.vocabulary import Arm
 
 OUTCOMES = {
     "better": "better",
@@ -97,7 +98,7 @@ def _refuse_after_outcome(chain: Chain, question: Question, ended: int) -> None:
         )
     if ended:
         raise OutcomeSeenError(
-            f"experiment {experiment}: {ended} run{'s' if ended > 1 else ''} of the treatment {'have' if ended > 1 else 'has'} ended.",
+            f"experiment {experiment}: runs of the treatment have ended ({ended}).",
             why="A forecast that comes after results are visible cannot be scored.",
             todo=(
                 "Go on without one:  --no-forecast   (not scored, marked exploratory)",
@@ -112,7 +113,9 @@ def seal_skip(chain: Chain, question: Question, *, author: str, now: datetime) -
         chain.append("skip", {"experiment": question.experiment, "author": author}, now=now)
 
 
-def seal_verdict(chain: Chain, question: Question, verdict: Verdict, runs: Mapping[str, Any], *, now: datetime) -> None:
+def seal_verdict(
+    chain: Chain, question: Question, verdict: Verdict, runs: Mapping[Arm, list[str]], *, now: datetime
+) -> None:
     """Seal a verdict with the runs that it rests on."""
     chain.append("verdict", {"experiment": question.experiment, **asdict(verdict), "runs": dict(runs)}, now=now)
 
@@ -161,7 +164,9 @@ def _find(records: list[Record], experiment: str) -> Record:
         return found[0]
     several = ", ".join(record.body["experiment"] for record in found[:5])
     raise NotFoundError(
-        f"{experiment!r} is the start of several experiments: {several}." if found else f"no experiment {experiment!r}.",
+        f"{experiment!r} is the start of several experiments: {several}."
+        if found
+        else f"no experiment {experiment!r}.",
         todo="palate list   shows them",
     )
 

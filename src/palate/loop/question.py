@@ -64,9 +64,7 @@ class Question:
             "experiment": self.experiment,
             "text": self.text,
             "target": self.target.body(),
-            "changes": [
-                {"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in self.changes
-            ],
+            "changes": [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in self.changes],
             "metric": asdict(self.metric),
             "take": self.take,
             "margin": self.margin,

@@ -62,7 +62,10 @@ class Report:
             "runs": {
                 "made": self.cooked.fresh,
                 "reused": self.cooked.reused,
-                **{arm: [_run_document(by_seed[s]) for s in sorted(by_seed)] for arm, by_seed in self.cooked.results.items()},
+                **{
+                    arm: [_run_document(by_seed[s]) for s in sorted(by_seed)]
+                    for arm, by_seed in self.cooked.results.items()
+                },
             },
             "elapsed_s": round(self.elapsed_s, 3),
             "next": self.next_commands(),
@@ -93,7 +96,7 @@ class Report:
         if correlation is None or self.cooked.verdict.n < 5:
             return []
         if correlation < 0.1:
-            return ["Pairing by seed buys nothing here (correlation of the arms over seeds {:+.2f}).".format(correlation)]
+            return [f"Pairing by seed buys nothing here (correlation of the arms over seeds {correlation:+.2f})."]
         n = self.cooked.verdict.n
         saved = round(n / (1 - min(correlation, 0.98)) - n)
         return [f"Pairing by seed saved about {saved} runs an arm (correlation {correlation:+.2f})."] if saved else []

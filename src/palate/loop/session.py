@@ -1,10 +1,8 @@
 """One session at the stove: ask, seal, run pairs until settled or the budget is spent, judge, score."""
 
 import contextlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from palate.errors import MetricNotLoggedError, SetupFailedError
 from palate.loop.evidence import Results, RunResult, collect, curves_identical, first_settled, read_result
@@ -13,7 +11,7 @@ from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
 from palate.store.ingest import read_run
 from palate.store.project import Project
-from palate.training.outcome import begin_run, end_run, tail_of
+from palate.training.outcome import begin_run, end_run, stop_run, tail_of
 from palate.training.pool import Ended, Order, Pool
 from palate.verdict.pairs import Pairs
 from palate.verdict.rule import Verdict
@@ -108,14 +106,19 @@ class Session:
         self, pool: Pool, catalog: Catalog, results: dict[Arm, dict[int, RunResult]]
     ) -> tuple[Verdict, Pairs | None]:
         verdict, pairs = self._look(catalog, results)
-        while not verdict.settled:
-            self._submit(pool, results)
-            if not self._going:
-                break
-            for ended in pool.poll():
-                self._take(ended, results)
-                verdict, pairs = self._look(catalog, results)
-            self._watcher.tick(pool.running)
+        try:
+            while not verdict.settled:
+                self._submit(pool, results)
+                if not self._going:
+                    break
+                for ended in pool.poll():
+                    self._take(ended, results)
+                    verdict, pairs = self._look(catalog, results)
+                self._watcher.tick(pool.running)
+        finally:
+            pool.close()
+            for run_id in self._going:
+                stop_run(self._project.journal(run_id))
         return verdict, pairs
 
     def _submit(self, pool: Pool, results: Results) -> None:
@@ -190,9 +193,7 @@ def _count(results: Results) -> int:
 
 def start_pool(question: Question, kitchen: Kitchen) -> Pool:
     """Start the warm worker for a question's target."""
-    return Pool(
-        question.target.task, workers=kitchen.workers, threads=kitchen.threads, timeout_s=kitchen.timeout_s
-    )
+    return Pool(question.target.task, workers=kitchen.workers, threads=kitchen.threads, timeout_s=kitchen.timeout_s)
 
 
 def _free_name(project: Project, name: str) -> str:
@@ -201,5 +202,3 @@ def _free_name(project: Project, name: str) -> str:
         attempt += 1
         free = f"{name}-{attempt}"
     return free
-
-

@@ -8,7 +8,7 @@ import enum
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -75,7 +75,7 @@ def _encode_rest(value: object) -> Any:
     return _tagged("opaque", [f"{type(value).__module__}.{type(value).__qualname__}", repr(value)])
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "tuple": lambda payload: tuple(decode(item) for item in payload),
     "set": lambda payload: {decode(item) for item in payload},

@@ -186,7 +186,9 @@ def _replace_run(connection: Connection, row: RunRow) -> None:
 
 def _ready_engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000}
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
     )
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin_to_write)

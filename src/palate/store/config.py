@@ -67,7 +67,9 @@ def read_config(start: Path, environment: Mapping[str, str], user: Path | None =
     for path, table in ((user or user_file(), ()), (_nearest_pyproject(start), ("tool", "palate"))):
         if path is not None and path.is_file():
             _take(found, _table(path, table, faults), str(path), faults)
-    named = {name: environment[f"PALATE_{name.upper()}"] for name in PREFERENCES if f"PALATE_{name.upper()}" in environment}
+    named = {
+        name: environment[f"PALATE_{name.upper()}"] for name in PREFERENCES if f"PALATE_{name.upper()}" in environment
+    }
     for name, text in named.items():
         _take(found, {name: text}, f"PALATE_{name.upper()}", faults)
     if faults:

@@ -110,7 +110,9 @@ def data_of(paths: Iterable[str], root: Path) -> str:
     declared = [root / path for path in paths]
     for path in declared:
         if not path.exists():
-            raise NotFoundError(f"{path}: declared as data, but there is no such file.", todo="Mend --data, or data=...")
+            raise NotFoundError(
+                f"{path}: declared as data, but there is no such file.", todo="Mend --data, or data=..."
+            )
         for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(root) if file.is_relative_to(root) else file).encode())
             _feed_file(file, digest)

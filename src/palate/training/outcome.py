@@ -34,6 +34,13 @@ def end_run(journal: Path, ended: Ended, output: Path) -> None:
     finished.close()
 
 
+def stop_run(journal: Path) -> None:
+    """Write into a run's journal that it was stopped before its end: by hand, or because nobody needs it any more."""
+    stopped = Journal.open(journal)
+    stopped.event("ending", exit="stopped", detail="stopped before its end")
+    stopped.close()
+
+
 def describe_exit(ended: Ended, output: Path) -> str:
     """Say how a process ended, with the tail of what it printed."""
     if ended.timed_out:
@@ -57,8 +64,8 @@ def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
 def read_outcome(
     run: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], metric: Metric, take: Take
 ) -> Outcome | None:
-    """Judge how a run ended from its rows in the catalog; None while it goes or where it was interrupted."""
-    if run["exit"] is None:
+    """Judge how a run ended from its rows in the catalog; None while it goes or where it was stopped."""
+    if run["exit"] in (None, "stopped"):
         return None
     if run["exit"] != "ok":
         ending: Ending = "timeout" if run["exit"] == "timeout" else "crashed"

@@ -7,7 +7,9 @@ Settings are looked for in this order: the parameters of an `@palate.experiment`
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -115,6 +117,7 @@ class _Reading:
     def _function(self, node: ast.FunctionDef, call: ast.expr) -> Function:
         options = {k.arg: _literal(k.value) for k in call.keywords if k.arg} if isinstance(call, ast.Call) else {}
         settings = {name: Setting(value=_literal(default), how="parameter") for name, default in self._defaults(node)}
+        _refuse_opaque(node.name, options)
         names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
         settings.pop("seed", None)
         data = options.get("data") or ()
@@ -132,7 +135,9 @@ class _Reading:
         arguments = node.args
         plain = [*arguments.posonlyargs, *arguments.args]
         pairs = [*zip(plain[len(plain) - len(arguments.defaults) :], arguments.defaults, strict=True)]
-        pairs += [(arg, default) for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default]
+        pairs += [
+            (arg, default) for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default
+        ]
         for arg, default in pairs:
             self._blank(node.name, default)
             yield arg.arg, default
@@ -149,7 +154,11 @@ class _Reading:
 
     def _called(self) -> Iterator[tuple[str, Setting]]:
         for call in _calls(self.tree, "settings"):
-            if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "palate":
+            if (
+                isinstance(call.func, ast.Attribute)
+                and isinstance(call.func.value, ast.Name)
+                and call.func.value.id == "palate"
+            ):
                 for keyword in call.keywords:
                     if keyword.arg:
                         self._blank("", keyword.value)
@@ -176,17 +185,28 @@ class _Reading:
 
 
 def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Find `name = literal` at the top level of a file, assigned once: the constants a script is tuned by."""
-    found: dict[str, list[ast.expr]] = {}
+    """Find `name = literal` at the top level of a file, assigned only once: the constants a script is tuned by."""
+    stored = Counter(_stored(tree.body))
     for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            target = node.target
-        if isinstance(target, ast.Name) and not target.id.startswith("_"):
-            found.setdefault(target.id, []).append(node.value)  # type: ignore[union-attr,arg-type]
-    for name, values in found.items():
-        if len(values) == 1 and not isinstance(_literal(values[0]), Opaque):
-            yield name, values[0]
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if value is None or len(targets) != 1 or not isinstance(targets[0], ast.Name):
+            continue
+        name = targets[0].id
+        if stored[name] == 1 and not name.startswith("_") and not isinstance(_literal(value), Opaque):
+            yield name, value
+
+
+def _stored(body: list[ast.stmt]) -> Iterator[str]:
+    """Name every assignment outside of functions and classes, augmented ones and loop variables included."""
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        waiting.extend(ast.iter_child_nodes(node))
 
 
 def _decorator(node: ast.FunctionDef) -> ast.expr | None:
@@ -199,6 +219,16 @@ def _decorator(node: ast.FunctionDef) -> ast.expr | None:
     return None
 
 
+def _refuse_opaque(function: str, options: dict[str, Any]) -> None:
+    faults = [f"{name} is {value}" for name, value in options.items() if isinstance(value, Opaque)]
+    if faults:
+        raise InputError(
+            f"@palate.experiment above {function} must be readable without running the file.",
+            why=faults,
+            todo="Write the value out, as in resolution=1/1000.",
+        )
+
+
 def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -207,11 +237,30 @@ def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
                 yield node
 
 
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
+
+
 def _literal(node: ast.expr) -> Any:
+    """Read a literal, or arithmetic on numbers (1 / 597, 10 * 40); anything else stays as its source text."""
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
+        return _value(node)
+    except (ValueError, TypeError, SyntaxError, ArithmeticError):
         return Opaque(type="source", text=ast.unparse(node))
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _value(node.left), _value(node.right)
+        if all(type(side) in (int, float) and abs(side) < 1e15 for side in (left, right)):
+            return _ARITHMETIC[type(node.op)](left, right)
+    return ast.literal_eval(node)
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

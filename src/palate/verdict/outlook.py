@@ -75,9 +75,7 @@ def _crossings(
     looks = range(n + 1, budget + 1)
     prior = noise.d0 if noise else 0.0
     bounds = np.array([critical(look, budget, prior=prior) / math.sqrt(look) for look in looks])
-    equal = np.array(
-        [critical(look, budget, level=EQUIVALENCE_LEVEL, prior=prior) / math.sqrt(look) for look in looks]
-    )
+    equal = np.array([critical(look, budget, level=EQUIVALENCE_LEVEL, prior=prior) / math.sqrt(look) for look in looks])
     apart = np.abs(means) > bounds * spreads
     alike = np.abs(means) + equal * spreads < margin
     return np.asarray(apart | alike)

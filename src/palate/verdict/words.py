@@ -85,7 +85,9 @@ def _more(outlook: Outlook | None) -> str:
     if outlook is None:
         return ""
     if outlook.low is None or outlook.chance < 0.5:
-        return f"; the budget settles it with {outlook.chance:.0%} chance (a bigger one, or a larger margin, would help)"
+        return (
+            f"; the budget settles it with {outlook.chance:.0%} chance (a bigger one, or a larger margin, would help)"
+        )
     span = f"{outlook.low}" if outlook.low == outlook.high else f"{outlook.low}-{outlook.high}"
     return f"; {span} more pair{'s' if span != '1' else ''} expected"
 

@@ -1,0 +1,232 @@
+"""The rule: right at its reference values, honest in simulation, unmoved by what must not matter."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from palate.errors import InputError, ListError
+from palate.verdict.boundary import critical
+from palate.verdict.lists import compare
+from palate.verdict.outlook import look_ahead
+from palate.verdict.pairs import make_pairs
+from palate.verdict.rule import Failures, Noise, beyond_budget, estimate_spread, judge, shrink
+from palate.verdict.simulate import BUDGETS, PRIORS, boundaries
+
+VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
+FLIPPED = {"better": "worse", "worse": "better", "better_small": "worse_small", "worse_small": "better_small"}
+
+
+@st.composite
+def two_lists(draw):
+    n = draw(st.integers(2, 12))
+    return [[draw(st.integers(0, 1000)) / 1000 for _ in range(n)] for _ in range(2)]
+
+
+def test_the_cold_spread_is_half_from_the_unpaired_view():
+    # by hand: a = 1, 3; b = 2, 6; d = 1, 3; SS = 2; s_p^2 = (2 + 8) / 2 = 5; s~^2 = (2 * 5 + 2) / 2 = 6
+    assert estimate_spread(make_pairs([1.0, 3.0], [2.0, 6.0], resolution=1e-9)) == pytest.approx(math.sqrt(6))
+
+
+def test_the_spread_with_history_is_smyths():
+    # by hand: (d0 s0^2 + SS) / (d0 + n - 1) = (4 * 2 + 2) / 5
+    pairs = make_pairs([1.0, 3.0], [2.0, 6.0], resolution=1e-9)
+    assert estimate_spread(pairs, Noise(d0=4, variance=2.0)) == pytest.approx(math.sqrt(2))
+
+
+def test_the_spread_never_falls_below_the_metrics_resolution():
+    assert estimate_spread(make_pairs([0.1, 0.1, 0.2], [0.2, 0.2, 0.3], resolution=0.5)) == 0.5
+
+
+def test_an_effect_is_shrunk_towards_zero():
+    assert shrink(1.0, spread=1.0, n=1, seed_sd=0.5) == pytest.approx(0.5)  # prior variance 1, noise variance 1
+    assert shrink(1.0, spread=1.0, n=10_000, seed_sd=0.5) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_e_value_is_the_mixture_t_test_by_hand():
+    # n = 4, dbar = 2, SS = 2, g = 1, no prior: 5^-1/2 * (18 / 5.2)^2
+    pairs = make_pairs([0, 0, 0, 0], [1, 2, 3, 2], resolution=1e-9)
+    assert beyond_budget(pairs) == pytest.approx(5**-0.5 * (18 / 5.2) ** 2)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_boundaries_fall_with_every_look_and_equivalence_asks_for_less(prior, budget):
+    # from the third look: what the first looks of a strong prior may not spend makes the second one cheap
+    looks = [critical(n, budget, prior=prior) for n in range(3, budget + 1)]
+    assert all(late <= early + 0.02 for early, late in zip(looks, looks[1:], strict=False))
+    assert all(
+        critical(n, budget, level=0.1, prior=prior) < critical(n, budget, prior=prior) for n in range(2, budget + 1)
+    )
+
+
+def test_a_budget_between_two_tables_takes_the_careful_one():
+    assert critical(7, 15) == critical(7, 20)
+    assert critical(16, 15) == math.inf
+    assert critical(5, 20, prior=5.9) == critical(5, 20, prior=4)
+    with pytest.raises(InputError, match="no boundary"):
+        critical(1, 101)
+
+
+def test_the_generator_makes_the_shipped_tables_again():
+    made = boundaries(0, (5, 20), paths=100_000, rng=np.random.default_rng(1))["0.05/20"]
+    assert made[1:] == pytest.approx([critical(n, 20) for n in range(2, 21)], rel=0.06)
+
+
+@given(two_lists())
+@settings(deadline=None)
+def test_relabelled_arms_flip_the_sign_and_nothing_else(lists):
+    one, other = compare(*lists).verdict, compare(*lists[::-1]).verdict
+    assert other.kind == FLIPPED.get(one.kind, one.kind)
+    if one.low is not None:
+        assert (other.effect, other.low, other.high) == pytest.approx((-one.effect, -one.high, -one.low))
+
+
+@given(two_lists(), st.randoms())
+@settings(deadline=None)
+def test_the_order_within_a_look_does_not_matter(lists, random):
+    order = list(range(len(lists[0])))
+    random.shuffle(order)
+    one = compare(*lists).verdict
+    other = compare(*([values[i] for i in order] for values in lists)).verdict
+    assert other.kind == one.kind
+    assert other.spread == pytest.approx(one.spread) if one.spread else other.spread == one.spread
+
+
+@given(two_lists(), st.integers(-5, 5), st.sampled_from([1e-3, 100.0, 3.0]))
+@settings(deadline=None)
+def test_a_constant_added_or_a_unit_changed_changes_only_the_units(lists, constant, unit):
+    one = compare(*lists).verdict
+    other = compare(*([constant * unit + unit * value for value in values] for values in lists)).verdict
+    assert other.kind == one.kind
+    if one.low is not None:
+        assert (other.low, other.high) == pytest.approx((unit * one.low, unit * one.high), rel=1e-6, abs=1e-9 * unit)
+
+
+@given(st.integers(2, 20), st.floats(0.001, 1))
+def test_bit_identical_runs_and_frozen_seeds_never_give_certainty(n, gap):
+    assert compare([0.5] * n, [0.5] * n).verdict.kind == "nothing"
+    frozen = compare([0.5] * n, [0.5 + gap] * n).verdict
+    assert frozen.kind == "unclear"
+    assert frozen.reason == "frozen_seeds"
+
+
+@given(st.integers(2, 4), st.integers(1, 50))
+def test_few_tied_differences_give_no_verdict(n, gap):
+    baseline = [i / 1000 for i in range(n)]
+    verdict = compare(baseline, [value + gap / 1000 for value in baseline], resolution=gap / 1000).verdict
+    assume(verdict.kind != "same")
+    assert verdict.kind == "unclear"
+
+
+def test_one_pair_is_never_a_verdict():
+    assert judge(make_pairs([0.1], [0.9])).kind == "unclear"
+    assert judge(make_pairs([0.5], [0.5])).kind == "unclear"
+
+
+def test_an_arm_that_always_fails_is_failed_and_one_failure_is_not():
+    both = Failures(treatment=2, treatment_runs=2, baseline_runs=2)
+    assert judge(None, failures=both).kind == "failed"
+    assert judge(None, failures=Failures(treatment=1, treatment_runs=1, baseline_runs=1)).kind == "unclear"
+
+
+def test_unequal_failures_forbid_the_bare_word_better():
+    pairs = make_pairs([0.1, 0.11, 0.12, 0.1, 0.11, 0.12], [0.9, 0.91, 0.92, 0.9, 0.91, 0.93])
+    from palate.verdict.words import headline
+    from palate.vocabulary import name_metric
+
+    failures = Failures(treatment=2, treatment_runs=8, baseline_runs=8)
+    told = headline(judge(pairs, failures=failures), name_metric("acc"))
+    assert told.startswith("Better among runs that finished")
+    assert "(6 of 8 with the change)" in told
+
+
+def test_a_small_effect_is_the_same_and_a_sure_small_one_says_both():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.01, 20)
+    assert judge(make_pairs(noise, noise + rng.normal(0, 0.005, 20)), margin=0.05).kind == "same"
+    assert judge(make_pairs(noise, noise + 0.01 + rng.normal(0, 0.001, 20)), margin=0.05).kind == "better_small"
+
+
+def test_past_the_budget_only_overwhelming_evidence_counts():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 1, 40)
+    weak, strong = (base + rng.normal(shift, 0.5, 40) for shift in (0.2, 2.0))
+    assert judge(make_pairs(base, weak), budget=20).reason == "past_budget"
+    assert judge(make_pairs(base, strong), budget=20).kind == "better"
+
+
+@pytest.mark.parametrize("margin", [0, -1, math.nan, math.inf])
+def test_a_margin_that_is_no_difference_is_refused(margin):
+    with pytest.raises(InputError, match="margin"):
+        judge(make_pairs([1.0, 2.0], [2.0, 3.0]), margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "treatment", "told"),
+    [
+        ([], [], "is empty"),
+        ([1.0], [], "is empty"),
+        ([1.0, 2.0], [1.0], "make no pairs"),
+        ([1.0, math.nan], [1.0, 2.0], "no number at position 1"),
+        ([1.0, 2.0], [math.inf, 2.0], "no number at position 0"),
+        (["a"], [1.0], "not a list of numbers"),
+        ([[1.0], [2.0]], [1.0, 2.0], "one number a run"),
+    ],
+)
+def test_lists_that_cannot_be_compared_are_refused_with_the_reason(baseline, treatment, told):
+    with pytest.raises(ListError, match=told):
+        compare(baseline, treatment)
+
+
+def test_mappings_are_paired_by_seed():
+    by_seed = compare({1: 0.1, 2: 0.2, 3: 0.3}, {3: 0.5, 2: 0.4, 9: 0.0, 1: 0.3})
+    assert by_seed.verdict.n == 3
+    assert by_seed.verdict.raw == pytest.approx(0.2)
+    with pytest.raises(ListError, match="no seed in common"):
+        compare({1: 0.1}, {2: 0.1})
+    with pytest.raises(ListError, match="One side has seeds"):
+        compare({1: 0.1}, [0.1])
+
+
+def first_verdicts(paths, *, shift, rng, rho=0.0, budget=20):
+    """Kinds at the first settled look of simulated experiments."""
+    kinds = []
+    for _ in range(paths):
+        shared = rng.normal(0, math.sqrt(rho), budget)
+        arms = [shared + rng.normal(0, math.sqrt(1 - rho), budget) for _ in range(2)]
+        kind = "unclear"
+        for n in range(2, budget + 1):
+            kind = judge(make_pairs(arms[0][:n], arms[1][:n] + shift, resolution=1e-6), budget=budget, margin=1.0).kind
+            if kind != "unclear":
+                break
+        kinds.append(kind)
+    return kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_with_a_look_after_each_pair_false_verdicts_stay_under_five_percent(rho):
+    kinds = first_verdicts(1500, shift=0.0, rng=np.random.default_rng(7), rho=rho)
+    false = np.mean([kind.startswith(("better", "worse")) for kind in kinds])
+    assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+
+
+@pytest.mark.slow
+def test_a_large_effect_is_found_and_never_called_the_wrong_way():
+    kinds = first_verdicts(300, shift=2.0, rng=np.random.default_rng(8))
+    assert kinds.count("better") >= 297
+
+
+def test_the_outlook_names_a_range_inside_the_budget():
+    rng = np.random.default_rng(3)
+    base = rng.normal(0, 1, 4)
+    pairs = make_pairs(base, base + rng.normal(1.2, 0.8, 4))
+    verdict = judge(pairs, margin=0.5)
+    assert verdict.kind == "unclear"
+    ahead = look_ahead(pairs, verdict, rng=np.random.default_rng(0))
+    assert 0 < ahead.chance <= 1
+    assert 1 <= ahead.low <= ahead.high <= 16
+    assert ahead == look_ahead(pairs, verdict, rng=np.random.default_rng(0))
