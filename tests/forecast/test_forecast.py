@@ -1,6 +1,7 @@
 """Forecasts are read strictly, scored properly, and bounded."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_class_densities_are_the_integrals_they_stand_for(difference, error):
 
     edges = [-80, -1, 1, 80]
     wanted = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         points = [x for x in (difference,) if low < x < high] or None
         joint = quad(lambda e: prior(e) * norm.pdf(difference, e, error), low, high, points=points, limit=300)[0]
         wanted.append(joint / quad(prior, low, high, limit=300)[0])

@@ -1,0 +1,108 @@
+"""Other trackers doing what a journal does, each with its ordinary calls: peers.py NAME (time|log|count) FOLDER."""
+
+import glob
+import os
+import re
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+CALLS = {"wandb": 3000, "mlflow": 300, "trackio": 3000, "tensorboardX": 5000}
+MARK = 7_000_000
+
+Log = Callable[[int, float], None]
+
+
+def wandb_log(folder: str) -> tuple[Log, Callable[[], None]]:
+    """W&B, offline."""
+    import wandb
+
+    run = wandb.init(project="p", mode="offline", dir=folder)
+    return (lambda step, value: run.log({"loss": value}, step=step)), run.finish
+
+
+def mlflow_log(folder: str) -> tuple[Log, Callable[[], None]]:
+    """MLflow on its SQLite store."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_experiment("p")
+    mlflow.start_run()
+    return (lambda step, value: mlflow.log_metric("loss", value, step=step)), mlflow.end_run
+
+
+def trackio_log(folder: str) -> tuple[Log, Callable[[], None]]:
+    """Trackio, local."""
+    import trackio
+
+    trackio.init(project="p")
+    return (lambda step, value: trackio.log({"loss": value}, step=step)), trackio.finish
+
+
+def tensorboardx_log(folder: str) -> tuple[Log, Callable[[], None]]:
+    """TensorBoardX."""
+    from tensorboardX import SummaryWriter
+
+    writer = SummaryWriter(folder)
+    return (lambda step, value: writer.add_scalar("loss", value, step)), writer.close
+
+
+START = {"wandb": wandb_log, "mlflow": mlflow_log, "trackio": trackio_log, "tensorboardX": tensorboardx_log}
+
+
+def size_of(folder: str) -> int:
+    """Bytes of all files below a folder."""
+    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
+
+
+def time_calls(peer: str, folder: str) -> str:
+    """Give the median call in microseconds, the calls made, and MB per 100,000 points beyond the first few."""
+    log, finish = START[peer](folder)
+    for step in range(20):
+        log(step, float(step))
+    before, spent = size_of(folder), []
+    for step in range(20, 20 + CALLS[peer]):
+        started = time.perf_counter_ns()
+        log(step, step / 7)
+        spent.append(time.perf_counter_ns() - started)
+    finish()
+    grown = size_of(folder) - before
+    return f"{statistics.median(spent) / 1e3} {CALLS[peer]} {grown / CALLS[peer] * 1e5 / 1e6}"
+
+
+def log_for_ever(peer: str, folder: str) -> None:
+    """Log at about 100 points a second until killed, saying so of each."""
+    log, _ = START[peer](folder)
+    for step in range(100_000):
+        log(step, float(MARK + step))
+        os.write(1, b"logged\n")
+        time.sleep(0.01)
+
+
+def count_kept(peer: str, folder: str) -> int:
+    """Count the points of a killed run that are on disk."""
+    if peer in ("mlflow", "trackio"):
+        query = "SELECT count(*) FROM metrics"
+        files = [f for pattern in ("*.db", "**/*.db") for f in glob.glob(os.path.join(folder, pattern), recursive=True)]
+        return max((sqlite3.connect(file).execute(query).fetchone()[0] for file in set(files)), default=0)
+    if peer == "wandb":
+        found = b"".join(open(f, "rb").read() for f in glob.glob(folder + "/**/*.wandb", recursive=True))
+        return len(set(re.findall(rb"70\d{5}(?=\D)", found)))
+    size = 0
+    for file in glob.glob(folder + "/*tfevents*"):
+        content, at = open(file, "rb").read(), 0
+        while at + 12 <= len(content):
+            length = int.from_bytes(content[at : at + 8], "little")
+            at += 16 + length
+            size += at <= len(content)
+    return max(0, size - 1)  # the first record is the file's version
+
+
+if __name__ == "__main__":
+    name, what, where = sys.argv[1:]
+    if what == "log":
+        log_for_ever(name, where)
+    else:
+        print({"time": time_calls, "count": count_kept}[what](name, where))
