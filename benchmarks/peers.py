@@ -1,6 +1,5 @@
 """Other trackers doing what a journal does, each with its ordinary calls: peers.py NAME (time|log|count) FOLDER."""
 
-import glob
 import os
 import re
 import sqlite3
@@ -8,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 CALLS = {"wandb": 3000, "mlflow": 300, "trackio": 3000, "tensorboardX": 5000}
 MARK = 7_000_000
@@ -33,7 +33,7 @@ def mlflow_log(folder: str) -> tuple[Log, Callable[[], None]]:
     return (lambda step, value: mlflow.log_metric("loss", value, step=step)), mlflow.end_run
 
 
-def trackio_log(folder: str) -> tuple[Log, Callable[[], None]]:
+def trackio_log(_: str) -> tuple[Log, Callable[[], None]]:
     """Trackio, local."""
     import trackio
 
@@ -54,7 +54,7 @@ START = {"wandb": wandb_log, "mlflow": mlflow_log, "trackio": trackio_log, "tens
 
 def size_of(folder: str) -> int:
     """Bytes of all files below a folder."""
-    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 def time_calls(peer: str, folder: str) -> str:
@@ -83,21 +83,23 @@ def log_for_ever(peer: str, folder: str) -> None:
 
 def count_kept(peer: str, folder: str) -> int:
     """Count the points of a killed run that are on disk."""
+    place = Path(folder)
     if peer in ("mlflow", "trackio"):
-        query = "SELECT count(*) FROM metrics"
-        files = [f for pattern in ("*.db", "**/*.db") for f in glob.glob(os.path.join(folder, pattern), recursive=True)]
-        return max((sqlite3.connect(file).execute(query).fetchone()[0] for file in set(files)), default=0)
+        counts = [sqlite3.connect(f).execute("SELECT count(*) FROM metrics").fetchone()[0] for f in place.rglob("*.db")]
+        return max(counts, default=0)
     if peer == "wandb":
-        found = b"".join(open(f, "rb").read() for f in glob.glob(folder + "/**/*.wandb", recursive=True))
+        found = b"".join(file.read_bytes() for file in place.rglob("*.wandb"))
         return len(set(re.findall(rb"70\d{5}(?=\D)", found)))
-    size = 0
-    for file in glob.glob(folder + "/*tfevents*"):
-        content, at = open(file, "rb").read(), 0
-        while at + 12 <= len(content):
-            length = int.from_bytes(content[at : at + 8], "little")
-            at += 16 + length
-            size += at <= len(content)
-    return max(0, size - 1)  # the first record is the file's version
+    records = sum(_event_records(file.read_bytes()) for file in place.glob("*tfevents*"))
+    return max(0, records - 1)  # the first record is the file's version
+
+
+def _event_records(content: bytes) -> int:
+    whole, at = 0, 0
+    while at + 12 <= len(content):
+        at += 16 + int.from_bytes(content[at : at + 8], "little")
+        whole += at <= len(content)
+    return whole
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def judge(
         InputError: a margin that is not positive, or a budget without a boundary.
 
     >>> from palate.verdict.pairs import make_pairs
-    >>> judge(make_pairs([.912, .915, .910, .913], [.921, .919, .924, .922])).kind
+    >>> judge(make_pairs([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])).kind
     'better'
     """
     check_margin(margin)

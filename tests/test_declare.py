@@ -1,0 +1,150 @@
+"""Experiments from Python: in a file, in a notebook cell, called once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import palate
+from palate.store.reader import read_journal
+
+ROOT = Path(__file__).parents[1]
+
+FILE = """
+import random
+import palate
+
+@palate.experiment(metric="acc")
+def train(run, *, gain=0.5, seed=0):
+    rng = random.Random(seed)
+    for step in range(3):
+        run.log(step, acc=gain + rng.gauss(0, 0.01))
+
+if __name__ == "__main__":
+    print(train.run(gain=0.7, forecast="better:90").headline)
+"""
+
+CELL = """
+import random
+import palate
+
+OFFSET = 0.1
+
+def level(gain, rng):
+    return OFFSET + gain + rng.gauss(0, 0.01)
+
+@palate.experiment(metric="acc")
+def train(run, *, gain=0.5):
+    rng = random.Random(run.seed)
+    for step in range(3):
+        run.log(step, acc=level(gain, rng))
+
+report = train.run(gain=0.7, forecast="better:90")
+"""
+
+
+def call(folder, *command):
+    environment = {**os.environ, "PALATE_HOME": str(folder / ".palate")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_file_runs_its_own_experiment(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    ended = call(tmp_path, sys.executable, "mine.py")
+    assert ended.stdout.startswith("Better: "), ended.stderr
+
+
+def test_a_file_that_runs_its_experiment_on_import_is_told_why_not(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.replace('if __name__ == "__main__":', "if True:"))
+    ended = call(tmp_path, sys.executable, "mine.py")
+    assert 'if __name__ == "__main__":' in ended.stderr
+
+
+def test_a_notebook_cell_runs_through_cloudpickle_and_its_baseline_is_reused(tmp_path):
+    code = "\n".join(
+        [
+            "cell = " + repr(CELL),
+            "scope = {'__name__': '__main__'}",
+            "exec(compile(cell, '<ipython-input-1>', 'exec'), globals())",
+            "print(report.headline)",
+            "print(train.run(gain=0.9, forecast=None).cooked.reused > 0)",
+        ]
+    )
+    ended = call(tmp_path, sys.executable, "-c", code)
+    assert ended.stdout.startswith("Better: "), ended.stderr
+    assert ended.stdout.strip().endswith("True")
+
+
+def test_calling_an_experiment_trains_once_in_a_run_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("")
+
+    @palate.experiment
+    def train(run, *, gain=0.5):
+        run.log(0, acc=gain)
+
+    run = train(gain=0.25)
+    assert read_journal(run.folder / "journal").curves["acc"].values.tolist() == [0.25]
+
+
+def test_a_script_on_its_own_logs_to_a_run_of_its_own(tmp_path):
+    (tmp_path / "own.py").write_text("import palate\nfor step in range(3):\n    palate.log(step, acc=0.5)\n")
+    assert call(tmp_path, sys.executable, "own.py").returncode == 0
+    (journal,) = (tmp_path / ".palate").glob("runs/*/journal")
+    assert len(read_journal(journal).curves["acc"]) == 3
+
+
+def test_a_second_process_of_a_run_is_told_to_log_from_one_only(tmp_path):
+    script = (
+        "import subprocess, sys, os, palate\npalate.log(0, acc=1.0)\n"
+        "os.environ['PALATE_RUN_DIR'] = str(palate.training.run.current_run().folder)\n"
+        "sys.exit(subprocess.call([sys.executable, '-c', 'import palate; palate.log(1, acc=2.0)']))\n"
+    )
+    (tmp_path / "two.py").write_text(script)
+    ended = call(tmp_path, sys.executable, "two.py")
+    assert "Log from one process only" in ended.stderr
+
+
+def test_seed_everything_seeds_what_is_imported_and_refuses_what_numpy_cannot_take():
+    import random
+
+    import numpy as np
+
+    assert palate.seed_everything(3) == 3
+    first = (random.random(), np.random.rand())
+    palate.seed_everything(3)
+    assert (random.random(), np.random.rand()) == first
+    with pytest.raises(palate.InputError):
+        palate.seed_everything(-1)
+
+
+def test_settings_declared_by_a_script_are_given_back_as_changed(monkeypatch):
+    assert palate.settings(lr=0.1, width=3).lr == 0.1
+    monkeypatch.setenv("PALATE_SETTINGS", '{"lr": 0.5}')
+    assert vars(palate.settings(lr=0.1, width=3)) == {"lr": 0.5, "width": 3}
+    monkeypatch.setenv("PALATE_SETTINGS", '{"rl": 0.5}')
+    with pytest.raises(palate.InputError, match="no such setting"):
+        palate.settings(lr=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [("plain_script.py", "hidden=4", "val_loss"), ("digits.py", "lr=1e-4", "val_acc")])
+def test_the_examples_run(tmp_path, example):
+    name, change, metric = example
+    command = [
+        "run",
+        str(ROOT / "examples" / name),
+        "-c",
+        change,
+        "--metric",
+        metric,
+        "--forecast",
+        "worse:70",
+        "--pairs",
+        "5",
+    ]
+    ended = call(tmp_path, sys.executable, "-m", "palate", *command)
+    assert ended.returncode == 0, ended.stderr
+    assert "You said worse, 70 %" in ended.stdout

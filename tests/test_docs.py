@@ -1,0 +1,30 @@
+"""The documents say what is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import palate
+from palate.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+def test_every_command_is_documented():
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for name in COMMANDS:
+        assert f"`palate {name}" in page, name
+
+
+def test_the_readmes_comparison_prints_what_it_says():
+    call, printed = re.search(r"print\((palate\.compare.*)\)\n# (.*)\n", (ROOT / "README.md").read_text()).groups()
+    assert str(eval(call, {"palate": palate})) == printed
