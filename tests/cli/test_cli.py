@@ -160,6 +160,7 @@ def test_a_timeout_is_an_outcome(shop):
         ((*RUN, "-c", "gain=0.1"), 2, "--forecast better:80"),
         ((*RUN, "-c", "gain=0.1", "--forecast", "better:120"), 2, "120 % cannot be a confidence"),
         ((*RUN, "-c", "gain=0.1", "--forecast", "same:50", "--no-forecast"), 2, "contradict"),
+        ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "0"), 2, "no difference that could matter"),
         ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "-1"), 2, "no difference that could matter"),
         (("run", "none.py", "-c", "a=1", "--metric", "acc"), 3, "no such file"),
         (("run", "train.py", "-c", "gain=0.1", "--metric", "val_acc2", "--no-forecast"), 5, "did you mean val_acc?"),
@@ -308,6 +309,12 @@ def test_every_command_has_help_with_its_options(shop):
         assert f"  {name} " in listed
         told = shop.call(name, "--help").stdout
         assert "--json" in told
+
+
+def test_a_margin_is_asked_for_once_a_project(shop):
+    first = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "0.02")
+    second = shop.json(*RUN, "-c", "gain=0.2", "--no-forecast")
+    assert (first["verdict"]["margin"], second["verdict"]["margin"]) == (0.02, 0.02)
 
 
 def test_config_says_who_decided(shop):

@@ -8,6 +8,7 @@ from typing import Any, Self
 from palate.cli.common import say
 from palate.errors import StoreError
 from palate.loop.evidence import RunResult
+from palate.loop.ledger import Sealed
 from palate.loop.question import Question
 from palate.loop.session import Watcher
 from palate.store.reader import read_journal
@@ -27,6 +28,10 @@ class Lines:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._told = 0
+
+    def sealed(self, sealed: Sealed) -> None:
+        """Tell of the seal."""
+        say(f"{sealed.forecast.answer}, {sealed.forecast.confidence} %   sealed {sealed.hash[:12]}")
 
     def started(self, arm: Arm, seed: int, order: Order) -> None:
         """Say nothing: the pair's line tells."""
@@ -131,6 +136,9 @@ def watch(question: Question, *, as_json: bool) -> "Lines":
 
 class Quiet(Lines):
     """No progress: beside one JSON document."""
+
+    def sealed(self, sealed: Sealed) -> None:
+        """Say nothing."""
 
     def ended(self, arm: Arm, result: RunResult) -> None:
         """Say nothing."""

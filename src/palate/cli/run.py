@@ -3,9 +3,10 @@
 import click
 
 from palate.cli.ask import answer
-from palate.cli.common import cooking_options, json_option
+from palate.cli.common import cooking_options, here, json_option
 from palate.cli.settings import budget_of
 from palate.loop.ask import question_of
+from palate.loop.ledger import remembered_margin
 from palate.recipe.settings import parse_assignments
 from palate.training.target import find_target
 from palate.vocabulary import Goal
@@ -22,9 +23,7 @@ from palate.vocabulary import Goal
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
 )
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
-@click.option(
-    "--margin", type=float, help="Smallest difference that matters, in the metric's unit; one seed sd if not given."
-)
+@click.option("--margin", type=float, help="Smallest difference that matters; the project's last, else one seed sd.")
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
 @cooking_options
 @json_option
@@ -50,14 +49,15 @@ def command(
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
     """
+    found = find_target(target, arguments)
     question = question_of(
-        find_target(target, arguments),
+        found,
         parse_assignments(changes),
         data=data,
         metric=metric,
         goal=goal,
         take=take,
-        margin=margin,
+        margin=margin if margin is not None else remembered_margin(here().chain, metric or found.metric or ""),
         budget=budget_of(pairs),
     )
     answer(question, **options)  # type: ignore[arg-type]

@@ -1,23 +1,44 @@
 """`palate try`."""
 
 import importlib.util
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from palate.cli.ask import answer
-from palate.cli.common import cooking_options, json_option, say
+from palate.cli.common import cooking_options, here, json_option, say
 from palate.cli.settings import budget_of
 from palate.errors import NotFoundError
 from palate.loop.ask import question_of
+from palate.loop.question import Question
 from palate.training.target import find_target
 
-TASKS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "mnist1d": ("palate.examples.mnist1d_cnn:train", {"label_smoothing": 0.1}, ("torch", "mnist1d")),
-    "digits": ("palate.examples.digits_mlp:train", {"hidden": 16}, ("sklearn",)),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A training to try the loop on: what it needs, the smallest difference that matters, changes to ask about."""
+
+    target: str
+    needs: tuple[str, ...]
+    margin: float
+    changes: tuple[tuple[str, Any], ...]
+
+
+TASKS = {
+    "mnist1d": Task(
+        target="palate.examples.mnist1d_cnn:train",
+        needs=("torch", "mnist1d"),
+        margin=0.01,
+        changes=(("label_smoothing", 0.1), ("width", 24), ("lr", 3e-3), ("batch_size", 200), ("epochs", 10)),
+    ),
+    "digits": Task(
+        target="palate.examples.digits_mlp:train",
+        needs=("sklearn",),
+        margin=0.005,
+        changes=(("hidden", 16), ("lr", 3e-3), ("l2", 1e-1), ("epochs", 10)),
+    ),
 }
-MARGINS = {"mnist1d": 0.01, "digits": 0.005}
 
 
 @click.command("try")
@@ -25,7 +46,10 @@ MARGINS = {"mnist1d": 0.01, "digits": 0.005}
 @cooking_options
 @json_option
 def command(task: str | None, pairs: int | None, **options: object) -> None:
-    """See the whole loop on a real training: a forecast, paired seeds until settled, a verdict, a score."""
+    """See the whole loop on a real training: a forecast, paired seeds until settled, a verdict, a score.
+
+    Each time another question is asked, with the baseline's runs used again; one that was interrupted goes on.
+    """
     chosen = task or next((name for name in TASKS if not missing(name)), "mnist1d")
     if missing(chosen):
         raise NotFoundError(
@@ -34,14 +58,19 @@ def command(task: str | None, pairs: int | None, **options: object) -> None:
         )
     if task is None and chosen != "mnist1d":
         say("torch is not installed, so this tries the task without it (digits).")
-    name, changes, _ = TASKS[chosen]
-    target = find_target(name)
-    question = question_of(
-        replace(target, label=name.partition(":")[0]), changes, margin=MARGINS[chosen], budget=budget_of(pairs)
-    )
-    answer(question, schema="palate.try/1", more=(f"palate run {name} -c lr=3e-3",), **options)  # type: ignore[arg-type]
+    question = next_question(TASKS[chosen], budget_of(pairs))
+    more = (f"palate run {TASKS[chosen].target} -c lr=3e-3", "palate try")
+    answer(question, schema="palate.try/1", more=more, **options)  # type: ignore[arg-type]
+
+
+def next_question(task: Task, budget: int) -> Question:
+    """Build the first question that has no verdict yet; the first one of all where each has one."""
+    target = replace(find_target(task.target), label=task.target.partition(":")[0])
+    questions = [question_of(target, dict([change]), margin=task.margin, budget=budget) for change in task.changes]
+    settled = {record.body["experiment"] for record in here().chain.records("verdict")}
+    return next((question for question in questions if question.experiment not in settled), questions[0])
 
 
 def missing(task: str) -> list[str]:
     """Name the packages that a task needs and that are not there."""
-    return [package for package in TASKS[task][2] if importlib.util.find_spec(package) is None]
+    return [package for package in TASKS[task].needs if importlib.util.find_spec(package) is None]

@@ -126,6 +126,12 @@ def seal_score(chain: Chain, question: Question, score: Score, sealed: Sealed, *
     chain.append("score", body, now=now)
 
 
+def remembered_margin(chain: Chain, metric: str) -> float | None:
+    """Give the margin that this metric was last judged by in the project; None where it never had one."""
+    asked = [record.body for record in chain.records("question") if record.body["metric"]["name"] == metric]
+    return next((body["margin"] for body in reversed(asked) if body["margin"] is not None), None)
+
+
 def reference_now(chain: Chain) -> Chances:
     """Give the reference forecast from the project's verdicts so far."""
     kinds = (OUTCOMES.get(record.body["kind"]) for record in chain.records("verdict"))

@@ -92,7 +92,9 @@ def run_question(
     stand = stand_of(project, question)
     warm = _start_early(question, kitchen, stand)
     try:
-        _seal(project, question, stand, author=author, ask=ask, forecast=forecast)
+        sealed = _seal(project, question, stand, author=author, ask=ask, forecast=forecast)
+        if sealed is not None:
+            watcher.sealed(sealed)
         cooked = Session(project, question, kitchen, watcher).settle(warm)
     except BaseException:
         if warm is not None:
@@ -108,14 +110,15 @@ def _start_early(question: Question, kitchen: Kitchen, stand: Stand) -> Pool | N
 
 def _seal(
     project: Project, question: Question, stand: Stand, *, author: str, ask: Asker, forecast: Forecast | None
-) -> None:
+) -> ledger.Sealed | None:
+    """Seal the question, and the forecast where one is made; give the one sealed now."""
     given = forecast
     if given is None and stand.sealed is None and not stand.skipped and not stand.ended:
         given = ask(question)
     now = datetime.now(UTC)
     ledger.seal_question(project.chain, question, now=now)
     if given is not None and not (stand.sealed and stand.sealed.forecast == given):
-        ledger.seal_forecast(
+        return ledger.seal_forecast(
             project.chain,
             question,
             given,
@@ -124,8 +127,9 @@ def _seal(
             ended=stand.ended,
             now=now,
         )
-    elif given is None and stand.sealed is None:
+    if given is None and stand.sealed is None:
         ledger.seal_skip(project.chain, question, author=author, now=now)
+    return None
 
 
 def _report(project: Project, question: Question, cooked: Cooked, elapsed_s: float) -> Report:
@@ -183,6 +187,7 @@ def judge_now(project: Project, experiment: str) -> Report:
 class _Silent:
     """A watcher that says nothing."""
 
+    def sealed(self, *_: object) -> None: ...
     def started(self, *_: object) -> None: ...
     def tick(self, *_: object) -> None: ...
     def ended(self, *_: object) -> None: ...

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from palate.errors import MetricNotLoggedError, SetupFailedError
 from palate.loop.evidence import Results, RunResult, collect, curves_identical, first_settled, read_result
+from palate.loop.ledger import Sealed
 from palate.loop.question import ARMS, Question
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
@@ -20,6 +21,9 @@ from palate.vocabulary import Arm
 
 class Watcher(Protocol):
     """What is told while runs go: a progress display, or nothing."""
+
+    def sealed(self, sealed: Sealed) -> None:
+        """Hear of a forecast that was sealed."""
 
     def started(self, arm: Arm, seed: int, order: Order) -> None:
         """Hear of a run that starts."""

@@ -27,9 +27,11 @@ BUSY_TIMEOUT_MS = 10_000
 class Catalog:
     """Read a project's runs and records by SQL, after taking in what has grown since the last look."""
 
-    def __init__(self, project: Project, engine: Engine) -> None:
+    def __init__(self, project: Project) -> None:
         self.project = project
-        self._engine = engine
+        self._engine = _engine(project.catalog, "BEGIN IMMEDIATE")
+        self._reader = _engine(project.catalog, "BEGIN")
+        migrate(self._engine, project.catalog)
 
     @classmethod
     def open(cls, project: Project) -> Self:
@@ -41,16 +43,17 @@ class Catalog:
         """
         project.make()
         try:
-            return cls(project, _ready_engine(project.catalog))
+            return cls(project)
         except DatabaseError as error:
             if "locked" in str(error) or "readonly" in str(error):
                 raise _unusable(project.catalog, error) from error
             _put_aside(project.catalog)
-            return cls(project, _ready_engine(project.catalog))
+            return cls(project)
 
     def close(self) -> None:
         """Close the file."""
         self._engine.dispose()
+        self._reader.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +121,7 @@ class Catalog:
         return [{**row, "body": json.loads(row["body"])} for row in self._rows(query)]
 
     def _rows(self, query: Any) -> list[dict[str, Any]]:
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection, connection.begin():
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def _journals(self) -> Iterator[Path]:
@@ -184,15 +187,15 @@ def _replace_run(connection: Connection, row: RunRow) -> None:
     connection.execute(insert(schema.journals), row.journal)
 
 
-def _ready_engine(path: Path) -> Engine:
+def _engine(path: Path, begin: str) -> Engine:
+    """Connect to the file, each transaction opened by `begin`: writers take their place before they read."""
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=NullPool,
         connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
     )
     event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin_to_write)
-    migrate(engine, path)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
@@ -203,10 +206,6 @@ def _set_up(connection: sqlite3.Connection, _: object) -> None:
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-def _begin_to_write(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _put_aside(path: Path) -> None:

@@ -88,8 +88,10 @@ class Chain:
         """
         try:
             text = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.strerror}.", todo="Mend its permissions.") from error
         return [record for record in _parse(text, self.path) if kind in (None, record.kind)]
 
     @contextmanager
