@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.table import Row
 from palate.verdict.boundary import critical
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rule import judge
+from palate.verdict.rule import Terms, judge
 
 PATHS = 20_000
 BUDGET = 20
@@ -44,7 +44,7 @@ def same_rule(arms: np.ndarray) -> bool:
     for path in arms:
         fast = any(false_verdicts(path[None, :, :n]) for n in range(2, BUDGET + 1))
         slow = any(
-            judge(make_pairs(path[0, :n], path[1, :n], resolution=1e-9), budget=BUDGET, margin=1e-9).settled
+            judge(make_pairs(path[0, :n], path[1, :n], resolution=1e-9), Terms(budget=BUDGET, margin=1e-9)).settled
             for n in range(2, BUDGET + 1)
         )
         if fast != slow:

@@ -19,7 +19,7 @@ from palate.loop.run import SILENT, run_question
 from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.target import find_target
-from palate.verdict.rule import judge
+from palate.verdict.rule import Terms, judge
 
 
 def measure() -> Report:
@@ -42,7 +42,7 @@ def draw(report: Report, path: str) -> None:
     """Draw pairs, intervals and verdict."""
     pairs, verdict = report.cooked.pairs, report.cooked.verdict
     assert pairs is not None
-    looks = [judge(pairs.first(n), budget=verdict.budget, margin=0.01) for n in range(2, pairs.n + 1)]
+    looks = [judge(pairs.first(n), Terms(budget=verdict.budget, margin=0.01)) for n in range(2, pairs.n + 1)]
     n = np.array([look.n for look in looks])
     low, high, mean = (100 * np.array([getattr(look, name) for look in looks]) for name in ("low", "high", "raw"))
     figure, axes = plt.subplots(figsize=(8.2, 3.3), facecolor="white")

@@ -13,7 +13,8 @@ from palate.verdict.boundary import critical
 from palate.verdict.lists import compare
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rule import Failures, Noise, beyond_budget, estimate_spread, judge, shrink
+from palate.verdict.history import Noise, Past, conflicts, effect_sd, fit_noise, noise_of
+from palate.verdict.rule import Failures, Terms, beyond_budget, estimate_spread, judge, shrink
 from palate.verdict.simulate import BUDGETS, PRIORS, boundaries
 
 VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
@@ -42,8 +43,8 @@ def test_the_spread_never_falls_below_the_metrics_resolution():
 
 
 def test_an_effect_is_shrunk_towards_zero():
-    assert shrink(1.0, spread=1.0, n=1, seed_sd=0.5) == pytest.approx(0.5)  # prior variance 1, noise variance 1
-    assert shrink(1.0, spread=1.0, n=10_000, seed_sd=0.5) == pytest.approx(1.0, abs=1e-3)
+    assert shrink(1.0, spread=1.0, n=1, effect_sd=1.0) == pytest.approx(0.5)  # prior variance 1, noise variance 1
+    assert shrink(1.0, spread=1.0, n=10_000, effect_sd=1.0) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_the_e_value_is_the_mixture_t_test_by_hand():
@@ -147,22 +148,22 @@ def test_unequal_failures_forbid_the_bare_word_better():
 def test_a_small_effect_is_the_same_and_a_sure_small_one_says_both():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01, 20)
-    assert judge(make_pairs(noise, noise + rng.normal(0, 0.005, 20)), margin=0.05).kind == "same"
-    assert judge(make_pairs(noise, noise + 0.01 + rng.normal(0, 0.001, 20)), margin=0.05).kind == "better_small"
+    assert judge(make_pairs(noise, noise + rng.normal(0, 0.005, 20)), Terms(margin=0.05)).kind == "same"
+    assert judge(make_pairs(noise, noise + 0.01 + rng.normal(0, 0.001, 20)), Terms(margin=0.05)).kind == "better_small"
 
 
 def test_past_the_budget_only_overwhelming_evidence_counts():
     rng = np.random.default_rng(0)
     base = rng.normal(0, 1, 40)
     weak, strong = (base + rng.normal(shift, 0.5, 40) for shift in (0.2, 2.0))
-    assert judge(make_pairs(base, weak), budget=20).reason == "past_budget"
-    assert judge(make_pairs(base, strong), budget=20).kind == "better"
+    assert judge(make_pairs(base, weak), Terms(budget=20)).reason == "past_budget"
+    assert judge(make_pairs(base, strong), Terms(budget=20)).kind == "better"
 
 
 @pytest.mark.parametrize("margin", [0, -1, math.nan, math.inf])
 def test_a_margin_that_is_no_difference_is_refused(margin):
     with pytest.raises(InputError, match="margin"):
-        judge(make_pairs([1.0, 2.0], [2.0, 3.0]), margin=margin)
+        Terms(margin=margin)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,9 @@ def first_verdicts(paths, *, shift, rng, rho=0.0, budget=20):
         arms = [shared + rng.normal(0, math.sqrt(1 - rho), budget) for _ in range(2)]
         kind = "unclear"
         for n in range(2, budget + 1):
-            kind = judge(make_pairs(arms[0][:n], arms[1][:n] + shift, resolution=1e-6), budget=budget, margin=1.0).kind
+            kind = judge(
+                make_pairs(arms[0][:n], arms[1][:n] + shift, resolution=1e-6), Terms(budget=budget, margin=1.0)
+            ).kind
             if kind != "unclear":
                 break
         kinds.append(kind)
@@ -225,7 +228,7 @@ def test_the_outlook_names_a_range_inside_the_budget():
     rng = np.random.default_rng(3)
     base = rng.normal(0, 1, 4)
     pairs = make_pairs(base, base + rng.normal(1.2, 0.8, 4))
-    verdict = judge(pairs, margin=0.5)
+    verdict = judge(pairs, Terms(margin=0.5))
     assert verdict.kind == "unclear"
     ahead = look_ahead(pairs, verdict, rng=np.random.default_rng(0))
     assert 0 < ahead.chance <= 1

@@ -10,7 +10,7 @@ from palate.loop.question import ARMS, Question
 from palate.store.catalog import Catalog
 from palate.training.outcome import read_outcome
 from palate.verdict.pairs import Pairs, make_pairs
-from palate.verdict.rule import Failures, Verdict, judge
+from palate.verdict.rule import Failures, Terms, Verdict, judge
 from palate.vocabulary import Arm, Outcome
 
 
@@ -72,11 +72,12 @@ def first_settled(
         results: ended runs by arm and seed.
         identical: whether the arms' curves are equal, where all their values are.
     """
-    verdict, pairs = judge(None, budget=question.budget, margin=question.margin), None
+    terms = Terms(budget=question.budget, margin=question.margin)
+    verdict, pairs = judge(None, terms), None
     for looks in range(1, _complete(results) + 1):
         pairs, failures = _first(question, results, looks)
         equal = identical if pairs is not None and pairs.identical else None
-        verdict = judge(pairs, budget=question.budget, margin=question.margin, failures=failures, bit_identical=equal)
+        verdict = judge(pairs, terms, failures=failures, bit_identical=equal)
         if verdict.settled:
             break
     return verdict, pairs

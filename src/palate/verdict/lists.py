@@ -8,7 +8,7 @@ import numpy as np
 from palate.errors import ListError
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.pairs import Pairs, make_pairs
-from palate.verdict.rule import Verdict, judge
+from palate.verdict.rule import Terms, Verdict, judge
 from palate.verdict.simulate import BUDGETS
 from palate.verdict.words import headline
 from palate.vocabulary import Goal, Metric
@@ -64,7 +64,7 @@ def compare(
     told = Metric(name=metric, goal=goal, resolution=resolution, points=points)
     pairs = _pair_up(baseline, treatment, told)
     budget = max(budget, next((b for b in BUDGETS if b >= pairs.n), budget))
-    verdict = judge(pairs, budget=budget, margin=margin)
+    verdict = judge(pairs, Terms(budget=budget, margin=margin))
     outlook = None
     if verdict.kind == "unclear" and not verdict.reason:
         outlook = look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n))

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.verdict.boundary import EQUIVALENCE_LEVEL, critical
+from palate.verdict.history import Noise
 from palate.verdict.pairs import Pairs
-from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Noise, Verdict
+from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict
 
 FloatArray = npt.NDArray[np.float64]
 

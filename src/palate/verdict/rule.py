@@ -5,17 +5,24 @@ Past the budget only an e-value counts (see `beyond_budget`).
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from palate.errors import InputError
 from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, critical
+from palate.verdict.history import Noise, conflicts
 from palate.verdict.pairs import Pairs
 
 Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
 """better, worse, no difference that matters, better (worse) but too small, cannot tell yet, did nothing, failed."""
+
+NoiseUsed = Literal["cold", "history", "conflict"]
+"""Where the spread came from: these pairs alone, history too, or these alone because history contradicts them."""
+
+DISAGREEMENT_PAIRS = 5
+"""Pairs up to which the disagreement of per-example predictions is a floor of the spread."""
 
 Reason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
 
@@ -28,14 +35,6 @@ PRIOR_EFFECT_SDS = 2.0
 """Standard deviation of effects expected before any are known, in seed standard deviations (tau)."""
 
 PAST_BUDGET_EVIDENCE = 200.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
-    """What past comparisons say of the noise: variance s0^2 of a difference, worth d0 degrees of freedom."""
-
-    d0: float
-    variance: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +67,8 @@ class Verdict:
         seed_sd: how much one run varies over seeds.
         spread: s~, the estimated standard deviation of a difference.
         correlation: of both arms over seeds; None where it cannot be told.
+        variance: of the differences over seeds, these pairs alone.
+        noise: where the spread came from.
         failures: runs that failed, by arm.
         reason: why nothing can be told, where it is not simply too early.
     """
@@ -83,6 +84,8 @@ class Verdict:
     seed_sd: float | None = None
     spread: float | None = None
     correlation: float | None = None
+    variance: float | None = None
+    noise: NoiseUsed = "cold"
     failures: Failures = Failures()
     reason: Reason = ""
 
@@ -97,38 +100,60 @@ class Verdict:
         return None if self.spread is None else self.spread / math.sqrt(self.n)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms pairs are judged; fixed before the first of them.
+
+    Attributes:
+        budget: pairs that may be run at most, 2 to 100.
+        margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
+        noise: what history says of the noise; None when cold.
+        effect_sd: how large effects are in this project; None for 2 seed standard deviations.
+    """
+
+    budget: int = 20
+    margin: float | None = None
+    noise: Noise | None = None
+    effect_sd: float | None = None
+
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
+
+
 def judge(
     pairs: Pairs | None,
+    terms: Terms | None = None,
     *,
-    budget: int = 20,
-    margin: float | None = None,
-    noise: Noise | None = None,
     failures: Failures | None = None,
     bit_identical: bool | None = None,
+    disagreement: float = 0.0,
 ) -> Verdict:
     """Judge the pairs that are there.
 
     Args:
         pairs: values at the same seeds, + is better; None where no pair finished.
-        budget: pairs that may be run at most, 2 to 100.
-        margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
-        noise: what history says of the noise; None when cold.
+        terms: margin, budget and history; the defaults if None.
         failures: failed runs by arm.
         bit_identical: whether the arms' whole curves are equal; None where only final values are known.
+        disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar); a floor of
+            the spread's square up to 5 pairs.
 
     Raises:
-        InputError: a margin that is not positive, or a budget without a boundary.
+        InputError: a budget without a boundary.
 
     >>> from palate.verdict.pairs import make_pairs
     >>> judge(make_pairs([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])).kind
     'better'
     """
-    check_margin(margin)
-    counted = failures or Failures()
-    early = _without_statistics(pairs, budget, counted, bit_identical)
-    if early is not None or pairs is None:
-        return early or Verdict(kind="unclear", n=0, budget=budget, failures=counted, reason="no_pairs")
-    return _judge_by_statistics(pairs, budget, margin, noise, counted)
+    asked, counted = terms or Terms(), failures or Failures()
+    settled = _without_statistics(pairs, asked, counted, bit_identical)
+    if settled is not None or pairs is None:
+        return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
+    conflict = asked.noise is not None and conflicts(pairs, asked.noise)
+    used = replace(asked, noise=None) if conflict else asked
+    judged = _judge_by_statistics(pairs, used, disagreement if pairs.n <= DISAGREEMENT_PAIRS else 0.0)
+    told: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    return replace(judged, failures=counted, noise=told)
 
 
 def check_margin(margin: float | None) -> None:
@@ -145,26 +170,27 @@ def check_margin(margin: float | None) -> None:
 
 
 def _without_statistics(
-    pairs: Pairs | None, budget: int, failures: Failures, bit_identical: bool | None
+    pairs: Pairs | None, terms: Terms, failures: Failures, bit_identical: bool | None
 ) -> Verdict | None:
     """Settle what needs no statistics: an arm that always fails, a change without effect, seeds without effect."""
     all_failed = 2 <= failures.treatment == failures.treatment_runs or 2 <= failures.baseline == failures.baseline_runs
+    common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
-        kind: Kind = "failed" if all_failed else "unclear"
-        return Verdict(kind=kind, n=0, budget=budget, failures=failures, reason="" if all_failed else "no_pairs")
+        return Verdict(kind="failed", n=0, **common) if all_failed else None
     if pairs.identical and (bit_identical if bit_identical is not None else pairs.n > 1):
-        return Verdict(kind="nothing", n=pairs.n, budget=budget, effect=0.0, raw=0.0, failures=failures)
-    if pairs.n == 1 or pairs.frozen_seeds:
-        reason: Reason = "one_pair" if pairs.n == 1 else "frozen_seeds"
-        return Verdict(kind="unclear", n=pairs.n, budget=budget, raw=pairs.mean, failures=failures, reason=reason)
+        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
+    if pairs.frozen_seeds:
+        return Verdict(kind="unclear", n=pairs.n, raw=pairs.mean, reason="frozen_seeds", **common)
+    if pairs.n == 1 and terms.noise is None:
+        return Verdict(kind="unclear", n=1, raw=pairs.mean, reason="one_pair", **common)
     return None
 
 
-def _judge_by_statistics(
-    pairs: Pairs, budget: int, margin: float | None, noise: Noise | None, failures: Failures
-) -> Verdict:
-    spread = estimate_spread(pairs, noise)
-    least = margin if margin is not None else max(pairs.seed_sd, pairs.step)
+def _judge_by_statistics(pairs: Pairs, terms: Terms, disagreement: float) -> Verdict:
+    noise, budget = terms.noise, terms.budget
+    spread = max(estimate_spread(pairs, noise), math.sqrt(disagreement))
+    seed_sd = pairs.seed_sd if pairs.n > 1 or noise is None else math.sqrt(noise.variance / 2)
+    least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
     half = half_width(pairs.n, budget, spread, noise, VERDICT_LEVEL)
     equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL)
     past = pairs.n > budget
@@ -174,15 +200,15 @@ def _judge_by_statistics(
         kind=kind,
         n=pairs.n,
         budget=budget,
-        effect=shrink(pairs.mean, spread, pairs.n, pairs.seed_sd),
+        effect=shrink(pairs.mean, spread, pairs.n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd),
         raw=pairs.mean,
         low=pairs.mean - half,
         high=pairs.mean + half,
         margin=least,
-        seed_sd=pairs.seed_sd,
+        seed_sd=seed_sd,
         spread=spread,
         correlation=pairs.correlation,
-        failures=failures,
+        variance=pairs.sum_of_squares / (pairs.n - 1) if pairs.n > 1 else None,
         reason=reason,
     )
 
@@ -245,8 +271,7 @@ def beyond_budget(pairs: Pairs, noise: Noise | None = None, *, g: float = 1.0) -
     return float(np.exp(min(-0.5 * math.log(1 + n * g) + (d0 + n) / 2 * log_ratio, 700.0)))
 
 
-def shrink(mean: float, spread: float, n: int, seed_sd: float, *, prior_sds: float = PRIOR_EFFECT_SDS) -> float:
-    """Draw a mean difference towards zero by what it owes to luck: prior N(0, (2 seed sd)^2), noise s~^2 / n."""
-    prior = (prior_sds * seed_sd) ** 2
-    noise = spread**2 / n
+def shrink(mean: float, spread: float, n: int, effect_sd: float) -> float:
+    """Draw a mean difference towards zero by what it owes to luck: prior N(0, effect_sd^2), noise s~^2 / n."""
+    prior, noise = effect_sd**2, spread**2 / n
     return mean * prior / (prior + noise) if prior + noise > 0 else mean
