@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from palate.errors import InputError, ListError
 from palate.verdict.boundary import critical
+from palate.verdict.history import Noise
 from palate.verdict.lists import compare
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
-from palate.verdict.history import Noise, Past, conflicts, effect_sd, fit_noise, noise_of
 from palate.verdict.rule import Failures, Terms, beyond_budget, estimate_spread, judge, shrink
 from palate.verdict.simulate import BUDGETS, PRIORS, boundaries
 

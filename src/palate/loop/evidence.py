@@ -60,7 +60,7 @@ def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], 
 
 
 def first_settled(
-    question: Question, results: Results, *, identical: bool | None = None
+    question: Question, terms: Terms, results: Results, *, identical: bool | None = None
 ) -> tuple[Verdict, Pairs | None]:
     """Judge look after look, in the order of the seeds; give the first verdict that settles it, else the last.
 
@@ -68,11 +68,11 @@ def first_settled(
     that quick runs have no say in what is seen.
 
     Args:
-        question: for metric, margin and budget.
+        question: for the metric.
+        terms: what it is judged on.
         results: ended runs by arm and seed.
         identical: whether the arms' curves are equal, where all their values are.
     """
-    terms = Terms(budget=question.budget, margin=question.margin)
     verdict, pairs = judge(None, terms), None
     for looks in range(1, _complete(results) + 1):
         pairs, failures = _first(question, results, looks)

@@ -1,5 +1,6 @@
 """What is sealed of an experiment: its question, its forecast, its verdict, its score."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from palate.forecast.answer import Forecast
 from palate.forecast.score import Chances, Score, base_rate
 from palate.loop.question import Question, question_from_body
 from palate.store.chain import Chain, Record
-from palate.verdict.rule import Failures, Verdict
+from palate.verdict.history import Past, effect_sd, noise_of
+from palate.verdict.rule import Failures, Terms, Verdict
 from palate.vocabulary import Arm
 
 OUTCOMES = {
@@ -124,6 +126,38 @@ def seal_score(chain: Chain, question: Question, score: Score, sealed: Sealed, *
     """Seal a score."""
     body = {"experiment": question.experiment, "forecast": sealed.hash, **asdict(score)}
     chain.append("score", body, now=now)
+
+
+def terms_of(chain: Chain, question: Question) -> Terms:
+    """Give the terms that a question is judged on: its margin and budget, and what the project knew when it was asked.
+
+    Past comparisons count where metric, training code's name and data are the same. They are taken as they were when
+    the question was sealed, so that a verdict does not change under a person's hands.
+    """
+    records = chain.records()
+    asked = {record.body["experiment"]: record for record in records if record.kind == "question"}
+    until = asked[question.experiment].number if question.experiment in asked else len(records)
+    alike = {name for name, record in asked.items() if _comparable(record.body, question)}
+    past = [
+        _past(record.body)
+        for record in records[:until]
+        if record.kind == "verdict" and record.body["experiment"] in alike and record.body.get("variance")
+    ]
+    return Terms(budget=question.budget, margin=question.margin, noise=noise_of(past), effect_sd=effect_sd(past))
+
+
+def _comparable(body: Mapping[str, Any], question: Question) -> bool:
+    return (body["metric"]["name"], body["take"], body["data"], body["target"]["label"].partition(":")[0]) == (
+        question.metric.name,
+        question.take,
+        question.data,
+        question.target.label.partition(":")[0],
+    )
+
+
+def _past(body: Mapping[str, Any]) -> Past:
+    error = body["spread"] / math.sqrt(body["n"])
+    return Past(variance=body["variance"], df=body["n"] - 1, effect=body["raw"], standard_error=error)
 
 
 def remembered_margin(chain: Chain, metric: str) -> float | None:

@@ -12,6 +12,7 @@ from palate.loop.ledger import Sealed
 from palate.loop.question import Question
 from palate.loop.session import Cooked
 from palate.verdict.outlook import Outlook, look_ahead
+from palate.verdict.rates import failure_words
 from palate.verdict.words import effect_words, headline
 
 CALIBRATION_FROM = 20
@@ -44,7 +45,15 @@ class Report:
     def headline(self) -> str:
         """The verdict in words."""
         verdict, question = self.cooked.verdict, self.question
-        return headline(verdict, question.metric, changes=len(question.changes), outlook=self.outlook)
+        changes = len(question.changes)
+        return headline(verdict, question.metric, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
+
+    @property
+    def pair_s(self) -> float | None:
+        """Seconds that one more pair costs, one run after the other; None where no run has ended."""
+        took = [result.elapsed_s for by_seed in self.cooked.results.values() for result in by_seed.values()]
+        arms = sum(1 for by_seed in self.cooked.results.values() if by_seed)
+        return arms * sum(took) / len(took) if took else None
 
     def document(self) -> dict[str, Any]:
         """Give the report as plain JSON data, schema `palate.report/1`."""
@@ -78,7 +87,7 @@ class Report:
         failed = _first_failure(self.cooked.results["treatment"])
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failed.outcome.detail.splitlines()[0]}")
-        told += self._pairing()
+        told += [*self._failures(), *self._noise(), *self._pairing()]
         told.append(f"{made} runs made, {reused} re-used, {self.elapsed_s:.0f} s.")
         told += self._forecast_lines()
         return told
@@ -90,6 +99,18 @@ class Report:
         if not self.cooked.verdict.settled:
             listed.append(f"palate verdict {experiment}")
         return [*listed, "palate list", "palate verify"]
+
+    def _failures(self) -> list[str]:
+        verdict = self.cooked.verdict
+        at_end = verdict.settled or verdict.reason == "budget"
+        told = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
+        return [told] if told else []
+
+    def _noise(self) -> list[str]:
+        verdict = self.cooked.verdict
+        if verdict.noise == "conflict":
+            return ["These pairs are noisier than the project's history allows, so history was left out."]
+        return ["The noise was judged with the project's history."] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:
         correlation = self.cooked.verdict.correlation
@@ -120,7 +141,7 @@ def outlook_of(cooked: Cooked) -> Outlook | None:
     verdict, pairs = cooked.verdict, cooked.pairs
     if verdict.kind != "unclear" or verdict.reason or pairs is None:
         return None
-    return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n))
+    return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n), noise=cooked.terms.noise)
 
 
 def _forecast_document(sealed: Sealed | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from palate.errors import MetricNotLoggedError, SetupFailedError
 from palate.loop.evidence import Results, RunResult, collect, curves_identical, first_settled, read_result
-from palate.loop.ledger import Sealed
+from palate.loop.ledger import Sealed, terms_of
 from palate.loop.question import ARMS, Question
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
@@ -15,7 +15,7 @@ from palate.store.project import Project
 from palate.training.outcome import begin_run, end_run, stop_run, tail_of
 from palate.training.pool import Ended, Order, Pool
 from palate.verdict.pairs import Pairs
-from palate.verdict.rule import Verdict
+from palate.verdict.rule import Terms, Verdict
 from palate.vocabulary import Arm
 
 
@@ -55,6 +55,7 @@ class Cooked:
         verdict: at the look that settled it, else at the last.
         pairs: the pairs it rests on; None where none finished.
         results: every ended run by arm and seed.
+        terms: what they were judged on.
         fresh: runs made in this session.
         reused: runs that were there already.
     """
@@ -62,6 +63,7 @@ class Cooked:
     verdict: Verdict
     pairs: Pairs | None
     results: Results
+    terms: Terms
     fresh: int
     reused: int
 
@@ -72,6 +74,7 @@ class Session:
     def __init__(self, project: Project, question: Question, kitchen: Kitchen, watcher: Watcher) -> None:
         self._project = project
         self._question = question
+        self._terms = terms_of(project.chain, question)
         self._kitchen = kitchen
         self._watcher = watcher
         self._going: dict[str, tuple[Arm, int]] = {}
@@ -82,7 +85,7 @@ class Session:
         with Catalog.open(self._project) as catalog:
             results = collect(catalog, self._question)
             verdict, pairs = self._look(catalog, results)
-        return Cooked(verdict=verdict, pairs=pairs, results=results, fresh=0, reused=_count(results))
+        return Cooked(verdict=verdict, pairs=pairs, results=results, terms=self._terms, fresh=0, reused=_count(results))
 
     def settle(self, warm: Pool | None = None) -> Cooked:
         """Run until settled or the budget is spent.
@@ -104,7 +107,9 @@ class Session:
             if not verdict.settled and self._next(results) is not None:
                 pool = warm or stack.enter_context(start_pool(self._question, self._kitchen))
                 verdict, pairs = self._run(pool, catalog, results)
-        return Cooked(verdict=verdict, pairs=pairs, results=results, fresh=self._fresh, reused=reused)
+        return Cooked(
+            verdict=verdict, pairs=pairs, results=results, terms=self._terms, fresh=self._fresh, reused=reused
+        )
 
     def _run(
         self, pool: Pool, catalog: Catalog, results: dict[Arm, dict[int, RunResult]]
@@ -183,10 +188,12 @@ class Session:
             )
 
     def _look(self, catalog: Catalog, results: Results) -> tuple[Verdict, Pairs | None]:
-        verdict, pairs = first_settled(self._question, results)
+        verdict, pairs = first_settled(self._question, self._terms, results)
         if pairs is not None and pairs.identical and verdict.kind == "nothing":
             catalog.refresh()
-            verdict, pairs = first_settled(self._question, results, identical=curves_identical(catalog, results))
+            verdict, pairs = first_settled(
+                self._question, self._terms, results, identical=curves_identical(catalog, results)
+            )
         self._watcher.looked(verdict)
         return verdict, pairs
 

@@ -14,6 +14,23 @@ from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict
 FloatArray = npt.NDArray[np.float64]
 
 DRAWS = 400
+LIKELY = 0.5
+PAIRING_WORTH = 0.1
+
+
+HALF_CHANCE, SURE_EXTRA = 2.3, 1.6
+"""Effects that a budget confirms with 50 % and with 95 % chance, in s_d / sqrt(budget): 2.3, and 1.6 more."""
+
+
+def smallest_confirmable(spread: float, budget: int) -> tuple[float, float]:
+    """Give the effects that a budget of pairs confirms with 50 % and with 95 % chance.
+
+    Args:
+        spread: standard deviation of a difference, s_d.
+        budget: pairs that may be run at most.
+    """
+    unit = spread / math.sqrt(budget)
+    return HALF_CHANCE * unit, (HALF_CHANCE + SURE_EXTRA) * unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +40,13 @@ class Outlook:
     Attributes:
         chance: probability that the budget settles it.
         low, high: 10 % and 90 % of the number of further pairs, where it settles; None where it never did.
+        remedies: what would settle it, where the budget likely does not: "bigger budget", "larger margin" ...
     """
 
     chance: float
     low: int | None
     high: int | None
+    remedies: tuple[str, ...] = ()
 
 
 def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | None = None) -> Outlook:
@@ -45,10 +64,28 @@ def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, nois
     means, spreads = _futures(pairs, verdict.spread, more, rng, noise)
     crossed = _crossings(means, spreads, pairs.n, verdict.budget, verdict.margin, noise)
     settles = crossed.any(axis=1)
+    chance = float(settles.mean())
+    remedies = _remedies(pairs, verdict) if chance < LIKELY else ()
     if not settles.any():
-        return Outlook(chance=0.0, low=None, high=None)
+        return Outlook(chance=0.0, low=None, high=None, remedies=remedies)
     low, high = np.quantile(crossed.argmax(axis=1)[settles] + 1, [0.1, 0.9])
-    return Outlook(chance=float(settles.mean()), low=int(low), high=math.ceil(high))
+    return Outlook(chance=chance, low=int(low), high=math.ceil(high), remedies=remedies)
+
+
+def _remedies(pairs: Pairs, verdict: Verdict) -> tuple[str, ...]:
+    """Name what would settle it, each by what the pairs so far say."""
+    spread, margin = verdict.spread or 0.0, verdict.margin or 0.0
+    found = []
+    if abs(pairs.mean) > margin / 2:
+        needed = math.ceil((HALF_CHANCE * spread / abs(pairs.mean)) ** 2)
+        found.append(f"a bigger budget (about {max(needed, verdict.budget + 1)} pairs)")
+    if smallest_confirmable(spread, verdict.budget)[0] > margin:
+        found.append("a larger margin")
+    if pairs.step > spread / 2:
+        found.append("a metric with finer steps")
+    if (verdict.correlation or 0.0) < PAIRING_WORTH:
+        found.append("a split drawn by the seed, so that pairing helps")
+    return tuple(found)
 
 
 def _futures(

@@ -7,7 +7,9 @@ from palate.vocabulary import Metric
 LUCK = "You would see this by luck less than 1 time in 20, even while watching."
 
 
-def headline(verdict: Verdict, metric: Metric, *, changes: int = 1, outlook: Outlook | None = None) -> str:
+def headline(
+    verdict: Verdict, metric: Metric, *, changes: int = 1, outlook: Outlook | None = None, pair_s: float | None = None
+) -> str:
     """Say the verdict in one or two sentences.
 
     Args:
@@ -15,13 +17,14 @@ def headline(verdict: Verdict, metric: Metric, *, changes: int = 1, outlook: Out
         metric: for the unit and the scale.
         changes: how many settings differ between the arms; with more than one, no gain is credited to any.
         outlook: what to expect of going on, where the verdict is open.
+        pair_s: seconds that a pair takes, all workers at it.
     """
     if verdict.kind == "failed":
         return _failed(verdict)
     if verdict.kind == "nothing":
         return f"Did nothing: {_pairs(verdict.n)} bit-identical. Is the change wired in?"
     if verdict.kind == "unclear":
-        return _unclear(verdict, metric, outlook) + _among(verdict)
+        return _unclear(verdict, metric, outlook, pair_s) + _among(verdict)
     told = _told(verdict, metric, changes)
     return told + _among(verdict)
 
@@ -64,7 +67,7 @@ def _bare(verdict: Verdict) -> str:
     return " among runs that finished" if verdict.failures.unequal else ""
 
 
-def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None) -> str:
+def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None, pair_s: float | None) -> str:
     if verdict.reason == "no_pairs":
         return "Cannot tell yet: no pair has finished."
     if verdict.reason == "frozen_seeds":
@@ -78,18 +81,25 @@ def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None) -> str:
     where = f"somewhere between {_signed(metric, low, digits)} and {_signed(metric, high, digits)}{metric.unit}"
     if verdict.reason:
         return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
-    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook)}."
+    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s)}."
 
 
-def _more(outlook: Outlook | None) -> str:
+def _more(outlook: Outlook | None, pair_s: float | None) -> str:
     if outlook is None:
         return ""
-    if outlook.low is None or outlook.chance < 0.5:
-        return (
-            f"; the budget settles it with {outlook.chance:.0%} chance (a bigger one, or a larger margin, would help)"
-        )
+    if outlook.low is None or outlook.high is None or outlook.chance < 0.5:
+        remedies = " or ".join(outlook.remedies) or "a bigger budget"
+        return f"; the budget settles it with {outlook.chance:.0%} chance, {remedies} would help"
     span = f"{outlook.low}" if outlook.low == outlook.high else f"{outlook.low}-{outlook.high}"
-    return f"; {span} more pair{'s' if span != '1' else ''} expected"
+    took = "" if pair_s is None else f" (about {duration_words(pair_s * outlook.high)} at most)"
+    return f"; {span} more pair{'s' if span != '1' else ''} expected{took}"
+
+
+def duration_words(seconds: float) -> str:
+    """Write a duration the way one says it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _failed(verdict: Verdict) -> str:

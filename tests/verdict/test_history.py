@@ -1,0 +1,151 @@
+"""History: the reference values of its fit, its caps and its guard, and what a verdict makes of it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import boschloo_exact, ttest_rel
+
+from palate.errors import InputError
+from palate.verdict.boundary import critical
+from palate.verdict.history import Noise, Past, conflicts, effect_sd, fit_noise, noise_of
+from palate.verdict.outlook import look_ahead, smallest_confirmable
+from palate.verdict.pairs import make_pairs
+from palate.verdict.rates import fails_differently, failure_bound, failure_words
+from palate.verdict.rule import Failures, Terms, judge
+
+LIMMA_SIGMA = [1.3425032, 0.4647155, 1.1993444, 0.9428569, 0.9421509]
+
+
+def test_the_fit_is_limmas_squeezevar():
+    """The eBayes example of limma: df.prior 9.306153, s2.prior 0.923179."""
+    fitted = fit_noise([s * s for s in LIMMA_SIGMA], [6, 6, 6, 6, 4])
+    assert fitted.d0 == pytest.approx(9.306153, rel=1e-5)
+    assert fitted.variance == pytest.approx(0.923179, rel=1e-5)
+
+
+def test_the_fit_finds_a_planted_prior():
+    rng = np.random.default_rng(0)
+    sigma2 = 4 * 2.0 / rng.chisquare(4, 4000)
+    fitted = fit_noise(sigma2 * rng.chisquare(7, 4000) / 7, [7] * 4000)
+    assert fitted.d0 == pytest.approx(4, rel=0.15)
+    assert fitted.variance == pytest.approx(2.0, rel=0.1)
+
+
+def test_variances_that_differ_by_chance_alone_have_infinite_prior_and_are_capped():
+    past = [Past(variance=1.0, df=5) for _ in range(8)]
+    assert math.isinf(fit_noise([1.0] * 8, [5] * 8).d0)
+    assert noise_of(past).d0 == 6
+
+
+def test_too_few_or_too_wild_a_past_is_cold():
+    assert noise_of([Past(variance=1.0, df=5)] * 4) is None
+    wild = [Past(variance=10.0**k, df=30) for k in range(-6, 7)]
+    assert noise_of(wild) is None
+    with pytest.raises(InputError):
+        fit_noise([1.0, 0.0], [3, 3])
+
+
+def test_effects_of_the_past_say_how_large_effects_are():
+    past = [Past(variance=1, df=5, effect=e, standard_error=0.1) for e in (1, -1, 2, -2, 0.0)]
+    assert effect_sd(past) == pytest.approx(math.sqrt(2 - 0.01))
+    assert effect_sd(past[:3]) is None
+
+
+def test_pairs_far_noisier_than_history_drop_it_and_the_verdict_says_so():
+    noisy = make_pairs([0, 0.1, 0.2, 0.1], [5, -4, 6, -5.0])
+    noise = Noise(d0=6, variance=0.01)
+    assert conflicts(noisy, noise)
+    judged = judge(noisy, Terms(noise=noise))
+    assert judged.noise == "conflict"
+    assert judged.spread == judge(noisy).spread
+
+
+def test_with_history_one_pair_may_settle_it_where_the_gap_is_enormous():
+    noise = Noise(d0=6, variance=0.01)
+    assert critical(1, 20, prior=6) >= 5
+    assert judge(make_pairs([0.0], [0.52], resolution=0.01), Terms(noise=noise)).kind == "better"
+    assert judge(make_pairs([0.0], [0.45], resolution=0.01), Terms(noise=noise)).kind == "unclear"
+
+
+def test_disagreement_is_a_floor_for_few_pairs_and_never_the_estimate():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 0.01, 8)
+    few, many = make_pairs(base[:4], base[:4] + 0.02), make_pairs(base, base + 0.02 + rng.normal(0, 0.001, 8))
+    assert judge(few, disagreement=0.04).spread == pytest.approx(0.2)
+    assert judge(many, disagreement=0.04).spread < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d0", [2, 4, 6])
+def test_verdicts_by_a_right_history_are_false_at_most_as_often_as_said(d0):
+    rng = np.random.default_rng(d0)
+    wrong = 0
+    for _ in range(1200):
+        sd = math.sqrt(d0 / rng.chisquare(d0))
+        difference = rng.normal(0, sd, 20)
+        zeros = rng.normal(0, 1, 20)
+        noise = Noise(d0=d0, variance=1.0)
+        for n in range(1, 21):
+            kind = judge(
+                make_pairs(zeros[:n], zeros[:n] + difference[:n], resolution=1e-9), Terms(noise=noise, margin=1e-6)
+            ).kind
+            if kind != "unclear":
+                wrong += 1
+                break
+    assert wrong / 1200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1200)
+
+
+def test_failures_are_told_apart_by_boschlooes_test():
+    failures = Failures(treatment=7, treatment_runs=20, baseline=0, baseline_runs=20)
+    assert fails_differently(failures) == pytest.approx(boschloo_exact([[7, 0], [13, 20]]).pvalue)
+    assert failure_words(failures, at_end=True).endswith("the change makes runs fail more often.")
+    assert failure_words(Failures(treatment=1, treatment_runs=9, baseline_runs=9), at_end=True).endswith(
+        "tell the rates apart."
+    )
+    assert failure_words(Failures(treatment_runs=9, baseline_runs=9), at_end=True) == ""
+    assert failure_bound(8) == pytest.approx(0.312, abs=1e-3)
+
+
+def test_with_all_looks_but_the_last_left_out_the_statistic_is_the_paired_t():
+    rng = np.random.default_rng(1)
+    base, other = rng.normal(0, 1, 12), rng.normal(0.3, 1, 12)
+    judged = judge(make_pairs(base, other))
+    t = judged.raw / math.sqrt(judged.variance / 12)
+    assert t == pytest.approx(ttest_rel(other, base).statistic)
+
+
+def test_a_hopeless_budget_names_what_would_help():
+    rng = np.random.default_rng(5)
+    base = rng.normal(0, 1, 6)
+    pairs = make_pairs(base, rng.normal(0.05, 1, 6))
+    judged = judge(pairs, Terms(margin=0.05))
+    ahead = look_ahead(pairs, judged, rng=np.random.default_rng(0))
+    assert ahead.chance < 0.5
+    assert "a larger margin" in ahead.remedies
+
+
+def test_the_smallest_confirmable_effect_falls_with_the_root_of_the_budget():
+    half, sure = smallest_confirmable(1.0, 16)
+    assert (half, sure) == pytest.approx((2.3 / 4, 3.9 / 4))
+
+
+@pytest.mark.slow
+def test_the_outlooks_range_holds_the_truth_about_as_often_as_it_says():
+    """Effects of 1 to 2 seed sds, looked at after 4 pairs; the 80 % range against how many more it really took."""
+    rng, inside, total = np.random.default_rng(9), 0, 0
+    for _ in range(250):
+        shift = rng.normal(0, 2.0)
+        base, other = rng.normal(0, 1, 20), rng.normal(0, 1, 20) + shift
+        terms = Terms(margin=1.0)
+        pairs = make_pairs(base, other)
+        now = judge(pairs.first(4), terms)
+        if now.kind != "unclear":
+            continue
+        took = next((n - 4 for n in range(5, 21) if judge(pairs.first(n), terms).settled), None)
+        ahead = look_ahead(pairs.first(4), now, rng=rng)
+        if took is None or ahead.low is None:
+            continue
+        total += 1
+        inside += ahead.low <= took <= ahead.high
+    assert 0.70 <= inside / total <= 0.97
