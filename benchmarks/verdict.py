@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.fooled.play import Tally, play
+from benchmarks.fooled.policies import POLICIES
 from benchmarks.table import Row
 from palate.verdict.boundary import critical
 from palate.verdict.pairs import make_pairs
@@ -52,6 +54,35 @@ def same_rule(arms: np.ndarray) -> bool:
     return True
 
 
+def fooled_rows() -> Iterator[Row]:
+    """Play the frozen protocol on real runs: see benchmarks/fooled/play.py."""
+    told = play(POLICIES)
+    for policy, groups in told.items():
+        every, null = groups["all"], groups["null"]
+        yield Row(name=f"real runs, fooled: {policy}", measured=100 * every.fooled / every.users, unit="%")
+        yield Row(name=f"real runs, fooled where nothing differs: {policy}", measured=_share(null), unit="%")
+        yield Row(name=f"real runs, runs used: {policy}", measured=2 * every.pairs / every.users)
+    mine, habit = told["palate"], told["larger of one run each"]["all"]
+    share = _share(mine["all"])
+    yield Row(name="palate: fooled on real runs", measured=share, unit="%", target=1)
+    yield Row(
+        name="palate: times below the larger of one run each", measured=_share(habit) / share, target=20, at_least=True
+    )
+    nulls = [_share(tally) for name, tally in mine.items() if name.startswith("null/")]
+    yield Row(name="palate: A/A on real runs, mean over arms", measured=sum(nulls) / len(nulls), unit="%", target=5)
+    yield Row(name="palate: A/A on real runs, worst arm", measured=max(nulls), unit="%", target=6)
+    right = 100 * mine["all"].right / mine["all"].users
+    yield Row(name="palate: settled correctly within 20 pairs", measured=right, unit="%", target=95, at_least=True)
+    known = told["palate with history"]["all"]
+    yield Row(name="palate with history: runs to a verdict", measured=2 * known.pairs / known.users, target=13)
+    reused = known.pairs / known.users
+    yield Row(name="palate with history: new runs to a verdict, baseline re-used", measured=reused, target=7)
+
+
+def _share(tally: Tally) -> float:
+    return 100 * tally.fooled / tally.users
+
+
 def rows() -> Iterator[Row]:
     """Measure false verdicts by the shape of the noise and how far the arms move together, and the speed."""
     rng = np.random.default_rng(2026)
@@ -68,6 +99,7 @@ def rows() -> Iterator[Row]:
     paired = shared + rng.standard_normal((PATHS, 2, BUDGET)) * math.sqrt(0.4)
     share = 100 * false_verdicts(paired)
     yield Row(name="false verdicts, A/A, arms that correlate .6 over seeds", measured=share, unit="%", target=5.5)
+    yield from fooled_rows()
     pairs = make_pairs(rng.standard_normal(20), rng.standard_normal(20))
     started = time.process_time()
     for _ in range(500):

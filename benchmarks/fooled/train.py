@@ -1,7 +1,7 @@
 """Train the runs that the fooled-rate benchmark draws from: `python -m benchmarks.fooled.train`.
 
-Five small real tasks, about ten arms each, 60 to 200 seeds an arm, all seeds of an arm at once in batched matrices. What
-is kept of each run is its test accuracy and, for each test example, whether it was right. A seed draws the
+Five small real tasks, about ten arms each, 60 to 200 seeds an arm, all seeds of an arm at once in batched matrices.
+What is kept of each run is its test accuracy and, for each test example, whether it was right. A seed draws the
 initialisation and the order of the data, the same for every arm of a shape, so that seeds pair.
 """
 
@@ -123,9 +123,7 @@ def train_arm(task: Task, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
 def _train(task: Task, recipe: Recipe, data: tuple[Tensor, Tensor, int], seeds: list[int]) -> np.ndarray:
     x, y, tests = data
     makers = [torch.Generator().manual_seed(1000 * seed + 7 + 500_009 * recipe.stream) for seed in seeds]
-    order = torch.stack(
-        [_order(len(x), tests, maker, task.split_by_seed, seed) for maker, seed in zip(makers, seeds, strict=True)]
-    )
+    order = torch.stack([_order(len(x), seed if task.split_by_seed else None) for seed in seeds])
     train, test = order[:, :-tests], order[:, -tests:]
     weights = _initialise(task, recipe, x.shape[1], makers)
     optimizer = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.decay)
@@ -147,10 +145,10 @@ def _train(task: Task, recipe: Recipe, data: tuple[Tensor, Tensor, int], seeds: 
         return np.asarray((_forward(task, weights, x[test], 0.0, drop).argmax(-1) == y[test]).numpy())
 
 
-def _order(examples: int, tests: int, maker: torch.Generator, split_by_seed: bool, seed: int) -> Tensor:
-    if split_by_seed:
-        return torch.randperm(examples, generator=torch.Generator().manual_seed(seed))
-    return torch.arange(examples)
+def _order(examples: int, seed: int | None) -> Tensor:
+    if seed is None:
+        return torch.arange(examples)
+    return torch.randperm(examples, generator=torch.Generator().manual_seed(seed))
 
 
 def _initialise(task: Task, recipe: Recipe, features: int, makers: list[torch.Generator]) -> list[Tensor]:
