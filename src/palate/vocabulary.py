@@ -7,7 +7,11 @@ from typing import Literal
 from palate.errors import InputError
 
 Goal = Literal["max", "min"]
-Arm = Literal["baseline", "treatment"]
+Arm = str
+"""An arm's name; the first is always the baseline."""
+
+BASELINE: Arm = "baseline"
+TREATMENT: Arm = "treatment"
 Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted"]
 """How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand."""
 

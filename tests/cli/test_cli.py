@@ -171,7 +171,7 @@ def test_a_timeout_is_an_outcome(shop):
         (("log", "1", "acc=1"), 2, "outside of a run"),
         (("compare", "", ""), 2, "is empty"),
         (("compare", "1,2", "1"), 2, "make no pairs"),
-        (("compare", "1,nan", "1,2"), 2, "no number at position 1"),
+        (("compare", "1,nan", "1,2"), 2, "no number as value 2"),
         (("compare", "1,two", "1,2"), 2, "no list of numbers"),
         (("rnu",), 2, "Did you mean `palate run`?"),
         (("run",), 2, "Missing argument"),
@@ -334,3 +334,81 @@ def test_try_trains_for_real_and_ends_with_a_verdict_and_a_score(shop, task, sai
     assert report["score"]["bits"] > 0
     peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert peak_kib < 1.5 * 2**20
+
+
+OPTIONS = """
+import argparse
+import palate
+parser = argparse.ArgumentParser()
+parser.add_argument("--n-layers", type=int, default=2, dest="L")
+parser.add_argument("--opt", choices=["sgd", "adam"], default="sgd")
+parser.add_argument("--betas", nargs=2, type=float, default=[0.9, 0.99])
+parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--seed", type=int, default=0)
+a = parser.parse_args()
+level = a.L + 10 * (a.opt == "adam") + 100 * (not a.warm) + a.betas[0] + (a.seed * 7 % 5) / 100
+palate.log(0, score=level)
+"""
+
+
+@pytest.mark.parametrize("change", ["n-layers=4", "L=4", "n_layers=4", "opt=adam", "warm=false", "betas=[1.9, 0.99]"])
+def test_every_way_of_spelling_a_flag_reaches_the_script(shop, change):
+    shop.write(OPTIONS, "opts.py")
+    report = shop.json("run", "opts.py", "-c", change, "--metric", "score", "--no-forecast", "--pairs", "5")
+    assert report["verdict"]["raw"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-c", "opt=adagrad"), "it is one of sgd, adam"),
+        (("-c", "betas=0.5"), "it takes 2 values"),
+        (("-c", "lr=None"), "cannot say None"),
+        (("-c", "lr=0.2", "--", "--seed", "5"), "--seed is set by palate"),
+        (("-c", "lr=0.2", "--margin", "nan"), "no difference that could matter"),
+    ],
+)
+def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(shop, words, told):
+    shop.write(OPTIONS, "opts.py")
+    ended = shop.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
+    assert (ended.returncode, told in ended.stderr) == (2, True), ended.stderr
+    assert not (shop.folder / ".palate").exists()
+
+
+def test_a_failure_is_told_with_what_the_run_said_last(shop):
+    told = shop.call(*RUN, "-c", "mode=crash", "--no-forecast")
+    assert "exit status 1: RuntimeError: out of luck" in told.stdout
+    assert "palate show train-" in told.stdout
+
+
+def test_two_changes_are_split_and_credited(shop):
+    text = """
+import palate
+lr = 0.1
+width = 8
+seed = 0
+acc = 0.02 * (lr > 0.1) + 0.01 * (width > 8) + 0.03 * (lr > 0.1) * (width > 8)
+palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)) % 7 / 7000)
+"""
+    shop.write(text, "two.py")
+    split = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--split", "--metric", "val_acc")
+    told = {row["effect"]: row["verdict"]["kind"] for row in split["effects"]}
+    assert told == {"lr": "better", "width": "better", "lr x width": "better"}
+    assert any("together" in line for line in split["words"])
+    both = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--metric", "val_acc", "--no-forecast")
+    assert both["runs"]["made"] == 0
+    noise = shop.json("noise", "two.py", "--metric", "val_acc", "--runs", "6")
+    assert noise["seed_sd_interval"][0] < noise["seed_sd"] < noise["seed_sd_interval"][1]
+    held = shop.json("confirm")["verdicts"]
+    assert [one["badge"] for one in held] == ["confirmed"]
+    assert "flukes among the 1 better ones" in shop.call("list").stdout
+    assert shop.json("confirm")["verdicts"] == held
+
+
+def test_groups_of_runs_are_compared_paired_by_seed(shop):
+    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
+    baseline, treatment = (report["runs"][arm][0]["id"].rpartition("-s")[0] for arm in ("baseline", "treatment"))
+    told = shop.json("compare", baseline, treatment, "--metric", "val_acc")
+    assert told["verdict"]["kind"] == "worse"
+    assert told["verdict"]["n"] == report["verdict"]["n"]

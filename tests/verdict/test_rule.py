@@ -73,7 +73,7 @@ def test_a_budget_between_two_tables_takes_the_careful_one():
 
 
 def test_the_generator_makes_the_shipped_tables_again():
-    made = boundaries(0, (5, 20), paths=100_000, rng=np.random.default_rng(1))["0.05/20"]
+    made = boundaries(0, (5, 20), paths=100_000, rng=np.random.default_rng(1))["0.05/1/20"]
     assert made[1:] == pytest.approx([critical(n, 20) for n in range(2, 21)], rel=0.06)
 
 
@@ -172,8 +172,8 @@ def test_a_margin_that_is_no_difference_is_refused(margin):
         ([], [], "is empty"),
         ([1.0], [], "is empty"),
         ([1.0, 2.0], [1.0], "make no pairs"),
-        ([1.0, math.nan], [1.0, 2.0], "no number at position 1"),
-        ([1.0, 2.0], [math.inf, 2.0], "no number at position 0"),
+        ([1.0, math.nan], [1.0, 2.0], "no number as value 2"),
+        ([1.0, 2.0], [math.inf, 2.0], "no number as value 1"),
         (["a"], [1.0], "not a list of numbers"),
         ([[1.0], [2.0]], [1.0, 2.0], "one number a run"),
     ],

@@ -14,8 +14,10 @@ from palate.errors import PalateError
 COMMANDS = {
     "try": ("palate.cli.try_", "See the whole loop on a real training, in a minute."),
     "run": ("palate.cli.run", "Ask what a change does, and run it in paired seeds until it is settled."),
+    "noise": ("palate.cli.noise", "Measure what another seed alone does."),
     "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),
+    "confirm": ("palate.cli.confirm", "Hold all winners against fresh runs."),
     "score": ("palate.cli.score", "See how your forecasts did."),
     "compare": ("palate.cli.compare", "Get a verdict from two lists of results alone."),
     "log": ("palate.cli.log", "Log metrics from a shell script or any other process."),

@@ -6,10 +6,12 @@ from pathlib import Path
 from palate.cli.common import here, put_out, say
 from palate.cli.progress import watch
 from palate.cli.prompt import choose_forecast
+from palate.errors import InputError
 from palate.loop.ask import author_of, kitchen_of
 from palate.loop.question import Question
 from palate.loop.report import Report
 from palate.loop.run import run_question
+from palate.loop.split import run_split
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
 
@@ -48,6 +50,31 @@ def answer(
         as_json=as_json,
     )
     return report
+
+
+def answer_split(
+    question: Question,
+    *,
+    said: str | None,
+    no_forecast: bool,  # noqa: ARG001  a split is never forecast
+    as_json: bool,
+    workers: int | None,
+    threads: int | None,
+    timeout_s: float | None,
+) -> None:
+    """Run the cells of a split, and print whose gain it is."""
+    if said is not None:
+        raise InputError(
+            "--forecast does not go with --split.",
+            why="A forecast answers one question; a split asks one for each change and each pair of them.",
+            todo="Leave it out, or ask about one change at a time.",
+        )
+    if not as_json:
+        introduce(question)
+    kitchen = kitchen_of(read_config(Path.cwd(), os.environ), workers=workers, threads=threads, timeout_s=timeout_s)
+    with watch(question, as_json=as_json) as display:
+        report = run_split(here(), question, kitchen, display)
+    put_out(report.document(), report.lines(), as_json=as_json)
 
 
 def introduce(question: Question) -> None:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import json_option, put_out
-from palate.errors import ListError
-from palate.vocabulary import Goal
+from palate.cli.common import here, json_option, put_out
+from palate.errors import ListError, NotFoundError
+from palate.store.catalog import Catalog
+from palate.store.project import Project
+from palate.vocabulary import Goal, Metric, name_metric
 
 
-@click.command("compare")
+@click.command("compare", context_settings={"ignore_unknown_options": True})
 @click.argument("baseline")
 @click.argument("treatment")
-@click.option(
-    "--goal", type=click.Choice(["max", "min"]), default="max", show_default=True, help="Which way is better."
-)
+@click.option("--metric", help="Compare two groups of runs by this metric, each named by the start of its runs' ids.")
+@click.option("--goal", type=click.Choice(["max", "min"]), help="Which way is better; max for lists if not given.")
 @click.option("--margin", type=float, help="Smallest difference that matters; one seed sd if not given.")
 @click.option("--resolution", type=float, help="Smallest step of the metric, 1 / number of test examples.")
 @click.option(
@@ -26,13 +27,14 @@ from palate.vocabulary import Goal
 def command(
     baseline: str,
     treatment: str,
-    goal: Goal,
+    metric: str | None,
+    goal: Goal | None,
     margin: float | None,
     resolution: float | None,
     pairs: int,
     as_json: bool,
 ) -> None:
-    r"""Get a verdict from two lists of results, one value a run, the same seeds in the same order.
+    """Get a verdict from two lists of results, one value a run, the same seeds in the same order.
 
     BASELINE and TREATMENT are numbers with commas, a file with a number a line, or a JSON list.
 
@@ -41,32 +43,79 @@ def command(
     """
     from palate.verdict.lists import compare
 
+    known = name_metric(metric, goal) if metric else Metric(name="value", goal=goal or "max")
+    values = read_runs(here(), metric, (baseline, treatment)) if metric else map(read_values, (baseline, treatment))
     compared = compare(
-        read_values(baseline), read_values(treatment), goal=goal, margin=margin, resolution=resolution, budget=pairs
+        *values,
+        goal=known.goal,
+        margin=margin,
+        resolution=resolution,
+        budget=pairs,
+        metric=known.name,
+        points=known.points,
     )
     verdict = compared.verdict
     document = {
         "schema": "palate.compare/1",
+        "goal": known.goal,
+        "orientation": "+ is better",
         "verdict": {**asdict(verdict), "settled": verdict.settled, "words": str(compared)},
         "outlook": asdict(compared.outlook) if compared.outlook else None,
     }
     put_out(document, [str(compared)], as_json=as_json)
 
 
+def read_runs(project: Project, metric: str, starts: tuple[str, str]) -> list[dict[int, float]]:
+    """Read two groups of runs as {seed: last value of the metric}.
+
+    Raises:
+        NotFoundError: no run of a group logged the metric to its end.
+    """
+    groups = []
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        for start in starts:
+            seeds = {
+                row["id"]: row["seed"] for row in catalog.runs() if row["id"].startswith(start) and row["exit"] == "ok"
+            }
+            rows = [
+                row for row in catalog.summaries(list(seeds)) if row["metric"] == metric and row["last"] is not None
+            ]
+            if not rows:
+                raise NotFoundError(
+                    f"no finished run that starts with {start!r} logged {metric}.", todo="palate list --runs"
+                )
+            groups.append({seeds[row["run_id"]]: row["last"] for row in rows})
+    return groups
+
+
 def read_values(text: str) -> list[float]:
     """Read a list of results as typed, or from a file.
 
     Raises:
-        ListError: something in it is no number.
+        NotFoundError: it names a file that is not there.
+        ListError: something in it is no number, or a place between commas is empty.
     """
     path = Path(text)
-    content = path.read_text() if len(text) < 1024 and path.is_file() else text
+    there = len(text) < 1024 and path.is_file()
+    if not there and path.suffix in (".txt", ".csv", ".json"):
+        raise NotFoundError(f"{text}: there is no such file.")
     try:
-        if content.lstrip().startswith("["):
-            return [float(value) for value in json.loads(content)]
-        return [float(value) for value in content.replace(",", " ").split()]
+        return _numbers(path.read_text(encoding="utf-8-sig") if there else text)
     except (ValueError, TypeError) as error:
         raise ListError(
             f"{text[:60]!r} is no list of numbers: {error}.",
             todo="Write numbers with commas (.91,.92,.90), or name a file with a number a line.",
         ) from error
+
+
+def _numbers(content: str) -> list[float]:
+    if content.lstrip().startswith("["):
+        found = json.loads(content)
+        if any(isinstance(value, bool | str) for value in found):
+            raise ValueError("true, false and text are no results")
+        return [float(value) for value in found]
+    places = content.strip().split(",") if "," in content else content.split()
+    if any(not place.strip() for place in places):
+        raise ValueError("a place between two commas is empty, so the seeds would be paired wrongly")
+    return [float(value) for place in places for value in place.split()]

@@ -6,6 +6,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out
 from palate.store.catalog import Catalog
+from palate.verdict.many import expected_flukes
 
 
 @click.command("list")
@@ -19,6 +20,8 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
         rows = _runs(catalog) if of_runs else _experiments(catalog)
     shown = rows[-limit:]
     lines = [_run_line(row) if of_runs else _experiment_line(row) for row in shown]
+    if not of_runs:
+        lines += _flukes(rows)
     if not lines:
         lines = ["Nothing here yet.", "Next: palate try | palate run FILE.py -c name=value --metric val_acc"]
     put_out(
@@ -29,15 +32,15 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
 def _experiments(catalog: Catalog) -> list[dict[str, Any]]:
     by_kind = {
         kind: {record["experiment"]: record for record in catalog.records(kind)}
-        for kind in ("forecast", "verdict", "score")
+        for kind in ("forecast", "verdict", "score", "confirmation")
     }
     return [_experiment(record, by_kind) for record in catalog.records("question")]
 
 
 def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> dict[str, Any]:
     experiment = asked["experiment"]
-    said, verdict, score = (
-        by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score")
+    said, verdict, score, held = (
+        by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score", "confirmation")
     )
     return {
         "experiment": experiment,
@@ -49,7 +52,18 @@ def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> di
         "pairs": verdict.get("n"),
         "effect": verdict.get("effect"),
         "bits": score.get("bits"),
+        "badge": held.get("badge"),
     }
+
+
+def _flukes(rows: list[dict[str, Any]]) -> list[str]:
+    """Say how many of the winners to expect to be flukes."""
+    verdicts = sum(row["verdict"] is not None for row in rows)
+    better = sum(row["verdict"] == "better" for row in rows)
+    if not better:
+        return []
+    flukes = expected_flukes(verdicts)
+    return [f"{verdicts} verdicts; expect up to {flukes:.1f} flukes among the {better} better ones. palate confirm"]
 
 
 def _runs(catalog: Catalog) -> list[dict[str, Any]]:
@@ -58,7 +72,8 @@ def _runs(catalog: Catalog) -> list[dict[str, Any]]:
 
 
 def _experiment_line(row: dict[str, Any]) -> str:
-    verdict = f"{row['verdict']} ({row['pairs']} pairs)" if row["verdict"] else "open"
+    badge = f", {row['badge']}" if row["badge"] else ""
+    verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else "open"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or "no forecast"
     told = f"{row['target']}: {row['question']}"

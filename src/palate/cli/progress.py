@@ -10,7 +10,8 @@ from palate.errors import StoreError
 from palate.loop.evidence import RunResult
 from palate.loop.ledger import Sealed
 from palate.loop.question import Question
-from palate.loop.session import Watcher
+from palate.loop.report import failure_reason
+from palate.loop.stove import Watcher
 from palate.store.reader import read_journal
 from palate.training.pool import Order
 from palate.verdict.rule import Verdict
@@ -42,7 +43,7 @@ class Lines:
     def ended(self, arm: Arm, result: RunResult) -> None:
         """Tell of a failure at once."""
         if result.outcome.failed:
-            say(f"{result.id} ({arm}) failed: {result.outcome.detail.splitlines()[0]}")
+            say(f"{result.id} ({arm}) failed: {failure_reason(result)}")
 
     def looked(self, verdict: Verdict) -> None:
         """Tell of each new pair."""
@@ -103,9 +104,7 @@ class Bars(Lines):
         if bar is not None:
             self._progress.remove_task(bar)
         if result.outcome.failed:
-            self._progress.console.print(
-                f"{result.id} ({arm}) failed: {result.outcome.detail.splitlines()[0]}", markup=False
-            )
+            self._progress.console.print(f"{result.id} ({arm}) failed: {failure_reason(result)}", markup=False)
 
     def looked(self, verdict: Verdict) -> None:
         """Move the bar of the pairs, with the effect so far."""

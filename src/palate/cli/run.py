@@ -2,7 +2,7 @@
 
 import click
 
-from palate.cli.ask import answer
+from palate.cli.ask import answer, answer_split
 from palate.cli.common import cooking_options, here, json_option
 from palate.cli.settings import budget_of
 from palate.loop.ask import question_of
@@ -25,6 +25,7 @@ from palate.vocabulary import Goal
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
 @click.option("--margin", type=float, help="Smallest difference that matters; the project's last, else one seed sd.")
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
+@click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
 @cooking_options
 @json_option
 def command(
@@ -37,9 +38,10 @@ def command(
     margin: float | None,
     data: tuple[str, ...],
     pairs: int | None,
+    split: bool,
     **options: object,
 ) -> None:
-    r"""Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
+    """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
     TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script that
     calls palate.log(step, val_acc=...), a module (package.module:name), or any executable. ARGUMENTS behind -- go to
@@ -48,6 +50,7 @@ def command(
     \b
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
+    palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
     """
     found = find_target(target, arguments)
     question = question_of(
@@ -60,4 +63,7 @@ def command(
         margin=margin if margin is not None else remembered_margin(here().chain, metric or found.metric or ""),
         budget=budget_of(pairs),
     )
+    if split:
+        answer_split(question, **options)  # type: ignore[arg-type]
+        return
     answer(question, **options)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from palate.forecast.answer import parse_forecast
 from palate.loop.question import Question, build_question
 from palate.loop.report import Report
 from palate.loop.run import SILENT, run_question
-from palate.loop.session import Kitchen
+from palate.loop.stove import Kitchen
 from palate.store.config import Origin, read_config
 from palate.store.project import Project, find_project
 from palate.training.fingerprint import data_of

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from palate.loop.question import ARMS, Question
+from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
-from palate.training.outcome import read_outcome
+from palate.training.outcome import Take, read_outcome
+from palate.training.target import Target
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.rule import Failures, Terms, Verdict, judge
-from palate.vocabulary import Arm, Outcome
+from palate.vocabulary import Arm, Metric, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,33 +28,67 @@ class RunResult:
 
 
 Results = Mapping[Arm, Mapping[int, RunResult]]
+Found = dict[Arm, dict[int, RunResult]]
 
 
-def collect(catalog: Catalog, question: Question) -> dict[Arm, dict[int, RunResult]]:
+class Plan(Protocol):
+    """Which runs are wanted: a target, its arms, their seeds, and how a run is read."""
+
+    @property
+    def target(self) -> Target:
+        """What is run."""
+
+    @property
+    def metric(self) -> Metric:
+        """What is judged."""
+
+    @property
+    def take(self) -> Take:
+        """Which value of the curve counts."""
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, the baseline first."""
+
+    @property
+    def seeds(self) -> range:
+        """The seeds that may be run."""
+
+    def settings(self, arm: Arm) -> dict[str, Any]:
+        """All settings of an arm."""
+
+    def changes_of(self, arm: Arm) -> tuple[Change, ...]:
+        """What an arm has different from the baseline."""
+
+    def run_key(self, arm: Arm) -> str:
+        """Id of what decides a run of an arm but its seed."""
+
+
+def collect(catalog: Catalog, plan: Plan) -> Found:
     """Find, for each arm, its ended runs by seed: made for this question or for any other with the same key.
 
     A run that failed before its first point is no outcome but a fault to mend: it is not taken, so it is tried again.
     """
     catalog.refresh()
-    return {arm: _of_key(catalog, question, question.run_key(arm)) for arm in ARMS}
+    return {arm: _of_key(catalog, plan, plan.run_key(arm)) for arm in plan.arms}
 
 
-def _of_key(catalog: Catalog, question: Question, key: str) -> dict[int, RunResult]:
+def _of_key(catalog: Catalog, plan: Plan, key: str) -> dict[int, RunResult]:
     rows = catalog.runs([key])
     summaries: dict[str, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
     for summary in catalog.summaries(list(summaries)):
         summaries[summary["run_id"]].append(summary)
     found: dict[int, RunResult] = {}
     for row in rows:
-        result = read_result(row, summaries[row["id"]], question)
+        result = read_result(row, summaries[row["id"]], plan)
         if result is not None and result.points and result.outcome.ending != "no_metric":
             found.setdefault(result.seed, result)
     return found
 
 
-def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], question: Question) -> RunResult | None:
+def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], plan: Plan) -> RunResult | None:
     """Read one run's rows as a result; None while it goes or where it was interrupted."""
-    outcome = read_outcome(row, summaries, question.metric, question.take)
+    outcome = read_outcome(row, summaries, plan.metric, plan.take)
     if outcome is None:
         return None
     points = sum(summary["n"] for summary in summaries)

@@ -9,9 +9,11 @@ from palate.recipe.codec import content_id, decode, encode
 from palate.recipe.settings import Change, recipe_id, with_changes
 from palate.training.outcome import Take
 from palate.training.target import Target, target_from_body
-from palate.vocabulary import Arm, Goal, Metric, name_metric
+from palate.verdict.boundary import critical
+from palate.verdict.rule import check_margin
+from palate.vocabulary import BASELINE, TREATMENT, Arm, Goal, Metric, name_metric
 
-ARMS: tuple[Arm, Arm] = ("baseline", "treatment")
+ARMS: tuple[Arm, ...] = (BASELINE, TREATMENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,10 @@ class Question:
     budget: int = 20
     data: str = ""
 
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
+        critical(1, self.budget)  # refuses a budget without a boundary before anything is sealed
+
     @property
     def experiment(self) -> str:
         """Id of the experiment: the same question has the same id, an edited one is a new one."""
@@ -51,12 +57,25 @@ class Question:
 
     def settings(self, arm: Arm) -> dict[str, Any]:
         """Give all settings of an arm."""
-        return with_changes(self.target.settings, self.changes if arm == "treatment" else ())
+        return with_changes(self.target.settings, self.changes_of(arm))
+
+    def changes_of(self, arm: Arm) -> tuple[Change, ...]:
+        """Give what an arm has different from the baseline."""
+        return self.changes if arm == TREATMENT else ()
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, the baseline first."""
+        return ARMS
+
+    @property
+    def seeds(self) -> range:
+        """The seeds that may be run."""
+        return range(self.budget)
 
     def run_key(self, arm: Arm) -> str:
         """Id of what decides a run of an arm but its seed: recipe, code, package versions, data."""
-        parts = [recipe_id(self.settings(arm)), self.target.code, dict(self.target.versions), self.data]
-        return content_id(parts)[:16]
+        return run_key_of(self.target, self.settings(arm), self.data)
 
     def body(self) -> dict[str, Any]:
         """Write the question as plain JSON data, complete enough to be run from."""
@@ -72,6 +91,11 @@ class Question:
             "data": self.data,
             "recipes": {arm: recipe_id(self.settings(arm)) for arm in ARMS},
         }
+
+
+def run_key_of(target: Target, settings: Mapping[str, Any], data: str) -> str:
+    """Id of what decides a run but its seed: recipe, code, package versions, data."""
+    return content_id([recipe_id(settings), target.code, target.folder, dict(target.versions), data])[:16]
 
 
 def question_from_body(body: Mapping[str, Any]) -> Question:

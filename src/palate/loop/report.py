@@ -11,15 +11,17 @@ from palate.loop.evidence import RunResult
 from palate.loop.ledger import Sealed
 from palate.loop.question import Question
 from palate.loop.session import Cooked
+from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.rates import failure_words
 from palate.verdict.words import effect_words, headline
+from palate.vocabulary import TREATMENT
 
 CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """A question with its forecast, its verdict and its score.
 
@@ -40,6 +42,11 @@ class Report:
     score: Score | None
     forecasts: int
     elapsed_s: float
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
 
     @property
     def headline(self) -> str:
@@ -63,6 +70,7 @@ class Report:
             "experiment": self.question.experiment,
             "question": self.question.text,
             "metric": asdict(self.question.metric),
+            "orientation": "+ is better",
             "verdict": {**asdict(verdict), "settled": verdict.settled, "words": self.headline},
             "effect": effect_words(verdict, self.question.metric),
             "outlook": asdict(self.outlook) if self.outlook else None,
@@ -84,21 +92,32 @@ class Report:
         """Give the report as lines for people."""
         made, reused = self.cooked.fresh, self.cooked.reused
         told = [self.headline]
-        failed = _first_failure(self.cooked.results["treatment"])
+        failed = _first_failure(self.cooked.results[TREATMENT])
         if failed is not None:
-            told.append(f"First failure with the change: {failed.id}: {failed.outcome.detail.splitlines()[0]}")
+            told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
         told += [*self._failures(), *self._noise(), *self._pairing()]
-        told.append(f"{made} runs made, {reused} re-used, {self.elapsed_s:.0f} s.")
+        unchecked = " (data were not declared, so not checked: --data)" if reused and not self.question.data else ""
+        told.append(f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s.")
+        told += self._split_offer()
         told += self._forecast_lines()
         return told
 
     def next_commands(self) -> list[str]:
         """Name what could be typed next."""
         experiment = self.question.experiment
-        listed = [f"palate show {experiment}"]
+        failed = _first_failure(self.cooked.results.get(TREATMENT, {}))
+        listed = [f"palate show {failed.id}"] if failed else []
+        listed.append(f"palate show {experiment}")
         if not self.cooked.verdict.settled:
             listed.append(f"palate verdict {experiment}")
         return [*listed, "palate list", "palate verify"]
+
+    def _split_offer(self) -> list[str]:
+        changes, n = len(self.question.changes), self.cooked.verdict.n
+        if not 2 <= changes <= MOST or not self.cooked.verdict.settled or not n:
+            return []
+        more = (len(make_design(changes).cells) - 2) * n
+        return [f"About {more} more runs would split it: the same command with --split."]
 
     def _failures(self) -> list[str]:
         verdict = self.cooked.verdict
@@ -168,6 +187,12 @@ def _run_document(result: RunResult) -> dict[str, Any]:
         "detail": outcome.detail,
         "elapsed_s": result.elapsed_s,
     }
+
+
+def failure_reason(result: RunResult) -> str:
+    """Say how a run failed in a line: how its process ended, and the last thing it printed."""
+    lines = [line.strip() for line in result.outcome.detail.splitlines() if line.strip()]
+    return lines[0] if len(lines) < 2 else f"{lines[0]}: {lines[-1]}"
 
 
 def _first_failure(results: Mapping[int, RunResult]) -> RunResult | None:

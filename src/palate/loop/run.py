@@ -13,7 +13,8 @@ from palate.loop import ledger
 from palate.loop.evidence import collect
 from palate.loop.question import Question
 from palate.loop.report import Report, outlook_of
-from palate.loop.session import Cooked, Kitchen, Session, Watcher, start_pool
+from palate.loop.session import Cooked, Session
+from palate.loop.stove import Kitchen, Watcher, start_pool
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.training.pool import Pool

@@ -42,8 +42,15 @@ def _positive_float(text: str) -> float:
     return number
 
 
+def _budget(text: str) -> int:
+    number = int(text)
+    if not 2 <= number <= 100:
+        raise ValueError(text)
+    return number
+
+
 PREFERENCES = {
-    "pairs": Preference(default=20, read=_positive_int, meaning="seed pairs that a question may cost at most"),
+    "pairs": Preference(default=20, read=_budget, meaning="seed pairs that a question may cost at most, 2 to 100"),
     "workers": Preference(default=None, read=_positive_int, meaning="runs at a time; from the cores if not set"),
     "threads": Preference(default=None, read=_positive_int, meaning="CPU threads a run; shared out if not set"),
     "timeout_s": Preference(default=None, read=_positive_float, meaning="seconds after which a run is ended"),

@@ -23,11 +23,18 @@ SEED_NAMES = ("seed", "SEED", "random_seed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A declared setting: its value as written, and how another one is handed over."""
+    """A declared setting: its value as written, how another one is handed over, and what a flag takes.
+
+    Attributes:
+        choices: the values that a flag takes, where it takes only some.
+        count: how many values a flag takes, -1 for any number; None for one.
+    """
 
     value: Any
     how: How
     flag: str = ""
+    choices: tuple[Any, ...] = ()
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,17 +178,35 @@ class _Reading:
             if long is None:
                 continue
             options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-            action = _literal(options["action"]) if "action" in options else None
+            action = _action(options)
             absent = ast.Constant(action == "store_false" if action in ("store_true", "store_false") else None)
             default = options.get("default", absent)
             self._blank("", default)
             name = _literal(options["dest"]) if "dest" in options else long.lstrip("-").replace("-", "_")
-            yield name, Setting(value=_literal(default), how="flag", flag=f"{long}:{action}" if action else long)
+            yield name, _flag(_literal(default), f"{long}:{action}" if action else long, options)
 
     def _constants(self) -> Iterator[tuple[str, Setting]]:
         for name, value in top_constants(self.tree):
             self._blank("", value)
             yield name, Setting(value=_literal(value), how="constant")
+
+
+def _action(options: dict[str, ast.expr]) -> str:
+    if "action" not in options:
+        return ""
+    return (
+        "optional"
+        if ast.unparse(options["action"]).endswith("BooleanOptionalAction")
+        else str(_literal(options["action"]))
+    )
+
+
+def _flag(value: Any, flag: str, options: dict[str, ast.expr]) -> Setting:
+    choices = _literal(options["choices"]) if "choices" in options else ()
+    many = _literal(options["nargs"]) if "nargs" in options else None
+    count = many if isinstance(many, int) else -1 if many in ("+", "*") else None
+    known = tuple(choices) if isinstance(choices, list | tuple | set) else ()
+    return Setting(value=value, how="flag", flag=flag, choices=known, count=count)
 
 
 def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

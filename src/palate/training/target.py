@@ -6,11 +6,11 @@ import inspect
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from palate.errors import InputError, NotFoundError
+from palate.errors import InputError, NotFoundError, SettingError
 from palate.recipe.codec import Opaque, decode, encode
 from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
 from palate.training.fingerprint import code_of_file, code_of_function, versions_of
@@ -34,6 +34,8 @@ class Target:
         argv: arguments of both arms.
         seed_by: how the seed is handed over besides PALATE_SEED: "", "parameter", or as in `how`, with its name.
         code, versions: fingerprints.
+        choices, counts: what a script's flags take, by name; see `Setting`.
+        folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         metric, goal, resolution, data: as declared by the experiment, where it does.
     """
@@ -46,6 +48,9 @@ class Target:
     seed_by: str = ""
     code: str = ""
     versions: Mapping[str, str]
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    folder: str = ""
     takes_any: bool = False
     metric: str | None = None
     goal: str | None = None
@@ -87,7 +92,36 @@ class Target:
         if self.takes_any:
             absent = Opaque(type="absent", text="<not set>")
             known = {name: known.get(name, absent) for name in (*known, *assigned)}
-        return apply_changes(known, assigned)
+            return apply_changes(known, assigned)
+        changes = apply_changes(known, {self._spelling(name): value for name, value in assigned.items()})
+        faults = [fault for change in changes if (fault := self._flag_fault(change))]
+        if faults:
+            raise SettingError("The script's own command line would refuse the change.", why=faults)
+        return changes
+
+    def _spelling(self, name: str) -> str:
+        """Take a setting by its name, with dashes for underscores, or by its flag."""
+        flags = {how.partition(":")[0].lstrip("-"): known for known, how in self.how.items() if how.startswith("--")}
+        plain = name.replace("-", "_")
+        dashed = name.replace("_", "-")
+        return name if name in self.settings else flags.get(dashed, plain if plain in self.settings else name)
+
+    def _flag_fault(self, change: Change) -> str:
+        name, value = change.path, change.after
+        if not self.hands(name).startswith("--"):
+            return ""
+        if value is None:
+            return f"-c {name}=None: a command line cannot say None; leave the flag out instead"
+        many = value if isinstance(value, list | tuple) else [value]
+        wanted = self.counts.get(name, 1)
+        if (wanted > 0 and len(many) != wanted) or not many:
+            return (
+                f"-c {name}={show_value(value)}: it takes {wanted if wanted > 0 else 'some'} values, as ({name}=[a, b])"
+            )
+        strange = [v for v in many if self.choices.get(name) and v not in self.choices[name]]
+        return (
+            f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
+        )
 
     def body(self) -> dict[str, Any]:
         """Write the target as plain JSON data."""
@@ -98,7 +132,8 @@ class Target:
 def target_from_body(body: Mapping[str, Any]) -> Target:
     """Undo `Target.body`."""
     fields = {**body, "settings": {name: decode(value) for name, value in body["settings"].items()}}
-    return Target(**{**fields, "argv": tuple(body["argv"]), "data": tuple(body["data"])})
+    choices = {name: tuple(values) for name, values in body["choices"].items()}
+    return Target(**{**fields, "argv": tuple(body["argv"]), "data": tuple(body["data"]), "choices": choices})
 
 
 def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
@@ -198,6 +233,7 @@ def _of_function(source: Source, function: Function, task: dict[str, Any]) -> Ta
     return Target(
         label=f"{source.path.stem}:{function.name}",
         task=task,
+        folder="" if task["kind"] == "module" else os.path.relpath(Path.cwd(), source.path.absolute().parent),
         settings={name: setting.value for name, setting in function.settings.items()},
         how=dict.fromkeys(function.settings, "parameter"),
         seed_by="parameter" if function.takes_seed else "",
@@ -212,6 +248,7 @@ def _of_function(source: Source, function: Function, task: dict[str, Any]) -> Ta
 
 def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     settings = {name: setting.value for name, setting in source.settings.items()}
+    _refuse_seed(source, arguments)
     rest = _take_arguments(source.settings, settings, arguments)
     if rest:
         settings[OTHER_ARGUMENTS] = tuple(rest)
@@ -226,10 +263,23 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
         settings=settings,
         how=how,
         argv=tuple(arguments),
+        choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
+        counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
+        folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
         seed_by=seed_by,
         code=code_of_file(source, ""),
         versions=versions_of(source.imports),
     )
+
+
+def _refuse_seed(source: Source, arguments: Sequence[str]) -> None:
+    flag = source.seed.flag if source.seed is not None else ""
+    if flag and any(text.partition("=")[0] == flag for text in arguments):
+        raise InputError(
+            f"{flag} is set by palate: a seed for each pair.",
+            why="With one seed for all runs there would be one run.",
+            todo=f"Leave {flag} out.",
+        )
 
 
 def _command(path: Path, arguments: Sequence[str]) -> Target:
@@ -242,6 +292,7 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
         argv = [str(path.absolute())]
     return Target(
         label=path.stem,
+        folder=os.path.relpath(Path.cwd(), path.absolute().parent),
         task={"kind": "command", "argv": argv},
         settings={OTHER_ARGUMENTS: tuple(arguments)} if arguments else {},
         how={},
@@ -274,6 +325,8 @@ def _as_flag(how: str, value: Any) -> list[str]:
     if not how.startswith("--"):
         return []
     flag, _, action = how.partition(":")
+    if action == "optional":
+        return [flag if value else f"--no-{flag.lstrip('-')}"]
     if action in ("store_true", "store_false"):
         return [flag] if value is (action == "store_true") else []
     values = value if isinstance(value, tuple | list) else [value]

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 
 from palate.errors import InputError
-from palate.verdict.simulate import BUDGETS, PRIORS
+from palate.verdict.simulate import BUDGETS, PRIORS, SHARES
 
 VERDICT_LEVEL = 0.05
 EQUIVALENCE_LEVEL = 0.10
@@ -19,7 +19,7 @@ def _tables() -> dict[str, dict[str, list[float]]]:
     return tables
 
 
-def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float = 0.0) -> float:
+def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float = 0.0, share: int = 1) -> float:
     """Give c_n: a mean difference counts beyond c_n * s~ / sqrt(n). Infinite where look n does not exist.
 
     A budget between two tables takes the larger one, a prior between two the weaker one: both are
@@ -30,15 +30,16 @@ def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float 
         budget: pairs that may be run at most.
         level: chance of ever crossing where nothing is different, .05 or .10, two-sided.
         prior: degrees of freedom known from history, 0 when cold.
+        share: claims made at once, among which the level is shared (only when cold, up to 30 pairs).
 
     >>> round(critical(2, 20), 1) > critical(20, 20)
     True
     """
-    bounds = _bounds(budget, level, prior)
+    bounds = _bounds(budget, level, prior, share)
     return (bounds[n - 1] or float("inf")) if 1 <= n <= budget else float("inf")
 
 
-def _bounds(budget: int, level: float, prior: float) -> list[float]:
+def _bounds(budget: int, level: float, prior: float, share: int) -> list[float]:
     if budget > BUDGETS[-1] or budget < 2:
         raise InputError(
             f"a budget of {budget} pairs has no boundary.",
@@ -47,4 +48,5 @@ def _bounds(budget: int, level: float, prior: float) -> list[float]:
         )
     table_budget = BUDGETS[bisect.bisect_left(BUDGETS, budget)]
     known = PRIORS[max(bisect.bisect_right(PRIORS, prior) - 1, 0)]
-    return _tables()[str(known)][f"{level:g}/{table_budget}"]
+    known_share = SHARES[min(bisect.bisect_left(SHARES, share), len(SHARES) - 1)]
+    return _tables()[str(known)][f"{level:g}/{known_share}/{table_budget}"]

@@ -141,7 +141,7 @@ def check_lists(baseline: FloatArray, treatment: FloatArray) -> None:
             faults.append(f"The {name} is empty.")
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
-            faults.append(f"The {name} has no number at position {int(bad[0])}: {values[bad[0]]}.")
+            faults.append(f"The {name} has no number as value {int(bad[0]) + 1}: {values[bad[0]]}.")
     if not faults and len(baseline) != len(treatment):
         faults.append(f"{len(baseline)} baseline values and {len(treatment)} treatment values make no pairs.")
     if faults:

@@ -60,7 +60,7 @@ class Verdict:
         kind: the verdict.
         n: pairs that it rests on.
         budget: pairs that may be run at most.
-        effect: best estimate, drawn towards zero as early winners must be; None below 1 pair.
+        effect: best estimate, drawn towards zero as early winners must be, though never out of the interval.
         raw: mean difference as measured.
         low, high: interval that holds the effect in 19 of 20 experiments, however often one looked.
         margin: smallest difference that matters.
@@ -127,6 +127,7 @@ def judge(
     failures: Failures | None = None,
     bit_identical: bool | None = None,
     disagreement: float = 0.0,
+    share: int = 1,
 ) -> Verdict:
     """Judge the pairs that are there.
 
@@ -137,6 +138,7 @@ def judge(
         bit_identical: whether the arms' whole curves are equal; None where only final values are known.
         disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar); a floor of
             the spread's square up to 5 pairs.
+        share: claims made at once, among which the level is shared.
 
     Raises:
         InputError: a budget without a boundary.
@@ -151,7 +153,8 @@ def judge(
         return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
     conflict = asked.noise is not None and conflicts(pairs, asked.noise)
     used = replace(asked, noise=None) if conflict else asked
-    judged = _judge_by_statistics(pairs, used, disagreement if pairs.n <= DISAGREEMENT_PAIRS else 0.0)
+    floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
+    judged = _judge_by_statistics(pairs, used, floor, share)
     told: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
     return replace(judged, failures=counted, noise=told)
 
@@ -186,13 +189,14 @@ def _without_statistics(
     return None
 
 
-def _judge_by_statistics(pairs: Pairs, terms: Terms, disagreement: float) -> Verdict:
+def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -> Verdict:
     noise, budget = terms.noise, terms.budget
-    spread = max(estimate_spread(pairs, noise), math.sqrt(disagreement))
+    spread = max(estimate_spread(pairs, noise), floor)
     seed_sd = pairs.seed_sd if pairs.n > 1 or noise is None else math.sqrt(noise.variance / 2)
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
-    half = half_width(pairs.n, budget, spread, noise, VERDICT_LEVEL)
-    equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL)
+    half = half_width(pairs.n, budget, spread, noise, VERDICT_LEVEL, share)
+    equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
+    shrunk = shrink(pairs.mean, spread, pairs.n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
     past = pairs.n > budget
     kind = _past_budget_kind(pairs, noise) if past else _kind(pairs.mean, half, equal_half, least)
     reason: Reason = "" if kind in SETTLED or pairs.n < budget else "past_budget" if past else "budget"
@@ -200,7 +204,7 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, disagreement: float) -> Ver
         kind=kind,
         n=pairs.n,
         budget=budget,
-        effect=shrink(pairs.mean, spread, pairs.n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd),
+        effect=min(max(shrunk, pairs.mean - half), pairs.mean + half),
         raw=pairs.mean,
         low=pairs.mean - half,
         high=pairs.mean + half,
@@ -242,10 +246,11 @@ def estimate_spread(pairs: Pairs, noise: Noise | None = None) -> float:
     return max(math.sqrt(variance), pairs.step)
 
 
-def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: float) -> float:
+def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: float, share: int = 1) -> float:
     """Give half the width of the interval at look n; past the budget, that of the e-value's confidence sequence."""
     if n <= budget:
-        return critical(n, budget, level=level, prior=noise.d0 if noise else 0.0) * spread / math.sqrt(n)
+        prior = noise.d0 if noise else 0.0
+        return critical(n, budget, level=level, prior=prior, share=share) * spread / math.sqrt(n)
     return _sequence_half_width(n, spread)
 
 

@@ -22,6 +22,10 @@ FloatArray = npt.NDArray[np.float64]
 PRIORS = (0, 2, 4, 6, 10)
 BUDGETS = (5, 8, 12, 20, 30, 50, 100)
 LEVELS = (0.05, 0.10)
+SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
+"""Numbers of claims made at once (Holm); each level is divided by each, for the cold rule, up to 30 pairs."""
+
+MOST_SHARED = 30
 PATHS = 1_000_000
 SEED = 20_260_917
 FIRST_LOOK = 5.0
@@ -74,15 +78,16 @@ class _Paths:
 class _Spender:
     """One boundary in the making: which paths have not crossed, and how many may."""
 
-    def __init__(self, level: float, budget: int, first_look: int, paths: int) -> None:
-        self.level, self.budget, self.first_look, self.paths = level, budget, first_look, paths
+    def __init__(self, level: float, share: int, budget: int, first_look: int, paths: int) -> None:
+        self.level, self.share, self.budget = level, share, budget
+        self.first_look, self.paths = first_look, paths
         self.alive = np.ones(self.paths, dtype=bool)
         self.crossed = 0
         self.bounds: list[float] = []
 
     def take(self, n: int, statistic: FloatArray, least: float) -> None:
         """Set the boundary of look n and drop the paths that cross it."""
-        due = round(self.level * n / self.budget * self.paths) - self.crossed
+        due = round(self.level / self.share * n / self.budget * self.paths) - self.crossed
         if n < self.first_look or due < 1:
             self.bounds.append(0.0)
             return
@@ -95,16 +100,21 @@ class _Spender:
 
 
 def boundaries(prior: int, budgets: tuple[int, ...], *, paths: int, rng: np.random.Generator) -> dict[str, list[float]]:
-    """Simulate the boundaries of one prior strength (0 = cold): `level/budget` -> c_1 .. c_budget (0 = no look)."""
+    """Simulate the boundaries of one prior (0 = cold): `level/share/budget` -> c_1 .. c_budget (0 = no look)."""
     simulated = _Paths(prior, rng, paths)
     first_look = 1 if prior else 2
-    spenders = [_Spender(level, budget, first_look, paths) for level in LEVELS for budget in budgets]
+    shares = [(share, budget) for budget in budgets for share in SHARES if share == 1 or _shared(prior, budget)]
+    spenders = [_Spender(level, share, budget, first_look, paths) for level in LEVELS for share, budget in shares]
     for n in range(1, max(budgets) + 1):
         statistic = simulated.look()
         for spender in spenders:
             if n <= spender.budget:
                 spender.take(n, statistic, FIRST_LOOK if n == 1 else 0.0)
-    return {f"{s.level:g}/{s.budget}": [round(bound, 4) for bound in s.bounds] for s in spenders}
+    return {f"{s.level:g}/{s.share}/{s.budget}": [round(bound, 4) for bound in s.bounds] for s in spenders}
+
+
+def _shared(prior: int, budget: int) -> bool:
+    return prior == 0 and budget <= MOST_SHARED
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Verdicts in words: what a person reads, with nothing claimed that the numbers do not carry."""
 
+import math
+
 from palate.verdict.outlook import Outlook
 from palate.verdict.rule import Verdict
 from palate.vocabulary import Metric
@@ -33,14 +35,14 @@ def effect_words(verdict: Verdict, metric: Metric) -> str:
     """Write the effect with its interval: `+0.6 points (between +0.2 and +1.1)`, the metric's own sign restored."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
         return ""
-    digits = _digits(metric, verdict.high - verdict.low)
-    effect, low, high = (_signed(metric, x, digits) for x in _own_sign(metric, verdict))
+    form = _form(metric, verdict.high - verdict.low)
+    effect, low, high = (_signed(metric, x, form) for x in _own_sign(metric, verdict))
     return f"{effect}{metric.unit} (between {low} and {high})"
 
 
 def size_words(value: float, metric: Metric, width: float) -> str:
     """Write a size without a sign, with the digits that `width` deserves."""
-    return f"{abs(value) * metric.scale:.{_digits(metric, width)}f}{metric.unit}"
+    return f"{abs(value) * metric.scale:{_form(metric, width)}}{metric.unit}"
 
 
 def _told(verdict: Verdict, metric: Metric, changes: int) -> str:
@@ -77,8 +79,8 @@ def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None, pair_s: 
     low, high = verdict.low or 0.0, verdict.high or 0.0
     if metric.sign < 0:
         low, high = -high, -low
-    digits = _digits(metric, high - low)
-    where = f"somewhere between {_signed(metric, low, digits)} and {_signed(metric, high, digits)}{metric.unit}"
+    form = _form(metric, high - low)
+    where = f"somewhere between {_signed(metric, low, form)} and {_signed(metric, high, form)}{metric.unit}"
     if verdict.reason:
         return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
     return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s)}."
@@ -126,17 +128,24 @@ def _own_sign(metric: Metric, verdict: Verdict) -> tuple[float, float, float]:
     return (effect, low, high) if metric.sign > 0 else (-effect, -high, -low)
 
 
-def _digits(metric: Metric, width: float) -> int:
-    """Decimals that show an interval of this width with two figures or so."""
+PLAIN = (1e-4, 1e6)
+"""Numbers between these are written out; smaller and larger ones with an exponent."""
+
+WHOLE = 30.0
+"""From this width on, whole numbers are enough."""
+
+
+def _form(metric: Metric, width: float) -> str:
+    """Choose how numbers are written that are as exact as an interval of this width: two figures of it or so."""
     shown = abs(width) * metric.scale
-    for digits, least in ((0, 100.0), (1, 1.0), (2, 0.1), (3, 0.01), (4, 0.001)):
-        if shown >= least:
-            return digits
-    return 5
+    if not PLAIN[0] <= shown < PLAIN[1]:
+        return ".3g"
+    digits = 0 if shown >= WHOLE else max(1, math.ceil(-math.log10(shown)) + 1)
+    return f".{digits}f"
 
 
-def _signed(metric: Metric, value: float, digits: int) -> str:
-    return f"{value * metric.scale:+.{digits}f}"
+def _signed(metric: Metric, value: float, form: str) -> str:
+    return f"{value * metric.scale:+{form}}"
 
 
 def _pairs(n: int) -> str:

@@ -1,0 +1,55 @@
+"""`palate noise`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from palate.cli.common import here, json_option, put_out
+from palate.cli.settings import budget_of
+from palate.errors import InputError
+from palate.loop.ask import kitchen_of
+from palate.loop.noise import NoisePlan, measure_noise
+from palate.loop.run import SILENT
+from palate.store.config import read_config
+from palate.training.fingerprint import data_of
+from palate.training.target import find_target
+from palate.vocabulary import Goal, name_metric
+
+
+@click.command("noise")
+@click.argument("target")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--metric", help="The metric, as it is logged.")
+@click.option(
+    "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
+)
+@click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
+@click.option("--runs", type=click.IntRange(min=3), default=8, show_default=True, help="Seeds to run.")
+@click.option("--pairs", type=click.IntRange(2, 100), help="Budget to say what can be confirmed with; 20 if not given.")
+@json_option
+def command(
+    target: str,
+    arguments: tuple[str, ...],
+    metric: str | None,
+    goal: Goal | None,
+    take: str,
+    runs: int,
+    pairs: int | None,
+    as_json: bool,
+) -> None:
+    """Measure what another seed alone does to TARGET's baseline, and what a budget can confirm."""
+    found = find_target(target, arguments)
+    name = metric or found.metric
+    if name is None:
+        raise InputError(f"{found.label}: which metric?", todo="Name it as it is logged: --metric val_acc")
+    plan = NoisePlan(
+        target=found,
+        metric=name_metric(name, goal or found.goal, found.resolution),  # type: ignore[arg-type]
+        take=take,  # type: ignore[arg-type]
+        runs=runs,
+        data=data_of(found.data, Path.cwd()),
+    )
+    kitchen = kitchen_of(read_config(Path.cwd(), os.environ))
+    report = measure_noise(here(), plan, budget_of(pairs), kitchen, SILENT)
+    put_out(report.document(), report.lines(), as_json=as_json)
