@@ -382,6 +382,7 @@ def test_a_failure_is_told_with_what_the_run_said_last(shop):
     assert "palate show train-" in told.stdout
 
 
+@pytest.mark.slow
 def test_two_changes_are_split_and_credited(shop):
     text = """
 import palate

@@ -8,7 +8,6 @@ import click
 
 from palate.cli.common import here, json_option, put_out
 from palate.errors import ListError, NotFoundError
-from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.vocabulary import Goal, Metric, name_metric
 
@@ -71,6 +70,8 @@ def read_runs(project: Project, metric: str, starts: tuple[str, str]) -> list[di
     Raises:
         NotFoundError: no run of a group logged the metric to its end.
     """
+    from palate.store.catalog import Catalog
+
     groups = []
     with Catalog.open(project) as catalog:
         catalog.refresh()

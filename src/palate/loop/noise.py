@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from palate.loop.evidence import Results
 from palate.loop.question import run_key_of
@@ -140,8 +140,12 @@ def measure_noise(project: Project, plan: NoisePlan, budget: int, kitchen: Kitch
         served=served,
         mean=float(values.mean()) if len(values) else math.nan,
         seed_sd=sd,
-        low=sd * math.sqrt(df / float(chi2.ppf(0.975, df))),
-        high=sd * math.sqrt(df / float(chi2.ppf(0.025, df))),
+        low=sd * math.sqrt(df / _chi2_quantile(0.975, df)),
+        high=sd * math.sqrt(df / _chi2_quantile(0.025, df)),
         budget=budget,
         confirmable=smallest_confirmable(math.sqrt(2) * sd, budget),
     )
+
+
+def _chi2_quantile(probability: float, df: int) -> float:
+    return float(2 * gammaincinv(df / 2, probability))

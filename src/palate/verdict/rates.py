@@ -1,7 +1,5 @@
 """Failures as an outcome of their own: do runs with the change fail more often? Pure."""
 
-from scipy.stats import boschloo_exact
-
 from palate.verdict.rule import Failures
 
 LEVEL = 0.05
@@ -23,6 +21,8 @@ def fails_differently(failures: Failures) -> float | None:
     """
     if not (failures.baseline or failures.treatment):
         return None
+    from scipy.stats import boschloo_exact  # half a second to import, and rarely needed
+
     table = [
         [failures.treatment, failures.baseline],
         [failures.treatment_runs - failures.treatment, failures.baseline_runs - failures.baseline],

@@ -1,0 +1,56 @@
+"""Many verdicts: discoveries as scipy counts them, badges as fresh runs deserve."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control, ttest_rel
+
+from palate.errors import InputError
+from palate.verdict.many import benjamini_hochberg, confirm_all, expected_flukes
+from palate.verdict.pairs import make_pairs
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_discoveries_are_those_of_scipys_adjusted_p_values(p):
+    wanted = false_discovery_control(p, method="bh")
+    for chosen, adjusted in zip(benjamini_hochberg(p), wanted, strict=True):
+        assert chosen == (adjusted <= 0.10) or adjusted == pytest.approx(0.10)
+
+
+def test_p_values_that_are_none_are_refused():
+    with pytest.raises(InputError):
+        benjamini_hochberg([0.5, 1.5])
+    assert benjamini_hochberg([]) == []
+
+
+def test_fresh_runs_confirm_contradict_or_leave_it_open():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 1, 20)
+    noise = rng.normal(0, 0.5, 20)
+    fresh = [make_pairs(base, base + shift + noise - noise.mean()) for shift in (1.0, -1.0, 0.01)]
+    told = confirm_all(fresh, [1, 1, 1])
+    assert [one.badge for one in told] == ["confirmed", "contradicted", "provisional"]
+    assert told[0].p == pytest.approx(ttest_rel(fresh[0].treatment, fresh[0].baseline).pvalue)
+    assert confirm_all([make_pairs([1, 2.0], [1, 2.0])], [1])[0].badge == "provisional"
+
+
+@pytest.mark.slow
+def test_of_a_project_of_20_at_most_one_in_ten_confirmed_is_a_fluke():
+    """5 real effects of 1.5 seed sds among 20 winners, 20 fresh pairs each, arms that correlate .5."""
+    rng, rates, found = np.random.default_rng(3), [], 0
+    for _ in range(400):
+        effects = np.array([1.5] * 5 + [0.0] * 15)
+        fresh = []
+        for effect in effects:
+            shared = rng.normal(0, 0.7, 20)
+            fresh.append(make_pairs(shared + rng.normal(0, 0.7, 20), shared + effect + rng.normal(0, 0.7, 20)))
+        chosen = np.array([one.badge != "provisional" for one in confirm_all(fresh, [1] * 20)])
+        rates.append((chosen & (effects == 0)).sum() / max(chosen.sum(), 1))
+        found += chosen[:5].sum()
+    assert np.mean(rates) <= 0.10
+    assert found / (400 * 5) >= 0.90
+
+
+def test_the_ledger_counts_flukes_one_sided():
+    assert expected_flukes(40) == pytest.approx(1.0)
