@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks import simulated
 from benchmarks.fooled.play import Tally, play
 from benchmarks.fooled.policies import POLICIES
 from benchmarks.table import Row
@@ -99,6 +100,7 @@ def rows() -> Iterator[Row]:
     paired = shared + rng.standard_normal((PATHS, 2, BUDGET)) * math.sqrt(0.4)
     share = 100 * false_verdicts(paired)
     yield Row(name="false verdicts, A/A, arms that correlate .6 over seeds", measured=share, unit="%", target=5.5)
+    yield from simulated.rows()
     yield from fooled_rows()
     pairs = make_pairs(rng.standard_normal(20), rng.standard_normal(20))
     started = time.process_time()

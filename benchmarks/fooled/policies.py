@@ -83,7 +83,7 @@ def palate(draws: Draws) -> Claims:
     for n in range(2, BUDGET + 1):
         a, b = draws.baseline[:, :n], draws.treatment[:, :n]
         gap = (b - a).mean(1)
-        wide, narrow = _palate_widths(draws, n)
+        wide, narrow = palate_widths(draws, n)
         small = np.abs(gap) + narrow < draws.margin
         apart = np.abs(gap) > wide
         said = np.where(apart & ~small, np.sign(gap), np.where(small, 0, NO_CLAIM)).astype(np.int64)
@@ -93,7 +93,8 @@ def palate(draws: Draws) -> Claims:
     return claim, used
 
 
-def _palate_widths(draws: Draws, n: int) -> tuple[FloatArray, FloatArray]:
+def palate_widths(draws: Draws, n: int) -> tuple[FloatArray, FloatArray]:
+    """Give half the widths of the interval and of the one for equivalence, at look n."""
     a, b = draws.baseline[:, :n], draws.treatment[:, :n]
     within = (b - a).var(1) * n
     lent = a.var(1, ddof=1) + b.var(1, ddof=1)

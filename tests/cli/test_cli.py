@@ -407,6 +407,13 @@ palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)
     assert shop.json("confirm")["verdicts"] == held
 
 
+def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(shop):
+    shop.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
+    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
+    assert report["verdict"]["kind"] == "worse"
+    assert [told.partition(":")[0] for told in report["opposed"]] == ["But latency_loss is better"]
+
+
 def test_groups_of_runs_are_compared_paired_by_seed(shop):
     report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     baseline, treatment = (report["runs"][arm][0]["id"].rpartition("-s")[0] for arm in ("baseline", "treatment"))

@@ -31,6 +31,7 @@ class Report:
         outlook: what to expect of more pairs, where the verdict is open.
         sealed: the forecast, where there is one.
         score: its score, where it can be scored.
+        opposed: other metrics that say the opposite, a sentence each.
         forecasts: scored forecasts of the project so far.
         elapsed_s: how long this session took.
     """
@@ -40,6 +41,7 @@ class Report:
     outlook: Outlook | None
     sealed: Sealed | None
     score: Score | None
+    opposed: tuple[str, ...]
     forecasts: int
     elapsed_s: float
 
@@ -73,6 +75,7 @@ class Report:
             "orientation": "+ is better",
             "verdict": {**asdict(verdict), "settled": verdict.settled, "words": self.headline},
             "effect": effect_words(verdict, self.question.metric),
+            "opposed": list(self.opposed),
             "outlook": asdict(self.outlook) if self.outlook else None,
             "forecast": _forecast_document(self.sealed),
             "score": asdict(self.score) if self.score else None,
@@ -91,7 +94,7 @@ class Report:
     def lines(self) -> list[str]:
         """Give the report as lines for people."""
         made, reused = self.cooked.fresh, self.cooked.reused
-        told = [self.headline]
+        told = [self.headline, *self.opposed]
         failed = _first_failure(self.cooked.results[TREATMENT])
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")

@@ -11,6 +11,7 @@ from palate.forecast.answer import Forecast
 from palate.forecast.score import Observed, Score, chances_of, score
 from palate.loop import ledger
 from palate.loop.evidence import collect
+from palate.loop.opposed import opposed_words
 from palate.loop.question import Question
 from palate.loop.report import Report, outlook_of
 from palate.loop.session import Cooked, Session
@@ -145,7 +146,11 @@ def _report(project: Project, question: Question, cooked: Cooked, elapsed_s: flo
         scored = score_sealed(story.sealed, cooked)
         if scored is not None:
             ledger.seal_score(project.chain, question, scored, story.sealed, now=now)
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        opposed = opposed_words(catalog, question, cooked.results, cooked.verdict)
     return Report(
+        opposed=tuple(opposed),
         question=question,
         cooked=cooked,
         outlook=outlook_of(cooked),
