@@ -1,8 +1,11 @@
 """What verdicts are worth: false ones where nothing is different, with a look after each pair."""
 
+import json
 import math
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Terms, judge
 
 PATHS = 20_000
+PEER_PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 BUDGET = 20
 
 
@@ -63,6 +67,7 @@ def fooled_rows() -> Iterator[Row]:
         yield Row(name=f"real runs, fooled: {policy}", measured=100 * every.fooled / every.users, unit="%")
         yield Row(name=f"real runs, fooled where nothing differs: {policy}", measured=_share(null), unit="%")
         yield Row(name=f"real runs, runs used: {policy}", measured=2 * every.pairs / every.users)
+    yield from peer_rows()
     mine, habit = told["palate"], told["larger of one run each"]["all"]
     share = _share(mine["all"])
     yield Row(name="palate: fooled on real runs", measured=share, unit="%", target=1)
@@ -78,6 +83,26 @@ def fooled_rows() -> Iterator[Row]:
     yield Row(name="palate with history: runs to a verdict", measured=2 * known.pairs / known.users, target=13)
     reused = known.pairs / known.users
     yield Row(name="palate with history: new runs to a verdict, baseline re-used", measured=reused, target=7)
+
+
+def peer_rows() -> Iterator[Row]:
+    """Ask other libraries about the same users, fewer of them: each in its own process, for its own dependencies."""
+    if not PEER_PYTHON.exists():
+        return
+    for policy, users in (("improvement", 1), ("stochastic_order", 1), ("bayesian", 200)):
+        command = [str(PEER_PYTHON), "-m", "benchmarks.fooled.peers", policy, str(users)]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=PEER_PYTHON.parents[2], check=True)
+        told = {group: Tally(**tally) for group, tally in json.loads(ended.stdout.splitlines()[-1]).items()}
+        for group, words in (("all", "fooled"), ("null", "fooled where nothing differs")):
+            name = f"real runs, {words}: {PEERS[policy]} ({told[group].users} users)"
+            yield Row(name=name, measured=_share(told[group]), unit="%")
+
+
+PEERS = {
+    "improvement": "rliable's P(improvement), 5 runs",
+    "stochastic_order": "deepsig's ASO, 5 runs",
+    "bayesian": "baycomp's t-test, 5 runs",
+}
 
 
 def _share(tally: Tally) -> float:

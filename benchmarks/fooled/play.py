@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.fooled import STORED
 from benchmarks.fooled.policies import BUDGET, NO_CLAIM, Draws, FloatArray, Policy
-from benchmarks.fooled.train import STORED
 from palate.verdict.history import Noise, Past, noise_of
 
 USERS = 4000
@@ -152,7 +152,7 @@ def play(policies: dict[str, Policy], *, users: int = USERS, with_history: bool 
                 )
                 for group in (comparison.size, "all"):
                     tally(policies["palate"], known, comparison.truth, told["palate with history"][group])
-    _play_null(policies, told, users, rng, every)
+    _play_null(policies, told, users, rng, every, with_history=with_history)
     return told
 
 
@@ -162,6 +162,8 @@ def _play_null(
     users: int,
     rng: np.random.Generator,
     every: list[Comparison],
+    *,
+    with_history: bool,
 ) -> None:
     """Play A/A: every arm against itself."""
     for task, arms in load().items():
@@ -172,7 +174,7 @@ def _play_null(
                 tally(policy, draws, 0.0, told[name]["null"])
                 tally(policy, draws, 0.0, told[name][f"null/{task}/{arm}"])
             past = [c for c in every if c.task == task and arm not in c.name.split(" v ")]
-            for part in np.array_split(np.arange(users), BATCHES):
+            for part in np.array_split(np.arange(users), BATCHES) if with_history else ():
                 noise = past_noise(past, rng, paired=False)  # as these users are: two arms of other seeds
                 known = replace(draws, baseline=draws.baseline[part], treatment=draws.treatment[part], noise=noise)
                 tally(policies["palate"], known, 0.0, told["palate with history"]["null"])

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-STORED = Path(__file__).with_name("runs.npz")
+from benchmarks.fooled import STORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
