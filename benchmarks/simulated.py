@@ -11,7 +11,9 @@ from palate.verdict.history import Noise
 from palate.verdict.many import confirm_all
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rule import Terms, judge
+from palate.verdict.rule import Failures, Terms, judge
+from palate.verdict.words import headline
+from palate.vocabulary import name_metric
 
 USERS = 20_000
 PROJECTS = 300
@@ -42,6 +44,8 @@ def rows() -> Iterator[Row]:
     yield from wrong_history_rows(rng)
     yield outlook_row(rng)
     yield from project_rows(rng)
+    yield from fork_rows(rng)
+    yield crash_row(rng)
 
 
 def coverage_rows(rng: np.random.Generator) -> Iterator[Row]:
@@ -143,3 +147,29 @@ def project_rows(rng: np.random.Generator) -> Iterator[Row]:
         target=10,
     )
     yield Row(name="projects of 20: power of confirm", measured=100 * found / real, unit="%", target=90, at_least=True)
+
+
+def fork_rows(rng: np.random.Generator) -> Iterator[Row]:
+    """Fork checkpoints: the unit is the checkpoint. 8 of them, one pair of forks each, against 8 forks of one."""
+    effect, between, forks = 0.5, 1.0, 0.5
+    own = rng.normal(effect, between, (USERS, 8))
+    many = own + rng.normal(0, forks, (USERS, 8))
+    one = own[:, :1] + rng.normal(0, forks, (USERS, 8))
+    for name, gaps, target in (("8 checkpoints", many, 93.0), ("one checkpoint, 8 forks", one, None)):
+        zeros = rng.normal(0, 0.7, gaps.shape)
+        draws = Draws(baseline=zeros, treatment=zeros + gaps, step=STEP, margin=1.0)
+        held = np.abs(gaps.mean(1) - effect) <= palate_widths(draws, 8)[0]
+        name = f"forks, {name}: the interval holds the recipe's effect"
+        yield Row(name=name, measured=100 * float(held.mean()), unit="%", target=target, at_least=True)
+
+
+def crash_row(rng: np.random.Generator) -> Row:
+    """Let the treatment's worse runs crash, which makes the rest look better; count bare claims of "better"."""
+    bare = 0
+    for _ in range(PROJECTS):
+        (baseline,), (treatment,) = draw(0.0, 0.3, rng, users=1)
+        lives = treatment > -0.5
+        failures = Failures(treatment=int((~lives).sum()), treatment_runs=BUDGET, baseline_runs=BUDGET)
+        told = judge(make_pairs(baseline[lives], treatment[lives]), Terms(), failures=failures)
+        bare += headline(told, name_metric("acc")).startswith("Better:") and failures.unequal
+    return Row(name="crash set: bare claims of 'better' where failures differ", measured=bare, target=0)

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import simulated
+from benchmarks.fooled import credit
 from benchmarks.fooled.play import Tally, play
 from benchmarks.fooled.policies import POLICIES
 from benchmarks.table import Row
 from palate.verdict.boundary import critical
+from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Terms, judge
 
@@ -126,9 +128,19 @@ def rows() -> Iterator[Row]:
     share = 100 * false_verdicts(paired)
     yield Row(name="false verdicts, A/A, arms that correlate .6 over seeds", measured=share, unit="%", target=5.5)
     yield from simulated.rows()
+    yield from credit.rows()
     yield from fooled_rows()
     pairs = make_pairs(rng.standard_normal(20), rng.standard_normal(20))
     started = time.process_time()
     for _ in range(500):
         judge(pairs)
     yield Row(name="a verdict on 20 pairs, CPU", measured=(time.process_time() - started) * 2, unit="ms", target=1)
+    started = time.process_time()
+    for _ in range(1000):
+        judge(pairs)
+    yield Row(name="1,000 experiments re-judged, CPU", measured=time.process_time() - started, unit="s", target=1)
+    few = pairs.first(4)
+    now, started = judge(few), time.process_time()
+    for _ in range(20):
+        look_ahead(few, now, rng=rng)
+    yield Row(name="'N more pairs', CPU", measured=(time.process_time() - started) * 50, unit="ms", target=100)

@@ -61,7 +61,7 @@ def load() -> dict[str, dict[str, FloatArray]]:
     with np.load(STORED) as stored:
         for name in stored.files:
             task, arm, what = name.split("/")
-            if what == "score":
+            if what == "score" and task in STEPS:
                 found[task][arm] = stored[name].astype(np.float64)
     return found
 

@@ -5,6 +5,7 @@ What is kept of each run is its test accuracy and, for each test example, whethe
 initialisation and the order of the data, the same for every arm of a shape, so that seeds pair.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -97,6 +98,15 @@ TASKS = {
         load=mnist1d, base=Recipe(hidden=8, batch=64, steps=400), arms=FEWER, seeds=60, convolutions=True
     ),
 }
+SPLIT = {"lr": {"lr": 1.5}, "width": {"hidden": 1.5}, "smoothing": {"smoothing": 0.1}}
+CELLS: dict[str, dict[str, float]] = {
+    "+".join(chosen): {name: x for factor in chosen for name, x in SPLIT[factor].items()}
+    for k in range(len(SPLIT) + 1)
+    for chosen in itertools.combinations(SPLIT, k)
+}
+"""Three changes of one task in all combinations, "" being the baseline: whose gain is it?"""
+
+TASKS["split"] = replace(TASKS["mnist1d_mlp"], arms=CELLS)
 _FACTORS = ("lr", "hidden", "batch", "init")
 
 
@@ -185,10 +195,15 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, width: int) -> Tensor:
 
 
 def main() -> None:
-    """Train everything and store it."""
+    """Train everything, or the tasks named, and store it."""
     torch.set_num_threads(1)
+    wanted = sys.argv[1:] or list(TASKS)
     stored: dict[str, np.ndarray] = {}
-    for name, task in TASKS.items():
+    if sys.argv[1:]:
+        with np.load(STORED) as kept:
+            stored = {name: kept[name] for name in kept.files}
+    for name in wanted:
+        task = TASKS[name]
         started = time.process_time()
         for arm in task.arms:
             scores, right = train_arm(task, recipe_of(task, arm))

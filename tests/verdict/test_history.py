@@ -13,6 +13,7 @@ from palate.verdict.outlook import look_ahead, smallest_confirmable
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rates import fails_differently, failure_bound, failure_words
 from palate.verdict.rule import Failures, Terms, judge
+from palate.verdict.simulate import Paths
 
 LIMMA_SIGMA = [1.3425032, 0.4647155, 1.1993444, 0.9428569, 0.9421509]
 
@@ -128,6 +129,18 @@ def test_a_hopeless_budget_names_what_would_help():
 def test_the_smallest_confirmable_effect_falls_with_the_root_of_the_budget():
     half, sure = smallest_confirmable(1.0, 16)
     assert (half, sure) == pytest.approx((2.3 / 4, 3.9 / 4))
+
+
+@pytest.mark.parametrize(
+    ("looks", "pocock", "obrien_fleming"), [(5, 2.413, 2.040), (10, 2.555, 2.087), (20, 2.672, 2.126)]
+)
+def test_simulated_paths_cross_the_classical_boundaries_once_in_twenty(looks, pocock, obrien_fleming):
+    """Pocock's and O'Brien-Fleming's constants at 5 % (Jennison & Turnbull 2000, tables 2.1 and 2.3)."""
+    paths = Paths(math.inf, np.random.default_rng(looks), 100_000)
+    statistics = np.array([paths.look() for _ in range(looks)])
+    late = np.sqrt(looks / np.arange(1, looks + 1))[:, None]
+    for bounds in (pocock, obrien_fleming * late):
+        assert (statistics > bounds).any(axis=0).mean() == pytest.approx(0.05, abs=3 * (0.05 * 0.95 / 100_000) ** 0.5)
 
 
 @pytest.mark.slow

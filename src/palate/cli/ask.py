@@ -1,5 +1,6 @@
 """Put one question through the loop, from the command line."""
 
+import math
 import os
 from pathlib import Path
 
@@ -8,12 +9,16 @@ from palate.cli.progress import watch
 from palate.cli.prompt import choose_forecast
 from palate.errors import InputError
 from palate.loop.ask import author_of, kitchen_of
+from palate.loop.ledger import terms_of
 from palate.loop.question import Question
 from palate.loop.report import Report
 from palate.loop.run import run_question
 from palate.loop.split import run_split
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
+from palate.verdict.outlook import smallest_confirmable
+from palate.verdict.rule import Terms
+from palate.verdict.words import size_words
 
 
 def answer(
@@ -32,7 +37,7 @@ def answer(
     config = read_config(Path.cwd(), os.environ)
     choice = choose_forecast(said, no_forecast=no_forecast, as_json=as_json)
     if not as_json:
-        introduce(question)
+        introduce(question, terms_of(here().chain, question))
     display = watch(question, as_json=as_json)
     with display:
         report = run_question(
@@ -77,13 +82,17 @@ def answer_split(
     put_out(report.document(), report.lines(), as_json=as_json)
 
 
-def introduce(question: Question) -> None:
-    """Show what is about to be asked."""
+def introduce(question: Question, terms: Terms | None = None) -> None:
+    """Show what is about to be asked, and what the budget can confirm where the project knows its noise."""
     settings = "  ".join(f"{name} {show_value(value)}" for name, value in question.target.settings.items())
     changed = ", ".join(str(change) for change in question.changes)
     say(f"Baseline   {question.target.label}   {settings}")
     say(f"Change     {changed}   ({len(question.changes)} declared)")
     say(f"Question   {question.text}   at most {question.budget} seed pairs")
+    if terms is not None and terms.noise is not None:
+        spread = math.sqrt(terms.noise.variance)
+        half, sure = (size_words(x, question.metric, spread) for x in smallest_confirmable(spread, question.budget))
+        say(f"Budget     {question.budget} pairs confirm {half} with even chance, {sure} nearly always")
 
 
 def told(report: Report, more: tuple[str, ...] = ()) -> list[str]:

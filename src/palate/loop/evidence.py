@@ -1,6 +1,6 @@
 """The evidence for a question: what its runs gave, in the order of the seeds, and the first look that settles it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from palate.store.catalog import Catalog
 from palate.training.outcome import Take, read_outcome
 from palate.training.target import Target
 from palate.verdict.pairs import Pairs, make_pairs
-from palate.verdict.rule import Failures, Terms, Verdict, judge
+from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
 from palate.vocabulary import Arm, Metric, Outcome
 
 
@@ -95,8 +95,25 @@ def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], 
     return RunResult(id=row["id"], seed=row["seed"], elapsed_s=row["elapsed_s"], points=points, outcome=outcome)
 
 
+Disagreement = Callable[[Results, Sequence[int]], float]
+
+
+def _none(_: Results, __: Sequence[int]) -> float:
+    return 0.0
+
+
+def _whole(results: Results, looks: int) -> list[int]:
+    """Seeds of which both halves finished."""
+    return [seed for seed in range(looks) if all(results[arm][seed].outcome.value is not None for arm in ARMS)]
+
+
 def first_settled(
-    question: Question, terms: Terms, results: Results, *, identical: bool | None = None
+    question: Question,
+    terms: Terms,
+    results: Results,
+    *,
+    identical: bool | None = None,
+    disagreement: Disagreement = _none,
 ) -> tuple[Verdict, Pairs | None]:
     """Judge look after look, in the order of the seeds; give the first verdict that settles it, else the last.
 
@@ -108,12 +125,14 @@ def first_settled(
         terms: what it is judged on.
         results: ended runs by arm and seed.
         identical: whether the arms' curves are equal, where all their values are.
+        disagreement: gives for some seeds how far per-example results of the arms disagree; see `judge`.
     """
     verdict, pairs = judge(None, terms), None
     for looks in range(1, _complete(results) + 1):
         pairs, failures = _first(question, results, looks)
         equal = identical if pairs is not None and pairs.identical else None
-        verdict = judge(pairs, terms, failures=failures, bit_identical=equal)
+        floor = disagreement(results, _whole(results, looks)) if looks <= DISAGREEMENT_PAIRS else 0.0
+        verdict = judge(pairs, terms, failures=failures, bit_identical=equal, disagreement=floor)
         if verdict.settled:
             break
     return verdict, pairs

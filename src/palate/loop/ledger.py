@@ -147,11 +147,15 @@ def terms_of(chain: Chain, question: Question) -> Terms:
 
 
 def _comparable(body: Mapping[str, Any], question: Question) -> bool:
-    return (body["metric"]["name"], body["take"], body["data"], body["target"]["label"].partition(":")[0]) == (
-        question.metric.name,
-        question.take,
-        question.data,
-        question.target.label.partition(":")[0],
+    asked = question_from_body(body)
+    return all(
+        one == other
+        for one, other in (
+            (asked.metric.name, question.metric.name),
+            (asked.take, question.take),
+            (asked.data, question.data),
+            (asked.target.name, question.target.name),
+        )
     )
 
 

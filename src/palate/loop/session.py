@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from palate.loop.evidence import Results, curves_identical, first_settled
+from palate.loop.examples import Examples
 from palate.loop.ledger import terms_of
 from palate.loop.question import Question
 from palate.loop.stove import Kitchen, Served, Stove, Watcher
@@ -53,6 +54,7 @@ class Session:
     def __init__(self, project: Project, question: Question, kitchen: Kitchen, watcher: Watcher) -> None:
         self._question = question
         self._terms = terms_of(project.chain, question)
+        self._examples = Examples(project)
         self._watcher = watcher
         self._stove = Stove(project, question, kitchen, watcher, self._look)
 
@@ -75,10 +77,13 @@ class Session:
         )
 
     def _look(self, catalog: Catalog, results: Results) -> Judged:
-        verdict, pairs = first_settled(self._question, self._terms, results)
+        floor = self._examples.disagreement
+        verdict, pairs = first_settled(self._question, self._terms, results, disagreement=floor)
         if pairs is not None and pairs.identical and verdict.kind == "nothing":
             catalog.refresh()
             identical = curves_identical(catalog, results)
-            verdict, pairs = first_settled(self._question, self._terms, results, identical=identical)
+            verdict, pairs = first_settled(
+                self._question, self._terms, results, identical=identical, disagreement=floor
+            )
         self._watcher.looked(verdict)
         return Judged(verdict=verdict, pairs=pairs)

@@ -164,8 +164,7 @@ class Stove(Generic[Seen]):
     def _order(self, arm: Arm, seed: int) -> Order:
         plan = self._plan
         key = plan.run_key(arm)
-        label = plan.target.label.rpartition(":")[0] or plan.target.label
-        run_id = _free_name(self._project, f"{label.rpartition('.')[2]}-{key[:6]}-s{seed}")
+        run_id = _free_name(self._project, f"{plan.target.name}-{key[:6]}-s{seed}")
         settings = plan.settings(arm)
         begin_run(self._project.journal(run_id), key=key, label=plan.target.label, seed=seed, settings=settings)
         return plan.target.order(run_id, self._project.run_folder(run_id), seed, plan.changes_of(arm))

@@ -78,6 +78,11 @@ class Target:
             constants=constants,
         )
 
+    @property
+    def name(self) -> str:
+        """What is trained, without its function and its package: `train` of `project.train:fit`."""
+        return self.label.partition(":")[0].rpartition(".")[2]
+
     def hands(self, name: str) -> str:
         """Say how a setting is handed over: parameter, settings, constant, or its flag."""
         return self.how.get(name, f"--{name.replace('_', '-')}")

@@ -251,13 +251,23 @@ def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: f
     if n <= budget:
         prior = noise.d0 if noise else 0.0
         return critical(n, budget, level=level, prior=prior, share=share) * spread / math.sqrt(n)
-    return _sequence_half_width(n, spread)
+    return sequence_half_width(n, spread)
 
 
-def _sequence_half_width(n: int, spread: float) -> float:
-    """Invert the e-value (g = 1, no prior) at its threshold: |mean| beyond this gives E_n >= 200."""
-    grown = (PAST_BUDGET_EVIDENCE * math.sqrt(1 + n)) ** (2 / n)
-    inside = 1 - grown / (1 + n)
+def sequence_half_width(n: int, spread: float, *, g: float = 1.0, evidence: float = PAST_BUDGET_EVIDENCE) -> float:
+    """Invert the e-value at a threshold: half the width of a t confidence sequence, infinite where n is too small.
+
+    Args:
+        n: pairs.
+        spread: standard deviation of a difference, n - 1 degrees of freedom.
+        g: variance of the effects it is tuned for, in units of the spread's square.
+        evidence: the e-value that the edge of the interval has; 1 / level.
+
+    >>> round(sequence_half_width(12, 2.0, g=0.4**2, evidence=20), 6)      # safestats: 2.769707
+    2.769707
+    """
+    grown = (evidence * math.sqrt(1 + n * g)) ** (2 / n)
+    inside = 1 - grown / (1 + n * g)
     return spread * math.sqrt((grown - 1) / inside * (n - 1) / n) if inside > 0 else math.inf
 
 

@@ -7,11 +7,13 @@ after look n a share n/budget of it (group-sequential spending, Lan & DeMets 198
 boundary is the quantile that lets exactly the due number of the surviving paths cross.
 
 - cold: both arms independent, s~^2 = (2 s_p^2 + SS) / n. Arms that move together only make it safer.
-- prior d0: the variance of a difference is drawn from its prior, d0 / chi^2(d0), s~^2 = (d0 + SS) / (d0 + n - 1).
-  Its first look is at n = 1, where nothing below `FIRST_LOOK` prior standard deviations counts.
+- prior d0: the variance of a difference is drawn from its prior, d0 / chi^2(d0), s~^2 = (d0 + SS) / (d0 + n - 1);
+  an infinite d0 is a known variance. Its first look is at n = 1, where nothing below `FIRST_LOOK` prior standard
+  deviations counts.
 """
 
 import json
+import math
 import sys
 
 import numpy as np
@@ -31,10 +33,10 @@ SEED = 20_260_917
 FIRST_LOOK = 5.0
 
 
-class _Paths:
+class Paths:
     """Running sums of simulated null differences, and of both arms for the cold rule."""
 
-    def __init__(self, prior: int, rng: np.random.Generator, paths: int) -> None:
+    def __init__(self, prior: float, rng: np.random.Generator, paths: int) -> None:
         self.prior, self.rng, self.paths = prior, rng, paths
         self.n = 0
         self.sigma = self._draw_sigma()
@@ -44,7 +46,7 @@ class _Paths:
         self.difference_squares = np.zeros(self.paths)
 
     def _draw_sigma(self) -> FloatArray:
-        if self.prior == 0:
+        if self.prior == 0 or math.isinf(self.prior):
             return np.ones(self.paths)
         return np.sqrt(self.prior / self.rng.chisquare(self.prior, self.paths))
 
@@ -65,7 +67,9 @@ class _Paths:
     def _statistic(self) -> FloatArray:
         n = self.n
         spread = np.maximum(self.difference_squares - self.difference_sum**2 / n, 0.0)
-        if self.prior:
+        if math.isinf(self.prior):
+            variance = np.ones(self.paths)
+        elif self.prior:
             variance = (self.prior + spread) / (self.prior + n - 1)
         elif n == 1:
             return np.zeros(self.paths)
@@ -101,7 +105,7 @@ class _Spender:
 
 def boundaries(prior: int, budgets: tuple[int, ...], *, paths: int, rng: np.random.Generator) -> dict[str, list[float]]:
     """Simulate the boundaries of one prior (0 = cold): `level/share/budget` -> c_1 .. c_budget (0 = no look)."""
-    simulated = _Paths(prior, rng, paths)
+    simulated = Paths(prior, rng, paths)
     first_look = 1 if prior else 2
     shares = [(share, budget) for budget in budgets for share in SHARES if share == 1 or _shared(prior, budget)]
     spenders = [_Spender(level, share, budget, first_look, paths) for level in LEVELS for share, budget in shares]
