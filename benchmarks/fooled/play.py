@@ -11,11 +11,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.fooled import STORED
-from benchmarks.fooled.policies import BUDGET, NO_CLAIM, Draws, FloatArray, Policy
+from benchmarks.fooled.policies import BUDGET, NO_CLAIM, POLICIES, Draws, FloatArray, Policy
 from palate.verdict.history import Noise, Past, noise_of
 
 USERS = 4000
@@ -181,14 +182,30 @@ def _play_null(
                 tally(policies["palate"], known, 0.0, told["palate with history"][f"null/{task}/{arm}"])
 
 
-if __name__ == "__main__":
-    from benchmarks.fooled.policies import POLICIES
+PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
+BEGIN, END = "<!-- fooled: begin -->", "<!-- fooled: end -->"
 
-    for policy, groups in play(POLICIES, users=1000).items():
-        for group in ("all", "null", "small", "medium", "large"):
-            t = groups.get(group)
-            if t and t.users:
-                print(
-                    f"{policy:<32}{group:<8} fooled {100 * t.fooled / t.users:6.2f} %  settled and right "
-                    f"{100 * t.right / t.users:6.2f} %  runs {2 * t.pairs / t.users:5.1f}  users {t.users}"
-                )
+
+def table(told: dict[str, dict[str, Tally]]) -> str:
+    """Write the policies side by side, as Markdown."""
+    rows = [
+        "| policy | fooled | fooled where nothing differs | settled and right | runs used |",
+        "|---|---|---|---|---|",
+    ]
+    for policy, groups in told.items():
+        every, null = groups["all"], groups["null"]
+        shares = [100 * n / t.users for n, t in ((every.fooled, every), (null.fooled, null), (every.right, every))]
+        rows.append(f"| {policy} | {' | '.join(f'{x:.2f} %' for x in shares)} | {2 * every.pairs / every.users:.0f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Play everything and write the table into the documents: `python -m benchmarks.fooled.play`."""
+    made = table(play(POLICIES))
+    print(made)
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control, ttest_rel
+from scipy.stats import false_discovery_control, permutation_test, ttest_rel
 
 from palate.errors import InputError
 from palate.verdict.many import benjamini_hochberg, confirm_all, expected_flukes
@@ -54,3 +54,22 @@ def test_of_a_project_of_20_at_most_one_in_ten_confirmed_is_a_fluke():
 
 def test_the_ledger_counts_flukes_one_sided():
     assert expected_flukes(40) == pytest.approx(1.0)
+
+
+def test_e_values_choose_fewer_and_only_what_p_values_choose_too():
+    rng = np.random.default_rng(4)
+    base = rng.normal(0, 1, (6, 20))
+    fresh = [
+        make_pairs(row, row + shift + rng.normal(0, 0.5, 20))
+        for row, shift in zip(base, (2, 1, 0.3, 0, 0, 0), strict=True)
+    ]
+    strict, usual = (confirm_all(fresh, [1] * 6, strict=s) for s in (True, False))
+    assert strict[0].badge == "confirmed"
+    assert all(u.badge != "provisional" for s, u in zip(strict, usual, strict=True) if s.badge != "provisional")
+
+
+def test_the_fixed_n_p_value_is_near_that_of_all_sign_flips():
+    rng = np.random.default_rng(5)
+    pairs = make_pairs(np.zeros(12), rng.normal(0.5, 1, 12))
+    flipped = permutation_test((pairs.differences,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
+    assert confirm_all([pairs], [1])[0].p == pytest.approx(flipped, abs=0.02)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as t_distribution
+from statsmodels.stats.weightstats import ttost_paired
 
 from palate.errors import InputError, ListError
 from palate.verdict.boundary import critical
@@ -14,7 +16,7 @@ from palate.verdict.history import Noise
 from palate.verdict.lists import compare
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rule import Failures, Terms, beyond_budget, estimate_spread, judge, shrink
+from palate.verdict.rule import Failures, Terms, beyond_budget, classify, estimate_spread, judge, shrink
 from palate.verdict.simulate import BUDGETS, PRIORS, boundaries
 
 VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
@@ -234,3 +236,14 @@ def test_the_outlook_names_a_range_inside_the_budget():
     assert 0 < ahead.chance <= 1
     assert 1 <= ahead.low <= ahead.high <= 16
     assert ahead == look_ahead(pairs, verdict, rng=np.random.default_rng(0))
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 2.0))
+@settings(deadline=None, max_examples=60)
+def test_with_classical_bounds_the_same_means_what_statsmodels_ttost_says(seed, margin):
+    rng = np.random.default_rng(seed)
+    base, other = rng.normal(0, 1, 10), rng.normal(0.1, 1, 10)
+    p = ttost_paired(other, base, -margin, margin)[0]
+    half = t_distribution.ppf(0.95, 9) * np.std(other - base, ddof=1) / math.sqrt(10)
+    told = classify(float(np.mean(other - base)), math.inf, half, margin)
+    assert (told == "same") == (p < 0.05)

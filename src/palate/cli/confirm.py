@@ -15,8 +15,9 @@ from palate.verdict.many import FALSE_DISCOVERY_RATE
 
 
 @click.command("confirm")
+@click.option("--strict", is_flag=True, help="By e-values: valid under any dependence, at a cost in power.")
 @json_option
-def command(as_json: bool) -> None:
+def command(strict: bool, as_json: bool) -> None:
     """Hold every verdict that claims a difference against fresh runs, as many pairs as its budget, all at once.
 
     Of those confirmed, at most one in ten is a fluke on average. Runs that are there are used again.
@@ -26,7 +27,7 @@ def command(as_json: bool) -> None:
     if not as_json and waiting:
         most = sum(2 * question.budget for question, _ in waiting)
         say(f"{len(waiting)} verdicts claim a difference; fresh runs for all of them: {most} at most.")
-    held = confirm(project, kitchen_of(read_config(Path.cwd(), os.environ)), lambda _: SILENT)
+    held = confirm(project, kitchen_of(read_config(Path.cwd(), os.environ)), lambda _: SILENT, strict=strict)
     document = {
         "schema": "palate.confirm/1",
         "false_discovery_rate": FALSE_DISCOVERY_RATE,

@@ -103,8 +103,16 @@ def winners(project: Project) -> list[tuple[Question, str]]:
     return [(read_story(project.chain, name).question, kind) for name, kind in told.items() if kind in CLAIMS]
 
 
-def confirm(project: Project, kitchen: Kitchen, watch: Callable[[Question], Watcher]) -> list[Held]:
+def confirm(
+    project: Project, kitchen: Kitchen, watch: Callable[[Question], Watcher], *, strict: bool = False
+) -> list[Held]:
     """Run fresh pairs for every winner, as many as its budget, and hold all of them against them at once.
+
+    Args:
+        project: whose winners.
+        kitchen: what runs are carried out with.
+        watch: gives a display for a question's runs.
+        strict: by e-values; see `confirm_all`.
 
     Runs that are there are used again, so a second call costs nothing. Badges that are new are sealed.
 
@@ -117,11 +125,10 @@ def confirm(project: Project, kitchen: Kitchen, watch: Callable[[Question], Watc
         pairs = _cook(project, plan, kitchen, watch(question)).pairs()
         if pairs is not None:
             found.append((question, kind, pairs))
+    told = confirm_all([p for _, _, p in found], [CLAIMS[kind] for _, kind, _ in found], strict=strict)
     held = [
-        Held(question=question, kind=kind, confirmation=confirmation)
-        for (question, kind, _), confirmation in zip(
-            found, confirm_all([p for _, _, p in found], [CLAIMS[kind] for _, kind, _ in found]), strict=True
-        )
+        Held(question=question, kind=kind, confirmation=one)
+        for (question, kind, _), one in zip(found, told, strict=True)
     ]
     _seal(project, held)
     return held

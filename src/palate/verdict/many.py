@@ -10,6 +10,7 @@ from scipy.special import stdtr
 
 from palate.errors import InputError
 from palate.verdict.pairs import Pairs
+from palate.verdict.rule import beyond_budget
 
 FALSE_DISCOVERY_RATE = 0.10
 ONE_SIDED = 0.025
@@ -56,15 +57,33 @@ def benjamini_hochberg(p: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -
     return [bool(one) for one in chosen]
 
 
-def confirm_all(fresh: Sequence[Pairs], signs: Sequence[int]) -> list[Confirmation]:
+def e_benjamini_hochberg(e: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
+    """Choose discoveries by e-values, whatever their dependence: the k largest with e >= m / (k rate).
+
+    Wang & Ramdas (2022), the e-BH procedure.
+
+    >>> e_benjamini_hochberg([50.0, 25.0, 1.0], .10)
+    [True, True, False]
+    """
+    values = np.asarray(e, dtype=float)
+    order = np.argsort(-values)
+    passing = np.flatnonzero(values[order] * np.arange(1, len(values) + 1) * rate >= len(values))
+    chosen = np.zeros(len(values), dtype=bool)
+    if len(passing):
+        chosen[order[: passing[-1] + 1]] = True
+    return [bool(one) for one in chosen]
+
+
+def confirm_all(fresh: Sequence[Pairs], signs: Sequence[int], *, strict: bool = False) -> list[Confirmation]:
     """Hold earlier winners against fresh pairs, all of them at once.
 
     Args:
         fresh: for each earlier verdict its fresh pairs, at seeds that the verdict did not use; 2 pairs at least.
         signs: +1 for an earlier "better", -1 for "worse".
+        strict: by e-values, which hold under any dependence (shared baselines) and cost power.
     """
     p = [_p_value(pairs) for pairs in fresh]
-    chosen = benjamini_hochberg(p)
+    chosen = e_benjamini_hochberg([beyond_budget(pairs) for pairs in fresh]) if strict else benjamini_hochberg(p)
     return [
         Confirmation(badge=_badge(discovered, pairs.mean * sign), p=value, raw=pairs.mean, n=pairs.n)
         for discovered, pairs, sign, value in zip(chosen, fresh, signs, p, strict=True)

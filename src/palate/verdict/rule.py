@@ -198,7 +198,7 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
     shrunk = shrink(pairs.mean, spread, pairs.n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
     past = pairs.n > budget
-    kind = _past_budget_kind(pairs, noise) if past else _kind(pairs.mean, half, equal_half, least)
+    kind = _past_budget_kind(pairs, noise) if past else classify(pairs.mean, half, equal_half, least)
     reason: Reason = "" if kind in SETTLED or pairs.n < budget else "past_budget" if past else "budget"
     return Verdict(
         kind=kind,
@@ -217,7 +217,8 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     )
 
 
-def _kind(mean: float, half: float, equal_half: float, margin: float) -> Kind:
+def classify(mean: float, half: float, equal_half: float, margin: float) -> Kind:
+    """Name what a mean difference says, given half the widths of its interval and of the one for equivalence (TOST)."""
     small = abs(mean) + equal_half < margin
     if abs(mean) > half:
         if mean > 0:
