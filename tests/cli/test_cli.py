@@ -1,69 +1,15 @@
 """The commands, as a person or a script calls them: real processes, real runs."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pexpect
 import pytest
-
-SCRIPT = """
-import os, random, sys, time
-import palate
-gain = 0.5
-noise = 0.01
-mode = "train"
-pause = 0.0
-seed = 0
-random.seed(seed)
-level = 0.2
-for step in range(5):
-    level += gain * (0.9 - level) + random.gauss(0, noise)
-    time.sleep(pause)
-    if mode == "nan":
-        level = float("nan")
-    if mode == "crash" and step == 2:
-        raise RuntimeError("out of luck")
-    palate.log(step, val_acc=level, loss=1 - level)
-"""
-
-
-class Shop:
-    """A folder to call palate in."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.environment = {**os.environ, "COLUMNS": "200", "PALATE_HOME": str(self.folder / ".palate")}
-
-    def write(self, text, name="train.py"):
-        (self.folder / name).write_text(text)
-        return name
-
-    def call(self, *words, **more):
-        return subprocess.run(
-            [sys.executable, "-m", "palate", *words], cwd=self.folder, env={**self.environment, **more},
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120,
-        )  # fmt: skip
-
-    def json(self, *words, status=0):
-        ended = self.call(*words, "--json")
-        assert ended.returncode == status, ended.stderr
-        return json.loads(ended.stdout)
-
-
-@pytest.fixture
-def shop(tmp_path):
-    made = Shop(tmp_path)
-    made.write(SCRIPT)
-    return made
-
-
-RUN = ("run", "train.py", "--metric", "val_acc")
+from tests.cli.shop import RUN, SCRIPT
 
 
 def test_a_plain_script_goes_through_the_whole_loop(shop):
@@ -334,115 +280,3 @@ def test_try_trains_for_real_and_ends_with_a_verdict_and_a_score(shop, task, sai
     assert report["score"]["bits"] > 0
     peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert peak_kib < 1.5 * 2**20
-
-
-OPTIONS = """
-import argparse
-import palate
-parser = argparse.ArgumentParser()
-parser.add_argument("--n-layers", type=int, default=2, dest="L")
-parser.add_argument("--opt", choices=["sgd", "adam"], default="sgd")
-parser.add_argument("--betas", nargs=2, type=float, default=[0.9, 0.99])
-parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
-parser.add_argument("--lr", type=float, default=0.1)
-parser.add_argument("--seed", type=int, default=0)
-a = parser.parse_args()
-level = a.L + 10 * (a.opt == "adam") + 100 * (not a.warm) + a.betas[0] + (a.seed * 7 % 5) / 100
-palate.log(0, score=level)
-"""
-
-
-@pytest.mark.parametrize("change", ["n-layers=4", "L=4", "n_layers=4", "opt=adam", "warm=false", "betas=[1.9, 0.99]"])
-def test_every_way_of_spelling_a_flag_reaches_the_script(shop, change):
-    shop.write(OPTIONS, "opts.py")
-    report = shop.json("run", "opts.py", "-c", change, "--metric", "score", "--no-forecast", "--pairs", "5")
-    assert report["verdict"]["raw"] > 0.9
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("-c", "opt=adagrad"), "it is one of sgd, adam"),
-        (("-c", "betas=0.5"), "it takes 2 values"),
-        (("-c", "lr=None"), "cannot say None"),
-        (("-c", "lr=0.2", "--", "--seed", "5"), "--seed is set by palate"),
-        (("-c", "lr=0.2", "--margin", "nan"), "no difference that could matter"),
-    ],
-)
-def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(shop, words, told):
-    shop.write(OPTIONS, "opts.py")
-    ended = shop.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
-    assert (ended.returncode, told in ended.stderr) == (2, True), ended.stderr
-    assert not (shop.folder / ".palate").exists()
-
-
-def test_a_failure_is_told_with_what_the_run_said_last(shop):
-    told = shop.call(*RUN, "-c", "mode=crash", "--no-forecast")
-    assert "exit status 1: RuntimeError: out of luck" in told.stdout
-    assert "palate show train-" in told.stdout
-
-
-@pytest.mark.slow
-def test_two_changes_are_split_and_credited(shop):
-    text = """
-import palate
-lr = 0.1
-width = 8
-seed = 0
-acc = 0.02 * (lr > 0.1) + 0.01 * (width > 8) + 0.03 * (lr > 0.1) * (width > 8)
-palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)) % 7 / 7000)
-"""
-    shop.write(text, "two.py")
-    split = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--split", "--metric", "val_acc")
-    told = {row["effect"]: row["verdict"]["kind"] for row in split["effects"]}
-    assert told == {"lr": "better", "width": "better", "lr x width": "better"}
-    assert any("together" in line for line in split["words"])
-    both = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--metric", "val_acc", "--no-forecast")
-    assert both["runs"]["made"] == 0
-    noise = shop.json("noise", "two.py", "--metric", "val_acc", "--runs", "6")
-    assert noise["seed_sd_interval"][0] < noise["seed_sd"] < noise["seed_sd_interval"][1]
-    held = shop.json("confirm")["verdicts"]
-    assert [one["badge"] for one in held] == ["confirmed"]
-    assert "flukes among the 1 better ones" in shop.call("list").stdout
-    assert shop.json("confirm")["verdicts"] == held
-
-
-def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(shop):
-    shop.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
-    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
-    assert report["verdict"]["kind"] == "worse"
-    assert [told.partition(":")[0] for told in report["opposed"]] == ["But latency_loss is better"]
-
-
-def test_what_examples_disagree_on_is_a_floor_for_few_pairs(shop):
-    text = """
-import palate
-@palate.experiment(metric="acc", resolution=0.01)
-def train(run, *, gain=0, keep=True):
-    right = [(i * 37 + run.seed + 50 * (gain > 0)) % 100 < 50 + 20 * gain for i in range(100)]
-    run.log(0, acc=sum(right) / 100 + run.seed / 1000)
-    if keep:
-        run.examples(right)
-"""
-    shop.write(text, "ex.py")
-    kept = shop.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
-    assert kept["verdict"]["spread"] >= 0.05
-    shop.write(text.replace("keep=True", "keep=False"), "ex.py")
-    bare = shop.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
-    assert bare["verdict"]["spread"] < 0.05
-
-
-def test_groups_of_runs_are_compared_paired_by_seed(shop):
-    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
-    baseline, treatment = (report["runs"][arm][0]["id"].rpartition("-s")[0] for arm in ("baseline", "treatment"))
-    told = shop.json("compare", baseline, treatment, "--metric", "val_acc")
-    assert told["verdict"]["kind"] == "worse"
-    assert told["verdict"]["n"] == report["verdict"]["n"]
-
-
-def test_after_five_verdicts_the_noise_they_showed_is_borrowed(shop):
-    for gain in (0.1, 0.15, 0.2, 0.25, 0.3):
-        assert shop.json(*RUN, "-c", f"gain={gain}", "--no-forecast")["verdict"]["noise"] == "cold"
-    told = shop.call(*RUN, "-c", "gain=0.4", "--no-forecast")
-    assert "pairs confirm" in told.stderr
-    assert shop.json("verdict")["verdict"]["noise"] == "history"

@@ -7,40 +7,21 @@ from typing import Any
 
 from palate.loop.evidence import Results
 from palate.loop.ledger import read_story
-from palate.loop.question import Question
+from palate.loop.question import Asked, Question
 from palate.loop.stove import Kitchen, Stove, Watcher
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-from palate.training.outcome import Take
-from palate.training.target import Target
 from palate.verdict.many import Confirmation, confirm_all
 from palate.verdict.pairs import Pairs, make_pairs
-from palate.vocabulary import Arm, Metric
+from palate.vocabulary import Arm
 
 CLAIMS = {"better": 1, "worse": -1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FreshPlan:
+class FreshPlan(Asked):
     """A question at seeds that its verdict did not use."""
-
-    question: Question
-
-    @property
-    def target(self) -> Target:
-        """What is run."""
-        return self.question.target
-
-    @property
-    def metric(self) -> Metric:
-        """What is judged."""
-        return self.question.metric
-
-    @property
-    def take(self) -> Take:
-        """Which value of the curve counts."""
-        return self.question.take
 
     @property
     def arms(self) -> tuple[Arm, ...]:

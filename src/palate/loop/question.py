@@ -93,6 +93,28 @@ class Question:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What plans that are made of a question share with it: what is run, and how a run is read."""
+
+    question: Question
+
+    @property
+    def target(self) -> Target:
+        """What is run."""
+        return self.question.target
+
+    @property
+    def metric(self) -> Metric:
+        """What is judged."""
+        return self.question.metric
+
+    @property
+    def take(self) -> Take:
+        """Which value of the curve counts."""
+        return self.question.take
+
+
 def run_key_of(target: Target, settings: Mapping[str, Any], data: str) -> str:
     """Id of what decides a run but its seed: recipe, code, package versions, data."""
     return content_id([recipe_id(settings), target.code, target.folder, dict(target.versions), data])[:16]

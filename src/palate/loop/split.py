@@ -8,42 +8,24 @@ from typing import Any
 import numpy as np
 
 from palate.loop.evidence import Results
-from palate.loop.question import Question, run_key_of
+from palate.loop.question import Asked, Question, run_key_of
 from palate.loop.stove import Kitchen, Served, Stove, Watcher
 from palate.recipe.settings import Change, with_changes
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-from palate.training.outcome import Take
-from palate.training.target import Target
 from palate.verdict.design import Design, Effect, make_design
 from palate.verdict.pairs import FloatArray
 from palate.verdict.rule import Terms, Verdict
 from palate.verdict.split import Cell, EffectVerdict, judge_effects
 from palate.verdict.words import effect_words, size_words
-from palate.vocabulary import BASELINE, Arm, Metric
+from palate.vocabulary import BASELINE, Arm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitPlan:
+class SplitPlan(Asked):
     """A question with several changes, and the cells that split them."""
 
-    question: Question
     design: Design
-
-    @property
-    def target(self) -> Target:
-        """What is run."""
-        return self.question.target
-
-    @property
-    def metric(self) -> Metric:
-        """What is judged."""
-        return self.question.metric
-
-    @property
-    def take(self) -> Take:
-        """Which value of the curve counts."""
-        return self.question.take
 
     @property
     def arms(self) -> tuple[Arm, ...]:

@@ -1,0 +1,49 @@
+"""Every way of spelling a setting, and what is refused before anything is sealed."""
+
+import pytest
+from tests.cli.shop import RUN
+
+OPTIONS = """
+import argparse
+import palate
+parser = argparse.ArgumentParser()
+parser.add_argument("--n-layers", type=int, default=2, dest="L")
+parser.add_argument("--opt", choices=["sgd", "adam"], default="sgd")
+parser.add_argument("--betas", nargs=2, type=float, default=[0.9, 0.99])
+parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--seed", type=int, default=0)
+a = parser.parse_args()
+level = a.L + 10 * (a.opt == "adam") + 100 * (not a.warm) + a.betas[0] + (a.seed * 7 % 5) / 100
+palate.log(0, score=level)
+"""
+
+
+@pytest.mark.parametrize("change", ["n-layers=4", "L=4", "n_layers=4", "opt=adam", "warm=false", "betas=[1.9, 0.99]"])
+def test_every_way_of_spelling_a_flag_reaches_the_script(shop, change):
+    shop.write(OPTIONS, "opts.py")
+    report = shop.json("run", "opts.py", "-c", change, "--metric", "score", "--no-forecast", "--pairs", "5")
+    assert report["verdict"]["raw"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-c", "opt=adagrad"), "it is one of sgd, adam"),
+        (("-c", "betas=0.5"), "it takes 2 values"),
+        (("-c", "lr=None"), "cannot say None"),
+        (("-c", "lr=0.2", "--", "--seed", "5"), "--seed is set by palate"),
+        (("-c", "lr=0.2", "--margin", "nan"), "no difference that could matter"),
+    ],
+)
+def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(shop, words, told):
+    shop.write(OPTIONS, "opts.py")
+    ended = shop.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
+    assert (ended.returncode, told in ended.stderr) == (2, True), ended.stderr
+    assert not (shop.folder / ".palate").exists()
+
+
+def test_a_failure_is_told_with_what_the_run_said_last(shop):
+    told = shop.call(*RUN, "-c", "mode=crash", "--no-forecast")
+    assert "exit status 1: RuntimeError: out of luck" in told.stdout
+    assert "palate show train-" in told.stdout
