@@ -11,6 +11,8 @@ import pexpect
 import pytest
 from tests.cli.shop import RUN, SCRIPT
 
+from palate.cli import COMMANDS
+
 
 def test_a_plain_script_goes_through_the_whole_loop(shop):
     report = shop.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
@@ -43,6 +45,7 @@ def test_the_same_command_again_runs_nothing_and_a_new_change_reuses_the_baselin
     assert other["runs"]["baseline"][0]["id"] == first["runs"]["baseline"][0]["id"]
 
 
+@pytest.mark.slow
 def test_editing_the_default_in_the_file_is_the_same_recipe_and_editing_code_is_not(shop):
     shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     shop.write(SCRIPT.replace("gain = 0.5", "gain = 0.1"))
@@ -84,11 +87,13 @@ def test_seeds_that_change_nothing_are_said_to(shop):
     assert "the seed changes nothing" in report["verdict"]["words"]
 
 
+@pytest.mark.slow
 def test_two_changes_at_once_are_never_credited_to_one(shop):
     report = shop.json(*RUN, "-c", "gain=0.1", "-c", "noise=0.02", "--no-forecast")
     assert report["verdict"]["words"].startswith("Two things changed at once")
 
 
+@pytest.mark.slow
 def test_a_timeout_is_an_outcome(shop):
     report = shop.json(*RUN, "-c", "pause=30.0", "--timeout", "1", "--no-forecast")
     assert report["verdict"]["kind"] == "failed"
@@ -131,6 +136,7 @@ def test_bad_input_is_told_in_the_house_style_with_its_status(shop, words, statu
     assert json.loads(ended.stdout)["schema"] == "palate.error/1"
 
 
+@pytest.mark.slow
 def test_a_script_that_fails_at_import_is_a_fault_and_the_mended_one_runs(shop):
     shop.write("import no_such_package\n" + SCRIPT)
     failed = shop.call(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
@@ -148,6 +154,7 @@ def test_identical_lists_did_nothing_and_clear_ones_get_a_verdict(shop):
     assert told.stdout.startswith("Better: ")
 
 
+@pytest.mark.slow
 def test_a_shell_script_can_be_run_and_logs_by_the_command(shop):
     shell = f"""#!/usr/bin/env bash
 lr=1
@@ -222,6 +229,7 @@ def test_a_forecast_is_three_key_presses_at_a_terminal(shop):
     assert child.exitstatus == 0
 
 
+@pytest.mark.slow
 def test_skipping_is_one_key_and_is_counted(shop):
     child = pexpect.spawn(
         sys.executable, ["-m", "palate", *RUN, "-c", "gain=0.1"], cwd=str(shop.folder), env=shop.environment,
@@ -236,25 +244,26 @@ def test_skipping_is_one_key_and_is_counted(shop):
     assert shop.json("verify")["kinds"]["skip"] == 1
 
 
+HELP = """
+import click
+from palate.cli import COMMANDS, cli
+print(cli.main(["--help"], standalone_mode=False))
+for name in COMMANDS:
+    print("==", name)
+    cli.main([name, "--help"], standalone_mode=False)
+"""
+
+
 def test_every_command_has_help_with_its_options(shop):
-    listed = shop.call("--help").stdout
-    for name in (
-        "try",
-        "run",
-        "forecast",
-        "verdict",
-        "score",
-        "compare",
-        "log",
-        "verify",
-        "doctor",
-        "config",
-        "list",
-        "show",
-    ):
+    told = subprocess.run(
+        [sys.executable, "-c", HELP], capture_output=True, text=True, check=True, cwd=shop.folder
+    ).stdout
+    listed, *each = told.split("== ")
+    assert len(each) == len(COMMANDS)
+    for name, page in zip(COMMANDS, each, strict=True):
         assert f"  {name} " in listed
-        told = shop.call(name, "--help").stdout
-        assert "--json" in told
+        assert page.startswith(f"{name}\n")
+        assert "--json" in page
 
 
 def test_a_margin_is_asked_for_once_a_project(shop):
