@@ -30,7 +30,7 @@ def test_records_follow_each_other_from_genesis(tmp_path):
 
 
 @given(place=st.integers(0, 10_000), byte=st.integers(1, 255))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_every_one_byte_edit_is_caught(place, byte, tmp_path_factory):
     chain = make_chain(tmp_path_factory.mktemp("chain"))
     content = bytearray(chain.path.read_bytes())

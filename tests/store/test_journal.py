@@ -52,7 +52,7 @@ def assert_holds(path, rows):
 
 
 @given(rows=ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_what_is_logged_is_read_back_exactly(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "journal"
     write(path, rows)
@@ -86,7 +86,7 @@ def test_a_torn_tail_costs_the_torn_record_and_nothing_before_it(data, tmp_path_
 
 
 @given(place=st.integers(12, 2000), bit=st.integers(0, 7))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_flipped_bit_is_noticed_and_what_stands_before_it_is_kept(place, bit, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "journal"
     write(path, [(step, {"loss": step / 7}) for step in range(300)])
