@@ -119,6 +119,7 @@ def test_a_timeout_is_an_outcome(shop):
         ((*RUN, "-c", "gain=0.1", "--no-forecast", "--data", "none.csv"), 3, "declared as data"),
         (("verdict",), 3, "no experiment 'last'"),
         (("show", "zzz"), 3, "no run 'zzz'"),
+        (("show", "last", "--output"), 2, "goes with a run"),
         (("log", "1", "acc=1"), 2, "outside of a run"),
         (("compare", "", ""), 2, "is empty"),
         (("compare", "1,2", "1"), 2, "make no pairs"),

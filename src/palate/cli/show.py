@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.errors import NotFoundError
+from palate.errors import InputError, NotFoundError
 from palate.loop import ledger
 from palate.loop.run import judge_now
 from palate.recipe.codec import decode
@@ -26,13 +26,21 @@ def command(name: str, output: bool, as_json: bool) -> None:
     project = here()
     if name == "last" or re.fullmatch(r"[0-9a-f]{1,8}", name):
         try:
+            if output and not _is_run(project, name):
+                raise InputError(
+                    "--output goes with a run, not with an experiment.", todo="palate list --runs   shows them"
+                )
             _show_experiment(project, name, as_json)
         except NotFoundError:
-            if name == "last" or not any(project.runs.glob(f"{name}*")):
+            if not _is_run(project, name):
                 raise
         else:
             return
     _show_run(project, name, output, as_json)
+
+
+def _is_run(project: Project, name: str) -> bool:
+    return name != "last" and any(project.runs.glob(f"{name}*"))
 
 
 def _show_experiment(project: Project, name: str, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """The loop in one call: ask, seal, cook, judge, score; for the command line and for notebooks alike."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -93,15 +94,11 @@ def run_question(
     project.make()
     stand = stand_of(project, question)
     warm = _start_early(question, kitchen, stand)
-    try:
+    with warm or contextlib.nullcontext():
         sealed = _seal(project, question, stand, author=author, ask=ask, forecast=forecast)
         if sealed is not None:
             watcher.sealed(sealed)
         cooked = Session(project, question, kitchen, watcher).settle(warm)
-    except BaseException:
-        if warm is not None:
-            warm.close()
-        raise
     return _report(project, question, cooked, time.monotonic() - started_s)
 
 
