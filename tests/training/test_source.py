@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.recipe.codec import Opaque
+from palate.recipe.codec import Unread
 from palate.recipe.settings import with_changes
 from palate.training.fingerprint import code_of_file, data_of
 from palate.training.source import read_source
@@ -56,7 +56,7 @@ def test_a_scripts_settings_are_its_flags_its_declared_ones_and_its_constants(tm
 def test_a_functions_settings_are_its_defaults_and_what_is_no_literal_stays_source_text(tmp_path):
     function = read_source(write(tmp_path, FUNCTION)).functions["train"]
     assert {n: s.value for n, s in function.settings.items()} == {
-        "lr": 1e-3, "act": Opaque(type="source", text="nn.ReLU"), "epochs": 20,
+        "lr": 1e-3, "act": Unread(type="source", text="nn.ReLU"), "epochs": 20,
     }  # fmt: skip
     assert function.takes_seed
     assert (function.metric, function.goal, function.resolution) == ("val_acc", "max", 0.001)

@@ -1,4 +1,4 @@
-"""Settings as canonical text and as ids: equal exactly where the values are equal, types included.
+"""Values as canonical text and as ids: equal exactly where the values are equal, types included.
 
 1 is not 1.0, True is not 1, (1, 2) is not [1, 2], -0.0 is not 0.0, NaN equals NaN. What JSON
 cannot say is tagged {"$": type, "v": ...}; what nobody can say exactly becomes `Opaque`.
@@ -13,18 +13,74 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from palate.errors import InputError
+
 TAG = "$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opaque:
-    """A value known by its source text or type alone: equal text means equal, nothing more."""
+class Unread:
+    """A value of which only the source text is known, as `nn.ReLU` before a file is run, or that it is absent."""
 
     type: str
     text: str
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """What a name stands for exactly: a class, a function, a member of an enum, a dtype, a place in the same tree.
+
+    Attributes:
+        kind: class, function, enum, dtype, device, reference, or the type of a value whose text is exact.
+        text: the name.
+        code: hash of its code, where the name alone does not tell (a lambda, a function of the person's own).
+    """
+
+    kind: str
+    text: str
+    code: str = ""
+
+    def __str__(self) -> str:
+        return self.text if self.kind not in ("class", "function", "enum") else self.text.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """What is kept of a tensor: shape, dtype, whether it is trained, and of small buffers a hash of the content."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    grad: bool = False
+    fingerprint: str = ""
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape)) or "scalar"
+        return f"{size} {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A value that is never kept: its salted hash tells whether two are the same, nothing else."""
+
+    hash: str
+
+    def __str__(self) -> str:
+        return f"secret {self.hash[:6]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque:
+    """A value of a type that cannot be taken apart; without a fingerprint it can be compared with nothing."""
+
+    type: str
+    fingerprint: str | None = None
+
+    def __str__(self) -> str:
+        known = f" {self.fingerprint[:6]}" if self.fingerprint else ", content unknown"
+        return f"<{self.type.rpartition('.')[2]}{known}>"
 
 
 def encode(value: object) -> Any:
@@ -34,7 +90,7 @@ def encode(value: object) -> Any:
     if type(value) is float:
         return _encode_float(value)
     if isinstance(value, enum.Enum):
-        return _tagged("enum", f"{type(value).__module__}.{type(value).__qualname__}.{value.name}")
+        return encode(Symbol(kind="enum", text=f"{type(value).__module__}.{type(value).__qualname__}.{value.name}"))
     if type(value) is list:
         return [encode(item) for item in value]
     if isinstance(value, Mapping):
@@ -60,6 +116,9 @@ def _encode_mapping(value: Mapping[Any, Any]) -> Any:
 
 
 def _encode_rest(value: object) -> Any:
+    kept = _KEPT.get(type(value))
+    if kept is not None:
+        return _tagged(kept[0], kept[1](value))
     if type(value) is tuple:
         return _tagged("tuple", [encode(item) for item in value])
     if isinstance(value, set | frozenset):
@@ -68,12 +127,22 @@ def _encode_rest(value: object) -> Any:
         return _tagged("bytes", value.hex())
     if isinstance(value, PurePath):
         return _tagged("path", str(value))
-    if isinstance(value, Opaque):
-        return _tagged("opaque", [value.type, value.text])
     if isinstance(value, type) or callable(value):
-        return _tagged("name", f"{value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}")
-    return _tagged("opaque", [f"{type(value).__module__}.{type(value).__qualname__}", repr(value)])
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return _encode_rest(Symbol(kind="name", text=f"{value.__module__}.{name}"))
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if type(value).__repr__ is object.__repr__:  # its text would be its address
+        return _encode_rest(Opaque(type=kind))
+    return _encode_rest(Unread(type=kind, text=repr(value)))
 
+
+_KEPT: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    Unread: ("opaque", lambda v: [v.type, v.text]),
+    Symbol: ("symbol", lambda v: [v.kind, v.text, v.code]),
+    Tensor: ("tensor", lambda v: [list(v.shape), v.dtype, v.grad, v.fingerprint]),
+    Secret: ("secret", lambda v: v.hash),
+    Opaque: ("object", lambda v: [v.type, v.fingerprint]),
+}
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
@@ -83,21 +152,34 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "bytes": bytes.fromhex,
     "path": PurePath,
     "dict": lambda payload: {decode(key): decode(item) for key, item in payload},
-    "opaque": lambda payload: Opaque(type=payload[0], text=payload[1]),
-    "name": lambda payload: Opaque(type="name", text=payload),
-    "enum": lambda payload: Opaque(type="enum", text=payload),
+    "opaque": lambda payload: Unread(type=payload[0], text=payload[1]),
+    "symbol": lambda payload: Symbol(kind=payload[0], text=payload[1], code=payload[2]),
+    "tensor": lambda payload: Tensor(
+        shape=tuple(payload[0]), dtype=payload[1], grad=payload[2], fingerprint=payload[3]
+    ),
+    "secret": lambda payload: Secret(hash=payload),
+    "object": lambda payload: Opaque(type=payload[0], fingerprint=payload[1]),
+    "name": lambda payload: Symbol(kind="name", text=payload),
+    "enum": lambda payload: Symbol(kind="enum", text=payload),
 }
 
 
 def decode(payload: Any) -> Any:
-    """Turn what `encode` gave back into values (names and enums come back as `Opaque`)."""
+    """Turn what `encode` gave back into values (names and members of enums come back as `Symbol`).
+
+    Raises:
+        InputError: a tag that no version of palate wrote.
+    """
     if isinstance(payload, list):
         return [decode(item) for item in payload]
     if not isinstance(payload, dict):
         return payload
-    if TAG in payload:
+    if TAG not in payload:
+        return {key: decode(item) for key, item in payload.items()}
+    try:
         return _DECODERS[payload[TAG]](payload["v"])
-    return {key: decode(item) for key, item in payload.items()}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"a recipe holds the value {payload!r}, which palate cannot read.") from error
 
 
 def canonical_text(payload: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.errors import SettingError
-from palate.recipe.codec import Opaque, content_id, encode
+from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, content_id, encode
 
 Settings = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def show_value(value: object) -> str:
     """Write a value as a person would type it."""
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if isinstance(value, str | Opaque) else repr(value)
+    return str(value) if isinstance(value, str | Unread | Symbol | Tensor | Secret | Opaque) else repr(value)
 
 
 def parse_value(text: str) -> Any:
@@ -98,7 +98,7 @@ def with_changes(settings: Settings, changes: Sequence[Change]) -> dict[str, Any
 
 def differences(baseline: Settings, treatment: Settings) -> tuple[Change, ...]:
     """Name every setting in which two recipes differ; a setting that one lacks stands as `<not set>`."""
-    absent = Opaque(type="absent", text="<not set>")
+    absent = Unread(type="absent", text="<not set>")
     return tuple(
         Change(path=name, before=baseline.get(name, absent), after=treatment.get(name, absent))
         for name in dict.fromkeys((*baseline, *treatment))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from palate.errors import InputError, NotFoundError
-from palate.recipe.codec import Opaque
+from palate.recipe.codec import Unread
 
 How = Literal["parameter", "settings", "flag", "constant"]
 SEED_NAMES = ("seed", "SEED", "random_seed")
@@ -218,7 +218,7 @@ def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         if value is None or len(targets) != 1 or not isinstance(targets[0], ast.Name):
             continue
         name = targets[0].id
-        if stored[name] == 1 and not name.startswith("_") and not isinstance(_literal(value), Opaque):
+        if stored[name] == 1 and not name.startswith("_") and not isinstance(_literal(value), Unread):
             yield name, value
 
 
@@ -245,7 +245,7 @@ def _decorator(node: ast.FunctionDef) -> ast.expr | None:
 
 
 def _refuse_opaque(function: str, options: dict[str, Any]) -> None:
-    faults = [f"{name} is {value}" for name, value in options.items() if isinstance(value, Opaque)]
+    faults = [f"{name} is {value}" for name, value in options.items() if isinstance(value, Unread)]
     if faults:
         raise InputError(
             f"@palate.experiment above {function} must be readable without running the file.",
@@ -277,7 +277,7 @@ def _literal(node: ast.expr) -> Any:
     try:
         return _value(node)
     except (ValueError, TypeError, SyntaxError, ArithmeticError):
-        return Opaque(type="source", text=ast.unparse(node))
+        return Unread(type="source", text=ast.unparse(node))
 
 
 def _value(node: ast.expr) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.recipe.codec import Opaque, decode, encode
+from palate.recipe.codec import Unread, decode, encode
 from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
 from palate.training.fingerprint import code_of_file, code_of_function, versions_of
 from palate.training.pool import Order
@@ -95,7 +95,7 @@ class Target:
         """
         known = {name: value for name, value in self.settings.items() if name != OTHER_ARGUMENTS}
         if self.takes_any:
-            absent = Opaque(type="absent", text="<not set>")
+            absent = Unread(type="absent", text="<not set>")
             known = {name: known.get(name, absent) for name in (*known, *assigned)}
             return apply_changes(known, assigned)
         changes = apply_changes(known, {self._spelling(name): value for name, value in assigned.items()})

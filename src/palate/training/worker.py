@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from palate.recipe.codec import Opaque, decode
+from palate.recipe.codec import Unread, decode
 from palate.training import run as training_run
 
 WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
@@ -187,7 +187,7 @@ def _prepare(order: Order) -> None:
 
 def _run_function(function: Callable[..., Any], order: Order) -> None:
     run = training_run.current_run()
-    settings = {name: value for name, value in run.settings.items() if not isinstance(value, Opaque)}
+    settings = {name: value for name, value in run.settings.items() if not isinstance(value, Unread)}
     if order["takes_seed"]:
         settings["seed"] = order["seed"]
     function(run, **settings)

@@ -1,0 +1,1 @@
+"""What is really in force: live objects, not only what was written down."""

@@ -1,0 +1,237 @@
+"""Any Python value as a value that a recipe can hold: exact where it can be taken apart, opaque where it cannot."""
+
+import argparse
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import hashlib
+import re
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from palate.capture.code import class_symbol, function_symbol
+from palate.capture.secrets import is_secret_name, seal_secret
+from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread
+from palate.recipe.values import Fields
+
+PLAIN = (bool, int, float, str, bytes, type(None))
+WRITTEN_EXACTLY = (
+    range, slice, complex, decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta,
+    datetime.timezone, re.Pattern, uuid.UUID,
+)  # fmt: skip
+"""Types whose `repr` says all there is."""
+
+DEEPEST = 12
+SMALL = 4096
+"""Elements up to which the content of a buffer or an array is hashed."""
+
+
+def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Give what a recipe keeps of a value.
+
+    Args:
+        value: anything.
+        above: ids of the objects that it lies in, so that what holds itself ends.
+    """
+    kind = type(value)
+    if kind in PLAIN or kind in (Tensor, Symbol, Secret, Opaque, Unread):
+        return value
+    if id(value) in above or len(above) > DEEPEST:
+        return Opaque(type=_name(kind))
+    inner = (*above, id(value))
+    if kind in (list, tuple, set, frozenset):
+        return _members(value, inner)
+    if kind is dict:
+        return {describe_key(key): named(key, held, inner) for key, held in value.items()}
+    return _special(value, inner)
+
+
+def named(name: Any, value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Describe a value under a name; one whose name says that it is secret is never kept."""
+    if type(name) is str and is_secret_name(name) and value not in (None, "", False, True):
+        return seal_secret(value)
+    return describe(value, above)
+
+
+def _members(value: Any, above: tuple[int, ...]) -> Any:
+    told = [describe(held, above) for held in value]
+    if type(value) is list:
+        return told
+    if type(value) is tuple:
+        return tuple(told)
+    try:
+        return type(value)(told)
+    except TypeError:  # members that cannot be hashed any more
+        return Opaque(type=type(value).__name__)
+
+
+def describe_key(key: Any) -> Any:
+    """Describe a dictionary's key: text, numbers and tuples of them as they are."""
+    if type(key) in PLAIN:
+        return key
+    if type(key) is tuple:
+        return tuple(map(describe_key, key))
+    told = describe(key)
+    return told if type(told) in (Symbol, Tensor) else Symbol(kind=_name(type(key)), text=repr(key))
+
+
+def _special(value: Any, above: tuple[int, ...]) -> Any:
+    for takes, tell in _TELLERS:
+        if takes(value):
+            return tell(value, above)
+    return _object(value, above)
+
+
+def _enum(value: Any, _: tuple[int, ...]) -> Any:
+    return Symbol(kind="enum", text=f"{_name(type(value))}.{value.name}")
+
+
+def _exact(value: Any, _: tuple[int, ...]) -> Any:
+    return Symbol(kind=_name(type(value)), text=repr(value))
+
+
+def _partial(value: "functools.partial[Any]", above: tuple[int, ...]) -> Any:
+    told = {"function": value.func, **{f"argument {n}": held for n, held in enumerate(value.args)}, **value.keywords}
+    return Fields("functools.partial", {name: named(name, held, above) for name, held in told.items()})
+
+
+def _method(value: types.MethodType, _: tuple[int, ...]) -> Any:
+    return function_symbol(value.__func__)
+
+
+def _mapping(value: Mapping[Any, Any], above: tuple[int, ...]) -> Any:
+    return Fields(_name(type(value)), {describe_key(key): named(key, held, above) for key, held in value.items()})
+
+
+def _namespace(value: Any, above: tuple[int, ...]) -> Any:
+    return Fields(_name(type(value)), {key: named(key, held, above) for key, held in vars(value).items()})
+
+
+def _dataclass(value: Any, above: tuple[int, ...]) -> Any:
+    fields = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+    return Fields(_name(type(value)), {key: named(key, held, above) for key, held in fields.items()})
+
+
+def _pydantic(value: Any, above: tuple[int, ...]) -> Any:
+    fields = {**dict(value), **(value.__pydantic_extra__ or {})}
+    return Fields(_name(type(value)), {key: named(key, held, above) for key, held in fields.items()})
+
+
+def _config(value: Any, above: tuple[int, ...]) -> Any:
+    """Take a configuration with `to_dict` apart, the choice of attention kernel, which it keeps apart, included."""
+    told = dict(value.to_dict())
+    for name in ("_attn_implementation", "_experts_implementation"):
+        if getattr(value, name, None) is not None:
+            told[name.removeprefix("_")] = getattr(value, name)
+    told.pop("transformers_version", None)
+    return Fields(_name(type(value)), {key: named(key, held, above) for key, held in told.items()})
+
+
+def _omega(value: Any, above: tuple[int, ...]) -> Any:
+    from omegaconf import OmegaConf
+
+    held = OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
+    return describe(held, above)
+
+
+def _tensor(value: Any, _: tuple[int, ...]) -> Any:
+    return tensor_of(value, fingerprint=True)
+
+
+def _array(value: Any, _: tuple[int, ...]) -> Any:
+    small = value.size <= SMALL and value.dtype.kind != "O"
+    told = hashlib.sha256(value.tobytes()).hexdigest()[:16] if small else ""
+    return Tensor(shape=tuple(value.shape), dtype=f"numpy {value.dtype}", fingerprint=told)
+
+
+def tensor_of(value: Any, *, fingerprint: bool) -> Tensor:
+    """Keep of a torch tensor its shape, dtype and gradient flag; of a small one a hash of its content."""
+    told = ""
+    if fingerprint and value.numel() <= SMALL and value.device.type != "meta" and not value.is_sparse:
+        plain = value.detach().cpu().contiguous().flatten()
+        told = hashlib.sha256(plain.view(_bytes_type()).numpy().tobytes()).hexdigest()[:16] if plain.numel() else ""
+    dtype = str(value.dtype).removeprefix("torch.")
+    return Tensor(shape=tuple(value.shape), dtype=dtype, grad=bool(value.requires_grad), fingerprint=told)
+
+
+def _bytes_type() -> Any:
+    return sys.modules["torch"].uint8
+
+
+def _torch_name(value: Any, _: tuple[int, ...]) -> Any:
+    return Symbol(kind=type(value).__name__, text=str(value).removeprefix("torch."))
+
+
+def _is_torch(*names: str) -> Callable[[Any], bool]:
+    def takes(value: Any) -> bool:
+        kind = type(value)
+        return kind.__module__.partition(".")[0] == "torch" and kind.__name__ in names
+
+    return takes
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _is_kind(module: str, name: str) -> Callable[[Any], bool]:
+    return lambda value: any(
+        c.__name__ == name and c.__module__.partition(".")[0] == module for c in type(value).__mro__
+    )
+
+
+def _object(value: Any, above: tuple[int, ...]) -> Any:
+    """Take any other object apart by its attributes; opaque where it is not made of Python's own alone."""
+    kind = type(value)
+    if any(not base.__flags__ & _HEAP_TYPE for base in kind.__mro__[:-1]) or not hasattr(value, "__dict__"):
+        return Opaque(type=_name(kind))
+    held = {name: named(name, part, above) for name, part in _attributes(value)}
+    return Fields(_name(kind), held) if held else class_symbol(kind)
+
+
+_HEAP_TYPE = 1 << 9
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from vars(value).items()
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                yield name, getattr(value, name)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+_TELLERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, tuple[int, ...]], Any]], ...] = (
+    (lambda v: isinstance(v, enum.Enum), _enum),
+    (lambda v: isinstance(v, type), lambda v, _: class_symbol(v)),
+    (lambda v: isinstance(v, functools.partial), _partial),
+    (lambda v: isinstance(v, types.MethodType), _method),
+    (lambda v: isinstance(v, types.FunctionType | types.BuiltinFunctionType), lambda v, _: function_symbol(v)),
+    (lambda v: isinstance(v, PurePath), lambda v, _: PurePath(v)),
+    (lambda v: isinstance(v, WRITTEN_EXACTLY), _exact),
+    (_is_tensor, _tensor),
+    (_is_torch("dtype", "device", "memory_format", "layout"), _torch_name),
+    (_is_torch("Size"), lambda v, _: tuple(v)),
+    (_is_kind("numpy", "ndarray"), _array),
+    (_is_kind("numpy", "generic"), _exact),
+    (_is_kind("omegaconf", "Container"), _omega),
+    (_is_kind("pydantic", "BaseModel"), _pydantic),
+    (lambda v: isinstance(v, argparse.Namespace | types.SimpleNamespace), _namespace),
+    (_is_kind("transformers", "PretrainedConfig"), _config),
+    (_is_kind("transformers", "PreTrainedConfig"), _config),
+    (lambda v: dataclasses.is_dataclass(v), _dataclass),
+    (lambda v: isinstance(v, Mapping), _mapping),
+    (lambda v: isinstance(v, int | float | str | bytes), _exact),
+)

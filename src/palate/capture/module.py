@@ -1,0 +1,171 @@
+"""A `torch.nn.Module` as a recipe: classes, attributes, parameters, buffers, ties; nothing is run.
+
+`print(model)` shows what `extra_repr` chooses to say. What is kept here is what the module is made of: every plain
+attribute, shapes, dtypes and gradient flags, attached configurations, hashes of small buffers, and which parameters
+and modules are one and the same.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from palate.capture.code import class_symbol
+from palate.capture.describe import describe, named, tensor_of
+from palate.errors import InputError
+from palate.recipe.codec import Opaque, Symbol
+from palate.recipe.tree import Chunk, Item, Origin, Path, Recipe, Setting, chunk_id, path_text
+from palate.recipe.values import from_value
+
+DEEPEST = 200
+ATTACHED = "attached"
+"""The chunk that holds configurations which modules share."""
+
+
+def torch_module() -> Any:
+    """Give torch, where it is imported already.
+
+    Raises:
+        InputError: it is not, so nothing can be a model.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        raise InputError("No model can be read without torch.", todo="pip install 'palate[torch]'")
+    return torch
+
+
+def module_recipe(model: Any, name: str = "model") -> Recipe:
+    """Read a model as it is now.
+
+    Args:
+        model: a `torch.nn.Module`, on any device, "meta" included.
+        name: what the root is called.
+
+    Raises:
+        InputError: it is no module.
+    """
+    torch = torch_module()
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(
+            f"{type(model).__name__} is no torch.nn.Module.", todo="Give the model, or a function that builds it."
+        )
+    reading = _Reading(torch)
+    root = reading.module(model, name, ())
+    if reading.attached:
+        root = Chunk(root.name, root.kind, (*root.items, Chunk(ATTACHED, "dict", tuple(reading.attached))))
+    return Recipe(root, tuple(tuple(paths) for paths in reading.parameters.values() if len(paths) > 1))
+
+
+class _Reading:
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._base = frozenset(vars(torch.nn.Module()))
+        self._seen: dict[int, Path] = {}
+        self._shared: dict[int, str] = {}
+        self._told: dict[type, bool] = {}
+        self.parameters: dict[int, list[Path]] = {}
+        self.attached: list[Item] = []
+
+    def module(self, module: Any, name: Any, path: Path) -> Chunk:
+        if len(path) > DEEPEST:
+            raise InputError(f"{path_text(path[:5])}... is nested more than {DEEPEST} modules deep.")
+        self._seen[id(module)] = path
+        items = [*self._own(module, path), *self._tensors(module, path), *self._children(module, path)]
+        return Chunk(name, "module", tuple(items))
+
+    def _own(self, module: Any, path: Path) -> Iterator[Item]:
+        held = vars(module)
+        yield Setting("class", class_symbol(type(module)))
+        if not module.training:
+            yield Setting("training", False)
+        base = self._base
+        for key, value in held.items():
+            if key not in base or key == "forward":
+                yield self._attribute(key, value, path)
+        for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+            if held.get(hooks):
+                yield Setting(hooks.removeprefix("_"), describe(list(held[hooks].values())))
+        if self._speaks(type(module)):
+            yield Setting("says", _said(module))
+
+    def _attribute(self, key: str, value: Any, path: Path) -> Item:
+        kind = type(value)
+        if kind is int or kind is bool or kind is float or value is None:
+            return Setting(key, value)
+        if hasattr(value, "to_dict") and not isinstance(value, type):
+            return Setting(key, self._reference(value))
+        if isinstance(value, self._torch.nn.Module):
+            return Setting(key, self._unregistered(value))
+        if kind in (list, tuple) and any(isinstance(held, self._torch.nn.Module) for held in value):
+            return from_value(key, [self._unregistered(held) for held in value])
+        return from_value(key, named(key, value))
+
+    def _unregistered(self, value: Any) -> Any:
+        """Tell of a module that is held without being registered: its parameters are not trained."""
+        if not isinstance(value, self._torch.nn.Module):
+            return describe(value)
+        if id(value) in self._seen:
+            return Symbol(kind="reference", text=path_text(self._seen[id(value)]))
+        kind = class_symbol(type(value)).text
+        return Opaque(type=f"unregistered {kind}", fingerprint=chunk_id(module_recipe(value).root)[:16])
+
+    def _reference(self, config: Any) -> Any:
+        """Keep a shared configuration once, and refer to it."""
+        if id(config) not in self._shared:
+            name = type(config).__name__
+            taken = sum(1 for item in self.attached if str(item.name).split(" ")[0] == name)  # type: ignore[union-attr]
+            name = f"{name} {taken + 1}" if taken else name
+            self._shared[id(config)] = name
+            for key, part in _parts(config):
+                self._shared.setdefault(id(part), f"{name}.{key}")
+            told = from_value(name, describe(config))
+            self.attached.append(told)
+        return Symbol(kind="reference", text=f"{ATTACHED}.{self._shared[id(config)]}")
+
+    def _speaks(self, kind: type) -> bool:
+        """Whether a class says something in `extra_repr` that its attributes may not; torch's own never do."""
+        if kind not in self._told:
+            owner = next(base for base in kind.__mro__ if "extra_repr" in vars(base))
+            self._told[kind] = not owner.__module__.startswith("torch.")
+        return self._told[kind]
+
+    def _tensors(self, module: Any, path: Path) -> Iterator[Item]:
+        for key, parameter in module._parameters.items():
+            if parameter is None:
+                yield Setting(key, None)
+                continue
+            self.parameters.setdefault(id(parameter), []).append((*path, key))
+            yield Setting(key, self._tensor(parameter, fingerprint=False))
+        for key, buffer in module._buffers.items():
+            yield Setting(key, None if buffer is None else self._tensor(buffer, fingerprint=True), Origin.DERIVED)
+        if module._non_persistent_buffers_set:
+            yield Setting("non_persistent", tuple(sorted(module._non_persistent_buffers_set)))
+
+    def _tensor(self, tensor: Any, *, fingerprint: bool) -> Any:
+        if isinstance(tensor, self._torch.nn.parameter.UninitializedTensorMixin):
+            return Symbol(kind="lazy", text=f"not shaped yet {str(tensor.dtype).removeprefix('torch.')}")
+        return tensor_of(tensor, fingerprint=fingerprint)
+
+    def _children(self, module: Any, path: Path) -> Iterator[Item]:
+        children = module._modules
+        numbered = list(children) == [str(number) for number in range(len(children))]
+        for number, (key, child) in enumerate(children.items()):
+            name = number if numbered else key
+            if child is None:
+                yield Setting(name, None)
+            elif id(child) in self._seen:
+                yield Setting(name, Symbol(kind="reference", text=path_text(self._seen[id(child)]) or "itself"))
+            else:
+                yield self.module(child, name, (*path, name))
+
+
+def _said(module: Any) -> Any:
+    try:
+        return str(module.extra_repr())
+    except Exception as error:  # noqa: BLE001  the person's own method; what it says is only an extra
+        return f"extra_repr failed: {type(error).__name__}: {error}"
+
+
+def _parts(config: Any) -> Iterator[tuple[str, Any]]:
+    for key, part in getattr(config, "__dict__", {}).items():
+        if hasattr(part, "to_dict") and not isinstance(part, type):
+            yield key, part

@@ -1,0 +1,158 @@
+"""Fold rows of siblings that are alike into one of them and what differs; unfold gives back exactly what was.
+
+Two members are alike when their skeletons are: the same names, kinds and classes, whatever the other values. The
+plan is made on small whole numbers (hash-consing), and only what is really repeated is lifted, once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from palate.recipe.holes import find_rule, value_at
+from palate.recipe.numbering import Numbering
+from palate.recipe.tree import Chunk, Hole, Item, Repeat, Setting, Steps
+
+PERIOD = 16
+"""The longest pattern of siblings that is looked for."""
+
+MOST_HOLES = 1 / 3
+"""The share of a member's settings that may differ freely (steps not counted) in a repeat."""
+
+
+def fold(chunk: Chunk) -> Chunk:
+    """Fold an exact tree."""
+    return _Folding(chunk).fold(chunk, 0)
+
+
+class _Folding:
+    def __init__(self, root: Chunk) -> None:
+        self._numbers = Numbering(strict=True)
+        self._numbers.add(root)
+
+    def fold(self, chunk: Chunk, level: int) -> Chunk:
+        """Fold the rows among a chunk's items, and whatever lies deeper."""
+        items: list[Item] = []
+        row: list[Chunk] = []
+        for item in (*chunk.items, None):
+            if isinstance(item, Chunk):
+                row.append(item)
+                continue
+            items += self._fold_row(row, level)
+            row = []
+            if item is not None:
+                items.append(item)
+        return replace(chunk, items=tuple(items))
+
+    def _fold_row(self, row: Sequence[Chunk], level: int) -> list[Item]:
+        shapes = [self._numbers.shape[id(item)] for item in row]
+        exacts = [self._numbers.exact[id(item)] for item in row]
+        found: list[Item] = []
+        at = 0
+        while at < len(row):
+            repeat, taken = self._repeat(row, shapes, exacts, at, level)
+            found.append(repeat or self.fold(row[at], level))
+            at += taken
+        return found
+
+    def _repeat(
+        self, row: Sequence[Chunk], shapes: list[int], exacts: list[int], at: int, level: int
+    ) -> tuple[Repeat | None, int]:
+        """Find the repeat that starts at a place and saves most."""
+        for numbers in (shapes, exacts):
+            period, count = _longest(numbers, at)
+            if count > 1:
+                members = [row[at + period * k : at + period * (k + 1)] for k in range(count)]
+                body = self._body(members, level)
+                if body is not None:
+                    return Repeat(count, body, level), period * count
+        return None, 1
+
+    def _body(self, members: Sequence[Sequence[Chunk]], level: int) -> tuple[Item, ...] | None:
+        """Make the template of a repeat; None where too much differs."""
+        body: list[Item] = []
+        free = settings = 0
+        for place in range(len(members[0])):
+            column = [member[place] for member in members]
+            template, holes, size = self._template(column, level)
+            free, settings = free + holes, settings + size
+            body.append(template)
+        if free > max(1.0, MOST_HOLES * settings):
+            return None
+        for template in body:
+            self._numbers.add(template)
+        return tuple(self.fold(template, level + 1) for template in body)  # type: ignore[arg-type]
+
+    def _template(self, column: Sequence[Chunk], level: int) -> tuple[Chunk, int, int]:
+        """Merge chunks of one skeleton; give the template, its free holes, and the settings it was made of."""
+        name = _merge([chunk.name for chunk in column], level)
+        if len({self._numbers.exact[id(chunk)] for chunk in column}) == 1:
+            return replace(column[0], name=name), 0, self._numbers.size[id(column[0])]
+        items: list[Item] = []
+        free = size = 0
+        for children in zip(*(chunk.items for chunk in column), strict=True):
+            if isinstance(children[0], Setting):
+                setting, hole = _merge_settings(children, level)  # type: ignore[arg-type]
+                items.append(setting)
+                free, size = free + hole, size + 1
+            else:
+                inner, holes, sizes = self._template(children, level)  # type: ignore[arg-type]
+                items.append(inner)
+                free, size = free + holes, size + sizes
+        return replace(column[0], name=name, items=tuple(items)), free, size
+
+
+def _merge_settings(settings: Sequence[Setting], level: int) -> tuple[Setting, bool]:
+    first = settings[0]
+    value = _merge([setting.value for setting in settings], level)
+    origin = _merge([setting.origin for setting in settings], level)
+    source = _merge([setting.source for setting in settings], level)
+    free = type(value) is Hole and value.level == level and not isinstance(value.rule, Steps)
+    if value is first.value and origin is first.origin and source is first.source:
+        return first, False
+    return Setting(first.name, value, origin, source), free
+
+
+def _merge(values: Sequence[Any], level: int) -> Any:
+    """Give the one value, or a hole."""
+    rule = find_rule(values)
+    return values[0] if rule is None else Hole(level, rule)
+
+
+def _longest(numbers: Sequence[int], at: int) -> tuple[int, int]:
+    """Find the period and the count of the repeat at a place that covers most; count 1 where there is none."""
+    best, saved = (1, 1), 0
+    for period in range(1, min(PERIOD, (len(numbers) - at) // 2) + 1):
+        end = at + period
+        while end < len(numbers) and numbers[end] == numbers[end - period]:
+            end += 1
+        count = (end - at) // period
+        if (count - 1) * period > saved:
+            best, saved = (period, count), (count - 1) * period
+    return best
+
+
+def unfold(item: Chunk, env: tuple[int, ...] = ()) -> Chunk:
+    """Give the exact tree that a folded one stands for."""
+    return replace(item, name=value_at(item.name, env), items=tuple(_unfolded(item.items, env)))
+
+
+def _unfolded(items: Sequence[Item], env: tuple[int, ...]) -> list[Item]:
+    flat: list[Item] = []
+    for item in items:
+        if isinstance(item, Setting):
+            flat.append(_setting_at(item, env))
+        elif isinstance(item, Chunk):
+            flat.append(unfold(item, env))
+        elif isinstance(item, Repeat):
+            for member in range(item.count):
+                flat += _unfolded(item.body, (*env, member))
+        else:
+            raise TypeError(f"{type(item).__name__} is taken out before unfold: ungroup, expand")
+    return flat
+
+
+def _setting_at(setting: Setting, env: tuple[int, ...]) -> Setting:
+    if Hole not in (type(setting.value), type(setting.origin), type(setting.source)):
+        return setting
+    told = (value_at(part, env) for part in (setting.value, setting.origin, setting.source))
+    return Setting(setting.name, *told)

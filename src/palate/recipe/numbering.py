@@ -1,0 +1,97 @@
+"""Small whole numbers for subtrees: equal numbers, equal trees (hash-consing), so that comparing them is free."""
+
+from collections.abc import Hashable
+from typing import Any
+
+from palate.recipe.codec import Opaque
+from palate.recipe.tree import Chunk, Group, Item, Repeat, Setting, is_ordered, key_of, name_key
+
+STRUCTURE = frozenset({"class", "type", "_component_", "_target_", "class_path"})
+"""Settings whose value says what a chunk is: different values make different skeletons."""
+
+
+class Numbering:
+    """Numbers by which trees are compared.
+
+    Args:
+        strict: whether the order of a dictionary's items counts too, and places, kinds of origin and sources.
+
+    Attributes:
+        exact: of an item's `id()`: equal where two items say the same.
+        shape: equal where two have the same skeleton: names, kinds and classes.
+        size: how many settings an item holds.
+        unknown: ids of the items that hold a value which nobody can compare.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._numbers: dict[Hashable, int] = {}
+        self.exact: dict[int, int] = {}
+        self.shape: dict[int, int] = {}
+        self.size: dict[int, int] = {}
+        self.unknown: set[int] = set()
+        self._kept: list[Item] = []
+
+    def add(self, item: Item) -> None:
+        """Number an item, its deepest members first."""
+        here = id(item)
+        if here in self.exact:
+            return
+        self._kept.append(item)  # an id is only good while its object lives
+        if type(item) is Setting:
+            self._add_setting(here, item)
+            return
+        children = item.body if type(item) is Repeat else item.items  # type: ignore[union-attr]
+        for child in children:
+            self.add(child)
+            if id(child) in self.unknown:
+                self.unknown.add(here)
+        self._add_parent(here, item, children)
+
+    def _add_setting(self, here: int, item: Setting) -> None:
+        value = key_of(item.value)
+        told = ("=", value, item.origin, item.source) if self._strict else ("=", value)
+        self.exact[here] = self._intern(told)
+        self.shape[here] = self._intern(("~", value if item.name in _STRUCTURE_TEXT else None))
+        self.size[here] = 1
+        if holds_unknown(item.value):
+            self.unknown.add(here)
+
+    def _add_parent(self, here: int, item: Item, children: tuple[Any, ...]) -> None:
+        names = tuple(name_key(getattr(child, "name", None)) for child in children)
+        mark: Hashable = type(item)
+        if isinstance(item, Chunk):
+            mark = (item.kind, item.places)
+        elif isinstance(item, Group | Repeat):
+            mark = (type(item), getattr(item, "places", None), getattr(item, "count", None))
+        exacts = tuple([self.exact[id(child)] for child in children])
+        loose = not self._strict and isinstance(item, Chunk) and not is_ordered(item.kind)
+        pairs: Hashable = frozenset(zip(names, exacts, strict=True)) if loose else (names, exacts)
+        self.exact[here] = self._intern((mark, pairs))
+        self.shape[here] = self._intern(("~", mark, names, tuple([self.shape[id(child)] for child in children])))
+        self.size[here] = sum([self.size[id(child)] for child in children])
+
+    def _intern(self, key: Hashable) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
+
+
+class _StructureNames(frozenset[str]):
+    """Holds names of any type without failing on those that cannot be hashed."""
+
+    def __contains__(self, name: object) -> bool:
+        return type(name) is str and super().__contains__(name)
+
+
+_STRUCTURE_TEXT = _StructureNames(STRUCTURE)
+
+
+def holds_unknown(value: Any) -> bool:
+    """Whether a value holds an object that can be compared with nothing."""
+    kind = type(value)
+    if kind is Opaque:
+        return value.fingerprint is None
+    if kind in (tuple, list, set, frozenset):
+        return any(map(holds_unknown, value))
+    if kind is dict:
+        return any(map(holds_unknown, value.values()))
+    return False

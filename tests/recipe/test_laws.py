@@ -1,0 +1,88 @@
+"""The laws of recipes: nothing is lost, whatever is folded, grouped, split, written down or compared."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.recipe.grown import CONFIGS, NESTED, TREES, layers, plain
+
+from palate.recipe.diff import diff, invert, patch
+from palate.recipe.fold import fold, unfold
+from palate.recipe.groups import count_leaves, fullest, group, merge, split, ungroup
+from palate.recipe.tree import SEVEN, Chunk, Recipe, chunk_id, leaves
+from palate.recipe.values import from_value, same_value, to_value
+
+
+@given(TREES)
+def test_unfolding_a_folded_recipe_gives_the_recipe(tree):
+    assert plain(unfold(fold(tree))) == plain(tree)
+
+
+@given(TREES)
+def test_a_grouped_level_never_shows_more_than_seven_and_is_taken_apart_exactly(tree):
+    folded = fold(tree)
+    grouped = group(folded)
+    assert fullest(grouped) <= SEVEN
+    assert repr(ungroup(grouped)) == repr(folded)
+
+
+@given(TREES)
+def test_counts_add_up_to_the_settings(tree):
+    grouped = group(fold(tree))
+    assert count_leaves(grouped) == len(list(leaves(tree))) == sum(map(count_leaves, grouped.items))
+
+
+@given(TREES, st.integers())
+def test_splitting_by_any_labels_and_merging_gives_the_recipe(tree, seed):
+    label = lambda path, setting: str(random.Random(f"{seed} {path} {setting.name}").randrange(3))  # noqa: E731
+    parts = list(split(tree, label).values())
+    assert plain(merge(parts)) == plain(tree)
+    assert sum(map(count_leaves, parts)) == count_leaves(tree)
+
+
+@given(TREES, st.integers())
+def test_a_part_of_a_recipe_folds_and_unfolds_too(tree, seed):
+    label = lambda path, setting: str(random.Random(f"{seed} {setting.name}").randrange(2))  # noqa: E731
+    parts = [unfold(ungroup(group(fold(part)))) for part in split(tree, label).values()]
+    assert plain(merge(parts)) == plain(tree)
+
+
+@given(NESTED)
+def test_a_value_made_a_tree_is_the_value_again(value):
+    assert same_value(to_value(from_value("x", value)), value)
+
+
+@settings(max_examples=300)
+@given(TREES, TREES)
+def test_a_difference_applied_gives_the_other_recipe_and_turned_round_gives_this_one(one, other):
+    edits = diff(one, other)
+    assert chunk_id(patch(one, edits)) == chunk_id(Chunk(one.name, other.kind, other.items))
+    assert invert(edits) == diff(other, one) or sorted(map(repr, invert(edits))) == sorted(map(repr, diff(other, one)))
+
+
+@given(layers(), st.integers(0, 5), st.integers(0, 5))
+def test_neighbours_differ_by_a_patch_too(tree, drop, swap):
+    items = list(tree.items)
+    if drop < len(items):
+        del items[drop]
+    if swap + 1 < len(items):
+        items[swap], items[swap + 1] = items[swap + 1], items[swap]
+    other = Chunk(tree.name, tree.kind, tuple(items))
+    # what is numbered in a row is numbered anew, as layers are when one is dropped
+    number = iter(range(len(items)))
+    named = tuple(Chunk(next(number), i.kind, i.items) if type(i.name) is int else i for i in other.items)
+    other = Chunk(tree.name, tree.kind, named)
+    edits = diff(tree, other)
+    assert chunk_id(patch(tree, edits)) == chunk_id(other)
+    assert sorted(map(repr, invert(edits))) == sorted(map(repr, diff(other, tree)))
+
+
+@given(TREES)
+def test_a_recipe_does_not_differ_from_itself(tree):
+    assert diff(tree, unfold(fold(tree))) == ()
+
+
+@given(CONFIGS)
+def test_the_id_is_of_the_values_alone(tree):
+    turned = Chunk(tree.name, tree.kind, tuple(reversed(tree.items)))
+    assert Recipe(tree).id == Recipe(turned).id
