@@ -55,7 +55,8 @@ def layers(draw):
         rows.append(Chunk(number, "module", tuple(held)))
     if draw(st.booleans()):
         rows.insert(draw(st.integers(0, len(rows))), Chunk("extra", "module", (Setting("class", "x.Extra"),)))
-    return Chunk("model", "module", (Setting("class", "x.Net"), *rows))
+    own = [Setting(f"{draw(st.sampled_from(['a_', 'b_', '']))}{k}", k) for k in range(draw(st.integers(0, 12)))]
+    return Chunk("model", "module", tuple(draw(st.permutations([Setting("class", "x.Net"), *own])) + rows))
 
 
 TREES = CONFIGS | layers()

@@ -13,7 +13,7 @@ from palate.capture.code import class_symbol
 from palate.capture.describe import describe, named, tensor_of
 from palate.errors import InputError
 from palate.recipe.codec import Opaque, Symbol
-from palate.recipe.tree import Chunk, Item, Origin, Path, Recipe, Setting, chunk_id, path_text
+from palate.recipe.tree import BUFFER, PARAMETER, Chunk, Item, Origin, Path, Recipe, Setting, chunk_id, path_text
 from palate.recipe.values import from_value
 
 DEEPEST = 200
@@ -134,9 +134,9 @@ class _Reading:
                 yield Setting(key, None)
                 continue
             self.parameters.setdefault(id(parameter), []).append((*path, key))
-            yield Setting(key, self._tensor(parameter, fingerprint=False))
+            yield Setting(key, self._tensor(parameter, fingerprint=False), Origin.SET, PARAMETER)
         for key, buffer in module._buffers.items():
-            yield Setting(key, None if buffer is None else self._tensor(buffer, fingerprint=True), Origin.DERIVED)
+            yield Setting(key, None if buffer is None else self._tensor(buffer, fingerprint=True), Origin.SET, BUFFER)
         if module._non_persistent_buffers_set:
             yield Setting("non_persistent", tuple(sorted(module._non_persistent_buffers_set)))
 

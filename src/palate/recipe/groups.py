@@ -11,6 +11,9 @@ from dataclasses import replace
 from palate.recipe.numbering import STRUCTURE
 from palate.recipe.tree import SEVEN, Chunk, Group, Item, Key, Path, Repeat, Setting
 
+SETTINGS = "settings"
+"""The group of what a module or a chunk has of its own."""
+
 Label = Callable[[Path, Setting], str]
 """Says under which label a setting belongs."""
 
@@ -52,10 +55,25 @@ def merge(parts: Sequence[Chunk]) -> Chunk:
 def group(item: Item) -> Item:
     """Put siblings into groups wherever a chunk has more than seven, all the way down."""
     if isinstance(item, Chunk):
-        return replace(item, items=cap(tuple(map(group, item.items))))
+        items = tuple(map(group, item.items))
+        return replace(item, items=_layers_first(items) if item.kind == "module" else cap(items))
     if isinstance(item, Repeat):
         return replace(item, body=cap(tuple(map(group, item.body))))
     return item
+
+
+def _layers_first(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Put a module's own settings into one group behind its layers: the big picture first."""
+    own = [place for place, item in enumerate(items) if isinstance(item, Setting)]
+    if len(own) < 2 or len(own) == len(items):
+        return cap(items)
+    rest = [place for place, item in enumerate(items) if not isinstance(item, Setting)]
+    layers = cap(tuple(items[place] for place in rest), SEVEN - 1)
+    moved = (
+        replace(item, places=tuple(rest[place] for place in item.places)) if isinstance(item, Group) else item
+        for item in layers
+    )
+    return (*moved, Group(SETTINGS, cap(tuple(items[place] for place in own)), tuple(own)))
 
 
 def ungroup(item: Item) -> Item:
@@ -80,15 +98,15 @@ def _taken_out(items: Sequence[Item]) -> list[Item]:
     return [placed[place] if place in placed else next(free) for place in range(size)]
 
 
-def cap(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def cap(items: tuple[Item, ...], most: int = SEVEN) -> tuple[Item, ...]:
     """Group siblings so that at most seven are left: settings apart, then by name, by kind, else in order."""
-    if len(items) <= SEVEN:
+    if len(items) <= most:
         return items
     for bucket_of in (_mixed, _prefix, _kind):
         buckets = _buckets(items, bucket_of)
-        if len(buckets) < len(items) and 1 < len(buckets) <= SEVEN:
+        if len(buckets) < len(items) and 1 < len(buckets) <= most:
             return _grouped(items, buckets)
-    return _grouped(items, _in_order(items))
+    return _grouped(items, _in_order(items, most))
 
 
 Buckets = dict[Hashable, list[int]]
@@ -104,7 +122,7 @@ def _buckets(items: Sequence[Item], bucket_of: Callable[[Item, int], Hashable]) 
 def _mixed(item: Item, place: int) -> Hashable:
     """Settings in one bucket, every chunk in its own."""
     if isinstance(item, Setting) and item.name not in STRUCTURE:
-        return "settings"
+        return SETTINGS
     return place
 
 
@@ -121,9 +139,8 @@ def _kind(item: Item, place: int) -> Hashable:
     return type(item.value).__name__ if isinstance(item, Setting) else place
 
 
-def _in_order(items: Sequence[Item]) -> Buckets:
-    size = math.ceil(len(items) / SEVEN)
-    size = max(size, min(SEVEN, len(items)) if len(items) <= SEVEN * SEVEN else size)
+def _in_order(items: Sequence[Item], most: int) -> Buckets:
+    size = max(most, math.ceil(len(items) / most))
     return {
         f"{name_of(items[start])} ... {name_of(items[min(start + size, len(items)) - 1])}": list(
             range(start, min(start + size, len(items)))

@@ -61,7 +61,7 @@ class Numbering:
         names = tuple(name_key(getattr(child, "name", None)) for child in children)
         mark: Hashable = type(item)
         if isinstance(item, Chunk):
-            mark = (item.kind, item.places)
+            mark = (item.kind, item.places if self._strict else None)
         elif isinstance(item, Group | Repeat):
             mark = (type(item), getattr(item, "places", None), getattr(item, "count", None))
         exacts = tuple([self.exact[id(child)] for child in children])

@@ -17,6 +17,9 @@ Key = Any
 """A setting's name: text, or whatever a dictionary has as a key (a whole number, a tuple)."""
 
 Path = tuple[Key, ...]
+PARAMETER, BUFFER = "parameter", "buffer"
+"""Sources of a module's tensors."""
+
 SEVEN = 7
 """No level shows more: what working memory holds."""
 

@@ -1,0 +1,246 @@
+"""A recipe as lines: seven chunks with what they come to, each of which opens, level by level, to all it stands for."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from palate.recipe.codec import Symbol
+from palate.recipe.fold import fold, unfold
+from palate.recipe.groups import SETTINGS, count_leaves, group, name_of, ungroup
+from palate.recipe.numbering import STRUCTURE
+from palate.recipe.roles import Own, by_lens, by_role
+from palate.recipe.sizes import count_words, model_words, parameters
+from palate.recipe.tree import SEVEN, Chunk, Group, Hole, Item, Recipe, Repeat, Setting, leaves, path_text
+from palate.recipe.vocabulary import Named, Writer, slot_of
+from palate.recipe.words import kind_words, settings_of, value_words
+
+INLINE = 76
+"""Characters of settings that stand behind a chunk's name before the rest is only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One line of a view, and the lines that it opens to.
+
+    Attributes:
+        label: the name.
+        words: what it comes to, in a line.
+        settings: how many settings it stands for.
+        items: what it opens to; at most seven.
+        detail: whether it is a setting, or a group of them: what an outline of a model leaves out.
+    """
+
+    label: str
+    words: str
+    settings: int
+    items: "tuple[Node, ...]" = ()
+    detail: bool = False
+
+
+def view(recipe: Recipe, *, vocabulary: Sequence[Named] = (), own: Own | None = None, lens: str = "") -> Node:
+    """Give a recipe as seven lines at most, each of which opens.
+
+    Args:
+        recipe: the recipe; a model alone opens to its layers.
+        vocabulary: the person's own words, which stand where they are shorter.
+        own: the person's own sections.
+        lens: regularisation, budget or size: what it looks at, and the rest.
+    """
+    if recipe.root.kind == "module":
+        return _model_node(recipe, recipe.root, str(recipe.root.name))
+    parts = by_lens(recipe.root, lens) if lens else by_role(recipe.root, own)
+    writer = Writer(vocabulary)
+    nodes = [_role_node(role, part, recipe, writer) for role, part in parts.items()]
+    if len(nodes) > SEVEN:  # all seven, and what no lexicon knows: shown with what is learned least from
+        last = nodes[SEVEN - 1 :]
+        words = "; ".join(node.words for node in last)
+        nodes = [*nodes[: SEVEN - 1], Node("run, other", words, sum(n.settings for n in last), tuple(last))]
+    return Node(str(recipe.root.name), recipe.id[:8], sum(node.settings for node in nodes), tuple(nodes))
+
+
+def _model_node(recipe: Recipe, root: Chunk, label: str) -> Node:
+    nodes = _Opening("model", None).inside(group(fold(root)), ())
+    if recipe.aliases:
+        ties = [" = ".join(map(path_text, paths)) for paths in recipe.aliases]
+        told = ties[0] if len(ties) == 1 else f"{ties[0]} and {len(ties) - 1} more"
+        nodes = _with_line(nodes, Node("tied", told, 0))
+    return Node(label, model_words(root, recipe.aliases), count_leaves(root), nodes)
+
+
+def _with_line(nodes: tuple[Node, ...], line: Node) -> tuple[Node, ...]:
+    """Add a line; where there are seven already, behind the settings."""
+    if len(nodes) < SEVEN:
+        return (*nodes, line)
+    last = nodes[-1]
+    return (*nodes[:-1], replace(last, words=f"{last.words}; tied: {line.words}"))
+
+
+def _role_node(role: str, part: Chunk, recipe: Recipe, writer: Writer) -> Node:
+    models = [item for item in part.items if isinstance(item, Chunk) and item.kind == "module"]
+    if role == "model" and len(models) == len(part.items) == 1:
+        return _model_node(recipe, models[0], role)
+    written = writer.write(role, part, "")
+    words = summary(part)
+    if written.named is not None:
+        words = _named_words(written.named, written.lines)
+    return Node(role, words, count_leaves(part), _Opening(role, writer).inside(group(fold(part)), ()))
+
+
+def _named_words(named: Named, lines: int) -> str:
+    return named.name if lines == 1 else f"{named.name} + {lines - 1} changed"
+
+
+def summary(part: Chunk) -> str:
+    """Say in a line what a chunk of a recipe comes to: what it is made of, then its plain settings."""
+    kinds = (kind_words(item) for item in _chunks(part))
+    told = list(dict.fromkeys(kind for kind in kinds if kind))[:2]
+    for path, setting in leaves(part):
+        if setting.name in STRUCTURE or type(setting.value) not in (int, float, bool, str) or len(told) > 5:
+            continue
+        names = [str(key) for key in path if type(key) is not int]
+        text = f"{names[-1] if names else path[-1]} {value_words(setting.value)}"
+        if len(", ".join([*told, text])) <= INLINE:
+            told.append(text)
+    return ", ".join(told)
+
+
+def _chunks(part: Item) -> Iterator[Item]:
+    for item in getattr(part, "items", ()):
+        if isinstance(item, Chunk):
+            yield item
+            yield from _chunks(item)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Makes the lines of folded and grouped items; `env` has the first member of every repeat around them."""
+
+    role: str
+    writer: Writer | None
+
+    def inside(self, item: Item, env: tuple[int, ...], counts: tuple[int, ...] = ()) -> tuple[Node, ...]:
+        held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
+        return tuple(self.node(part, env, counts) for part in held)
+
+    def node(self, item: Item, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
+        if isinstance(item, Setting):
+            origin = "" if item.origin.value == "set" else f"  ({item.origin.value})"
+            return Node(_label(item, counts), _value(item.value, counts) + origin, 1, detail=True)
+        if isinstance(item, Repeat):
+            return self._repeat(item, env, counts)
+        held = self.inside(item, env, counts)
+        if isinstance(item, Group):
+            words = f"{count_leaves(item)} settings"
+            return Node(item.name, words, count_leaves(item), held, all(node.detail for node in held))
+        return self._chunk(item, held, env, counts)  # type: ignore[arg-type]
+
+    def _chunk(self, item: Chunk, held: tuple[Node, ...], env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
+        label = _label(item, counts)
+        if len(held) == 1 and held[0].items:
+            only = held[0]
+            return replace(only, label=f"{label}.{only.label}")
+        words = self._name(item) or inline(item, counts)
+        total = parameters(item, env)
+        if total:
+            words += f"   {count_words(total)}"
+        return Node(label, words, count_leaves(item), held, detail=item.kind == "dict" and self.writer is None)
+
+    def _name(self, item: Chunk) -> str:
+        """Give the person's own word for a chunk, where it is shorter."""
+        if self.writer is None or _has_holes(item):
+            return ""
+        written = self.writer.write(self.role, unfold(ungroup(item)), slot_of(item))  # type: ignore[arg-type]
+        return "" if written.named is None else f"= {_named_words(written.named, written.lines)}"
+
+    def _repeat(self, item: Repeat, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
+        held = self.inside(item, (*env, 0), (*counts, item.count))
+        total = parameters(item, env)
+        size = f"   {count_words(total)} in all" if total else ""
+        if len(held) == 1:
+            only = held[0]
+            return replace(
+                only, label=f"{item.count} x {only.label}", words=f"{only.words}{size}", settings=count_leaves(item)
+            )
+        kinds = Counter(_member_kinds(item.body))
+        names = ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in kinds.items())
+        return Node(f"{item.count} x ({names})", size.strip(), count_leaves(item), held)
+
+
+def _member_kinds(items: Sequence[Item]) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, Group):
+            yield from _member_kinds(item.items)
+        elif isinstance(item, Repeat):
+            yield from (kind for kind in _member_kinds(item.body) for _ in range(item.count))
+        else:
+            yield kind_words(item) or name_of(item)
+
+
+def _value(value: object, counts: tuple[int, ...]) -> str:
+    count = counts[value.level] if isinstance(value, Hole) and value.level < len(counts) else 0
+    return value_words(value, count)
+
+
+def _label(item: Setting | Chunk, counts: tuple[int, ...]) -> str:
+    return _value(item.name, counts) if isinstance(item.name, Hole) else name_of(item)
+
+
+def _has_holes(item: Item) -> bool:
+    if isinstance(item, Setting):
+        return isinstance(item.value, Hole)
+    held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
+    return isinstance(getattr(item, "name", None), Hole) or any(map(_has_holes, held))
+
+
+def inline(item: Chunk, counts: tuple[int, ...] = ()) -> str:
+    """Write what a chunk is and its own settings behind it, as many as a line takes; the rest is counted."""
+    told = kind_words(item)
+    left = 0
+    for setting in settings_of(item):
+        if setting.name in STRUCTURE or setting.name == "says":
+            continue
+        text = f"{name_of(setting)} {_value(setting.value, counts)}"
+        if _worth_a_word(setting) and len(told) + len(text) < INLINE:
+            told = f"{told}  {text}" if told else text
+        else:
+            left += 1
+    return f"{told}  +{left}" if left else told
+
+
+def _worth_a_word(setting: Setting) -> bool:
+    """What a framework only keeps for itself, and what is off, is counted, not told."""
+    value = setting.value
+    private = type(setting.name) is str and setting.name.startswith("_")
+    nothing = value is None or value is False or (type(value) in (str, list, dict, set, tuple) and not value)
+    return not private and not nothing and not (isinstance(value, Symbol) and value.kind == "reference")
+
+
+def lines(node: Node, *, depth: int = 1, details: bool = True, indent: str = "") -> list[str]:
+    """Write a view as lines, opened `depth` levels deep.
+
+    Args:
+        node: the view.
+        depth: how many levels are opened.
+        details: whether settings get lines of their own; without, they stand behind their layer's name alone.
+        indent: what stands before each line.
+    """
+    told = [f"{indent}{node.label}  {node.words}".rstrip()]
+    shown = [item for item in node.items if details or not item.detail]
+    if depth > 0:
+        width = min(24, max((len(item.label) for item in shown), default=0))
+        for item in shown:
+            padded = replace(item, label=f"{item.label:<{width}}")
+            told += lines(padded, depth=depth - 1, details=details, indent=f"{indent}  ")
+    return told
+
+
+def open_at(node: Node, path: str) -> Node | None:
+    """Find a line by the labels that lead to it, with dots between them; repeats and groups may be left out."""
+    if not path:
+        return node
+    for item in node.items:
+        label = item.label.partition(" x ")[2] if item.label[:1].isdigit() and " x " in item.label else item.label
+        if path == label or path.startswith(f"{label}."):
+            return open_at(item, path[len(label) + 1 :])
+    through = (open_at(item, path) for item in node.items if item.label == SETTINGS or "(" in item.label or " " in item.label)
+    return next((found for found in through if found is not None), None)

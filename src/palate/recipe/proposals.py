@@ -1,0 +1,175 @@
+"""Chunks worth a name: found in a person's own recipes, kept where they shorten recipes that they were not found in.
+
+Written out, a chunk takes a line a setting. As "name + what is different" it takes one line and one a difference.
+Prototypes are added greedily, small chunks before those that hold them, each time the one that saves most lines over
+all recipes, its own lines subtracted; a gain only shrinks as others are taken, so the queue is looked at lazily.
+"""
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from palate.recipe.codec import Symbol
+from palate.recipe.flat import Flat, distance
+from palate.recipe.numbering import STRUCTURE
+from palate.recipe.roles import Own, by_role
+from palate.recipe.settings import show_value
+from palate.recipe.tree import Chunk, chunk_id, leaves
+from palate.recipe.vocabulary import FEWEST_SETTINGS, Named, Writer, places
+
+FEWEST_USES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A chunk that is worth a name.
+
+    Attributes:
+        named: the chunk, with a name made of what distinguishes it.
+        uses: places in recipes that it would shorten.
+        saved: lines that it saves over all recipes, its own subtracted.
+        held_out: lines that it saves on recipes that it was not found in.
+    """
+
+    named: Named
+    uses: int
+    saved: int
+    held_out: int
+
+
+@dataclass(slots=True)
+class _Form:
+    """One of the different forms of a chunk: how often it occurs, and the lines that it takes now."""
+
+    chunk: Chunk
+    flat: Flat
+    cost: int
+    seen: int = 0
+    held: int = 0
+
+
+def propose(
+    recipes: Sequence[Chunk], *, own: Own | None = None, known: Sequence[Named] = (), refused: Sequence[str] = ()
+) -> list[Proposal]:
+    """Find the chunks that are worth a name, the most saving first.
+
+    Args:
+        recipes: the person's history, exact trees, the oldest first; every second one checks the proposals.
+        own: their own sections; see `role_label`.
+        known: chunks that have a name already.
+        refused: `content` of chunks that they refused.
+    """
+    writer = Writer(known)
+    standing: dict[tuple[int, str, str], list[tuple[int, Chunk]]] = {}
+    for number, recipe in enumerate(recipes):
+        for role, chunk in by_role(recipe, own).items():
+            for slot, part, height in places(role, chunk):
+                standing.setdefault((height, role, slot), []).append((number, part))
+    found: list[Proposal] = []
+    for _, role, slot in sorted(standing):
+        chunks = standing[(_, role, slot)]
+        found += _of_slot(role, slot, chunks, writer, frozenset(refused))
+    return sorted(_distinct_names(found, known), key=lambda proposal: -proposal.saved)
+
+
+def content(base: Chunk) -> str:
+    """Give what identifies a chunk that was refused, whatever its proposed name."""
+    return chunk_id(base)[:16]
+
+
+def _of_slot(
+    role: str, slot: str, chunks: Sequence[tuple[int, Chunk]], writer: Writer, refused: frozenset[str]
+) -> list[Proposal]:
+    forms = _forms(role, slot, chunks, writer)
+    queue = [(-_gain(form, forms), place) for place, form in enumerate(forms) if form.seen]
+    heapq.heapify(queue)
+    found: list[Proposal] = []
+    while queue and queue[0][0] < 0:
+        _, place = heapq.heappop(queue)
+        form = forms[place]
+        gain = _gain(form, forms)
+        if queue and gain < -queue[0][0]:
+            heapq.heappush(queue, (-gain, place))
+            continue
+        proposal = _proposal(role, slot, form, forms) if gain > 0 else None
+        if proposal is not None and content(form.chunk) not in refused:
+            found.append(proposal)
+            writer.learn(proposal.named)
+            _take(form.flat, forms)
+    return found
+
+
+def _forms(role: str, slot: str, chunks: Sequence[tuple[int, Chunk]], writer: Writer) -> list[_Form]:
+    forms: dict[frozenset[int], _Form] = {}
+    for number, chunk in chunks:
+        flat = writer.flattener.flat(chunk)
+        if len(flat) < FEWEST_SETTINGS:
+            continue
+        form = forms.get(flat.pairs)
+        if form is None:
+            form = forms[flat.pairs] = _Form(chunk, flat, writer.write(role, chunk, slot).lines)
+        form.held += number % 2
+        form.seen += 1 - number % 2
+    return list(forms.values())
+
+
+def _saves(prototype: Flat, form: _Form) -> int:
+    """Lines that a prototype saves on one form of a chunk."""
+    if form.cost <= 1 + abs(len(prototype) - len(form.flat)):
+        return 0  # the distance is at least the difference in size
+    return max(0, form.cost - 1 - distance(prototype, form.flat))
+
+
+def _gain(prototype: _Form, forms: Sequence[_Form]) -> int:
+    return sum(form.seen * _saves(prototype.flat, form) for form in forms if form.seen) - prototype.cost
+
+
+def _take(flat: Flat, forms: Sequence[_Form]) -> None:
+    for form in forms:
+        form.cost -= _saves(flat, form)
+
+
+def _proposal(role: str, slot: str, best: _Form, forms: Sequence[_Form]) -> Proposal | None:
+    """Make the proposal, where it also holds on recipes that it was not found in."""
+    saves = [(form, saved) for form in forms if (saved := _saves(best.flat, form))]
+    held = sum(form.held * saved for form, saved in saves)
+    uses = sum(form.seen + form.held for form, _ in saves)
+    total = sum((form.seen + form.held) * saved for form, saved in saves) - best.cost
+    if uses < FEWEST_USES or held <= 0:
+        return None
+    named = Named(name=_name(role, slot, best, forms), role=role, slot=slot, base=best.chunk)
+    return Proposal(named=named, uses=uses, saved=total, held_out=held)
+
+
+def _name(role: str, slot: str, best: _Form, forms: Sequence[_Form]) -> str:
+    """Propose a name: what it is, and the setting that tells it best from the others in its place."""
+    seen = Counter((path, repr(setting.value)) for form in forms for path, setting in leaves(form.chunk))
+    told = [(path, setting.value) for path, setting in leaves(best.chunk)]
+    what = [word for path, value in told if path[-1] in STRUCTURE and (word := _word(value))]
+    rest = sorted(
+        (seen[(path, repr(value))], len(path), f"{path[-1]}{show_value(value)}")
+        for path, value in told
+        if type(path[-1]) is str and path[-1] not in STRUCTURE and type(value) in (int, float, bool)
+    )
+    words = [what[0] if what else slot or role, *(word for _, _, word in rest[:1])]
+    return re.sub(r"[^A-Za-z0-9.+=_-]+", "-", "-".join(words)).strip("-").lower()[:48]
+
+
+def _word(value: object) -> str:
+    text = value.text if isinstance(value, Symbol) else value if isinstance(value, str) else ""
+    return text.rpartition(".")[2]
+
+
+def _distinct_names(proposals: Sequence[Proposal], known: Sequence[Named]) -> list[Proposal]:
+    taken = {named.name for named in known}
+    found = []
+    for proposal in proposals:
+        name, number = proposal.named.name, 1
+        while name in taken:
+            number += 1
+            name = f"{proposal.named.name}-{number}"
+        taken.add(name)
+        found.append(replace(proposal, named=replace(proposal.named, name=name)))
+    return found

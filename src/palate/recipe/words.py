@@ -1,0 +1,169 @@
+"""Recipes in words: values as a person would type them, what differs in a repeat, what an edit does."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread
+from palate.recipe.diff import ABSENT, KIND, Edit
+from palate.recipe.groups import count_leaves, name_of
+from palate.recipe.holes import rule_at, runs_of
+from palate.recipe.numbering import STRUCTURE
+from palate.recipe.tree import Choice, Chunk, Group, Hole, Item, Repeat, Setting, Steps, Table, path_text
+
+_TELLS = tuple(STRUCTURE)
+LONG = 48
+"""Characters from which on a value is cut."""
+
+
+def value_words(value: Any, count: int = 0) -> str:
+    """Write a value; a hole as what its members have, where `count` says how many there are."""
+    if isinstance(value, Hole):
+        return hole_words(value, count)
+    if isinstance(value, float):
+        return f"{value:g}" if value == float(f"{value:g}") else repr(value)
+    if isinstance(value, str):
+        return _cut(value if value and value.isprintable() else repr(value))
+    if isinstance(value, Symbol | Tensor | Secret | Opaque | Unread | PurePath):
+        return _cut(str(value))
+    if isinstance(value, list | tuple) and len(value) > 6:
+        return f"{len(value)} values, {value_words(value[0])} ... {value_words(value[-1])}"
+    if isinstance(value, list | tuple):
+        told = ", ".join(map(value_words, value))
+        return f"[{told}]" if isinstance(value, list) else f"({told})"
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG // 2]}...{text[-LONG // 3 :]}"
+
+
+def hole_words(hole: Hole, count: int) -> str:
+    """Write what the members of a repeat have: `0..31`, `64..992 by 32`, `3 x dense, 58 x moe`."""
+    rule = hole.rule
+    if isinstance(rule, Steps):
+        return _steps_words(rule, count)
+    runs = runs_of(rule, len(rule.index if isinstance(rule, Choice) else rule.values))
+    if len(runs) <= 4:
+        return ", ".join(f"{n} x {value_words(value)}" if n > 1 else value_words(value) for n, value in runs)
+    if isinstance(rule, Choice):
+        totals = [(rule.index.count(place), value) for place, value in enumerate(rule.values)]
+        told = ", ".join(f"{n} x {value_words(value)}" for n, value in totals[:4])
+        return f"{told}{_rhythm(rule.index)}"
+    return f"{value_words(rule.values[0])}, {value_words(rule.values[1])} ... {value_words(rule.values[-1])}"
+
+
+def _rhythm(index: Sequence[int]) -> str:
+    """Say how a choice alternates, where it does so evenly."""
+    for period in range(2, 1 + min(16, len(index) // 2)):
+        if all(index[k] == index[k % period] for k in range(len(index))):
+            return f", in turns of {period}"
+    return ""
+
+
+def _steps_words(rule: Steps, count: int) -> str:
+    first, last = rule.first, rule_at(rule, max(0, count - 1))
+    step = next((by for by in rule.by if by), 0)
+    by = "" if abs(step) == 1 else f" by {abs(step)}"
+    if count == 0:
+        return f"{value_words(first)}, ... by {step}"
+    return f"{value_words(first)}..{value_words(last)}{by}"
+
+
+def kind_words(item: Item) -> str:
+    """Say what a chunk is: its class or type without the package, else nothing."""
+    if not isinstance(item, Chunk):
+        return ""
+    told = next((s.value for s in settings_of(item) if s.name in _TELLS), None)
+    if told is None or isinstance(told, Hole):
+        return item.kind.rpartition(".")[2] if item.kind.startswith("object ") else ""
+    return class_words(told)
+
+
+def chunk_words(item: Item, most: int = 3) -> str:
+    """Write a chunk in a line: what it is, and its first settings: `AdamW(lr=0.0003, fused=True)`."""
+    if isinstance(item, Setting):
+        return value_words(item.value)
+    settings = [s for s in settings_of(item) if s.name not in STRUCTURE]
+    told = [f"{s.name}={value_words(s.value)}" for s in settings[:most]]
+    left = count_leaves(item) - len(told) - bool(kind_words(item))
+    inside = ", ".join([*told, *([f"+{left}"] if left > 0 else [])])
+    return f"{kind_words(item) or 'chunk'}({inside})"
+
+
+def settings_of(item: Item) -> list[Setting]:
+    """List the settings that lie directly in an item, those in its groups included."""
+    held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
+    found: list[Setting] = []
+    for part in held:
+        if isinstance(part, Setting):
+            found.append(part)
+        elif isinstance(part, Group):
+            found += settings_of(part)
+    return found
+
+
+def edit_words(edit: Edit) -> str:
+    """Write one edit: `optimizer.lr 2e-05 -> 0.0003`, `+ RandomErasing(...)`."""
+    path = _short_path(edit)
+    if not edit.comparable:
+        return f"{path} cannot be compared ({side_words(edit.after or edit.before)})"
+    if edit.before is None and edit.after is not None:
+        return f"+ {path} {side_words(edit.after)}"
+    if edit.after is None:
+        return f"- {path} {side_words(edit.before)}"
+    return f"{path} {pair_words(edit)}"
+
+
+def pair_words(edit: Edit) -> str:
+    """Write both sides; where one says no more than the other did, in full."""
+    before, after = side_words(edit.before), side_words(edit.after)
+    if before == after:
+        before, after = _full(edit.before), _full(edit.after)
+    return f"{before} -> {after}"
+
+
+def _full(item: Item | None) -> str:
+    if not isinstance(item, Setting):
+        return side_words(item)
+    value = item.value
+    if isinstance(value, Symbol) and value.code:
+        return f"{value.text} (code {value.code[:6]})"
+    if isinstance(value, Tensor):
+        return f"{value}{' trained' if value.grad else ' frozen'}{f' {value.fingerprint[:6]}' if value.fingerprint else ''}"
+    text = value.text if isinstance(value, Symbol) else str(value)
+    return f"{text} ({type(value).__name__})" if type(value) in (int, float, str, bool, list, tuple) else text
+
+
+def side_words(item: Item | None) -> str:
+    """Write one side of an edit."""
+    if item is None:
+        return str(ABSENT)
+    if isinstance(item, Setting) and item.name is not KIND:
+        return _last_word(item)
+    return chunk_words(item)
+
+
+def _last_word(setting: Setting) -> str:
+    """A class is told without its package."""
+    value = setting.value
+    if setting.name in STRUCTURE and isinstance(value, str | Symbol):
+        return class_words(value)
+    return value_words(value)
+
+
+def class_words(value: Any) -> str:
+    """Write what something is without its package."""
+    text = value.text if isinstance(value, Symbol) else value if isinstance(value, str) else value_words(value)
+    return _cut(text.rpartition(".")[2] if " " not in text and "/" not in text else text)
+
+
+def _short_path(edit: Edit) -> str:
+    path = edit.path
+    if path and path[-1] is KIND:
+        path = path[:-1]
+    text = path_text(path)
+    return text.removesuffix("._component_").removesuffix("._target_").removesuffix(".class") or "all"
+
+
+__all__ = ["Choice", "Table", "chunk_words", "edit_words", "hole_words", "kind_words", "name_of", "value_words"]
