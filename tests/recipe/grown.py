@@ -17,9 +17,7 @@ SCALARS = (
     | st.sampled_from(["", "a", "a.b", "layer1", "layer_02", "cosine", math.inf, -0.0, 0.0, 1, 1.0, True])
     | st.sampled_from([b"x", PurePosixPath("a/b"), (1, 2), [1.0, 2], {1, 2}, frozenset({3}), {}, []])
     | st.builds(Symbol, kind=st.just("class"), text=st.sampled_from(["torch.nn.ReLU", "torch.nn.GELU"]))
-    | st.builds(
-        Tensor, shape=st.tuples(st.integers(1, 4)), dtype=st.sampled_from(["fp32", "bf16"]), grad=st.booleans()
-    )
+    | st.builds(Tensor, shape=st.tuples(st.integers(1, 4)), dtype=st.sampled_from(["fp32", "bf16"]), grad=st.booleans())
     | st.builds(Secret, hash=st.sampled_from(["aa", "bb"]))
     | st.builds(Opaque, type=st.just("a.B"), fingerprint=st.sampled_from(["aa", "bb"]))
 )

@@ -5,6 +5,7 @@ import hashlib
 import sys
 import sysconfig
 import types
+import weakref
 from typing import Any
 
 from palate.recipe.codec import Symbol
@@ -30,9 +31,17 @@ def is_own(module: str) -> bool:
     return not file.startswith(library) and "site-packages" not in file
 
 
-@functools.lru_cache(maxsize=4096)
+_known: "weakref.WeakKeyDictionary[type, Symbol]" = weakref.WeakKeyDictionary()
+
+
 def class_symbol(cls: type) -> Symbol:
     """Name a class; one of the person's own carries a hash of its code, and of its own bases' code."""
+    if cls not in _known:
+        _known[cls] = _class_symbol(cls)
+    return _known[cls]
+
+
+def _class_symbol(cls: type) -> Symbol:
     own = [base for base in cls.__mro__ if is_own(base.__module__)]
     digest = hashlib.sha256()
     for base in own:

@@ -18,7 +18,8 @@ from typing import Any
 
 from palate.capture.code import class_symbol, function_symbol
 from palate.capture.secrets import is_secret_name, seal_secret
-from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread
+from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, canonical_text, encode
+from palate.recipe.numbering import holds_unknown
 from palate.recipe.values import Fields
 
 PLAIN = (bool, int, float, str, bytes, type(None))
@@ -29,6 +30,9 @@ WRITTEN_EXACTLY = (
 """Types whose `repr` says all there is."""
 
 DEEPEST = 12
+LONG = 1000
+"""Members from which on a list or a dictionary is kept as its length and a hash."""
+
 SMALL = 4096
 """Elements up to which the content of a buffer or an array is hashed."""
 
@@ -46,6 +50,8 @@ def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
     if id(value) in above or len(above) > DEEPEST:
         return Opaque(type=_name(kind))
     inner = (*above, id(value))
+    if kind in (list, tuple, set, frozenset, dict) and len(value) > LONG:
+        return _long(value, inner)
     if kind in (list, tuple, set, frozenset):
         return _members(value, inner)
     if kind is dict:
@@ -58,6 +64,17 @@ def named(name: Any, value: Any, above: tuple[int, ...] = ()) -> Any:
     if type(name) is str and is_secret_name(name) and value not in (None, "", False, True):
         return seal_secret(value)
     return describe(value, above)
+
+
+def _long(value: Any, above: tuple[int, ...]) -> Opaque:
+    """Keep of a long row of values how many they are, and a hash by which it is compared exactly."""
+    held = list(value.items()) if isinstance(value, dict) else list(value)
+    told = [describe(part, above) for part in held]
+    kind = f"{type(value).__name__} of {len(value)}"
+    if any(map(holds_unknown, told)):
+        return Opaque(type=kind)
+    text = canonical_text(encode(told if type(value) is not set else set(told)))
+    return Opaque(type=kind, fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def _members(value: Any, above: tuple[int, ...]) -> Any:

@@ -69,10 +69,10 @@ class _Reading:
         if len(path) > DEEPEST:
             raise InputError(f"{path_text(path[:5])}... is nested more than {DEEPEST} modules deep.")
         self._seen[id(module)] = path
-        items = [*self._own(module, path), *self._tensors(module, path), *self._children(module, path)]
+        items = [*self._own(module), *self._tensors(module, path), *self._children(module, path)]
         return Chunk(name, "module", tuple(items))
 
-    def _own(self, module: Any, path: Path) -> Iterator[Item]:
+    def _own(self, module: Any) -> Iterator[Item]:
         held = vars(module)
         yield Setting("class", class_symbol(type(module)))
         if not module.training:
@@ -80,14 +80,14 @@ class _Reading:
         base = self._base
         for key, value in held.items():
             if key not in base or key == "forward":
-                yield self._attribute(key, value, path)
+                yield self._attribute(key, value)
         for hooks in ("_forward_hooks", "_forward_pre_hooks"):
             if held.get(hooks):
                 yield Setting(hooks.removeprefix("_"), describe(list(held[hooks].values())))
         if self._speaks(type(module)):
             yield Setting("says", _said(module))
 
-    def _attribute(self, key: str, value: Any, path: Path) -> Item:
+    def _attribute(self, key: str, value: Any) -> Item:
         kind = type(value)
         if kind is int or kind is bool or kind is float or value is None:
             return Setting(key, value)
@@ -112,7 +112,7 @@ class _Reading:
         """Keep a shared configuration once, and refer to it."""
         if id(config) not in self._shared:
             name = type(config).__name__
-            taken = sum(1 for item in self.attached if str(item.name).split(" ")[0] == name)  # type: ignore[union-attr]
+            taken = len([known for known in self._shared.values() if known.split(" ")[0] == name])
             name = f"{name} {taken + 1}" if taken else name
             self._shared[id(config)] = name
             for key, part in _parts(config):

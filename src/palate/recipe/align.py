@@ -31,7 +31,8 @@ def align(ours: Sequence[Mark], theirs: Sequence[Mark]) -> list[Pair]:
     """Pair the members of two sequences in order.
 
     Args:
-        ours, theirs: the members' marks.
+        ours: the marks of one side's members.
+        theirs: those of the other's.
 
     Returns:
         (place, place) for a pair, None on one side for a member that only the other has; in order. Swapping the

@@ -159,7 +159,8 @@ def patch(chunk: Chunk, edits: Sequence[Edit]) -> Chunk:
         ValueError: the difference was made for another recipe.
     """
     if edits and not edits[0].steps:
-        return replace(edits[0].after, name=chunk.name)  # type: ignore[type-var, arg-type]
+        whole = edits[0].after
+        return replace(whole, name=chunk.name) if isinstance(whole, Chunk) else chunk
     return _patched(chunk, [(edit.steps, edit) for edit in edits])
 
 
@@ -215,7 +216,9 @@ def _renumbered(items: Sequence[Item]) -> list[Item]:
     number = 0
     found: list[Item] = []
     for item in items:
-        counted = type(item.name) is int  # type: ignore[union-attr]
-        found.append(replace(item, name=number) if counted and item.name != number else item)  # type: ignore[union-attr]
-        number += counted
+        if isinstance(item, Setting | Chunk) and type(item.name) is int:
+            found.append(item if item.name == number else replace(item, name=number))
+            number += 1
+        else:
+            found.append(item)
     return found

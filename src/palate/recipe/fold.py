@@ -69,7 +69,7 @@ class _Folding:
 
     def _body(self, members: Sequence[Sequence[Chunk]], level: int) -> tuple[Item, ...] | None:
         """Make the template of a repeat; None where too much differs."""
-        body: list[Item] = []
+        body: list[Chunk] = []
         free = settings = 0
         for place in range(len(members[0])):
             column = [member[place] for member in members]
@@ -80,7 +80,7 @@ class _Folding:
             return None
         for template in body:
             self._numbers.add(template)
-        return tuple(self.fold(template, level + 1) for template in body)  # type: ignore[arg-type]
+        return tuple(self.fold(template, level + 1) for template in body)
 
     def _template(self, column: Sequence[Chunk], level: int) -> tuple[Chunk, int, int]:
         """Merge chunks of one skeleton; give the template, its free holes, and the settings it was made of."""
@@ -91,11 +91,11 @@ class _Folding:
         free = size = 0
         for children in zip(*(chunk.items for chunk in column), strict=True):
             if isinstance(children[0], Setting):
-                setting, hole = _merge_settings(children, level)  # type: ignore[arg-type]
+                setting, hole = _merge_settings(children, level)
                 items.append(setting)
                 free, size = free + hole, size + 1
             else:
-                inner, holes, sizes = self._template(children, level)  # type: ignore[arg-type]
+                inner, holes, sizes = self._template(children, level)
                 items.append(inner)
                 free, size = free + holes, size + sizes
         return replace(column[0], name=name, items=tuple(items)), free, size

@@ -7,7 +7,7 @@ flags of scripts, so the patterns speak of words, not of frameworks; tables for 
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from palate.recipe.tree import Path
 
@@ -17,54 +17,184 @@ ROLES = ("data", "model", "objective", "optimiser", "schedule", "compute", "run"
 OTHER = "other"
 LEARNED = ROLES[:5]
 
-_THROUGH = r"(?:(?:train|training|trainer|main|common|base|global|args?|arguments?|cfg|config|conf|params?|h_?params|hyper_?parameters|settings|hyp|opts?|options|defaults?|exp|experiment|recipe|script_args|kwargs|solver|runtime|pl_?trainer|init_args|_meta|meta)\.)*"
+_EMPTY = """
+    train training trainer main common base global args? arguments? cfg config conf params? h_?params
+    hyper_?parameters settings hyp opts? options defaults? exp experiment recipe script_args kwargs solver
+    runtime pl_?trainer init_args _meta meta"""
 """Sections that say nothing of what lies in them."""
 
-_RULES: tuple[tuple[str, str], ...] = (
+_THROUGH = rf"(?:(?:{'|'.join(_EMPTY.split())})\.)*"
+
+_IN = r"(?:\.|$)"
+ANYWHERE = r"(?:^|\.)(?:{words})" + _IN
+"""A name on the path."""
+
+ANYWHERE_LAST = r"(?:^|\.)(?:{words})$"
+"""The setting's own name."""
+
+SECTION = "^" + _THROUGH + r"(?:{words})" + _IN
+"""The outermost name that says anything."""
+
+SECTION_LAST = "^" + _THROUGH + r"(?:{words})$"
+BELOW = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})" + _IN
+"""The outermost name, or the one below it."""
+
+BELOW_LAST = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})$"
+AS_IS = "{words}"
+
+_RULES: tuple[tuple[str, str, str], ...] = (
     # what an augmentation does to the data stands in many places
-    ("data", r"(^|\.)(augments?|augmentations?|mixup\w*|cutmix\w*|data_preprocessor|preprocessor|tokeni[sz]ers?|tokeni[sz]er_\w+|image_processor|feature_extractor)(\.|$)"),
-    ("run", r"(^|\.)(ema_eval|eval_\w+|evals?|evaluation|evaluators?|\w+_evaluators?)(\.|$)"),
+    ("data", ANYWHERE, r"""
+        augments? augmentations? mixup\w* cutmix\w* data_preprocessor preprocessor tokeni[sz]ers?
+        tokeni[sz]er_\w+ image_processor feature_extractor"""),
+    ("run", ANYWHERE, r"ema_eval eval_\w+ evals? evaluation evaluators? \w+_evaluators?"),
     # evaluation, logging and saving, named by their section
-    ("run", rf"^{_THROUGH}(val|valid|validation|test|testing|dev|query|gallery|predict|prediction|infer|zeroshot)(_\w+)?(\.|$)"),
-    ("run", rf"^{_THROUGH}(data|datasets?|dataloaders?|loaders?|datamodule)\.(val|valid|validation|test|dev)(_\w+)?(\.|$)"),
-    ("run", rf"^{_THROUGH}(dataset|data|dataloader|loader|batch_size|samples|num_samples|bs)_(val|valid|validation|test|dev|eval)(\.|$)"),
-    ("run", rf"^{_THROUGH}(loggers?|logging|log|wandb\w*|tensorboard\w*|mlflow\w*|comet\w*|trackers?|metric_logger|profilers?|profiling|vis|visuali[sz]\w*|vis_backends|callbacks?|\w*hooks|hydra|metrics?)(\.|$)"),
-    ("schedule", r"(^|\.)(param_schedulers?|lr_schedulers?|schedulers?|lr_schedules?|lr_config|schedule|warmup|momentum_config|sched)(\.|$)"),
+    ("run", SECTION, r"""
+        (val|valid|validation|test|testing|dev|query|gallery|predict|prediction|infer|zeroshot)(_\w+)?"""),
+    ("run", SECTION, r"""
+        (data|datasets?|dataloaders?|loaders?|datamodule)\.(val|valid|validation|test|dev)(_\w+)?"""),
+    ("run", SECTION, r"""
+        (dataset|data|dataloader|loader|batch_size|samples|num_samples|bs)_(val|valid|validation|test|dev|eval)"""),
+    ("run", SECTION, r"""
+        loggers? logging log wandb\w* tensorboard\w* mlflow\w* comet\w* trackers? metric_logger profilers?
+        profiling vis visuali[sz]\w* vis_backends callbacks? \w*hooks hydra metrics?"""),
+    ("schedule", ANYWHERE, r"""
+        param_schedulers? lr_schedulers? schedulers? lr_schedules? lr_config schedule warmup momentum_config
+        sched"""),
     # objective, wherever it stands
-    ("compute", r"(^|\.)(dynamic_)?loss_scale\w*(\.|$)|(^|\.)grad_?scaler(\.|$)"),
-    ("objective", r"(^|\.)(\w+_)?(loss|losses|criterion|criteria|objectives?|target_generator|rewards?|reward_(functions?|fns?|weights?|model_\w+|shaping|scale|clip))(_(fn|fns|func|function|cfg|config|weights?|types?|kwargs|args|name|module|decode|cls|bbox|mask|coef\w*|weight_\w+|lambda\w*))?(\.|$)"),
+    ("compute", ANYWHERE, r"(dynamic_)?loss_scale\w* grad_?scaler"),
+    ("objective", ANYWHERE, r"""
+        (\w+_)?(loss|losses|criterion|criteria|objectives?|target_generator|rewards?)(_(fns?|func|function|cfg|config|
+        weights?|types?|kwargs|args|name|module|decode|cls|bbox|mask|coef\w*|weight_\w+|lambda\w*))?
+        (\w+_)?reward_(functions?|fns?|weights?|model_\w+|shaping|scale|clip)(_(fns?|cfg|config|kwargs|args))?"""),
     # compute
-    ("compute", r"(^|\.)(num_workers|workers|n_workers|\w+_num_workers|pin_mem(ory)?|dataloader_pin_memory|persistent_workers|prefetch(_factor|er)?|multiprocessing_context|workers_per_gpu|num_proc|preprocessing_num_workers|dataloader_(num_workers|prefetch_factor|persistent_workers))$"),
-    ("compute", rf"^{_THROUGH}(env|env_cfg|environment|compute|hardware|distributed|dist|dist_params|fsdp\w*|ddp\w*|deepspeed\w*|zero_optimization|accelerate|accelerator\w*|strategy|parallel\w*|\w+_parallel\w*|launcher|amp|precision|mixed_precision|randomness|fp16|bf16|resources|cluster|slurm|orchestration|ipu\w*|inductor|dynamo\w*)(\.|$)"),
-    ("compute", r"(^|\.)(device|devices|device_map|gpus?|gpu_ids?|num_gpus|n_gpus|num_nodes|nodes|nnodes|nproc\w*|world_size|local_rank|rank|node_rank|master_(addr|port)|dist_(url|backend)|backend_nccl|nccl\w*|cuda|use_cuda|no_cuda|use_cpu|cpu|tpu\w*|xla|use_gpu|platform|mesh)$"),
-    ("compute", r"(^|\.)(dtype|\w+_dtype|param_dtype|fp16|bf16|fp8\w*|tf32|amp\w*|use_amp|mixed_precision|precision|half_precision|half|float16|bfloat16|allow_tf32|matmul_precision|load_in_(4|8)bit|bnb_\w+|quanti[sz]\w*)(\.|$)"),
-    ("compute", r"(^|\.)(compile\w*|use_compile|torch_compile\w*|torchcompile|jit|torchscript|cudnn\w*|benchmark|deterministic\w*|full_determinism|use_deterministic\w*|channels_last|flash_attn\w*|flash_attention\w*|use_flash\w*|xformers\w*|attn_implementation|sdp_\w+|use_flex|liger\w*|use_liger\w*|kernels?_impl|fused_\w+kernel|use_kernel\w*|\w*cudagraphs?\w*)(\.|$)"),
-    ("compute", r"(^|\.)((enable_)?(activation|gradient|grad)_(checkpoint\w*|offload\w*)|\w*gradient_checkpointing\w*|use_checkpoint|with_cp|ac_mode|ac_option|\w*cpu_offload\w*|\w*offload\w*|optimizer_in_bwd|low_cpu_ram|low_cpu_mem_usage|memory_efficient\w*|custom_sharded_layers|shard\w*|data_parallel\w*|tensor_parallel\w*|pipeline_parallel\w*|context_parallel\w*|expert_parallel\w*|use_distributed_\w+|find_unused_parameters|sync_batchnorm|sync_bn|enable_kv_cache|use_cache|max_memory\w*|empty_cache\w*|chunked_output\w*|num_output_chunks)(\.|$)"),
-    ("compute", r"(^|\.)(seed|\w+_seed|manual_seed|random_seed|random_state|randomseed|torch_seed|seeds?)$"),
+    ("compute", ANYWHERE_LAST, r"""
+        num_workers workers n_workers \w+_num_workers pin_mem(ory)? dataloader_pin_memory persistent_workers
+        prefetch(_factor|er)? multiprocessing_context workers_per_gpu num_proc preprocessing_num_workers
+        dataloader_(num_workers|prefetch_factor|persistent_workers)"""),
+    ("compute", SECTION, r"""
+        env env_cfg environment compute hardware distributed dist dist_params fsdp\w* ddp\w* deepspeed\w*
+        zero_optimization accelerate accelerator\w* strategy parallel\w* \w+_parallel\w* launcher amp precision
+        mixed_precision randomness fp16 bf16 resources cluster slurm orchestration ipu\w* inductor dynamo\w*"""),
+    ("compute", ANYWHERE_LAST, r"""
+        device devices device_map gpus? gpu_ids? num_gpus n_gpus num_nodes nodes nnodes nproc\w* world_size
+        local_rank rank node_rank master_(addr|port) dist_(url|backend) backend_nccl nccl\w* cuda use_cuda
+        no_cuda use_cpu cpu tpu\w* xla use_gpu platform mesh"""),
+    ("compute", ANYWHERE, r"""
+        dtype \w+_dtype param_dtype fp16 bf16 fp8\w* tf32 amp\w* use_amp mixed_precision precision
+        half_precision half float16 bfloat16 allow_tf32 matmul_precision load_in_(4|8)bit bnb_\w+ quanti[sz]\w*"""),
+    ("compute", ANYWHERE, r"""
+        compile\w* use_compile torch_compile\w* torchcompile jit torchscript cudnn\w* benchmark deterministic\w*
+        full_determinism use_deterministic\w* channels_last flash_attn\w* flash_attention\w* use_flash\w*
+        xformers\w* attn_implementation sdp_\w+ use_flex liger\w* use_liger\w* kernels?_impl fused_\w+kernel
+        use_kernel\w* \w*cudagraphs?\w*"""),
+    ("compute", ANYWHERE, r"""
+        (enable_)?(activation|gradient|grad)_(checkpoint\w*|offload\w*) \w*gradient_checkpointing\w*
+        use_checkpoint with_cp ac_mode ac_option \w*cpu_offload\w* \w*offload\w* optimizer_in_bwd low_cpu_ram
+        low_cpu_mem_usage memory_efficient\w* custom_sharded_layers shard\w* data_parallel\w* tensor_parallel\w*
+        pipeline_parallel\w* context_parallel\w* expert_parallel\w* use_distributed_\w+ find_unused_parameters
+        sync_batchnorm sync_bn enable_kv_cache use_cache max_memory\w* empty_cache\w* chunked_output\w*
+        num_output_chunks"""),
+    ("compute", ANYWHERE_LAST, r"seed \w+_seed manual_seed random_seed random_state randomseed torch_seed seeds?"),
     # what an optimizer, the data or the model has in its section is its own
-    ("schedule", r"^train_cfg(\.(type|by_epoch|max_\w+|begin|dynamic_\w+))?$"),
-    ("optimiser", r"(^|\.)(optim|optims|optimi[sz]ers?|optim_wrapper|optimi[sz]er_(config|cfg|args|params|kwargs|name|type)|opt|param_groups?|paramwise_cfg|\w+_optimi[sz]er|optim_\w+|opt_\w+)(\.|$)"),
-    ("run", rf"^{_THROUGH}(\w+_)?checkpointer\.(output_dir|recipe_checkpoint|keep_\w+|adapter_checkpoint)$"),
-    ("model", r"(^|\.)(\w+_)?checkpointers?(\.|$)"),
-    ("data", rf"^{_THROUGH}(\w+\.)?(data|datas|\w+_data|data_\w+|\w+_data_\w+|datasets?|\w+_datasets?|dataset_\w+|datasets_\w+|datamodule|\w*data_?loaders?|dataloader_\w+|loaders?|\w+_loader|\w*pipelines?\d*|\w+_pipeline\d*|transforms?|\w+_transforms?|aug|augs|augment\w*|aug_\w+|collat\w+|samplers?|\w+_sampler|sampling_strategy|batch|batching|tokeni[sz]ers?|tokeni[sz]er_\w+|processor|corpus|corpora|envs?|env_(id|name|kwargs)|environments|replay\w*|buffer\w*|rollout\w*|polic(y|ies)_aug|policies|\w*_policies|img_norm_cfg|input)(\.|$)"),
-    ("model", rf"^{_THROUGH}(\w+\.)?(models?|model_\w+|\w+_model|nets?|\w*networks?|network_\w+|archs?|architecture\w*|backbones?|\w+_backbone|encoders?|\w+_encoder|decoders?|\w+_decoder|heads?|\w+_head|necks?|transformer\w*|unet|vae|generator|discriminator|actor|critic|policy|policy_\w+|value_\w+|q_net\w*|lora\w*|peft\w*|adapter\w*|dora|ema|ema_\w+|use_ema|teacher\w*|student\w*|embeddings?|modules?|layers?|blocks?|med_config|pretrained\w*|init_cfg|init_from|\w*weights|freeze\w*|frozen\w*|unfreeze\w*|trainable\w*)(\.|$)"),
+    ("schedule", AS_IS, r"^train_cfg(\.(type|by_epoch|max_\w+|begin|dynamic_\w+))?$"),
+    ("optimiser", ANYWHERE, r"""
+        optim optims optimi[sz]ers? optim_wrapper optimi[sz]er_(config|cfg|args|params|kwargs|name|type) opt
+        param_groups? paramwise_cfg \w+_optimi[sz]er optim_\w+ opt_\w+"""),
+    ("run", SECTION_LAST, r"(\w+_)?checkpointer\.(output_dir|recipe_checkpoint|keep_\w+|adapter_checkpoint)"),
+    ("model", ANYWHERE, r"(\w+_)?checkpointers?"),
+    ("data", BELOW, r"""
+        data datas \w+_data data_\w+ \w+_data_\w+ datasets? \w+_datasets? dataset_\w+ datasets_\w+ datamodule
+        \w*data_?loaders? dataloader_\w+ loaders? \w+_loader \w*pipelines?\d* \w+_pipeline\d* transforms?
+        \w+_transforms? aug augs augment\w* aug_\w+ collat\w+ samplers? \w+_sampler sampling_strategy batch
+        batching tokeni[sz]ers? tokeni[sz]er_\w+ processor corpus corpora envs? env_(id|name|kwargs)
+        environments replay\w* buffer\w* rollout\w* polic(y|ies)_aug policies \w*_policies img_norm_cfg input"""),
+    ("model", BELOW, r"""
+        models? model_\w+ \w+_model nets? \w*networks? network_\w+ archs? architecture\w* backbones?
+        \w+_backbone encoders? \w+_encoder decoders? \w+_decoder heads? \w+_head necks? transformer\w* unet vae
+        generator discriminator actor critic policy policy_\w+ value_\w+ q_net\w* lora\w* peft\w* adapter\w*
+        dora ema ema_\w+ use_ema teacher\w* student\w* embeddings? modules? layers? blocks? med_config
+        pretrained\w* init_cfg init_from \w*weights freeze\w* frozen\w* unfreeze\w* trainable\w*"""),
     # optimiser and schedule by their own words
-    ("optimiser", r"(^|\.)((max_)?(grad|gradient)_(clip\w*|norm\w*)|clip_(grad\w*|norm\w*|val\w*)|max_(grad|gradient)_norm|clip|gradient_clip\w*|(gradient|grad|accumulate|accum)_?(accumulation|accum|grad)?_?(steps|batches|iters?)|accumulation_steps|accumulate_grad_batches|gradient_accumulation\w*|grad_accum\w*|update_freq|iter_size|auto_scale_lr)(\.|$)"),
-    ("schedule", r"(^|\.)(warm_?up\w*|num_warmup_\w+|\w+_warmup_\w+|\w*warmup_(steps|epochs|ratio|iters|proportion|lr)|decay_(epochs|steps|rate|milestones|iters|ratio|type|style)|lr_(decay\w*|drop\w*|steps?|policy|min|end|final|power|schedule\w*|warmup\w*|cycle\w*|gamma|noise\w*|cosine\w*|ep)|cooldown\w*|min_lr\w*|eta_min|t_max|milestones|step_size|final_lr|lr_end|anneal\w*|\w*anneal(ing)?(_\w+)?|sched\w*|lr_scheduler\w*|lrf|cos_lr|patience_epochs|max_lr|one_?cycle\w*)(\.|$)"),
-    ("schedule", rf"^{_THROUGH}(\w+\.)?((num|max|n|total|min|nb|no)_?(train_|training_)?(epochs?|steps?|iters?|iterations?|updates?|samples_seen|tokens|time|timesteps|env_steps|frames)(_per_epoch)?|epochs?|steps|iterations|iters|total_(timesteps|batches|kimg)|train_(steps|iters|epochs|duration)|duration|kimg|by_epoch|ppo_epochs|epoch_length|steps_per_epoch|stop_\w+|early_stop\w*|patience|tokens_per_run|token_budget|chinchilla\w*|steps_before_weight_sync)$"),
-    ("optimiser", r"(^|\.)(lr|lr0|\w+_lr|base_lr|blr|lr_\w+|learning_?rate\w*|\w+_learning_rate|weight_decay\w*|wd|decay|l2_reg\w*|momentum|sgd_momentum|nesterov|betas?|beta_?[12]|adam_\w+|adamw?|sgd|muon\w*|eps|layer_decay|layerwise_lr_decay|amsgrad|lars\w*|lookahead|rho|sam_\w+|no_weight_decay\w*)$"),
+    ("optimiser", ANYWHERE, r"""
+        (max_)?(grad|gradient)_(clip\w*|norm\w*) clip_(grad\w*|norm\w*|val\w*) max_(grad|gradient)_norm clip
+        gradient_clip\w* (gradient|grad|accumulate|accum)_?(accumulation|accum|grad)?_?(steps|batches|iters?)
+        accumulation_steps accumulate_grad_batches gradient_accumulation\w* grad_accum\w* update_freq iter_size
+        auto_scale_lr"""),
+    ("schedule", ANYWHERE, r"""
+        warm_?up\w* num_warmup_\w+ \w+_warmup_\w+ \w*warmup_(steps|epochs|ratio|iters|proportion|lr)
+        decay_(epochs|steps|rate|milestones|iters|ratio|type|style)
+        lr_(decay\w*|drop\w*|steps?|policy|min|end|final|power|schedule\w*|warmup\w*|cycle\w*|gamma|noise\w*|cosine\w*|ep)
+        cooldown\w* min_lr\w* eta_min t_max milestones step_size final_lr lr_end anneal\w*
+        \w*anneal(ing)?(_\w+)? sched\w* lr_scheduler\w* lrf cos_lr patience_epochs max_lr one_?cycle\w*"""),
+    ("schedule", BELOW_LAST, r"""
+        (num|max|n|total|min|nb|no)_?(train_|training_)?(epochs?|steps?|iters?|iterations?|updates?|samples_seen|tokens|time|timesteps|env_steps|frames)(_per_epoch)?
+        epochs? steps iterations iters total_(timesteps|batches|kimg) train_(steps|iters|epochs|duration)
+        duration kimg by_epoch ppo_epochs epoch_length steps_per_epoch stop_\w+ early_stop\w* patience
+        tokens_per_run token_budget chinchilla\w* steps_before_weight_sync"""),
+    ("optimiser", ANYWHERE_LAST, r"""
+        lr lr0 \w+_lr base_lr blr lr_\w+ learning_?rate\w* \w+_learning_rate weight_decay\w* wd decay l2_reg\w*
+        momentum sgd_momentum nesterov betas? beta_?[12] adam_\w+ adamw? sgd muon\w* eps layer_decay
+        layerwise_lr_decay amsgrad lars\w* lookahead rho sam_\w+ no_weight_decay\w*"""),
     # saving and logging by their own words
-    ("run", r"(^|\.)(log\w*|logger\w*|\w+_log|\w*logging\w*|\w*log_(dir|every\w*|interval|freq\w*|level|steps?|path|peak\w*)|print_\w+|verbose|verbosity|quiet|display\w*|progress\w*|enable_progress_bar|disable_tqdm|report\w*|wandb\w*|tensorboard\w*|tb_\w+|debug\w*|profile\w*|dry_run|fast_dev_run|monitor\w*|watch)$"),
-    ("run", r"(^|\.)(output|outputs|output_\w+|out_dir|out|out_path|\w*save\w*|work_dirs?|workdir|results?_\w+|run_\w+|exp_name|experiment_name|job_name|project|project_\w+|entity|group|tags?|notes?|description|name|root_dir|default_root_dir|artifact\w*|hub_\w+|push_to_hub|resume\w*|auto_resume|restore\w*|checkpoint_(interval|freq\w*|every\w*|path|dir|hook|callback|monitor|metric)|checkpointing\w*|enable_checkpointing|ckpt_(interval|freq|every|dir|path)|keep_\w+|max_keep\w*|should_\w+|recovery_\w+|default_scope|runner|runner_type|version|overwrite\w*|cache_dir|tmp_dir)(\.|$)"),
-    ("run", r"(^|\.)((val|valid|validation|test|eval|evaluate|evaluation)(_\w+)?|\w+_(val|eval|evals|evaluation)(_\w+)?|do_(train|eval|predict|test)|limit_(val|test|predict)\w*|num_sanity_val\w*|metrics?|metric_\w+|early_stopping_metric|generat\w+|gen_kwargs|tasks|limit|prompt\w*|\w+_prompt\w*|max_new_tokens|max_generated_tokens|num_beams|temperature_eval|top_p|do_sample|greater_is_better)(\.|$)"),
+    ("run", ANYWHERE_LAST, r"""
+        log\w* logger\w* \w+_log \w*logging\w* \w*log_(dir|every\w*|interval|freq\w*|level|steps?|path|peak\w*)
+        print_\w+ verbose verbosity quiet display\w* progress\w* enable_progress_bar disable_tqdm report\w*
+        wandb\w* tensorboard\w* tb_\w+ debug\w* profile\w* dry_run fast_dev_run monitor\w* watch"""),
+    ("run", ANYWHERE, r"""
+        output outputs output_\w+ out_dir out out_path \w*save\w* work_dirs? workdir results?_\w+ run_\w+
+        exp_name experiment_name job_name project project_\w+ entity group tags? notes? description name
+        root_dir default_root_dir artifact\w* hub_\w+ push_to_hub resume\w* auto_resume restore\w*
+        checkpoint_(interval|freq\w*|every\w*|path|dir|hook|callback|monitor|metric) checkpointing\w*
+        enable_checkpointing ckpt_(interval|freq|every|dir|path) keep_\w+ max_keep\w* should_\w+ recovery_\w+
+        default_scope runner runner_type version overwrite\w* cache_dir tmp_dir"""),
+    ("run", ANYWHERE, r"""
+        (val|valid|validation|test|eval|evaluate|evaluation)(_\w+)? \w+_(val|eval|evals|evaluation)(_\w+)?
+        do_(train|eval|predict|test) limit_(val|test|predict)\w* num_sanity_val\w* metrics? metric_\w+
+        early_stopping_metric generat\w+ gen_kwargs tasks limit prompt\w* \w+_prompt\w* max_new_tokens
+        max_generated_tokens num_beams temperature_eval top_p do_sample greater_is_better"""),
     # single words, where no section tells
-    ("data", r"(^|\.)((train_)?(micro_)?batch_?size\w*|\w+_batch_?size\w*|batch_?size_\w+|bs|samples_per_gpu|imgs_per_\w+|batch_per_\w+|total_batch\w*|global_batch\w*|device_batch\w*|forward_batch\w*|tokens_per_batch|shuffle\w*|drop_last|packed|packing|sample_packing|pad_to_\w+|group_by_length|block_size|seq(uence)?_len(gth)?\w*|max_seq\w*|max_(source_|target_|input_)?length|cutoff_len|context_len\w*|ctx_len|n_ctx|crop\w*|\w+_crop|\w*resize\w*|flip\w*|hflip|vflip|jitter\w*|color\w*|\w*rand_?aug\w*|auto_?augment|aa|reprob|remode|recount|scale|ratio|mean|std|rgb_\w+|bgr_\w+|\w*img_size|\w*image_size|image_\w+|input_size|imgsz|resolution|interpolation|train_(file|data|split|dir|path|set)|\w*dataset\w*|data\w*|\w+_data|\w+_file|\w+_files|split\w*|train_on_\w+|column\w*|text_(column|field)|\w+_column\w*|field\w*|vocab_file|merges_file|streaming|label_names|num_crops|class_names|classes|subset|eigval|eigvec|ans2label|remove_unused_columns|train_sampling\w*|num_envs|n_envs|env_id|buffer_size|learning_starts|replay\w*|chat_template|apply_chat_template|conversation\w*|mosaic|degrees|translate|shear|perspective|hsv_\w+|fliplr|flipud|copy_paste|erasing|noise_\w+|snr)$"),
-    ("model", r"(^|\.)(n_?(layers?|heads?|embd|embed|blocks?|groups?|kv_heads?|experts?)|num_(\w+_)?(layers?|heads?|blocks?|classes|experts?|groups|channels|filters|features|labels|queries|kv_heads|key_value_heads)\w*|hidden\w*|\w+_hidden\w*|\w*_?dims?|dim_\w+|d_\w+|width\w*|depth\w*|\w*channels\w*|embed\w*|\w+_embed\w*|kernel_size|patch_size|stride|vocab_size|intermediate_size|ffn\w*|mlp\w*|act|activation\w*|act_\w+|hidden_act|norm\w*|\w+_norm|bias|use_bias|attn\w*|attention\w*|rope\w*|rotary\w*|window_size|tie_\w+|dropout\w*|drop\w*|\w+_dropout\w*|\w+_drop|drop_path\w*|stochastic_depth\w*|layer_scale\w*|init_(std|scale|range|type|values|method)|initializer\w*|resid\w*|pretrain\w*|checkpoint|ckpt|load_(from|path|model|checkpoint|weights)|from_pretrained|base_model\w*|model\w*|reset_params|top_?k|router\w*|moe\w*|expert\w*|gating|n_inner|latent\w*|codebook\w*|memory|bottleneck\w*|growth_rate|expansion\w*|multiplier|config_name|decoder_\w+|encoder_\w+|trust_remote_code|revision)$"),
-    ("objective", r"(^|\.)(label_smooth\w*|smoothing|kl_\w*|kd_\w*|\w*_(coef|coeff|coefficient|lambda)|lambda\w*|alpha\w*|beta|gamma|lmbda|epsilon|margin|temperature|tau|clip_(range|eps\w*|ratio)\w*|vf_\w+|ent_\w+|entropy\w*|gae\w*|discount\w*|target_kl|cliprange\w*|distill\w*|neftune\w*|reg\w*|\w+_reg|penal\w*|\w+_penalty|class_weights?|pos_weight|num_negatives|contrastive\w*|advantage\w*|whiten\w*|group_size|grpo\w*|num_generations|box|cls|dfl|average_tokens\w*)$"),
+    ("data", ANYWHERE_LAST, r"""
+        (train_)?(micro_)?batch_?size\w* \w+_batch_?size\w* batch_?size_\w+ bs samples_per_gpu imgs_per_\w+
+        batch_per_\w+ total_batch\w* global_batch\w* device_batch\w* forward_batch\w* tokens_per_batch
+        shuffle\w* drop_last packed packing sample_packing pad_to_\w+ group_by_length block_size
+        seq(uence)?_len(gth)?\w* max_seq\w* max_(source_|target_|input_)?length cutoff_len context_len\w*
+        ctx_len n_ctx crop\w* \w+_crop \w*resize\w* flip\w* hflip vflip jitter\w* color\w* \w*rand_?aug\w*
+        auto_?augment aa reprob remode recount scale ratio mean std rgb_\w+ bgr_\w+ \w*img_size \w*image_size
+        image_\w+ input_size imgsz resolution interpolation train_(file|data|split|dir|path|set) \w*dataset\w*
+        data\w* \w+_data \w+_file \w+_files split\w* train_on_\w+ column\w* text_(column|field) \w+_column\w*
+        field\w* vocab_file merges_file streaming label_names num_crops class_names classes subset eigval eigvec
+        ans2label remove_unused_columns train_sampling\w* num_envs n_envs env_id buffer_size learning_starts
+        replay\w* chat_template apply_chat_template conversation\w* mosaic degrees translate shear perspective
+        hsv_\w+ fliplr flipud copy_paste erasing noise_\w+ snr"""),
+    ("model", ANYWHERE_LAST, r"""
+        n_?(layers?|heads?|embd|embed|blocks?|groups?|kv_heads?|experts?)
+        num_(\w+_)?(layers?|heads?|blocks?|classes|experts?|groups|channels|filters|features|labels|queries|kv_heads|key_value_heads)\w*
+        hidden\w* \w+_hidden\w* \w*_?dims? dim_\w+ d_\w+ width\w* depth\w* \w*channels\w* embed\w* \w+_embed\w*
+        kernel_size patch_size stride vocab_size intermediate_size ffn\w* mlp\w* act activation\w* act_\w+
+        hidden_act norm\w* \w+_norm bias use_bias attn\w* attention\w* rope\w* rotary\w* window_size tie_\w+
+        dropout\w* drop\w* \w+_dropout\w* \w+_drop drop_path\w* stochastic_depth\w* layer_scale\w*
+        init_(std|scale|range|type|values|method) initializer\w* resid\w* pretrain\w* checkpoint ckpt
+        load_(from|path|model|checkpoint|weights) from_pretrained base_model\w* model\w* reset_params top_?k
+        router\w* moe\w* expert\w* gating n_inner latent\w* codebook\w* memory bottleneck\w* growth_rate
+        expansion\w* multiplier config_name decoder_\w+ encoder_\w+ trust_remote_code revision"""),
+    ("objective", ANYWHERE_LAST, r"""
+        label_smooth\w* smoothing kl_\w* kd_\w* \w*_(coef|coeff|coefficient|lambda) lambda\w* alpha\w* beta
+        gamma lmbda epsilon margin temperature tau clip_(range|eps\w*|ratio)\w* vf_\w+ ent_\w+ entropy\w* gae\w*
+        discount\w* target_kl cliprange\w* distill\w* neftune\w* reg\w* \w+_reg penal\w* \w+_penalty
+        class_weights? pos_weight num_negatives contrastive\w* advantage\w* whiten\w* group_size grpo\w*
+        num_generations box cls dfl average_tokens\w*"""),
 )  # fmt: skip
 
 
-_COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _RULES)
+@cache
+def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((role, re.compile(where.replace("{words}", _joined(words)))) for role, where, words in _RULES)
+
+
+def _joined(words: str) -> str:
+    """Make one pattern of the words; a line that ends with a bar goes on in the next."""
+    return "|".join(re.sub(r"\|\s+", "|", words).split())
 
 
 def role_of_path(path: Path) -> str:
@@ -84,7 +214,7 @@ def normal_path(path: Iterable[object]) -> str:
 
 @lru_cache(maxsize=65536)
 def _role_of_text(text: str) -> str:
-    return next((role for role, pattern in _COMPILED if pattern.search(text)), OTHER)
+    return next((role for role, pattern in _compiled() if pattern.search(text)), OTHER)
 
 
 @lru_cache(maxsize=65536)

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from palate.recipe.codec import Opaque
-from palate.recipe.tree import Chunk, Group, Item, Repeat, Setting, is_ordered, key_of, name_key
+from palate.recipe.tree import Chunk, Item, Repeat, Setting, is_ordered, key_of, name_key
 
 STRUCTURE = frozenset({"class", "type", "_component_", "_target_", "class_path"})
 """Settings whose value says what a chunk is: different values make different skeletons."""
@@ -59,11 +59,11 @@ class Numbering:
 
     def _add_parent(self, here: int, item: Item, children: tuple[Any, ...]) -> None:
         names = tuple(name_key(getattr(child, "name", None)) for child in children)
-        mark: Hashable = type(item)
+        mark: Hashable
         if isinstance(item, Chunk):
             mark = (item.kind, item.places if self._strict else None)
-        elif isinstance(item, Group | Repeat):
-            mark = (type(item), getattr(item, "places", None), getattr(item, "count", None))
+        else:
+            mark = (type(item).__name__, getattr(item, "places", None), getattr(item, "count", None))
         exacts = tuple([self.exact[id(child)] for child in children])
         loose = not self._strict and isinstance(item, Chunk) and not is_ordered(item.kind)
         pairs: Hashable = frozenset(zip(names, exacts, strict=True)) if loose else (names, exacts)

@@ -132,7 +132,7 @@ class _Opening:
         if isinstance(item, Group):
             words = f"{count_leaves(item)} settings"
             return Node(item.name, words, count_leaves(item), held, all(node.detail for node in held))
-        return self._chunk(item, held, env, counts)  # type: ignore[arg-type]
+        return self._chunk(item, held, env, counts)
 
     def _chunk(self, item: Chunk, held: tuple[Node, ...], env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
         label = _label(item, counts)
@@ -242,5 +242,7 @@ def open_at(node: Node, path: str) -> Node | None:
         label = item.label.partition(" x ")[2] if item.label[:1].isdigit() and " x " in item.label else item.label
         if path == label or path.startswith(f"{label}."):
             return open_at(item, path[len(label) + 1 :])
-    through = (open_at(item, path) for item in node.items if item.label == SETTINGS or "(" in item.label or " " in item.label)
+    through = (
+        open_at(item, path) for item in node.items if item.label == SETTINGS or "(" in item.label or " " in item.label
+    )
     return next((found for found in through if found is not None), None)

@@ -64,7 +64,8 @@ def explain(
     """Say of every setting that differs why it does.
 
     Args:
-        before, after: the two recipes.
+        before: one recipe.
+        after: the other.
         declared: what was meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr").
         entailed: `before` captured again with only the declared change; what differs there follows from it.
         own: the person's own sections.

@@ -1,8 +1,7 @@
 """A recipe as a tree: settings with who decided them, chunks that hold them, and what folds many into one.
 
-The exact tree holds `Chunk` and `Setting` only. Folding adds `Repeat` (many equal members), `Group` (members put
-together so that no level shows more than seven) and `Use` (a chunk of the person's own vocabulary); `unfold` takes
-them out again.
+The exact tree holds `Chunk` and `Setting` only. Folding adds `Repeat` (many equal members) and `Group` (members put
+together so that no level shows more than seven); `ungroup` and `unfold` take them out again.
 """
 
 import enum
@@ -93,24 +92,7 @@ class Repeat:
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A chunk of the person's own vocabulary, and what is different here.
-
-    Attributes:
-        name: the chunk's name inside of its parent.
-        named: the entry's name, with its version.
-        base: what the entry stands for.
-        edits: what is different here (see `diff`).
-    """
-
-    name: Key
-    named: str
-    base: Chunk
-    edits: tuple[Any, ...]
-
-
-Item = Setting | Chunk | Group | Repeat | Use
+Item = Setting | Chunk | Group | Repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +127,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is not what it looks like: a setting that decides nothing, a value that code changed.
+
+    Attributes:
+        kind: dead, rewritten, untrained, frozen, tied, groups, order, seed, loader: what sort of trap.
+        path: the setting that it is about.
+        words: what happened, with the values and who did it.
+    """
+
+    kind: str
+    path: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """All that decides how a run goes.
 
@@ -152,11 +149,13 @@ class Recipe:
         root: the exact tree.
         aliases: paths that lead to one and the same thing, a group each (tied weights).
         env: what the place decided: versions, hardware, the state of the code; no part of the id.
+        notes: what is not as it looks; no part of the id.
     """
 
     root: Chunk
     aliases: tuple[tuple[Path, ...], ...] = ()
     env: Chunk = field(default_factory=lambda: Chunk("env", "dict", ()))
+    notes: tuple[Note, ...] = ()
 
     @property
     def id(self) -> str:
@@ -177,7 +176,7 @@ def key_of(value: Any) -> Hashable:
     if kind is Steps:
         return kind, key_of(value.first), value.by
     if kind is Origin:
-        return value
+        return kind, value.value
     if kind is Choice or kind is Table:
         return kind, tuple(map(key_of, value.values)), value.index if kind is Choice else ()
     if kind is Opaque and value.fingerprint is None:
@@ -236,9 +235,7 @@ def path_text(path: Path) -> str:
     """
     told = ""
     for key in path:
-        if type(key) is str and key and not any(mark in key for mark in '."[]'):
-            told += f".{key}"
-        elif type(key) is int:
+        if (type(key) is str and key and not any(mark in key for mark in '."[]')) or type(key) is int:
             told += f".{key}"
         else:
             told += f"[{canonical_text(encode(key))}]"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from palate.recipe.flat import Flat, Flattener, distance
 from palate.recipe.roles import Own, by_role
-from palate.recipe.tree import Chunk, Setting
+from palate.recipe.tree import Chunk
 
 FEWEST_SETTINGS = 3
 """Chunks with fewer settings are not worth a name."""
@@ -64,10 +64,8 @@ class Writer:
 
     def parts(self, role: str, chunk: Chunk) -> int:
         """Count the lines that a chunk takes part by part."""
-        return sum(
-            1 if isinstance(item, Setting) else self.write(role, item, slot_of(item)).lines  # type: ignore[arg-type]
-            for item in chunk.items
-        )
+        lines = (self.write(role, item, slot_of(item)).lines if isinstance(item, Chunk) else 1 for item in chunk.items)
+        return sum(lines)
 
 
 def slot_of(chunk: Chunk) -> str:

@@ -21,7 +21,7 @@ def value_words(value: Any, count: int = 0) -> str:
     if isinstance(value, Hole):
         return hole_words(value, count)
     if isinstance(value, float):
-        return f"{value:g}" if value == float(f"{value:g}") else repr(value)
+        return f"{value:.6g}"
     if isinstance(value, str):
         return _cut(value if value and value.isprintable() else repr(value))
     if isinstance(value, Symbol | Tensor | Secret | Opaque | Unread | PurePath):
@@ -130,7 +130,7 @@ def _full(item: Item | None) -> str:
     if isinstance(value, Symbol) and value.code:
         return f"{value.text} (code {value.code[:6]})"
     if isinstance(value, Tensor):
-        return f"{value}{' trained' if value.grad else ' frozen'}{f' {value.fingerprint[:6]}' if value.fingerprint else ''}"
+        return " ".join([str(value), "trained" if value.grad else "frozen", value.fingerprint[:6]]).strip()
     text = value.text if isinstance(value, Symbol) else str(value)
     return f"{text} ({type(value).__name__})" if type(value) in (int, float, str, bool, list, tuple) else text
 

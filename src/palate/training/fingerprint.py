@@ -8,11 +8,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from palate.capture.code import code_bytes
 from palate.errors import NotFoundError
 from palate.training.source import Source, read_source
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python"}
 _BLOCK = 1 << 20
+
+
+def imports_of(source: Source) -> tuple[str, ...]:
+    """Name what a file and every local module that it imports, in turn, import."""
+    found = dict.fromkeys(source.imports)
+    seen = {source.path.resolve(): ""}
+    waiting = [source]
+    while waiting:
+        here = waiting.pop()
+        for name in here.imports:
+            for path in _local(name, here.path.parent, source.path.parent):
+                if path.resolve() not in seen:
+                    seen[path.resolve()] = ""
+                    waiting.append(read_source(path))
+                    found.update(dict.fromkeys(waiting[-1].imports))
+    return tuple(found)
 
 
 def code_of_file(source: Source, recipe_of: str) -> str:
@@ -73,7 +90,7 @@ def _feed(value: Any, digest: "hashlib._Hash", seen: set[int], module: str) -> N
         digest.update(inspect.getsource(value).encode())
     except (OSError, TypeError):
         code = getattr(value, "__code__", None)
-        digest.update(_code_bytes(code) if code else repr(type(value)).encode())
+        digest.update(code_bytes(code) if code else repr(type(value)).encode())
     for name in _names_used(value):
         used = getattr(value, "__globals__", {}).get(name)
         if isinstance(used, types.FunctionType | type) and used.__module__ == module:
@@ -92,12 +109,6 @@ def _names_used(value: Any) -> tuple[str, ...]:
 def _code_names(code: types.CodeType) -> tuple[str, ...]:
     inner = [name for part in code.co_consts if isinstance(part, types.CodeType) for name in _code_names(part)]
     return (*code.co_names, *inner)
-
-
-def _code_bytes(code: types.CodeType) -> bytes:
-    constants = [c for c in code.co_consts if not isinstance(c, types.CodeType)]
-    inner = b"".join(_code_bytes(c) for c in code.co_consts if isinstance(c, types.CodeType))
-    return code.co_code + repr((constants, code.co_names)).encode() + inner
 
 
 def data_of(paths: Iterable[str], root: Path) -> str:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +34,8 @@ class Order:
         takes_seed: whether the function has a parameter `seed`.
         argv: command line arguments of a script.
         constants: constants of a script that are replaced.
+        known: all settings of its recipe, however they are handed over.
+        capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Order:
     takes_seed: bool = False
     argv: tuple[str, ...] = ()
     constants: Mapping[str, Any] | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+    capture: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +120,18 @@ class Pool:
             if message.get("ready"):
                 self._ready = True
             elif "pid" in message:
-                self._going[message["id"]].pid = message["pid"]
-            else:
+                self._started(message)
+            elif message["id"] in self._going:
                 yield self._ended(message)
         self._end_overdue()
         self._start_waiting()
+
+    def give_up(self, run_id: str) -> None:
+        """End one run, and hear no more of it."""
+        going = self._going.pop(run_id, None)
+        if going is not None:
+            _signal_group(going.pid, signal.SIGKILL)
+        self._waiting = deque(order for order in self._waiting if order.id != run_id)
 
     def close(self) -> None:
         """End the runs that are going, and the worker. Closing twice is fine."""
@@ -155,6 +166,13 @@ class Pool:
             raise _cannot_import(_tail_of(self._log))
         *lines, self._pending = (self._pending + block).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def _started(self, message: dict[str, Any]) -> None:
+        going = self._going.get(message["id"])
+        if going is None:  # given up before it was there
+            _signal_group(message["pid"], signal.SIGKILL)
+        else:
+            going.pid = message["pid"]
 
     def _ended(self, message: dict[str, Any]) -> Ended:
         going = self._going.pop(message["id"])
@@ -220,6 +238,8 @@ def _encode(order: Order, threads: int) -> bytes:
         "takes_seed": order.takes_seed,
         "argv": list(order.argv),
         "constants": {name: encode(value) for name, value in (order.constants or {}).items()},
+        "known": {name: encode(value) for name, value in order.known.items()},
+        "capture": order.capture,
         "environment": environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
     }

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 from palate.errors import InputError, NotFoundError, SettingError
 from palate.recipe.codec import Unread, decode, encode
 from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
-from palate.training.fingerprint import code_of_file, code_of_function, versions_of
+from palate.training.fingerprint import code_of_file, code_of_function, imports_of, versions_of
 from palate.training.pool import Order
 from palate.training.source import Function, Setting, Source, read_source
 from palate.training.worker import WARM_PACKAGES
 
+_LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
 OTHER_ARGUMENTS = "other_arguments"
 _TOLD = ("parameter", "settings")
 
@@ -57,7 +59,7 @@ class Target:
     resolution: float | None = None
     data: tuple[str, ...] = ()
 
-    def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change]) -> Order:
+    def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change], *, capture: str = "") -> Order:
         """Make the order for one run with some changes."""
         values = {change.path: change.after for change in changes}
         told = {name: value for name, value in {**self.settings, **values}.items() if self.hands(name) in _TOLD}
@@ -76,7 +78,15 @@ class Target:
             takes_seed=self.seed_by == "parameter",
             argv=tuple(argv),
             constants=constants,
+            known={**self.settings, **values},
+            capture=capture,
         )
+
+    @property
+    def learns(self) -> bool:
+        """Whether it imports torch, so that it can be watched until its first optimizer step."""
+        told = not _LEARNS.isdisjoint(self.versions)
+        return told or (self.task["kind"] == "pickle" and "torch" in sys.modules)
 
     @property
     def name(self) -> str:
@@ -243,7 +253,7 @@ def _of_function(source: Source, function: Function, task: dict[str, Any]) -> Ta
         how=dict.fromkeys(function.settings, "parameter"),
         seed_by="parameter" if function.takes_seed else "",
         code=code_of_file(source, function.name),
-        versions=versions_of(source.imports),
+        versions=versions_of(imports_of(source)),
         metric=function.metric,
         goal=function.goal,
         resolution=function.resolution,
@@ -273,7 +283,7 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
         folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
         seed_by=seed_by,
         code=code_of_file(source, ""),
-        versions=versions_of(source.imports),
+        versions=versions_of(imports_of(source)),
     )
 
 

@@ -7,6 +7,7 @@ a thread pool that existed before the fork would hang in the child.
 """
 
 import atexit
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -16,7 +17,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
 """Slow to import and safe to fork after; scripts that import them find them ready."""
 
 INSIDE = "PALATE_INSIDE_WORKER"
+RECIPE = "recipe.json"
+"""Where a run that is captured leaves its recipe, in its folder."""
+
 POLL_S = 0.02
 
 Task = dict[str, Any]
@@ -141,7 +145,8 @@ def _child(order: Order, call: Callable[[Order], None]) -> None:
         os.setsid()
         _redirect(Path(order["folder"]) / "output.log")
         _prepare(order)
-        call(order)
+        with _watched(order):
+            call(order)
         status = 0
     except SystemExit as leave:
         status = leave.code if isinstance(leave.code, int) else 0 if leave.code is None else _say(leave.code)
@@ -183,6 +188,34 @@ def _prepare(order: Order) -> None:
     settings = {name: decode(value) for name, value in order["settings"].items()}
     folder = Path(order["folder"])
     training_run.set_current(training_run.Run(folder, seed=order["seed"], settings=settings))
+
+
+@contextlib.contextmanager
+def _watched(order: Order) -> Iterator[None]:
+    """Capture the recipe at the first optimizer step, where that is ordered; a dry run ends there and then."""
+    if not order.get("capture"):
+        yield
+        return
+    from palate.capture.observe import Observer
+
+    observer = Observer(lambda seen: _captured(order, seen))
+    observer.start()
+    yield
+    observer.stop()
+
+
+def _captured(order: Order, seen: Any) -> None:
+    from palate.capture.snapshot import snapshot
+    from palate.recipe.document import dumps
+
+    run = training_run.current_run()
+    settings = {name: decode(value) for name, value in order["known"].items()}
+    recipe = snapshot(seen, settings=settings, home=Path(order["folder"]).parent)
+    (run.folder / RECIPE).write_text(dumps(recipe))
+    if order["capture"] == "dry":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _run_function(function: Callable[..., Any], order: Order) -> None:

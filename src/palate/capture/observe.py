@@ -1,0 +1,198 @@
+"""Watch a training until its first optimizer step, and read then what is in force; nothing is left behind."""
+
+import argparse
+import re
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+from palate.capture.files import Files
+from palate.capture.imports import Watch
+from palate.capture.probes import Probes, caller, is_palates_own
+
+LOSSES = (
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "ctc_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "triplet_margin_loss",
+    "gaussian_nll_loss", "poisson_nll_loss", "hinge_embedding_loss", "margin_ranking_loss",
+)  # fmt: skip
+_LOSS_NAME = re.compile(r"Loss|Criterion|Objective")
+DEEPEST = 12
+
+
+@dataclass(slots=True)
+class Called:
+    """A loss function's first call: its name, the options it was given, and where."""
+
+    name: str
+    options: Mapping[str, Any]
+    source: str
+
+
+@dataclass(slots=True)
+class Seen:
+    """All that was seen until the first step.
+
+    Attributes:
+        probes: what was built.
+        files: the files that were read.
+        modules: every module that was built and may still live.
+        losses: loss functions that were called, by name.
+        backwards: calls of backward.
+        parsed: command lines that were parsed: values, and the parser's defaults.
+        names: what the person's code calls an object, by its id.
+        started_s, ended_s: seconds of process time.
+    """
+
+    probes: Probes = field(default_factory=Probes)
+    files: Files = field(default_factory=Files)
+    modules: list["weakref.ref[Any]"] = field(default_factory=list)
+    losses: dict[str, Called] = field(default_factory=dict)
+    backwards: int = 0
+    parsed: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    started_s: float = 0.0
+    ended_s: float = 0.0
+
+
+class Observer:
+    """Watch from `start` to the first optimizer step, or to `stop`.
+
+    Args:
+        then: called once with all that was seen: at the first step, or at `stop` where no optimizer ever stepped.
+    """
+
+    def __init__(self, then: Callable[[Seen], None]) -> None:
+        self._then = then
+        self._seen = Seen()
+        self._done = False
+        self._undo: list[Callable[[], None]] = []
+        self._watch = Watch(
+            {
+                "torch": self._torch,
+                "transformers.training_args": self._arguments,
+                "lightning.pytorch.trainer.trainer": self._trainer,
+                "pytorch_lightning.trainer.trainer": self._trainer,
+                "accelerate.accelerator": self._accelerator,
+            }
+        )
+
+    def start(self) -> None:
+        """Put the probes in."""
+        self._seen.started_s = time.process_time()
+        self._watch.start()
+        self._seen.files.start()
+        self._seen.probes.on_function(argparse.ArgumentParser, "parse_args", self._parsed)
+
+    def stop(self) -> None:
+        """Take everything out; tell what was seen where no step came."""
+        if not self._done:
+            self._finish()
+
+    def _parsed(self, arguments: tuple[Any, ...], _: dict[str, Any], result: Any) -> None:
+        parser = arguments[0]
+        self._seen.parsed.append((dict(vars(result)), {name: parser.get_default(name) for name in vars(result)}))
+
+    def _torch(self, torch: ModuleType) -> None:
+        probes, nn = self._seen.probes, torch.nn
+        probes.on_class(torch.optim.Optimizer, "optimiser")
+        probes.on_class(sys.modules["torch.optim.lr_scheduler"].LRScheduler, "schedule")
+        probes.on_class(torch.utils.data.DataLoader, "data")
+        probes.on_class(torch.utils.data.Dataset, "dataset")
+        probes.on_class(torch.utils.data.Sampler, "sampler")
+        probes.on_class(torch.amp.GradScaler, "compute")
+        probes.on_class(torch.autocast, "compute")
+        probes.on_class(nn.Module, "objective", only=lambda cls: _LOSS_NAME.search(cls.__name__) is not None)
+        for name in LOSSES:
+            probes.on_function(nn.functional, name, self._called(name))
+        self._count_backwards(torch)
+        self._list_modules(nn.Module)
+        self._undo.append(sys.modules["torch.optim.optimizer"].register_optimizer_step_pre_hook(self._step).remove)
+
+    def _called(self, name: str) -> Callable[[tuple[Any, ...], dict[str, Any], Any], None]:
+        def seen(_: tuple[Any, ...], options: dict[str, Any], __: Any) -> None:
+            if name not in self._seen.losses and not _called_by_a_module():
+                told = {key: value for key, value in options.items() if key not in ("input", "target")}
+                self._seen.losses[name] = Called(name, told, caller())
+
+        return seen
+
+    def _count_backwards(self, torch: ModuleType) -> None:
+        original = torch.Tensor.backward
+
+        def backward(tensor: Any, *arguments: Any, **keywords: Any) -> Any:
+            self._seen.backwards += 1
+            return original(tensor, *arguments, **keywords)
+
+        torch.Tensor.backward = backward
+        self._undo.append(lambda: setattr(torch.Tensor, "backward", original))
+
+    def _list_modules(self, base: Any) -> None:
+        original = base.__init__
+        modules = self._seen.modules
+
+        def init(module: Any, *arguments: Any, **keywords: Any) -> None:
+            modules.append(weakref.ref(module))
+            original(module, *arguments, **keywords)
+
+        base.__init__ = init
+        self._undo.append(lambda: setattr(base, "__init__", original))
+
+    def _arguments(self, module: ModuleType) -> None:
+        self._seen.probes.on_class(module.TrainingArguments, "arguments")
+
+    def _trainer(self, module: ModuleType) -> None:
+        self._seen.probes.on_class(module.Trainer, "arguments")
+
+    def _accelerator(self, module: ModuleType) -> None:
+        self._seen.probes.on_class(module.Accelerator, "arguments")
+
+    def _step(self, *_: Any) -> None:
+        if not self._done:
+            self._name_objects(sys._getframe(1))
+            self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        self._seen.files.stop()
+        self._watch.stop()
+        self._seen.probes.remove()
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+        self._seen.ended_s = time.process_time()
+        seen, self._seen = self._seen, Seen()  # what was seen holds on to live objects; let go of it
+        self._then(seen)
+
+    def _name_objects(self, frame: FrameType | None) -> None:
+        """Learn what the code that steps calls its objects: `model`, `train_loader`, `self.criterion`."""
+        names = self._seen.names
+        depth = 0
+        while frame is not None and depth < DEEPEST:
+            module = frame.f_globals.get("__name__", "")
+            if not module.startswith(("torch.", "contextlib")) and not is_palates_own(module):
+                held = frame.f_locals
+                for name, value in held.items():
+                    names.setdefault(id(value), name)
+                owner = held.get("self")
+                if owner is not None and hasattr(owner, "__dict__"):
+                    for name, value in vars(owner).items():
+                        names.setdefault(id(value), name)
+                depth += 1
+            frame = frame.f_back
+
+
+def _called_by_a_module() -> bool:
+    """Whether a loss function was called by torch's own loss module, which was recorded when it was built."""
+    frame = sys._getframe(3) if hasattr(sys, "_getframe") else None
+    return frame is not None and frame.f_globals.get("__name__", "") == "torch.nn.modules.loss"
+
+
+def folder_of_code() -> Path:
+    """Give the folder of the script that runs, else the current one."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).resolve().parent if file else Path.cwd()

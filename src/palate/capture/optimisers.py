@@ -1,0 +1,149 @@
+"""Optimizers and schedules: what their constructors were told, and what is in force at the first step."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from palate.capture.code import class_symbol
+from palate.capture.describe import describe
+from palate.capture.observe import Seen
+from palate.capture.probes import Built
+from palate.recipe.codec import Opaque, canonical_text, encode
+from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
+from palate.recipe.values import from_value
+from palate.recipe.words import value_words
+
+SKIPPED = ("params", "optimizer", "optimiser", "initial_lr")
+
+
+def optimiser_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> tuple[list[Item], list[Note]]:
+    """Describe the optimizers: one stands for the chunk itself, several each under its name."""
+    built = [part for part in seen.probes.seen if part.role == "optimiser" and part.made.param_groups]
+    paths = {id(p): f"{name}.{path}" for name, model in models for path, p in model.named_parameters()}
+    notes: list[Note] = []
+    chunks: list[Chunk] = []
+    for number, part in enumerate(built):
+        name = seen.names.get(id(part.made), type(part.made).__name__)
+        name = name if name not in [chunk.name for chunk in chunks] else f"{name} {number + 1}"
+        chunks.append(Chunk(name, "dict", tuple(_optimiser(part, seen, paths, notes))))
+    items: list[Item] = list(chunks[0].items) if len(chunks) == 1 else list(chunks)
+    if built and seen.backwards > 1:
+        items.append(Setting("backwards_before_step", seen.backwards, Origin.DERIVED))
+    return items, notes
+
+
+def _optimiser(built: Built, seen: Seen, paths: dict[int, str], notes: list[Note]) -> list[Item]:
+    from palate.capture.snapshot import version_of
+
+    optimizer = built.made
+    cls = type(optimizer)
+    first = optimizer.param_groups[0]
+    driver = _driver(seen, optimizer)
+    items: list[Item] = [Setting("class", class_symbol(cls), Origin.SET, built.source)]
+    for key, value in {**built.given, **built.defaults}.items():
+        if key in SKIPPED:
+            continue
+        origin, source = (Origin.SET, built.source) if key in built.given else (Origin.DEFAULT, version_of(cls))
+        in_force = first.get(key, value)
+        if not _same(in_force, value):
+            source = _rewritten(key, value, in_force, first, built, driver, notes)
+            origin = Origin.REWRITTEN
+        items.append(from_value(key, describe(in_force), lambda _, o=origin, s=source: (o, s)))  # type: ignore[misc]
+    told = {*built.given, *built.defaults}
+    extra = [key for key in first if key not in told and key not in SKIPPED]
+    items += [from_value(key, describe(first[key]), lambda _: (Origin.DERIVED, driver)) for key in extra]
+    items.append(_groups(optimizer, paths, notes))
+    return items
+
+
+def _rewritten(
+    key: str, told: Any, in_force: Any, group: dict[str, Any], built: Built, driver: str, notes: list[Note]
+) -> str:
+    """Say who changed a value between the constructor and the first step, and whether it decides anything at all."""
+    by = driver or "code after the constructor"
+    was = f"{key}={value_words(describe(told))} ({built.source})"
+    now = value_words(describe(in_force))
+    start = group.get("initial_lr", told)
+    if key == "lr" and not _same(start, told):
+        words = f"{was} decides nothing: {by} starts at {now}"
+        notes.append(Note("dead", "optimiser.lr", words))
+    elif key != "lr":
+        default = "" if key in built.given else "the default "
+        notes.append(Note("rewritten", f"optimiser.{key}", f"{default}{was} became {now}: {by}"))
+    return f"{by}; was {value_words(describe(told))} ({built.source})"
+
+
+def _driver(seen: Seen, optimizer: Any) -> str:
+    """Name the schedule that drives an optimizer."""
+    for part in seen.probes.seen:
+        if part.role == "schedule" and getattr(part.made, "optimizer", None) is optimizer:
+            return f"{type(part.made).__name__} ({part.source})"
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    return canonical_text(encode(describe(one))) == canonical_text(encode(describe(other)))
+
+
+def _groups(optimizer: Any, paths: dict[int, str], notes: list[Note]) -> Item:
+    """Describe the parameter groups: how much is in each, which parameters, and what differs from the first."""
+    first = optimizer.param_groups[0]
+    groups: list[Item] = []
+    for number, group in enumerate(optimizer.param_groups):
+        members = sorted(paths.get(id(p), f"unnamed {tuple(p.shape)}") for p in group["params"])
+        told = hashlib.sha256("\n".join(members).encode()).hexdigest()[:16]
+        items: list[Item] = [
+            Setting("tensors", len(members), Origin.DERIVED),
+            Setting("elements", sum(p.numel() for p in group["params"]), Origin.DERIVED),
+            Setting("members", Opaque(type="parameter names", fingerprint=told), Origin.DERIVED),
+        ]
+        differs = [k for k in group if k not in SKIPPED and number and not _same(group[k], first.get(k))]
+        items += [from_value(key, describe(group[key])) for key in differs]
+        if differs:
+            told = ", ".join(f"{key} {value_words(describe(group[key]))}" for key in differs)
+            words = (
+                f"group {number} ({len(members)} tensors) has {told}, unlike group 0 ({len(first['params'])} tensors)"
+            )
+            notes.append(Note("groups", "optimiser", words))
+        groups.append(Chunk(number, "dict", tuple(items)))
+    return Chunk("groups", "list", tuple(groups))
+
+
+def schedule_items(seen: Seen) -> tuple[list[Item], list[Note]]:
+    """Describe the schedules; what they are built of (SequentialLR's parts) lies in them."""
+    from palate.capture.snapshot import built_chunk
+
+    built = [part for part in seen.probes.seen if part.role == "schedule"]
+    inner = {id(made) for part in built for made in getattr(part.made, "_schedulers", ())}
+    notes: list[Note] = []
+    found: list[Item] = []
+    outer = [part for part in built if id(part.made) not in inner]
+    for part in outer:
+        without = (*SKIPPED, "schedulers")
+        chunk = built_chunk(seen.names.get(id(part.made), type(part.made).__name__), part, without=without)
+        parts = [b for b in built if any(b.made is made for made in getattr(part.made, "_schedulers", ()))]
+        held = tuple(Chunk(number, "dict", built_chunk("", b, without=SKIPPED).items) for number, b in enumerate(parts))
+        if held:
+            chunk = Chunk(chunk.name, chunk.kind, (*chunk.items, Chunk("schedulers", "list", held)))
+        found.append(chunk)
+        steps = getattr(part.made, "_step_count", 1)
+        if steps > 1:
+            words = (
+                f"{type(part.made).__name__} ({part.source}) stepped {steps - 1} time{'s' if steps > 2 else ''} before "
+                "the first optimizer step: the first value of the schedule is never used"
+            )
+            notes.append(Note("order", "schedule", words))
+    if len(found) == 1 and isinstance(found[0], Chunk):
+        return list(found[0].items), notes
+    return _distinct(found), notes
+
+
+def _distinct(chunks: Sequence[Item]) -> list[Item]:
+    taken: list[Any] = []
+    found: list[Item] = []
+    for chunk in chunks:
+        name = chunk.name  # type: ignore[union-attr]
+        taken.append(name)
+        count = taken.count(name)
+        found.append(chunk if count < 2 else Chunk(f"{name} {count}", "dict", chunk.items))  # type: ignore[union-attr]
+    return found

@@ -1,0 +1,179 @@
+"""Probes on constructors: every argument of what a training is made of, set or default, and the line that set it.
+
+A probed class has its `__init__` wrapped; only the outermost call of an object counts, so a subclass that calls its
+base is recorded once, as what it is. Probes are taken out after the first optimizer step.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from palate.capture.code import is_own
+
+
+@dataclass(slots=True)
+class Built:
+    """One object that was built.
+
+    Attributes:
+        role: the chunk that its class belongs to.
+        made: the object itself.
+        given: arguments that the person gave, by name.
+        defaults: arguments that stood at their defaults.
+        source: file and line that built it.
+    """
+
+    role: str
+    made: Any
+    given: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    source: str
+
+
+@dataclass(slots=True)
+class Probes:
+    """All probes of one capture, and what they saw."""
+
+    seen: list[Built] = field(default_factory=list)
+    active: bool = True
+    _undo: list[Callable[[], None]] = field(default_factory=list)
+    _building: set[int] = field(default_factory=set)
+    _wrapped: set[type] = field(default_factory=set)
+
+    def on_class(self, base: Any, role: str, *, only: Callable[[type], bool] = lambda _: True) -> None:
+        """Probe a class, its subclasses, and those still to come."""
+        for cls in (base, *_descendants(base)):
+            if only(cls):
+                self._wrap(cls, role)
+        self._watch_subclasses(base, role, only)
+
+    def on_function(self, module: Any, name: str, seen: Callable[[tuple[Any, ...], dict[str, Any], Any], None]) -> None:
+        """Call `seen(arguments, keywords, result)` after each call of a module's function."""
+        original = getattr(module, name, None)
+        if original is None:
+            return
+
+        @functools.wraps(original)
+        def probed(*arguments: Any, **keywords: Any) -> Any:
+            result = original(*arguments, **keywords)
+            if self.active:
+                seen(arguments, keywords, result)
+            return result
+
+        setattr(module, name, probed)
+        self._undo.append(lambda: setattr(module, name, original))
+
+    def remove(self) -> None:
+        """Take every probe out; wrappers that someone still holds only pass calls on."""
+        self.active = False
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+
+    def _wrap(self, cls: type, role: str) -> None:
+        original = vars(cls).get("__init__")
+        if original is None or cls in self._wrapped or not inspect.isfunction(original):
+            return
+        self._wrapped.add(cls)
+
+        @functools.wraps(original)
+        def probed(instance: Any, *arguments: Any, **keywords: Any) -> None:
+            if not self.active or id(instance) in self._building:
+                original(instance, *arguments, **keywords)
+                return
+            self._building.add(id(instance))
+            try:
+                original(instance, *arguments, **keywords)
+            finally:
+                self._building.discard(id(instance))
+            self._record(instance, role, original, (arguments, keywords))
+
+        cls.__init__ = probed  # type: ignore[misc]
+        self._undo.append(lambda: setattr(cls, "__init__", original))
+
+    def _record(
+        self, made: Any, role: str, init: Callable[..., None], told: tuple[tuple[Any, ...], dict[str, Any]]
+    ) -> None:
+        given, defaults = bound_arguments(init, (made, *told[0]), told[1])
+        self.seen.append(Built(role, made, given, defaults, caller()))
+
+    def _watch_subclasses(self, base: Any, role: str, only: Callable[[type], bool]) -> None:
+        had = vars(base).get("__init_subclass__")
+        inherited = base.__init_subclass__
+
+        def watch(cls: Any, /, **keywords: Any) -> None:
+            if had is None:
+                super(base, cls).__init_subclass__(**keywords)
+            else:
+                inherited.__func__(cls, **keywords)
+            if self.active and only(cls):
+                self._wrap(cls, role)
+
+        base.__init_subclass__ = classmethod(watch)
+        undo = (
+            (lambda: setattr(base, "__init_subclass__", had)) if had else (lambda: delattr(base, "__init_subclass__"))
+        )
+        self._undo.append(undo)
+
+
+def _descendants(base: Any) -> Iterator[Any]:
+    for cls in type.__subclasses__(base):
+        yield cls
+        yield from _descendants(cls)
+
+
+@functools.lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+
+
+def bound_arguments(
+    function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give a call's arguments by name: those that were given, and the defaults of the others."""
+    signature = _signature(function)
+    if signature is None:
+        return {**{str(place): value for place, value in enumerate(arguments[1:])}, **keywords}, {}
+    bound = signature.bind_partial(*arguments, **keywords).arguments
+    given: dict[str, Any] = {}
+    for name, value in list(bound.items())[1:]:
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            given.update(value)
+        else:
+            given[name] = value
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if name not in bound and parameter.default is not inspect.Parameter.empty
+    }
+    return given, defaults
+
+
+def is_palates_own(module: str) -> bool:
+    """Whether a module is palate's machinery; its examples are somebody's training."""
+    return module.startswith("palate.") and not module.startswith("palate.examples")
+
+
+def caller() -> str:
+    """Name the line of the person's own code that is running, as `train.py:41`."""
+    frame: FrameType | None = sys._getframe(1)
+    first = ""
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        file = frame.f_code.co_filename
+        if not is_palates_own(module) and not file.startswith("<"):
+            told = f"{Path(file).name}:{frame.f_lineno}"
+            first = first or told
+            if is_own(module) or module.startswith("palate.examples"):
+                return told
+        frame = frame.f_back
+    return first

@@ -1,0 +1,192 @@
+"""What is in force at the first optimizer step, as a recipe: live objects held against what built them."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from palate.capture.code import class_symbol, function_symbol
+from palate.capture.datasets import data_items
+from palate.capture.describe import describe, named
+from palate.capture.module import module_recipe
+from palate.capture.observe import Seen
+from palate.capture.optimisers import optimiser_items, schedule_items
+from palate.capture.place import place
+from palate.capture.probes import Built
+from palate.capture.traps import find_traps
+from palate.recipe.roles import CAPTURED
+from palate.recipe.tree import Chunk, Item, Note, Origin, Recipe, Setting
+from palate.recipe.tree import Path as Way
+from palate.recipe.values import from_value
+
+
+def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Path | None = None) -> Recipe:
+    """Make the recipe of what was seen until the first step.
+
+    Args:
+        seen: what was built and called.
+        settings: settings that the run was started with.
+        home: palate's own folder, whose files are no data.
+    """
+    root = Path.cwd()
+    models = find_models(seen)
+    recipes = [(name, module_recipe(model, name)) for name, model in models]
+    chunks: list[Item] = []
+    notes: list[Note] = []
+    for role, items, found in (
+        ("data", *data_items(seen, seen.files.hashes(root), home)),
+        ("model", [recipe.root for _, recipe in recipes], []),
+        ("objective", objective_items(seen), []),
+        ("optimiser", *optimiser_items(seen, models)),
+        ("schedule", *schedule_items(seen)),
+        ("compute", compute_items(seen, models), []),
+    ):
+        if items:
+            chunks.append(Chunk(role, "dict", tuple(items)))
+        notes += found
+    chunks += _settings(seen, settings)
+    chunks += [arguments_chunk(built, notes) for built in seen.probes.seen if built.role == "arguments"]
+    notes += find_traps(seen, models, recipes)
+    aliases = tuple(_below(paths, name) for name, recipe in recipes for paths in recipe.aliases)
+    return Recipe(Chunk("recipe", CAPTURED, tuple(chunks)), aliases, place(root), tuple(dict.fromkeys(notes)))
+
+
+def _below(paths: Iterable[Way], name: str) -> tuple[Way, ...]:
+    return tuple(("model", name, *path) for path in paths)
+
+
+def find_models(seen: Seen) -> list[tuple[str, Any]]:
+    """Find the models: modules that lie in no other, have parameters, and are no loss; named as the code names them."""
+    alive = [module for ref in seen.modules if (module := ref()) is not None]
+    inner = {id(child) for module in alive for child in module._modules.values() if child is not None}
+    losses = {id(built.made) for built in seen.probes.seen if built.role == "objective"}
+    found: list[tuple[str, Any]] = []
+    for module in alive:
+        if id(module) in inner or id(module) in losses:
+            continue
+        if next(module.parameters(), None) is not None:
+            inner |= {id(child) for child in module.modules()}
+            found.append((_name(seen, module, [name for name, _ in found]), module))
+    return found
+
+
+def _name(seen: Seen, made: Any, taken: Sequence[str]) -> str:
+    name = seen.names.get(id(made)) or type(made).__name__
+    return name if name not in taken else f"{name} {sum(other.split(' ')[0] == name for other in taken) + 1}"
+
+
+def objective_items(seen: Seen) -> list[Item]:
+    """Describe losses: modules that were built, functions that were called."""
+    found: list[Item] = []
+    taken: list[str] = []
+    for built in seen.probes.seen:
+        if built.role == "objective":
+            name = _name(seen, built.made, taken)
+            taken.append(name)
+            found.append(built_chunk(name, built))
+    for called in seen.losses.values():
+        options = [Setting(key, describe(value), Origin.SET, called.source) for key, value in called.options.items()]
+        told = Setting("class", f"torch.nn.functional.{called.name}", Origin.SET, called.source)
+        found.append(Chunk(called.name, "dict", (told, *options)))
+    return found
+
+
+def built_chunk(name: str, built: Built, *, without: Sequence[str] = ()) -> Chunk:
+    """Describe an object by its class and its constructor's arguments."""
+    cls = type(built.made)
+    items: list[Item] = [Setting("class", class_symbol(cls), Origin.SET, built.source)]
+    home = version_of(cls)
+    for key, value in built.given.items():
+        if key not in without:
+            items.append(from_value(key, named(key, value), lambda _: (Origin.SET, built.source)))
+    for key, value in built.defaults.items():
+        if key not in without:
+            items.append(from_value(key, named(key, value), lambda _: (Origin.DEFAULT, home)))
+    return Chunk(name, "dict", tuple(items))
+
+
+def version_of(cls: type) -> str:
+    """Say whose default it is: package, version and class."""
+    from importlib import metadata
+
+    package = cls.__module__.partition(".")[0]
+    try:
+        return f"{package} {metadata.version(package)} {cls.__name__}"
+    except metadata.PackageNotFoundError:
+        return cls.__name__
+
+
+def arguments_chunk(built: Built, notes: list[Note]) -> Chunk:
+    """Describe an object of arguments as it is now, held against what it was given: what changed was rewritten."""
+    cls = type(built.made)
+    home = version_of(cls)
+    fields = {**built.defaults, **built.given}
+    items: list[Item] = []
+    for key in sorted(set(fields) | (set(vars(built.made)) & set(getattr(cls, "__dataclass_fields__", ())))):
+        told = named(key, fields.get(key))
+        now = named(key, getattr(built.made, key, fields.get(key)))
+        origin, source = (Origin.SET, built.source) if key in built.given else (Origin.DEFAULT, home)
+        if describe(now) != describe(told) and hasattr(built.made, key):
+            origin = Origin.REWRITTEN if key in built.given else Origin.DERIVED
+            source = f"{cls.__name__}.__post_init__"
+            if key in built.given:
+                notes.append(Note("rewritten", key, f"{key}={told!r} ({built.source}) became {now!r} in {source}"))
+        else:
+            now = told
+        items.append(from_value(key, now, lambda _, o=origin, s=source: (o, s)))  # type: ignore[misc]
+    return Chunk(cls.__name__, f"object {cls.__module__}.{cls.__qualname__}", tuple(items))
+
+
+def compute_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> list[Item]:
+    """Describe precision, kernels and determinism as they are set now."""
+    from palate.capture.module import torch_module
+
+    if not models:
+        return []
+    torch = torch_module()
+    told = {
+        "devices": sorted({str(p.device) for _, model in models for p in model.parameters()}),
+        "dtypes": sorted({str(p.dtype).removeprefix("torch.") for _, m in models for p in m.parameters()}),
+        "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "allow_tf32": torch.backends.cudnn.allow_tf32,
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "threads": torch.get_num_threads(),
+    }
+    items: list[Item] = [Setting(key, value, Origin.DERIVED) for key, value in told.items()]
+    built: list[str] = []
+    for part in seen.probes.seen:
+        if part.role == "compute":
+            built.append(type(part.made).__name__)
+            items.append(built_chunk(_numbered(type(part.made).__name__, built), part))
+    return items
+
+
+def _numbered(name: str, built: Sequence[str]) -> str:
+    count = built.count(name)
+    return name if count < 2 else f"{name} {count}"
+
+
+def _settings(seen: Seen, settings: Mapping[str, Any] | None) -> list[Item]:
+    """Give the script's own settings: as palate handed them over, else as the command line was parsed."""
+    if settings:
+        return [Chunk("settings", "dict", tuple(from_value(key, named(key, v)) for key, v in settings.items()))]
+    found: list[Item] = []
+    for number, (values, defaults) in enumerate(seen.parsed):
+        items = []
+        for key, value in values.items():
+            origin = Origin.DEFAULT if value == defaults.get(key) else Origin.SET
+            items.append(from_value(key, named(key, value), lambda _, o=origin: (o, "command line")))  # type: ignore[misc]
+        name = "settings" if not number else f"settings {number + 1}"
+        found.append(Chunk(name, "dict", tuple(items)))
+    return found
+
+
+def paths_hash(paths: Iterable[str]) -> str:
+    """Hash some names."""
+    return hashlib.sha256("\n".join(sorted(paths)).encode()).hexdigest()[:16]
+
+
+__all__ = ["arguments_chunk", "built_chunk", "find_models", "function_symbol", "snapshot"]

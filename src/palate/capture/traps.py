@@ -1,0 +1,42 @@
+"""What is not as it looks in a model and its optimizer: frozen, forgotten, tied."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from palate.capture.observe import Seen
+from palate.recipe.sizes import count_words
+from palate.recipe.tree import Note, Recipe, path_text
+
+
+def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[tuple[str, Recipe]]) -> list[Note]:
+    """Find parameters that are frozen, that no optimizer holds, that are trained though frozen, and ties."""
+    optimizers = [part.made for part in seen.probes.seen if part.role == "optimiser"]
+    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    found: list[Note] = []
+    for name, model in models:
+        named = list(model.named_parameters())
+        frozen = [(path, p) for path, p in named if not p.requires_grad]
+        forgotten = [(path, p) for path, p in named if p.requires_grad and id(p) not in held]
+        idle = [path for path, p in frozen if id(p) in held]
+        if frozen:
+            found.append(Note("frozen", f"model.{name}", f"{_share(frozen, named)} frozen: {_first(frozen)}"))
+        if idle:
+            words = f"an optimizer holds {len(idle)} frozen tensors, which it never moves: {idle[0]}"
+            found.append(Note("frozen", f"model.{name}", words))
+        if forgotten and held:
+            words = f"{_share(forgotten, named)} in no optimizer, so never trained: {_first(forgotten)}"
+            found.append(Note("untrained", f"model.{name}", words))
+    for name, recipe in recipes:
+        for paths in recipe.aliases:
+            words = f"{' = '.join(map(path_text, paths))}: one parameter; what trains or freezes one does so to both"
+            found.append(Note("tied", f"model.{name}", words))
+    return found
+
+
+def _share(part: Sequence[tuple[str, Any]], whole: Sequence[tuple[str, Any]]) -> str:
+    sizes = [sum(p.numel() for _, p in some) for some in (part, whole)]
+    return f"{count_words(sizes[0])} of {count_words(sizes[1])} parameters ({len(part)} tensors)"
+
+
+def _first(part: Sequence[tuple[str, Any]]) -> str:
+    return part[0][0] if len(part) == 1 else f"{part[0][0]} ... {part[-1][0]}"

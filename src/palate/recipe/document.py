@@ -1,0 +1,90 @@
+"""A recipe as JSON text and back, exactly: `loads(dumps(r))` is `r`, in another process too."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from palate.errors import InputError
+from palate.recipe.codec import canonical_text, decode, encode
+from palate.recipe.tree import Chunk, Item, Note, Origin, Recipe, Setting
+
+SCHEMA = "palate.recipe/1"
+
+
+def to_document(recipe: Recipe) -> dict[str, Any]:
+    """Give a recipe as plain JSON data."""
+    return {
+        "schema": SCHEMA,
+        "id": recipe.id,
+        "root": item_document(recipe.root),
+        "aliases": [[encode(list(path)) for path in group] for group in recipe.aliases],
+        "env": item_document(recipe.env),
+        "notes": [[note.kind, note.path, note.words] for note in recipe.notes],
+    }
+
+
+def from_document(document: Any) -> Recipe:
+    """Undo `to_document`.
+
+    Raises:
+        InputError: it is no recipe, or one that was changed or half written.
+    """
+    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+        raise InputError(f"This is no recipe: its schema is not {SCHEMA}.", todo="palate recipe export writes one.")
+    try:
+        recipe = Recipe(
+            root=_chunk(item_of(document["root"])),
+            aliases=tuple(tuple(tuple(decode(path)) for path in group) for group in document["aliases"]),
+            env=_chunk(item_of(document["env"])),
+            notes=tuple(Note(*note) for note in document["notes"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"The recipe is damaged or half written: {error!r}.", todo="Export it again.") from error
+    if recipe.id != document["id"]:
+        raise InputError("The recipe was changed after it was written: its id does not fit.", todo="Export it again.")
+    return recipe
+
+
+def dumps(recipe: Recipe) -> str:
+    """Write a recipe as JSON text, always the same for the same recipe."""
+    return canonical_text(to_document(recipe))
+
+
+def loads(text: str) -> Recipe:
+    """Read what `dumps` wrote.
+
+    Raises:
+        InputError: it is no JSON, no recipe, or damaged.
+    """
+    try:
+        return from_document(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"This is no whole JSON document: {error}.", todo="Was it half written? Export it again."
+        ) from error
+
+
+def item_document(item: Item) -> list[Any]:
+    """Give a tree as lists: ["s", name, value, origin, source] and ["c", name, kind, items]."""
+    if isinstance(item, Setting):
+        told = ["s", encode(item.name), encode(item.value), item.origin.value]
+        return [*told, item.source] if item.source else told
+    if not isinstance(item, Chunk):
+        raise TypeError(f"{type(item).__name__}: only an exact tree is written; unfold it first")
+    return ["c", encode(item.name), item.kind, [item_document(child) for child in item.items]]
+
+
+def item_of(document: Any) -> Item:
+    """Undo `item_document`."""
+    if document[0] == "s":
+        source = document[4] if len(document) > 4 else ""
+        return Setting(decode(document[1]), decode(document[2]), Origin(document[3]), source)
+    if document[0] == "c":
+        return Chunk(decode(document[1]), document[2], tuple(item_of(child) for child in document[3]))
+    raise ValueError(f"neither a setting nor a chunk: {document[0]!r}")
+
+
+def _chunk(item: Item) -> Chunk:
+    if not isinstance(item, Chunk):
+        raise TypeError("the root is no chunk")
+    return item
