@@ -7,7 +7,8 @@ PalateError                     exit status 1
 |  `- ListError                     lists that cannot be compared
 |- NotFoundError                3   no such experiment, run, file or function
 |- RefusedError                 4   the protocol forbids it
-|  `- OutcomeSeenError              a forecast after its outcome is visible
+|  |- OutcomeSeenError              a forecast after its outcome is visible
+|  `- ConfoundedError               arms that differ in more than was declared
 |- RunsFailedError              5   the training itself did not deliver
 |  |- MetricNotLoggedError          finished, but never logged the metric asked for
 |  `- SetupFailedError              failed before the first point: a fault to mend, no outcome
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 __all__ = [
     "CatalogNewerError",
     "ChainBrokenError",
+    "ConfoundedError",
     "ForecastTextError",
     "InputError",
     "JournalTakenError",
@@ -98,6 +100,10 @@ class RefusedError(PalateError):
 
 class OutcomeSeenError(RefusedError):
     """A forecast came after its outcome was visible."""
+
+
+class ConfoundedError(RefusedError):
+    """The arms differ in more than was declared."""
 
 
 class RunsFailedError(PalateError):

@@ -2,18 +2,25 @@
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from palate.cli.common import here, put_out, say
+import click
+
+from palate.cli.common import at_terminal, here, put_out, say
 from palate.cli.progress import watch
 from palate.cli.prompt import choose_forecast
 from palate.errors import InputError
 from palate.loop.ask import author_of, kitchen_of
+from palate.loop.hidden import refuse_confounded
 from palate.loop.ledger import terms_of
 from palate.loop.question import Question
 from palate.loop.report import Report
 from palate.loop.run import run_question
 from palate.loop.split import run_split
+from palate.recipe.reasons import Difference
+from palate.recipe.report import told as told_lines
+from palate.recipe.report import words_of
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
 from palate.verdict.outlook import smallest_confirmable
@@ -30,6 +37,8 @@ def answer(
     workers: int | None,
     threads: int | None,
     timeout_s: float | None,
+    declared: tuple[str, ...] = (),
+    strict: bool = False,
     schema: str = "palate.report/1",
     more: tuple[str, ...] = (),
 ) -> Report:
@@ -48,6 +57,8 @@ def answer(
             author=author_of(config),
             ask=choice,
             forecast=choice.forecast,
+            declared=declared,
+            inform=Told(strict=strict, as_json=as_json),
         )
     put_out(
         {**report.document(), "schema": schema, "next": [*more, *report.next_commands()]},
@@ -55,6 +66,35 @@ def answer(
         as_json=as_json,
     )
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Tells what differs between the arms; asks before arms run that differ in more than was declared.
+
+    Attributes:
+        strict: refuse such arms instead.
+        as_json: say nothing, and ask nobody.
+    """
+
+    strict: bool
+    as_json: bool
+
+    def __call__(self, difference: Difference) -> None:
+        """Tell, ask, or refuse."""
+        if self.strict:
+            refuse_confounded(difference)
+        if self.as_json or not difference.changes:
+            return
+        follows, hidden = difference.of("entailed"), difference.confounders
+        if follows:
+            say(f"Follows    {words_of(follows)}   ({sum(c.settings for c in follows)} follow from it)")
+        if not hidden:
+            return
+        for line in told_lines(difference):
+            say(f"           {line}")
+        if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
+            refuse_confounded(difference)
 
 
 def answer_split(

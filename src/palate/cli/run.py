@@ -26,6 +26,8 @@ from palate.vocabulary import Goal
 @click.option("--margin", type=float, help="Smallest difference that matters; the project's last, else one seed sd.")
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
 @click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
+@click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
+@click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
 @cooking_options
 @json_option
 def command(
@@ -39,6 +41,8 @@ def command(
     data: tuple[str, ...],
     pairs: int | None,
     split: bool,
+    declared: tuple[str, ...],
+    strict: bool,
     **options: object,
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
@@ -66,4 +70,4 @@ def command(
     if split:
         answer_split(question, **options)  # type: ignore[arg-type]
         return
-    answer(question, **options)  # type: ignore[arg-type]
+    answer(question, declared=declared, strict=strict, **options)  # type: ignore[arg-type]

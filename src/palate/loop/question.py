@@ -1,7 +1,7 @@
 """The question: built from the declared change, never typed; one metric, one horizon, answered by the runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from palate.errors import InputError, SettingError
@@ -28,6 +28,8 @@ class Question:
         margin: smallest difference that matters; one seed standard deviation if None.
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
+        confounders: what else differs between the arms though nobody declared it, in words.
+        chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
     """
 
     target: Target
@@ -37,6 +39,8 @@ class Question:
     margin: float | None = None
     budget: int = 20
     data: str = ""
+    confounders: tuple[str, ...] = ()
+    chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -89,6 +93,8 @@ class Question:
             "margin": self.margin,
             "budget": self.budget,
             "data": self.data,
+            "confounders": list(self.confounders),
+            "chunks": {role: list(pair) for role, pair in self.chunks.items()},
             "recipes": {arm: recipe_id(self.settings(arm)) for arm in ARMS},
         }
 
@@ -133,6 +139,8 @@ def question_from_body(body: Mapping[str, Any]) -> Question:
         margin=body["margin"],
         budget=body["budget"],
         data=body["data"],
+        confounders=tuple(body.get("confounders", ())),
+        chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
     )
 
 

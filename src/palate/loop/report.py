@@ -21,6 +21,9 @@ CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
 
 
+CONFOUNDERS_TOLD = 4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """A question with its forecast, its verdict and its score.
@@ -54,7 +57,7 @@ class Report:
     def headline(self) -> str:
         """The verdict in words."""
         verdict, question = self.cooked.verdict, self.question
-        changes = len(question.changes)
+        changes = len(question.changes) + len(question.confounders)
         return headline(verdict, question.metric, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
 
     @property
@@ -75,6 +78,8 @@ class Report:
             "orientation": "+ is better",
             "verdict": {**asdict(verdict), "settled": verdict.settled, "words": self.headline},
             "effect": effect_words(verdict, self.question.metric),
+            "confounders": list(self.question.confounders),
+            "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
             "outlook": asdict(self.outlook) if self.outlook else None,
             "forecast": _forecast_document(self.sealed),
@@ -94,7 +99,7 @@ class Report:
     def lines(self) -> list[str]:
         """Give the report as lines for people."""
         made, reused = self.cooked.fresh, self.cooked.reused
-        told = [self.headline, *self.opposed]
+        told = [self.headline, *self._confounded(), *self.opposed]
         failed = _first_failure(self.cooked.results[TREATMENT])
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -114,6 +119,13 @@ class Report:
         if not self.cooked.verdict.settled:
             listed.append(f"palate verdict {experiment}")
         return [*listed, "palate list", "palate verify"]
+
+    def _confounded(self) -> list[str]:
+        named = self.question.confounders
+        if not named:
+            return []
+        rest = f" and {len(named) - CONFOUNDERS_TOLD} more" if len(named) > CONFOUNDERS_TOLD else ""
+        return [f"Confounded by what was not declared: {', '.join(named[:CONFOUNDERS_TOLD])}{rest}."]
 
     def _split_offer(self) -> list[str]:
         changes, n = len(self.question.changes), self.cooked.verdict.n

@@ -12,15 +12,20 @@ from palate.forecast.answer import Forecast
 from palate.forecast.score import Observed, Score, chances_of, score
 from palate.loop import ledger
 from palate.loop.evidence import collect
+from palate.loop.hidden import find_hidden, read_arms, with_hidden
 from palate.loop.opposed import opposed_words
 from palate.loop.question import Question
 from palate.loop.report import Report, outlook_of
 from palate.loop.session import Cooked, Session
 from palate.loop.stove import Kitchen, Watcher, start_pool
+from palate.recipe.reasons import Difference
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.training.pool import Pool
 from palate.training.worker import INSIDE
+
+Informer = Callable[[Difference], None]
+"""Told, before the forecast, of everything that differs between the arms; raises to stop."""
 
 Asker = Callable[[Question], Forecast | None]
 """Asks a person; None is a skip."""
@@ -68,6 +73,8 @@ def run_question(
     author: str,
     ask: Asker,
     forecast: Forecast | None = None,
+    declared: tuple[str, ...] = (),
+    inform: Informer = lambda _: None,
 ) -> Report:
     """Ask, seal, run until settled, judge and score.
 
@@ -79,8 +86,11 @@ def run_question(
         author: who forecasts.
         ask: asks the person where no forecast is given and none is sealed; gives None for a skip.
         forecast: the forecast, given beforehand.
+        declared: chunks or paths that are meant to change besides the changes themselves.
+        inform: told of what differs between the arms.
 
     Raises:
+        ConfoundedError: the arms differ in more than was declared, and that was refused.
         OutcomeSeenError: a forecast is given, but its outcome can be seen.
         RunsFailedError: the training did not deliver.
     """
@@ -95,11 +105,28 @@ def run_question(
     stand = stand_of(project, question)
     warm = _start_early(question, kitchen, stand)
     with warm or contextlib.nullcontext():
+        question = _look_inside(project, question, kitchen, warm, declared, inform)
         sealed = _seal(project, question, stand, author=author, ask=ask, forecast=forecast)
         if sealed is not None:
             watcher.sealed(sealed)
         cooked = Session(project, question, kitchen, watcher).settle(warm)
     return _report(project, question, cooked, time.monotonic() - started_s)
+
+
+def _look_inside(
+    project: Project,
+    question: Question,
+    kitchen: Kitchen,
+    warm: Pool | None,
+    declared: tuple[str, ...],
+    inform: Informer,
+) -> Question:
+    """Read what really differs between the arms, tell of it, and put what confounds them into the question."""
+    recipes = read_arms(project, question, kitchen, warm)
+    difference = find_hidden(question, recipes, declared)
+    told = with_hidden(question, difference, recipes)
+    inform(difference)
+    return told
 
 
 def _start_early(question: Question, kitchen: Kitchen, stand: Stand) -> Pool | None:

@@ -6,7 +6,7 @@ from typing import Any
 from palate.recipe.codec import Opaque
 from palate.recipe.tree import Chunk, Item, Repeat, Setting, is_ordered, key_of, name_key
 
-STRUCTURE = frozenset({"class", "type", "_component_", "_target_", "class_path"})
+STRUCTURE: frozenset[object] = frozenset({"class", "type", "_component_", "_target_", "class_path"})
 """Settings whose value says what a chunk is: different values make different skeletons."""
 
 
@@ -75,7 +75,7 @@ class Numbering:
         return self._numbers.setdefault(key, len(self._numbers))
 
 
-class _StructureNames(frozenset[str]):
+class _StructureNames(frozenset[object]):
     """Holds names of any type without failing on those that cannot be hashed."""
 
     def __contains__(self, name: object) -> bool:

@@ -48,6 +48,11 @@ class Difference:
         """What would confound a verdict about the declared change: `diff(apply(A, declared), B)`."""
         return tuple(change for change in self.changes if change.reason in ("co-change", "default drift"))
 
+    def __str__(self) -> str:
+        from palate.recipe.report import told
+
+        return "\n".join(told(self))
+
     def of(self, reason: Reason) -> tuple[Changed, ...]:
         """Give the changes with one reason."""
         return tuple(change for change in self.changes if change.reason == reason)

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from palate.recipe.codec import Symbol
 from palate.recipe.groups import Label, split
 from palate.recipe.lexicon import OTHER, ROLES, normal_path, role_of_path
+from palate.recipe.numbering import STRUCTURE
 from palate.recipe.tables import Table, table_of
 from palate.recipe.tree import Chunk, Origin, Path, Setting, name_key
 
@@ -22,29 +24,67 @@ def role_label(root: Chunk, own: Own | None = None) -> Label:
     framework whose fields they are, the person's own sections, the words of the path; else `other`.
     """
     captured = root.kind == CAPTURED
-    tables = dict(_tables(root, ()))
+    claims = dict([*_tables(root, ()), *_owners(root, ())])
     mine = dict(own or {})
 
     def label(path: Path, setting: Setting) -> str:
         if captured and path and path[0] in ROLES:
             return str(path[0])
-        for depth in range(len(path) - 1, -1, -1):
-            table = tables.get(tuple(map(name_key, path[:depth]))) if tables else None
-            if table and path[depth] in table:
-                return table[path[depth]]
-        if mine and path and str(path[0]) in mine:
-            return mine[str(path[0])]
-        if setting.origin is Origin.AMBIENT:
-            return "compute"
-        return role_of_path(path)
+        claimed = _claimed(claims, path) if claims else None
+        if claimed or setting.origin is Origin.AMBIENT:
+            return claimed or "compute"
+        return mine[str(path[0])] if mine and path and str(path[0]) in mine else role_of_path(path)
 
     return label
 
 
-def _tables(chunk: Chunk, path: Path) -> list[tuple[Path, Table]]:
+Claims = Mapping[Path, Table | str]
+"""Chunks whose settings all belong to one role, or are told apart by a table, by their paths."""
+
+
+def _claimed(claims: Claims, path: Path) -> str | None:
+    """Find what lays claim to a setting, the innermost chunk first."""
+    for depth in range(len(path) - 1, -1, -1):
+        claim = claims.get(tuple(map(name_key, path[:depth])))
+        if isinstance(claim, str):
+            return claim
+        if claim and path[depth] in claim:
+            return claim[path[depth]]
+    return None
+
+
+_OWNERS = (
+    ("torch.optim.lr_scheduler.", "schedule"),
+    ("torch.optim.swa_utils.", "model"),
+    ("torch.optim.", "optimiser"),
+    ("torch.nn.modules.loss.", "objective"),
+    ("torch.nn.functional.", "objective"),
+    ("torch.utils.data.", "data"),
+    ("transformers.optimization.", "optimiser"),
+)
+"""What objects of a package are, by the beginning of their class's name."""
+
+
+def _owners(chunk: Chunk, path: Path) -> list[tuple[Path, Table | str]]:
+    """Find chunks that say which class they are made by; all that lies in one is that class's."""
+    found: list[tuple[Path, Table | str]] = []
+    for item in chunk.items:
+        if isinstance(item, Setting) and item.name in STRUCTURE:
+            text = item.value.text if isinstance(item.value, Symbol) else item.value
+            owner = next((r for start, r in _OWNERS if isinstance(text, str) and text.startswith(start)), "")
+            if not owner and isinstance(text, str) and text.startswith("torch.nn.") and text.endswith("Loss"):
+                owner = "objective"
+            if owner:
+                return [(tuple(map(name_key, path)), owner)]
+        elif isinstance(item, Chunk) and item.kind != "module":
+            found += _owners(item, (*path, item.name))
+    return found
+
+
+def _tables(chunk: Chunk, path: Path) -> list[tuple[Path, Table | str]]:
     names = [item.name for item in chunk.items]  # type: ignore[union-attr]
     table = table_of(chunk.kind, names)
-    found = [(tuple(map(name_key, path)), table)] if table else []
+    found: list[tuple[Path, Table | str]] = [(tuple(map(name_key, path)), table)] if table else []
     for item in chunk.items:
         if isinstance(item, Chunk) and item.kind != "module":
             found += _tables(item, (*path, item.name))

@@ -163,6 +163,18 @@ class Recipe:
         ties = sorted(sorted(path_text(path) for path in group) for group in self.aliases)
         return hashlib.sha256(canonical_text([chunk_id(self.root), ties]).encode()).hexdigest()
 
+    def __str__(self) -> str:
+        from palate.recipe.outline import lines, view
+
+        notes = [f"! {note.words}" for note in self.notes]
+        return "\n".join([*lines(view(self), depth=9 if self.root.kind == "module" else 1, details=False), *notes])
+
+    def _repr_html_(self) -> str:
+        from palate.recipe.html import to_html
+        from palate.recipe.outline import view
+
+        return to_html(view(self), notes=tuple(note.words for note in self.notes))
+
 
 def key_of(value: Any) -> Hashable:
     """Give a key that is equal exactly where two values are, types included; quick for plain ones."""

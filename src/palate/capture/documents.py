@@ -1,0 +1,153 @@
+"""Configuration files, read the way their own framework reads them; what loaders disagree about is said."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from palate.capture.adapters import recipe_of
+from palate.errors import InputError, NotFoundError
+from palate.recipe.document import SCHEMA, from_document
+from palate.recipe.tree import Chunk, Note, Recipe, path_text
+from palate.recipe.values import same_value
+
+SUFFIXES = (".yaml", ".yml", ".json", ".toml")
+LOADERS = ("auto", "yaml", "omegaconf")
+_OMEGA_MARKS = re.compile(r"\$\{|^\s*-?\s*(_component_|_target_|_partial_|defaults)\s*:", re.MULTILINE)
+
+
+def read_file(path: Path, *, loader: str = "auto") -> Recipe:
+    """Read a configuration file, or a recipe that was exported.
+
+    Args:
+        path: a .yaml, .json or .toml file.
+        loader: for YAML: "yaml" (PyYAML, as Hugging Face and axolotl read it), "omegaconf" (as Hydra and torchtune
+            do), "auto" to tell by what stands in the file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InputError: it cannot be read, holds a name twice, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: there is no such file.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    notes: Sequence[Note] = ()
+    if path.suffix == ".json":
+        value = _json(path, text)
+        if isinstance(value, dict) and value.get("schema") == SCHEMA:
+            return from_document(value)
+    elif path.suffix == ".toml":
+        value = _toml(path, text)
+    else:
+        value, notes = _yaml(path, text, loader)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, no settings with names.")
+    recipe: Recipe = recipe_of(value)
+    root = Chunk(path.stem, recipe.root.kind, recipe.root.items)
+    return Recipe(root, recipe.aliases, recipe.env, tuple(notes))
+
+
+def _json(path: Path, text: str) -> Any:
+    def pairs(told: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in told]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(
+                f"{path} has {', '.join(twice)} more than once in one place.",
+                why="Readers take the last or the first of them, so nobody can say what is meant.",
+                todo="Leave one.",
+            )
+        return dict(told)
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is no whole JSON document: {error}.", todo="Was it half written?") from error
+
+
+def _toml(path: Path, text: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}.") from error
+
+
+def _yaml(path: Path, text: str, loader: str) -> tuple[Any, list[Note]]:
+    plain = _read_yaml(path, text, omega=False)
+    omega = loader == "omegaconf" or (loader == "auto" and _OMEGA_MARKS.search(text) is not None)
+    other = _read_yaml(path, text, omega=True)
+    chosen, rest = (other, plain) if omega else (plain, other)
+    names = ("OmegaConf", "PyYAML") if omega else ("PyYAML", "OmegaConf")
+    notes = [
+        Note("loader", where, f"{where}: {mine!r} as {names[0]} reads it (taken), {theirs!r} as {names[1]} does")
+        for where, mine, theirs in _apart(chosen, rest, ())
+    ]
+    return chosen, notes
+
+
+def _read_yaml(path: Path, text: str, *, omega: bool) -> Any:
+    """Read YAML with PyYAML's rules, or with those that OmegaConf adds (1e-4 is a number); names twice are refused."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """Refuses names that stand twice."""
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
+        told: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            try:
+                known = key in told
+            except TypeError as error:
+                raise InputError(f"{path}, line {key_node.start_mark.line + 1}: a name cannot be a list.") from error
+            if known:
+                raise InputError(
+                    f"{path}, line {key_node.start_mark.line + 1}: {key!r} stands twice.",
+                    why="PyYAML would silently take the last, other readers refuse it.",
+                    todo="Leave one.",
+                )
+            told[key] = loader.construct_object(value_node, deep=True)
+        return told
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    if omega:
+        Loader.add_implicit_resolver("tag:yaml.org,2002:float", _OMEGA_FLOAT, list("-+0123456789."))
+        kept = {
+            first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+            for first, rules in Loader.yaml_implicit_resolvers.items()
+        }
+        Loader.yaml_implicit_resolvers = kept
+    try:
+        return yaml.load(text, Loader=Loader)  # noqa: S506  a safe loader's subclass
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested deeper than any recipe.") from error
+
+
+_OMEGA_FLOAT = re.compile(
+    r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+    |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+    |\.[0-9_]+(?:[eE][-+][0-9]+)?
+    |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*
+    |[-+]?\.(?:inf|Inf|INF)
+    |\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+"""What OmegaConf 2.3 reads as a number; YAML 1.1 wants a dot before the exponent."""
+
+
+def _apart(one: Any, other: Any, path: tuple[Any, ...]) -> list[tuple[str, Any, Any]]:
+    """Find the places in which two readings of one file differ."""
+    if type(one) is dict and type(other) is dict and list(one) == list(other):
+        return [found for key in one for found in _apart(one[key], other[key], (*path, key))]
+    if type(one) is list and type(other) is list and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for place, (a, b) in pairs for found in _apart(a, b, (*path, place))]
+    return [] if same_value(one, other) else [(path_text(path), one, other)]

@@ -1,0 +1,52 @@
+"""`palate dry`: a training up to its first optimizer step, and what is in force there."""
+
+import os
+from pathlib import Path
+
+import click
+
+from palate.cli.common import here, json_option, put_out
+from palate.cli.recipe import difference_document
+from palate.loop.ask import kitchen_of
+from palate.recipe.document import to_document
+from palate.recipe.outline import lines, view
+from palate.recipe.reasons import explain
+from palate.recipe.report import told
+from palate.recipe.settings import parse_assignments
+from palate.store.config import read_config
+from palate.store.shelf import Shelf
+from palate.training.dry import capture_arms
+from palate.training.pool import Pool
+from palate.training.target import find_target
+from palate.vocabulary import BASELINE, TREATMENT
+
+
+@click.command("dry")
+@click.argument("target")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="Hold a change against it too.")
+@click.option("--full", is_flag=True, help="A line for every change.")
+@json_option
+def command(target: str, arguments: tuple[str, ...], changes: tuple[str, ...], full: bool, as_json: bool) -> None:
+    """Run TARGET up to its first optimizer step and show what is in force; nothing is trained.
+
+    \b
+    palate dry train.py
+    palate dry train.py -c lr=3e-3 -- --epochs 5
+    """
+    found = find_target(target, arguments)
+    declared = found.changes(parse_assignments(changes))
+    arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
+    kitchen = kitchen_of(read_config(Path.cwd(), os.environ))
+    with Pool(found.task, workers=len(arms), threads=kitchen.threads) as pool:
+        recipes = capture_arms(found, arms, pool=pool)
+    recipe = recipes[BASELINE]
+    document = {"schema": "palate.dry/1", "recipe": to_document(recipe), "notes": [n.words for n in recipe.notes]}
+    words = Shelf(here().home).words()
+    shown = [*lines(view(recipe, vocabulary=words.named)), *(f"! {note.words}" for note in recipe.notes)]
+    if declared:
+        names = [f"settings.{change.path}" for change in declared]
+        difference = explain(recipe, recipes[TREATMENT], declared=names, entailed=recipes[TREATMENT])
+        document["difference"] = difference_document(difference)
+        shown += ["", *told(difference, full=full)]
+    put_out(document, shown, as_json=as_json)

@@ -1,0 +1,113 @@
+"""What a question changes without saying so: both arms read at their first optimizer step, before anything is run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from palate.capture.documents import SUFFIXES, read_file
+from palate.errors import ConfoundedError, PalateError
+from palate.loop.question import Question
+from palate.loop.stove import Kitchen, start_pool
+from palate.recipe.lexicon import ROLES
+from palate.recipe.reasons import Changed, Difference, explain
+from palate.recipe.report import merged_words, told
+from palate.recipe.roles import by_role
+from palate.recipe.settings import Change
+from palate.recipe.tree import Recipe, chunk_id
+from palate.store.project import Project
+from palate.store.shelf import Shelf
+from palate.training.dry import capture_arms
+from palate.training.pool import Pool
+from palate.vocabulary import BASELINE, TREATMENT
+
+WITHIN_S = 30.0
+"""Seconds that reading both arms may take before the question goes on without."""
+
+
+def read_arms(project: Project, question: Question, kitchen: Kitchen, pool: Pool | None) -> Mapping[str, Recipe]:
+    """Give the recipes of both arms: from the shelf, else by a dry run; fewer where that takes too long or fails.
+
+    A training that fails before its first step will fail in its runs too, and is judged there.
+    """
+    shelf = Shelf(project.home)
+    keys = {arm: question.run_key(arm) for arm in (BASELINE, TREATMENT)}
+    found = {arm: recipe for arm, key in keys.items() if (recipe := shelf.find(key)) is not None}
+    missing = {arm: question.changes_of(arm) for arm in keys if arm not in found}
+    if not missing or not question.target.learns or (pool is None and found):
+        return found
+    own = None if pool is not None else start_pool(question, kitchen)
+    try:
+        fresh = capture_arms(question.target, missing, pool=pool or own, within_s=WITHIN_S)  # type: ignore[arg-type]
+    except PalateError:
+        return found
+    finally:
+        if own is not None:
+            own.close()
+    for arm, recipe in fresh.items():
+        shelf.keep(keys[arm], recipe)
+    return {**found, **fresh}
+
+
+def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str] = ()) -> Difference:
+    """Say of everything that differs between the arms why it does.
+
+    What differs in a configuration file that the change points to was not declared by naming the file: each of its
+    settings is a change of its own.
+
+    Args:
+        question: what is asked.
+        recipes: the arms' recipes, where they could be read.
+        declared: further chunks or paths that are meant to change.
+    """
+    names = [*(f"settings.{change.path}" for change in question.changes), *declared]
+    changes: list[Changed] = []
+    same: dict[str, int] = {}
+    if len(recipes) == len((BASELINE, TREATMENT)):
+        one, other = recipes[BASELINE], recipes[TREATMENT]
+        arms = explain(one, other, declared=names, entailed=other)
+        changes += arms.changes
+        same = dict(arms.same)
+    for change in question.changes:
+        if _is_file(change):
+            sides = (read_file(Path(change.before)), read_file(Path(change.after)))
+            inside = explain(*sides, declared=declared)
+            changes += inside.changes
+            same = {role: same.get(role, 0) + inside.same.get(role, 0) for role in {**same, **inside.same}}
+    return Difference(tuple(changes), same)
+
+
+def _is_file(change: Change) -> bool:
+    sides = (change.before, change.after)
+    return all(isinstance(side, str) and side.endswith(SUFFIXES) and Path(side).is_file() for side in sides)
+
+
+def with_hidden(question: Question, difference: Difference, recipes: Mapping[str, Recipe]) -> Question:
+    """Give the question with what confounds it, and with the ids of the chunks that differ between its arms."""
+    words = merged_words(difference.confounders)
+    return replace(question, confounders=words, chunks=_chunks(recipes))
+
+
+def _chunks(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
+    """Give the chunks that differ, by name: their ids in the baseline and with the change."""
+    if len(recipes) < len((BASELINE, TREATMENT)):
+        return {}
+    parts = [
+        {role: chunk_id(chunk)[:16] for role, chunk in by_role(recipes[arm].root).items()}
+        for arm in (BASELINE, TREATMENT)
+    ]
+    pairs = {role: (parts[0].get(role, ""), parts[1].get(role, "")) for role in ROLES}
+    return {role: pair for role, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def refuse_confounded(difference: Difference) -> None:
+    """Refuse arms that differ in more than was declared.
+
+    Raises:
+        ConfoundedError: they do.
+    """
+    if difference.confounders:
+        raise ConfoundedError(
+            "The arms differ in more than was declared.",
+            why=told(difference),
+            todo="Declare what you mean (--declare CHUNK), make the arms equal in the rest, or leave --strict out.",
+        )
