@@ -80,16 +80,17 @@ class Told:
     strict: bool
     as_json: bool
 
-    def __call__(self, difference: Difference) -> None:
+    def __call__(self, difference: Difference, read: bool) -> None:
         """Tell, ask, or refuse."""
         if self.strict:
             refuse_confounded(difference)
-        if self.as_json or not difference.changes:
-            return
         follows, hidden = difference.of("entailed"), difference.confounders
+        if self.as_json or not (read or hidden):
+            return
         if follows:
             say(f"Follows    {words_of(follows)}   ({sum(c.settings for c in follows)} follow from it)")
         if not hidden:
+            say("Hidden     nothing (0 hidden)")
             return
         for line in told_lines(difference):
             say(f"           {line}")

@@ -37,6 +37,8 @@ class Report:
         opposed: other metrics that say the opposite, a sentence each.
         forecasts: scored forecasts of the project so far.
         elapsed_s: how long this session took.
+        fresh_data: files that changed since earlier runs, which were therefore not used again.
+        data_known: whether the files that the baseline reads are known, and so were checked.
     """
 
     question: Question
@@ -47,6 +49,8 @@ class Report:
     opposed: tuple[str, ...]
     forecasts: int
     elapsed_s: float
+    fresh_data: tuple[str, ...] = ()
+    data_known: bool = False
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -104,8 +108,14 @@ class Report:
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
         told += [*self._failures(), *self._noise(), *self._pairing()]
-        unchecked = " (data were not declared, so not checked: --data)" if reused and not self.question.data else ""
+        unchecked = (
+            " (data were not declared, so not checked: --data)"
+            if reused and not self.data_known and not self.question.data
+            else ""
+        )
         told.append(f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s.")
+        if self.fresh_data:
+            told.append(f"{', '.join(self.fresh_data[:3])} changed since earlier runs: those were not used again.")
         told += self._split_offer()
         told += self._forecast_lines()
         return told

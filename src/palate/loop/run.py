@@ -12,7 +12,7 @@ from palate.forecast.answer import Forecast
 from palate.forecast.score import Observed, Score, chances_of, score
 from palate.loop import ledger
 from palate.loop.evidence import collect
-from palate.loop.hidden import find_hidden, read_arms, with_hidden
+from palate.loop.hidden import find_hidden, read_arms, with_fresh_data, with_hidden
 from palate.loop.opposed import opposed_words
 from palate.loop.question import Question
 from palate.loop.report import Report, outlook_of
@@ -21,11 +21,13 @@ from palate.loop.stove import Kitchen, Watcher, start_pool
 from palate.recipe.reasons import Difference
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.store.shelf import Shelf
 from palate.training.pool import Pool
 from palate.training.worker import INSIDE
 
-Informer = Callable[[Difference], None]
-"""Told, before the forecast, of everything that differs between the arms; raises to stop."""
+Informer = Callable[[Difference, bool], None]
+"""Told, before the forecast, of everything that differs between the arms, and whether they could be read at their
+first step; raises to stop."""
 
 Asker = Callable[[Question], Forecast | None]
 """Asks a person; None is a skip."""
@@ -74,7 +76,7 @@ def run_question(
     ask: Asker,
     forecast: Forecast | None = None,
     declared: tuple[str, ...] = (),
-    inform: Informer = lambda _: None,
+    inform: Informer = lambda *_: None,
 ) -> Report:
     """Ask, seal, run until settled, judge and score.
 
@@ -102,6 +104,7 @@ def run_question(
         )
     started_s = time.monotonic()
     project.make()
+    question, changed = with_fresh_data(project, question)
     stand = stand_of(project, question)
     warm = _start_early(question, kitchen, stand)
     with warm or contextlib.nullcontext():
@@ -110,7 +113,7 @@ def run_question(
         if sealed is not None:
             watcher.sealed(sealed)
         cooked = Session(project, question, kitchen, watcher).settle(warm)
-    return _report(project, question, cooked, time.monotonic() - started_s)
+    return _report(project, question, cooked, time.monotonic() - started_s, changed=changed)
 
 
 def _look_inside(
@@ -125,7 +128,7 @@ def _look_inside(
     recipes = read_arms(project, question, kitchen, warm)
     difference = find_hidden(question, recipes, declared)
     told = with_hidden(question, difference, recipes)
-    inform(difference)
+    inform(difference, len(recipes) == len(question.arms))
     return told
 
 
@@ -158,7 +161,9 @@ def _seal(
     return None
 
 
-def _report(project: Project, question: Question, cooked: Cooked, elapsed_s: float) -> Report:
+def _report(
+    project: Project, question: Question, cooked: Cooked, elapsed_s: float, *, changed: tuple[str, ...] = ()
+) -> Report:
     story = ledger.read_story(project.chain, question.experiment)
     done = cooked.verdict.settled or cooked.verdict.reason == "budget"
     now = datetime.now(UTC)
@@ -182,6 +187,8 @@ def _report(project: Project, question: Question, cooked: Cooked, elapsed_s: flo
         score=scored,
         forecasts=len(project.chain.records("score")),
         elapsed_s=elapsed_s,
+        fresh_data=changed,
+        data_known=Shelf(project.home).find(question.run_key("baseline")) is not None,
     )
 
 
