@@ -22,6 +22,8 @@ LOSSES = (
 )  # fmt: skip
 _LOSS_NAME = re.compile(r"Loss|Criterion|Objective")
 DEEPEST = 12
+FEW = 16
+"""Members of a list that get names."""
 
 
 @dataclass(slots=True)
@@ -151,8 +153,9 @@ class Observer:
     def _accelerator(self, module: ModuleType) -> None:
         self._seen.probes.on_class(module.Accelerator, "arguments")
 
-    def _step(self, *_: Any) -> None:
+    def _step(self, optimizer: Any, *_: Any) -> None:
         if not self._done:
+            self._seen.names[id(optimizer)] = type(optimizer).__name__
             self._name_objects(sys._getframe(1))
             self._finish()
 
@@ -170,20 +173,26 @@ class Observer:
 
     def _name_objects(self, frame: FrameType | None) -> None:
         """Learn what the code that steps calls its objects: `model`, `train_loader`, `self.criterion`."""
-        names = self._seen.names
         depth = 0
         while frame is not None and depth < DEEPEST:
             module = frame.f_globals.get("__name__", "")
             if not module.startswith(("torch.", "contextlib")) and not is_palates_own(module):
                 held = frame.f_locals
-                for name, value in held.items():
-                    names.setdefault(id(value), name)
                 owner = held.get("self")
-                if owner is not None and hasattr(owner, "__dict__"):
-                    for name, value in vars(owner).items():
-                        names.setdefault(id(value), name)
+                own = vars(owner) if owner is not None and hasattr(owner, "__dict__") else {}
+                for name, value in (*held.items(), *own.items()):
+                    self._name(name, value)
                 depth += 1
             frame = frame.f_back
+
+    def _name(self, name: str, value: Any) -> None:
+        """Name a value, and what a short list or dictionary holds: `optimizers.0`."""
+        names = self._seen.names
+        if id(value) not in names or names[id(value)] == type(value).__name__:
+            names[id(value)] = name
+        if type(value) in (list, tuple, dict) and len(value) <= FEW:
+            for key, held in value.items() if type(value) is dict else enumerate(value):
+                names.setdefault(id(held), f"{name}.{key}")
 
 
 def _called_by_a_module() -> bool:

@@ -18,7 +18,7 @@ SKIPPED = ("params", "optimizer", "optimiser", "initial_lr")
 
 def optimiser_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> tuple[list[Item], list[Note]]:
     """Describe the optimizers: one stands for the chunk itself, several each under its name."""
-    built = [part for part in seen.probes.seen if part.role == "optimiser" and part.made.param_groups]
+    built = live_optimisers(seen)
     paths = {id(p): f"{name}.{path}" for name, model in models for path, p in model.named_parameters()}
     notes: list[Note] = []
     chunks: list[Chunk] = []
@@ -30,6 +30,13 @@ def optimiser_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> tuple[list
     if built and seen.backwards > 1:
         items.append(Setting("backwards_before_step", seen.backwards, Origin.DERIVED))
     return items, notes
+
+
+def live_optimisers(seen: Seen) -> list[Built]:
+    """Give the optimizers that the code still knows when one of them steps; a replaced one decides nothing."""
+    built = [part for part in seen.probes.seen if part.role == "optimiser"]
+    known = [part for part in built if id(part.made) in seen.names]
+    return known or built
 
 
 def _optimiser(built: Built, seen: Seen, paths: dict[int, str], notes: list[Note]) -> list[Item]:
@@ -113,7 +120,12 @@ def schedule_items(seen: Seen) -> tuple[list[Item], list[Note]]:
     """Describe the schedules; what they are built of (SequentialLR's parts) lies in them."""
     from palate.capture.snapshot import built_chunk
 
-    built = [part for part in seen.probes.seen if part.role == "schedule"]
+    live = [part.made for part in live_optimisers(seen)]
+    built = [
+        part
+        for part in seen.probes.seen
+        if part.role == "schedule" and any(getattr(part.made, "optimizer", None) is made for made in live)
+    ]
     inner = {id(made) for part in built for made in getattr(part.made, "_schedulers", ())}
     notes: list[Note] = []
     found: list[Item] = []

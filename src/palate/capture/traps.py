@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from palate.capture.observe import Seen
+from palate.capture.optimisers import live_optimisers
 from palate.recipe.sizes import count_words
 from palate.recipe.tree import Note, Recipe, path_text
 
 
 def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[tuple[str, Recipe]]) -> list[Note]:
     """Find parameters that are frozen, that no optimizer holds, that are trained though frozen, and ties."""
-    optimizers = [part.made for part in seen.probes.seen if part.role == "optimiser"]
+    optimizers = [part.made for part in live_optimisers(seen)]
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     found: list[Note] = []
     for name, model in models:

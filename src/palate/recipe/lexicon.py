@@ -40,9 +40,15 @@ BELOW = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})" + _IN
 """The outermost name, or the one below it."""
 
 BELOW_LAST = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})$"
-AS_IS = "{words}"
+NO_SCALE = r"^(?!.*loss_scale)(?!(?:val|valid|validation|test|eval|log|logger|logging)\b).*(?:^|\.)(?:{words})" + _IN
+"""A name on the path, but for scalers of losses, and for losses that are only looked at."""
 
 _RULES: tuple[tuple[str, str, str], ...] = (
+    # objective, wherever it stands, but for a scaler of losses and what is logged
+    ("objective", NO_SCALE, r"""
+        (\w+_)?(loss|losses|criterion|criteria|objectives?|target_generator|rewards?)(_(fns?|func|function|cfg|config|
+        weights?|types?|kwargs|args|name|module|decode|cls|bbox|mask|coef\w*|weight_\w+|lambda\w*))?
+        (\w+_)?reward_(functions?|fns?|weights?|model_\w+|shaping|scale|clip)(_(fns?|cfg|config|kwargs|args))?"""),
     # what an augmentation does to the data stands in many places
     ("data", ANYWHERE, r"""
         augments? augmentations? mixup\w* cutmix\w* data_preprocessor preprocessor tokeni[sz]ers?
@@ -61,12 +67,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("schedule", ANYWHERE, r"""
         param_schedulers? lr_schedulers? schedulers? lr_schedules? lr_config schedule warmup momentum_config
         sched"""),
-    # objective, wherever it stands
     ("compute", ANYWHERE, r"(dynamic_)?loss_scale\w* grad_?scaler"),
-    ("objective", ANYWHERE, r"""
-        (\w+_)?(loss|losses|criterion|criteria|objectives?|target_generator|rewards?)(_(fns?|func|function|cfg|config|
-        weights?|types?|kwargs|args|name|module|decode|cls|bbox|mask|coef\w*|weight_\w+|lambda\w*))?
-        (\w+_)?reward_(functions?|fns?|weights?|model_\w+|shaping|scale|clip)(_(fns?|cfg|config|kwargs|args))?"""),
     # compute
     ("compute", ANYWHERE_LAST, r"""
         num_workers workers n_workers \w+_num_workers pin_mem(ory)? dataloader_pin_memory persistent_workers
@@ -97,7 +98,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         num_output_chunks"""),
     ("compute", ANYWHERE_LAST, r"seed \w+_seed manual_seed random_seed random_state randomseed torch_seed seeds?"),
     # what an optimizer, the data or the model has in its section is its own
-    ("schedule", AS_IS, r"^train_cfg(\.(type|by_epoch|max_\w+|begin|dynamic_\w+))?$"),
+    ("schedule", SECTION_LAST, r"train_cfg(\.(type|by_epoch|max_\w+|begin|dynamic_\w+))?"),
     ("optimiser", ANYWHERE, r"""
         optim optims optimi[sz]ers? optim_wrapper optimi[sz]er_(config|cfg|args|params|kwargs|name|type) opt
         param_groups? paramwise_cfg \w+_optimi[sz]er optim_\w+ opt_\w+"""),

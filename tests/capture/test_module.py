@@ -1,0 +1,238 @@
+"""Models are told apart by what they are, whatever print() shows of them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from palate.capture.module import module_recipe
+from palate.errors import InputError
+from palate.recipe.codec import Opaque, Symbol, Tensor
+from palate.recipe.document import dumps, loads
+from palate.recipe.fold import fold, unfold
+from palate.recipe.groups import fullest, group, ungroup
+from palate.recipe.outline import lines, view
+from palate.recipe.reasons import explain
+from palate.recipe.report import merged_words
+from palate.recipe.tree import Repeat, Setting, find
+
+
+def named(recipe):
+    return {name: item for name, item in ((getattr(i, "name", None), i) for i in recipe.root.items)}
+
+
+def causes(one, other):
+    """The first words of what differs."""
+    return merged_words(explain(module_recipe(one), module_recipe(other)).changes)
+
+
+class Net(nn.Module):
+    def __init__(self, *, heads=4, tied=False, theta=1e4, scale=2.0, act=torch.relu, mask=1.0):
+        super().__init__()
+        self.theta, self.scale, self.act = theta, scale, act
+        self.embed = nn.Embedding(10, 8)
+        self.attention = nn.MultiheadAttention(8, heads)
+        self.norm = nn.BatchNorm1d(8)
+        self.head = nn.Linear(8, 10, bias=False)
+        self.register_buffer("mask", torch.full((4,), mask), persistent=False)
+        if tied:
+            self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        return self.head(self.act(self.embed(x)) * self.scale)
+
+
+def frozen():
+    net = Net()
+    net.embed.weight.requires_grad_(False)
+    return net
+
+
+def hooked():
+    net = Net()
+    net.head.register_forward_hook(lambda module, inputs, output: output * 2)
+    return net
+
+
+PAIRS = {
+    "heads": (Net(), Net(heads=8), "attention.num_heads 4 -> 8"),
+    "precision": (Net(), Net().bfloat16(), "float32 -> "),
+    "tied": (Net(), Net(tied=True), "tied"),
+    "rope theta": (Net(), Net(theta=5e5), "theta 10000 -> 500000"),
+    "a scale": (Net(), Net(scale=3.0), "scale 2 -> 3"),
+    "a function": (Net(), Net(act=torch.tanh), "act relu -> tanh"),
+    "two lambdas": (Net(act=lambda x: x), Net(act=lambda x: -x), "act "),
+    "frozen": (Net(), frozen(), "embed.weight"),
+    "mode": (Net(), Net().eval(), "training"),
+    "a buffer": (Net(), Net(mask=0.0), "mask"),
+    "a hook": (Net(), hooked(), "forward_hooks"),
+    "order of norms": (
+        nn.TransformerEncoderLayer(8, 2, norm_first=False),
+        nn.TransformerEncoderLayer(8, 2, norm_first=True),
+        "norm_first False -> True",
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_twelve_pairs_that_print_alike_are_told_apart_and_the_cause_is_named(pair):
+    one, other, cause = PAIRS[pair]
+    assert str(one) == str(other)
+    assert module_recipe(one).id != module_recipe(other).id
+    assert any(cause in words for words in causes(one, other)[:4]), causes(one, other)
+
+
+def test_the_same_model_built_twice_is_the_same():
+    assert module_recipe(Net()).id == module_recipe(Net()).id
+    assert explain(module_recipe(Net()), module_recipe(Net())).changes == ()
+
+
+def test_layers_fold_to_one_and_what_differs():
+    class Layer(nn.Module):
+        def __init__(self, index):
+            super().__init__()
+            self.layer_idx = index
+            self.mix = "full" if index % 4 == 3 else "sliding"
+            self.linear = nn.Linear(4, 4)
+
+    model = nn.ModuleList(Layer(index) for index in range(12))
+    recipe = module_recipe(model)
+    folded = fold(recipe.root)
+    [repeat] = [item for item in folded.items if isinstance(item, Repeat)]
+    assert repeat.count == 12
+    assert unfold(folded) == recipe.root
+    shown = "\n".join(lines(view(recipe), depth=3, details=False))
+    assert "12 x 0..11  Layer" in shown
+    assert "layer_idx 0..11" in shown
+    assert "9 x sliding, 3 x full, in turns of 4" in shown
+
+
+def test_runs_of_a_choice_are_shown_apart():
+    model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], *[nn.Conv1d(2, 2, 1) for _ in range(5)])
+    shown = lines(view(module_recipe(model)), depth=1, details=False)
+    assert any("3 x" in line and "Linear" in line for line in shown)
+    assert any("5 x" in line and "Conv1d" in line for line in shown)
+
+
+def test_layers_that_only_look_alike_stay_apart():
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    assert not any(isinstance(item, Repeat) for item in fold(module_recipe(model).root).items)
+
+
+def test_a_module_in_two_places_is_one():
+    shared = nn.Linear(2, 2)
+    recipe = module_recipe(nn.ModuleDict({"a": shared, "b": shared}))
+    assert named(recipe)["b"].value == Symbol(kind="reference", text="a")
+
+
+def test_a_module_that_holds_itself_ends():
+    model = nn.Linear(2, 2)
+    model._modules["again"] = model
+    assert named(module_recipe(model))["again"].value == Symbol(kind="reference", text="itself")
+
+
+def test_none_children_and_absent_biases_are_kept():
+    model = nn.Module()
+    model.register_module("skip", None)
+    model.linear = nn.Linear(2, 2, bias=False)
+    recipe = module_recipe(model)
+    assert named(recipe)["skip"].value is None
+    assert find(recipe.root, ("linear", "bias")).value is None
+
+
+def test_a_lazy_module_is_told_as_one_without_a_shape():
+    recipe = module_recipe(nn.LazyLinear(3))
+    assert named(recipe)["weight"].value == Symbol(kind="lazy", text="not shaped yet float32")
+
+
+def test_what_extra_repr_says_cannot_hide_what_is():
+    class Liar(nn.Linear):
+        def extra_repr(self):
+            return "in_features=1, out_features=1"
+
+    assert str(Liar(2, 3)) == str(Liar(4, 5))
+    assert "in_features 2 -> 4" in " ".join(causes(Liar(2, 3), Liar(4, 5)))
+
+
+def test_an_extra_repr_that_fails_is_said():
+    class Broken(nn.Linear):
+        def extra_repr(self):
+            raise RuntimeError("no")
+
+    assert named(module_recipe(Broken(1, 1)))["says"].value == "extra_repr failed: RuntimeError: no"
+
+
+def test_a_module_held_in_a_list_is_told_as_unregistered():
+    model = nn.Module()
+    model.experts = [nn.Linear(2, 2)]
+    told = find(module_recipe(model).root, ("experts",)).value
+    assert told[0].type == "unregistered torch.nn.modules.linear.Linear"
+    other = nn.Module()
+    other.experts = [nn.Linear(2, 3)]
+    assert causes(model, other)
+
+
+def test_an_attribute_nobody_can_take_apart_is_never_called_the_same():
+    one, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    one.lock = other.lock = __import__("threading").Lock()
+    assert isinstance(named(module_recipe(one))["lock"].value, Opaque)
+    assert causes(one, other) == ("lock cannot be compared (<lock, content unknown>)",)
+
+
+def test_code_of_ones_own_class_counts():
+    def build(double):
+        class Own(nn.Module):
+            def forward(self, x):
+                return x * 2 if double else x
+
+        class Other(nn.Module):
+            def forward(self, x):
+                return x
+
+        return Own() if double else Other()
+
+    one, other = build(True), build(False)
+    type(one).__qualname__ = type(other).__qualname__ = "Own"
+    assert module_recipe(one).id != module_recipe(other).id
+
+
+def test_children_with_digits_that_are_no_sequence_keep_their_names():
+    model = nn.Module()
+    for name in ("conv1_1", "conv1_2", "conv2_1"):
+        model.add_module(name, nn.Conv2d(1, 1, 1))
+    recipe = module_recipe(model)
+    assert [item.name for item in unfold(fold(recipe.root)).items][-3:] == ["conv1_1", "conv1_2", "conv2_1"]
+
+
+def test_a_recipe_of_a_model_is_the_same_in_another_process(tmp_path):
+    recipe = module_recipe(Net(tied=True))
+    path = tmp_path / "r.json"
+    path.write_text(dumps(recipe))
+    code = (
+        "import sys; from palate.recipe.document import *; r = loads(open(sys.argv[1]).read()); print(r.id, dumps(r))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    told, text = done.stdout.split(" ", 1)
+    assert told == recipe.id
+    assert json.loads(text) == json.loads(dumps(recipe))
+    assert loads(text) == recipe
+
+
+def test_no_model_is_refused():
+    with pytest.raises(InputError, match=r"no torch\.nn\.Module"):
+        module_recipe(object())
+
+
+def test_a_hundred_thousand_settings_fold_exactly():
+    model = nn.ModuleList(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.1)) for _ in range(10_000))
+    recipe = module_recipe(model)
+    folded = fold(recipe.root)
+    assert unfold(folded) == recipe.root
+    grouped = group(folded)
+    assert fullest(grouped) <= 7
+    assert ungroup(grouped) == folded
+    assert isinstance(named(recipe)[0].items[0].value, Tensor | Symbol)
+    assert isinstance(next(iter(recipe.root.items)), Setting)
