@@ -15,6 +15,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palate.capture.api import diff_recipes, read_recipe
+    from palate.capture.session import capture
     from palate.declare import Experiment, experiment
     from palate.errors import (
         InputError,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
         RunsFailedError,
         StoreError,
     )
+    from palate.recipe.reasons import Difference
+    from palate.recipe.tree import Recipe
     from palate.training.run import Run, log, settings
     from palate.training.seeds import seed_everything
     from palate.verdict.lists import Comparison, compare
@@ -33,36 +37,46 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "palate.verdict.lists",
+    "Difference": "palate.recipe.reasons",
     "Experiment": "palate.declare",
     "InputError": "palate.errors",
     "NotFoundError": "palate.errors",
     "OutcomeSeenError": "palate.errors",
     "PalateError": "palate.errors",
+    "Recipe": "palate.recipe.tree",
     "RefusedError": "palate.errors",
     "Run": "palate.training.run",
     "RunsFailedError": "palate.errors",
     "StoreError": "palate.errors",
+    "capture": "palate.capture.session",
     "compare": "palate.verdict.lists",
+    "diff_recipes": "palate.capture.api",
     "experiment": "palate.declare",
     "log": "palate.training.run",
+    "read_recipe": "palate.capture.api",
     "seed_everything": "palate.training.seeds",
     "settings": "palate.training.run",
 }
 
 __all__ = [
     "Comparison",
+    "Difference",
     "Experiment",
     "InputError",
     "NotFoundError",
     "OutcomeSeenError",
     "PalateError",
+    "Recipe",
     "RefusedError",
     "Run",
     "RunsFailedError",
     "StoreError",
+    "capture",
     "compare",
+    "diff_recipes",
     "experiment",
     "log",
+    "read_recipe",
     "seed_everything",
     "settings",
 ]

@@ -21,7 +21,7 @@ from palate.recipe.tree import Repeat, Setting, find
 
 
 def named(recipe):
-    return {name: item for name, item in ((getattr(i, "name", None), i) for i in recipe.root.items)}
+    return {item.name: item for item in recipe.root.items}
 
 
 def causes(one, other):

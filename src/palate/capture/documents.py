@@ -15,7 +15,7 @@ from palate.recipe.values import same_value
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 LOADERS = ("auto", "yaml", "omegaconf")
-_OMEGA_MARKS = re.compile(r"\$\{|^\s*-?\s*(_component_|_target_|_partial_|defaults)\s*:", re.MULTILINE)
+_OMEGA_MARKS = re.compile(r"\$\{|(^|[{,\s])(_component_|_target_|_partial_)\s*:|^defaults\s*:", re.MULTILINE)
 
 
 def read_file(path: Path, *, loader: str = "auto") -> Recipe:
@@ -79,15 +79,14 @@ def _toml(path: Path, text: str) -> Any:
 
 def _yaml(path: Path, text: str, loader: str) -> tuple[Any, list[Note]]:
     plain = _read_yaml(path, text, omega=False)
-    omega = loader == "omegaconf" or (loader == "auto" and _OMEGA_MARKS.search(text) is not None)
     other = _read_yaml(path, text, omega=True)
-    chosen, rest = (other, plain) if omega else (plain, other)
-    names = ("OmegaConf", "PyYAML") if omega else ("PyYAML", "OmegaConf")
+    if loader == "omegaconf" or (loader == "auto" and _OMEGA_MARKS.search(text) is not None):
+        return other, []
     notes = [
-        Note("loader", where, f"{where}: {mine!r} as {names[0]} reads it (taken), {theirs!r} as {names[1]} does")
-        for where, mine, theirs in _apart(chosen, rest, ())
+        Note("loader", where, f"{where}: {mine!r} as PyYAML reads it (taken), {theirs!r} as OmegaConf does")
+        for where, mine, theirs in _apart(plain, other, ())
     ]
-    return chosen, notes
+    return plain, notes
 
 
 def _read_yaml(path: Path, text: str, *, omega: bool) -> Any:

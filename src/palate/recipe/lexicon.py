@@ -75,11 +75,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         dataloader_(num_workers|prefetch_factor|persistent_workers)"""),
     ("compute", SECTION, r"""
         env env_cfg environment compute hardware distributed dist dist_params fsdp\w* ddp\w* deepspeed\w*
-        zero_optimization accelerate accelerator\w* strategy parallel\w* \w+_parallel\w* launcher amp precision
+        zero_optimization rank accelerate accelerator\w* strategy parallel\w* \w+_parallel\w* launcher amp precision
         mixed_precision randomness fp16 bf16 resources cluster slurm orchestration ipu\w* inductor dynamo\w*"""),
     ("compute", ANYWHERE_LAST, r"""
         device devices device_map gpus? gpu_ids? num_gpus n_gpus num_nodes nodes nnodes nproc\w* world_size
-        local_rank rank node_rank master_(addr|port) dist_(url|backend) backend_nccl nccl\w* cuda use_cuda
+        local_rank node_rank master_(addr|port) dist_(url|backend) backend_nccl nccl\w* cuda use_cuda
         no_cuda use_cpu cpu tpu\w* xla use_gpu platform mesh"""),
     ("compute", ANYWHERE, r"""
         dtype \w+_dtype param_dtype fp16 bf16 fp8\w* tf32 amp\w* use_amp mixed_precision precision

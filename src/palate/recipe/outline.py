@@ -79,11 +79,24 @@ def _role_node(role: str, part: Chunk, recipe: Recipe, writer: Writer) -> Node:
     models = [item for item in part.items if isinstance(item, Chunk) and item.kind == "module"]
     if role == "model" and len(models) == len(part.items) == 1:
         return _model_node(recipe, models[0], role)
-    written = writer.write(role, part, "")
-    words = summary(part)
-    if written.named is not None:
-        words = _named_words(written.named, written.lines)
+    words = _role_words(role, part, writer)
     return Node(role, words, count_leaves(part), _Opening(role, writer).inside(group(fold(part)), ()))
+
+
+def _role_words(role: str, part: Chunk, writer: Writer) -> str:
+    """Say what a chunk comes to: the person's own word for it, else words for its parts and a summary of the rest."""
+    written = writer.write(role, part, "")
+    if written.named is not None:
+        return _named_words(written.named, written.lines)
+    told, rest = [], []
+    for item in part.items:
+        inner = writer.write(role, item, slot_of(item)) if isinstance(item, Chunk) else None
+        if inner is not None and inner.named is not None:
+            told.append(_named_words(inner.named, inner.lines))
+        else:
+            rest.append(item)
+    words = summary(replace(part, items=tuple(rest), places=None))
+    return ", ".join([*dict.fromkeys(told), *([words] if words else [])])
 
 
 def _named_words(named: Named, lines: int) -> str:

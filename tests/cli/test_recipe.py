@@ -1,0 +1,165 @@
+"""`palate recipe` and `palate dry`, from a shell, on files, models and unchanged scripts."""
+
+import json
+
+import pytest
+
+FULL = "model: {_component_: full, rank: 8}\noptimizer: {_component_: torch.optim.AdamW, lr: 2e-5}\nepochs: 1\n"
+LORA = "model: {_component_: lora, rank: 8}\noptimizer: {_component_: torch.optim.AdamW, lr: 3e-4}\nepochs: 2\n"
+MODEL = """
+from torch import nn
+def build():
+    return nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)])
+def needs(width):
+    return nn.Linear(width, 1)
+SETTINGS = {"lr": 0.1}
+"""
+TRAINING = """
+import argparse, json, torch
+from pathlib import Path
+from torch import nn
+import palate
+parser = argparse.ArgumentParser()
+parser.add_argument("--config", default="a.json")
+parser.add_argument("--boost", type=float, default=1.0)
+parser.add_argument("--seed", type=int, default=0)
+args = parser.parse_args()
+config = json.loads(Path(args.config).read_text())
+torch.manual_seed(args.seed)
+model = nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"] * args.boost, momentum=config.get("momentum", 0.0))
+x = torch.randn(16, 4)
+for step in range(3):
+    loss = model(x).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    palate.log(step, val_loss=loss.item())
+"""
+
+
+@pytest.fixture
+def kitchen(shop):
+    shop.write(FULL, "full.yaml")
+    shop.write(LORA, "lora.yaml")
+    shop.write(MODEL, "model.py")
+    shop.write(TRAINING, "train.py")
+    shop.write('{"lr": 0.1}', "a.json")
+    shop.write('{"lr": 0.2, "momentum": 0.5}', "b.json")
+    return shop
+
+
+def test_a_file_is_seven_lines_or_fewer_and_opens(kitchen):
+    shown = kitchen.call("recipe", "show", "full.yaml").stdout.splitlines()
+    assert [line.split()[0] for line in shown] == ["full", "model", "optimiser", "schedule"]
+    opened = kitchen.call("recipe", "show", "full.yaml", "--open", "optimiser.optimizer").stdout
+    assert "lr  " in opened and "2e-05" in opened
+    assert kitchen.call("recipe", "show", "full.yaml", "--open", "nothing").returncode == 2
+
+
+def test_a_difference_names_every_co_change(kitchen):
+    document = kitchen.json("recipe", "diff", "full.yaml", "lora.yaml", "--declare", "model")
+    assert [(c["path"], c["reason"]) for c in document["changes"]] == [
+        ("model._component_", "declared"),
+        ("optimizer.lr", "co-change"),
+        ("epochs", "co-change"),
+    ]
+    assert document["confounders"] == 2
+    told = kitchen.call("recipe", "diff", "full.yaml", "full.yaml").stdout
+    assert told == "No difference. Same: model 2, optimiser 2, schedule 1.\n"
+
+
+def test_why_tells_value_and_source_and_what_is_near_where_there_is_none(kitchen):
+    assert kitchen.json("recipe", "why", "lr", "full.yaml")["chain"] == ["optimizer.lr = 2e-05", "  set"]
+    missing = kitchen.call("recipe", "why", "optimizer.l", "full.yaml")
+    assert missing.returncode == 3
+    assert "did you mean optimizer.lr?" in missing.stderr
+
+
+def test_chunks_are_proposed_taken_renamed_and_refused(kitchen):
+    names = []
+    for k in range(6):
+        text = FULL.replace("epochs: 1", f"epochs: {k}").replace(
+            "rank: 8", f"rank: {k}\n  d: 1\n  e: {k}".replace("\n", ",")
+        )
+        names.append(kitchen.write(text.replace("lr: 2e-5", "lr: 2e-5, eps: 1e-8, fused: true"), f"c{k}.yaml"))
+    proposed = kitchen.json("recipe", "chunks", *names)["proposals"]
+    name = next(p["name"] for p in proposed if p["chunk"] == "optimiser")
+    taken = kitchen.json("recipe", "chunks", *names, "--accept", f"{name}=usual")
+    assert [word["name"] for word in taken["named"]] == ["usual"]
+    assert taken["lines"] < taken["settings"]
+    assert "optimiser  usual" in kitchen.call("recipe", "show", "c0.yaml").stdout
+    assert kitchen.json("recipe", "chunks", "--rename", "usual", "house")["named"][0]["name"] == "house"
+    assert kitchen.call("recipe", "chunks", "--rename", "nobody", "x").returncode == 2
+    assert kitchen.call("recipe", "chunks", *names, "--accept", "nothing").returncode == 3
+
+
+def test_an_exported_recipe_is_the_recipe(kitchen):
+    kitchen.call("recipe", "export", "full.yaml", "-o", "out.json")
+    assert kitchen.json("recipe", "diff", "full.yaml", "out.json")["changes"] == []
+    text = (kitchen.folder / "out.json").read_text()
+    (kitchen.folder / "half.json").write_text(text[:-40])
+    assert kitchen.call("recipe", "show", "half.json").returncode == 2
+
+
+def test_what_is_no_recipe_is_refused_with_what_to_do(kitchen):
+    assert kitchen.call("recipe", "show", "none.yaml").returncode == 3
+    assert kitchen.call("recipe", "show", "model.py:SETTINGS").returncode == 0
+    nothing = kitchen.call("recipe", "show", "model.py:nothing")
+    assert (nothing.returncode, "It has:" in nothing.stderr) == (3, True)
+
+
+@pytest.mark.slow
+def test_a_models_tree_is_short_and_its_page_opens(kitchen):
+    shown = kitchen.call("recipe", "show", "model.py:build").stdout.splitlines()
+    assert shown[0].startswith("model  Sequential, 60 parameters, float32, 4 modules")
+    assert len(shown) == 2 and "3 x 0..2" in shown[1]
+    assert "cannot be called without arguments" in kitchen.call("recipe", "show", "model.py:needs").stderr
+    assert kitchen.call("recipe", "show", "model.py:build", "--html", "m.html").returncode == 0
+    page = (kitchen.folder / "m.html").read_text()
+    assert "<details" in page and "<script" not in page and "http" not in page
+
+
+@pytest.mark.slow
+def test_a_dry_run_shows_what_is_in_force_and_trains_nothing(kitchen):
+    document = kitchen.json("dry", "train.py", "-c", "boost=2.0")
+    reasons = {change["path"]: change["reason"] for change in document["difference"]["changes"]}
+    assert reasons == {"settings.boost": "declared", "optimiser.lr": "entailed"}
+    assert not (kitchen.folder / ".palate" / "runs").exists()
+    kitchen.write("import torch\nraise SystemExit('no data')", "broken.py")
+    broken = kitchen.call("dry", "broken.py")
+    assert broken.returncode == 5
+    assert "no data" in broken.stderr
+
+
+RUN = ("run", "train.py", "--metric", "val_loss", "--no-forecast", "--pairs", "2")
+
+
+@pytest.mark.slow
+def test_arms_that_differ_in_more_than_was_declared_are_named_asked_about_or_refused(kitchen):
+    strict = kitchen.call(*RUN, "-c", "config=b.json", "--strict")
+    assert strict.returncode == 4
+    assert "lr 0.1 -> 0.2, + momentum 0.5" in strict.stderr
+    document = kitchen.json(*RUN, "-c", "config=b.json")
+    assert document["confounders"] == ["lr 0.1 -> 0.2", "+ momentum 0.5"]
+    assert set(document["chunks"]) == {"data", "optimiser"}
+    told = kitchen.call("verdict", "last").stdout
+    assert "Confounded by what was not declared: lr 0.1 -> 0.2, + momentum 0.5." in told
+    assert not told.startswith("Better")
+    meant = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
+    assert meant["confounders"] == []
+    assert meant["runs"]["made"] == 0
+
+
+@pytest.mark.slow
+def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_runs(kitchen):
+    first = kitchen.call(*RUN, "-c", "boost=2.0")
+    assert "Follows    optimiser.lr 0.1 -> 0.2" in first.stderr
+    assert "Hidden     nothing" in first.stderr
+    assert kitchen.json("recipe", "diff", "last")["confounders"] == 0
+    assert "set: train.py:14" in kitchen.call("recipe", "why", "optimiser.lr").stdout
+    assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 0
+    (kitchen.folder / "a.json").write_text('{"lr": 0.3}')
+    again = kitchen.json(*RUN, "-c", "boost=2.0")
+    assert again["runs"]["made"] == 4
+    assert json.dumps(again["chunks"])
