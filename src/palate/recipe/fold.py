@@ -44,43 +44,59 @@ class _Folding:
         return replace(chunk, items=tuple(items))
 
     def _fold_row(self, row: Sequence[Chunk], level: int) -> list[Item]:
-        shapes = [self._numbers.shape[id(item)] for item in row]
-        exacts = [self._numbers.exact[id(item)] for item in row]
+        shapes = _Runs([self._numbers.shape[id(item)] for item in row])
+        exacts = _Runs([self._numbers.exact[id(item)] for item in row])
         found: list[Item] = []
         at = 0
         while at < len(row):
-            repeat, taken = self._repeat(row, shapes, exacts, at, level)
+            repeat, taken = self._repeat(row, (shapes, exacts), at, level)
             found.append(repeat or self.fold(row[at], level))
             at += taken
         return found
 
     def _repeat(
-        self, row: Sequence[Chunk], shapes: list[int], exacts: list[int], at: int, level: int
+        self, row: Sequence[Chunk], ways: tuple["_Runs", "_Runs"], at: int, level: int
     ) -> tuple[Repeat | None, int]:
         """Find the repeat that starts at a place and saves most."""
-        for numbers in (shapes, exacts):
-            period, count = _longest(numbers, at)
+        for runs in ways:
+            period, count = runs.longest(at)
             if count > 1:
                 members = [row[at + period * k : at + period * (k + 1)] for k in range(count)]
-                body = self._body(members, level)
+                body = self._body(members, level) if self._alike(members[:2]) else None
                 if body is not None:
                     return Repeat(count, body, level), period * count
         return None, 1
 
+    def _alike(self, members: Sequence[Sequence[Chunk]]) -> bool:
+        """Whether so little differs that a template says more than the members: two tell it cheaply of many."""
+        pairs = list(zip(*members, strict=True))
+        size = sum(self._numbers.size[id(one)] for one, _ in pairs)
+        return sum(self._free(one, other) for one, other in pairs) <= max(1.0, MOST_HOLES * size)
+
+    def _free(self, one: Item, other: Item) -> int:
+        """Count the settings in which two members of one skeleton differ by more than a number that steps."""
+        exact = self._numbers.exact
+        if exact[id(one)] == exact[id(other)]:
+            return 0
+        if isinstance(one, Setting) and isinstance(other, Setting):
+            if type(one.value) is str and type(other.value) is str:
+                return not isinstance(find_rule((one.value, other.value)), Steps | None)
+            return not (type(one.value) is int and type(other.value) is int and abs(one.value - other.value) <= 1)
+        return sum(map(self._free, one.items, other.items))  # type: ignore[union-attr]
+
     def _body(self, members: Sequence[Sequence[Chunk]], level: int) -> tuple[Item, ...] | None:
         """Make the template of a repeat; None where too much differs."""
-        body: list[Chunk] = []
-        free = settings = 0
-        for place in range(len(members[0])):
-            column = [member[place] for member in members]
-            template, holes, size = self._template(column, level)
-            free, settings = free + holes, settings + size
-            body.append(template)
-        if free > max(1.0, MOST_HOLES * settings):
-            return None
-        for template in body:
+        templates = self._templates(members, level)
+        for template in templates or ():
             self._numbers.add(template)
-        return tuple(self.fold(template, level + 1) for template in body)
+        return None if templates is None else tuple(self.fold(template, level + 1) for template in templates)
+
+    def _templates(self, members: Sequence[Sequence[Chunk]], level: int) -> list[Chunk] | None:
+        found = [self._template([member[place] for member in members], level) for place in range(len(members[0]))]
+        free = sum(holes for _, holes, _ in found)
+        if free > max(1.0, MOST_HOLES * sum(size for _, _, size in found)):
+            return None
+        return [template for template, _, _ in found]
 
     def _template(self, column: Sequence[Chunk], level: int) -> tuple[Chunk, int, int]:
         """Merge chunks of one skeleton; give the template, its free holes, and the settings it was made of."""
@@ -118,17 +134,27 @@ def _merge(values: Sequence[Any], level: int) -> Any:
     return values[0] if rule is None else Hole(level, rule)
 
 
-def _longest(numbers: Sequence[int], at: int) -> tuple[int, int]:
-    """Find the period and the count of the repeat at a place that covers most; count 1 where there is none."""
-    best, saved = (1, 1), 0
-    for period in range(1, min(PERIOD, (len(numbers) - at) // 2) + 1):
-        end = at + period
-        while end < len(numbers) and numbers[end] == numbers[end - period]:
-            end += 1
-        count = (end - at) // period
-        if (count - 1) * period > saved:
-            best, saved = (period, count), (count - 1) * period
-    return best
+class _Runs:
+    """Where a row of numbers repeats: for each period, how far the pattern goes on from each place."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._size = len(numbers)
+        self._goes_on = []
+        for period in range(1, min(PERIOD, self._size // 2) + 1):
+            goes_on = [0] * (self._size + 1)
+            for place in range(self._size - period - 1, -1, -1):
+                if numbers[place] == numbers[place + period]:
+                    goes_on[place] = goes_on[place + 1] + 1
+            self._goes_on.append(goes_on)
+
+    def longest(self, at: int) -> tuple[int, int]:
+        """Find the period and the count of the repeat at a place that covers most; count 1 where there is none."""
+        best, saved = (1, 1), 0
+        for period, goes_on in enumerate(self._goes_on, start=1):
+            count = 1 + goes_on[at] // period
+            if (count - 1) * period > saved:
+                best, saved = (period, count), (count - 1) * period
+        return best
 
 
 def unfold(item: Chunk, env: tuple[int, ...] = ()) -> Chunk:

@@ -44,12 +44,14 @@ def _small(by: tuple[int, ...]) -> bool:
 
 def _listed(values: Sequence[Any], keys: Sequence[Any]) -> Choice | Table:
     distinct: dict[Any, int] = {}
-    for key in keys:
-        distinct.setdefault(key, len(distinct))
+    firsts: list[Any] = []
+    for value, key in zip(values, keys, strict=True):
+        if key not in distinct:
+            distinct[key] = len(firsts)
+            firsts.append(value)
     if 2 * len(distinct) > len(values):
         return Table(tuple(values))
-    firsts = {number: values[keys.index(key)] for key, number in distinct.items()}
-    return Choice(tuple(firsts[number] for number in range(len(firsts))), tuple(distinct[key] for key in keys))
+    return Choice(tuple(firsts), tuple([distinct[key] for key in keys]))
 
 
 def value_at(value: Any, env: tuple[int, ...]) -> Any:

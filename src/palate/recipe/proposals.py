@@ -30,7 +30,7 @@ class Proposal:
         named: the chunk, with a name made of what distinguishes it.
         uses: places in recipes that it would shorten.
         saved: lines that it saves over all recipes, its own subtracted.
-        held_out: lines that it saves on recipes that it was not found in.
+        held_out: lines that it saves in that half of the recipes where it saves less.
     """
 
     named: Named
@@ -56,7 +56,7 @@ def propose(
     """Find the chunks that are worth a name, the most saving first.
 
     Args:
-        recipes: the person's history, exact trees, the oldest first; every second one checks the proposals.
+        recipes: the person's history, exact trees; every second one checks what the others propose, and the reverse.
         own: their own sections; see `role_label`.
         known: chunks that have a name already.
         refused: `content` of chunks that they refused.
@@ -83,7 +83,7 @@ def _of_slot(
     role: str, slot: str, chunks: Sequence[tuple[int, Chunk]], writer: Writer, refused: frozenset[str]
 ) -> list[Proposal]:
     forms = _forms(role, slot, chunks, writer)
-    queue = [(-_gain(form, forms), place) for place, form in enumerate(forms) if form.seen]
+    queue = [(-_gain(form, forms), place) for place, form in enumerate(forms)]
     heapq.heapify(queue)
     found: list[Proposal] = []
     while queue and queue[0][0] < 0:
@@ -123,7 +123,7 @@ def _saves(prototype: Flat, form: _Form) -> int:
 
 
 def _gain(prototype: _Form, forms: Sequence[_Form]) -> int:
-    return sum(form.seen * _saves(prototype.flat, form) for form in forms if form.seen) - prototype.cost
+    return sum((form.seen + form.held) * _saves(prototype.flat, form) for form in forms) - prototype.cost
 
 
 def _take(flat: Flat, forms: Sequence[_Form]) -> None:
@@ -132,15 +132,15 @@ def _take(flat: Flat, forms: Sequence[_Form]) -> None:
 
 
 def _proposal(role: str, slot: str, best: _Form, forms: Sequence[_Form]) -> Proposal | None:
-    """Make the proposal, where it also holds on recipes that it was not found in."""
+    """Make the proposal, where it saves lines in either half of the recipes, not only in the one it comes from."""
     saves = [(form, saved) for form in forms if (saved := _saves(best.flat, form))]
-    held = sum(form.held * saved for form, saved in saves)
+    halves = (sum(form.seen * saved for form, saved in saves), sum(form.held * saved for form, saved in saves))
     uses = sum(form.seen + form.held for form, _ in saves)
     total = sum((form.seen + form.held) * saved for form, saved in saves) - best.cost
-    if uses < FEWEST_USES or held <= 0:
+    if uses < FEWEST_USES or min(halves) <= 0:
         return None
     named = Named(name=_name(role, slot, best, forms), role=role, slot=slot, base=best.chunk)
-    return Proposal(named=named, uses=uses, saved=total, held_out=held)
+    return Proposal(named=named, uses=uses, saved=total, held_out=min(halves))
 
 
 def _name(role: str, slot: str, best: _Form, forms: Sequence[_Form]) -> str:
