@@ -4,6 +4,7 @@ Two members are alike when their skeletons are: the same names, kinds and classe
 plan is made on small whole numbers (hash-consing), and only what is really repeated is lifted, once.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,10 @@ MOST_HOLES = 1 / 3
 def fold(chunk: Chunk) -> Chunk:
     """Fold an exact tree."""
     return _Folding(chunk).fold(chunk, 0)
+
+
+PATIENCE = 8
+"""Beginnings of one row of a skeleton that are tried before it is taken to be no repeat."""
 
 
 class _Folding:
@@ -60,11 +65,13 @@ class _Folding:
         """Find the repeat that starts at a place and saves most."""
         for runs in ways:
             period, count = runs.longest(at)
-            if count > 1:
+            end = at + period * count
+            if count > 1 and runs.refused[end] < PATIENCE:
                 members = [row[at + period * k : at + period * (k + 1)] for k in range(count)]
                 body = self._body(members, level) if self._alike(members[:2]) else None
                 if body is not None:
                     return Repeat(count, body, level), period * count
+                runs.refused[end] += 1
         return None, 1
 
     def _alike(self, members: Sequence[Sequence[Chunk]]) -> bool:
@@ -82,7 +89,7 @@ class _Folding:
             if type(one.value) is str and type(other.value) is str:
                 return not isinstance(find_rule((one.value, other.value)), Steps | None)
             return not (type(one.value) is int and type(other.value) is int and abs(one.value - other.value) <= 1)
-        return sum(map(self._free, one.items, other.items))  # type: ignore[union-attr]
+        return sum(self._free(a, b) for a, b in zip(one.items, other.items, strict=True))  # type: ignore[union-attr]
 
     def _body(self, members: Sequence[Sequence[Chunk]], level: int) -> tuple[Item, ...] | None:
         """Make the template of a repeat; None where too much differs."""
@@ -138,6 +145,7 @@ class _Runs:
     """Where a row of numbers repeats: for each period, how far the pattern goes on from each place."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
+        self.refused: Counter[int] = Counter()
         self._size = len(numbers)
         self._goes_on = []
         for period in range(1, min(PERIOD, self._size // 2) + 1):
