@@ -8,6 +8,7 @@ import enum
 import fractions
 import functools
 import hashlib
+import logging
 import re
 import sys
 import types
@@ -30,6 +31,9 @@ WRITTEN_EXACTLY = (
 """Types whose `repr` says all there is."""
 
 DEEPEST = 12
+OBJECTS = 3
+"""Objects in objects that are taken apart; what lies deeper (a trainer's own machinery) is opaque."""
+
 LONG = 1000
 """Members from which on a list or a dictionary is kept as its length and a hash."""
 
@@ -45,6 +49,8 @@ def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
         above: ids of the objects that it lies in, so that what holds itself ends.
     """
     kind = type(value)
+    if kind is object:  # a sentinel: there is nothing in it
+        return Symbol(kind="object", text="object()")
     if kind in PLAIN or kind in (Tensor, Symbol, Secret, Opaque, Unread):
         return value
     if id(value) in above or len(above) > DEEPEST:
@@ -208,6 +214,8 @@ def _is_kind(module: str, name: str) -> Callable[[Any], bool]:
 def _object(value: Any, above: tuple[int, ...]) -> Any:
     """Take any other object apart by its attributes; opaque where it is not made of Python's own alone."""
     kind = type(value)
+    if len(above) > OBJECTS + 1 or isinstance(value, _MACHINERY) or _is_module(value):
+        return Opaque(type=_name(kind))
     if any(not base.__flags__ & _HEAP_TYPE for base in kind.__mro__[:-1]) or not hasattr(value, "__dict__"):
         return Opaque(type=_name(kind))
     held = {name: named(name, part, above) for name, part in _attributes(value)}
@@ -215,6 +223,12 @@ def _object(value: Any, above: tuple[int, ...]) -> Any:
 
 
 _HEAP_TYPE = 1 << 9
+_MACHINERY = (types.ModuleType, types.FrameType, types.TracebackType, logging.Logger, logging.Handler)
+
+
+def _is_module(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:

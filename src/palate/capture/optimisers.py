@@ -35,8 +35,9 @@ def optimiser_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> tuple[list
 def live_optimisers(seen: Seen) -> list[Built]:
     """Give the optimizers that the code still knows when one of them steps; a replaced one decides nothing."""
     built = [part for part in seen.probes.seen if part.role == "optimiser"]
-    known = [part for part in built if id(part.made) in seen.names]
-    return known or built
+    known = [part for part in built if id(part.made) in seen.names] or built
+    wrapped = {id(part.made): getattr(part.made, "optimizer", None) for part in known}
+    return [part for part in known if not any(inner.made is wrapped[id(part.made)] for inner in known)]
 
 
 def _optimiser(built: Built, seen: Seen, paths: dict[int, str], notes: list[Note]) -> list[Item]:
@@ -121,11 +122,7 @@ def schedule_items(seen: Seen) -> tuple[list[Item], list[Note]]:
     from palate.capture.snapshot import built_chunk
 
     live = [part.made for part in live_optimisers(seen)]
-    built = [
-        part
-        for part in seen.probes.seen
-        if part.role == "schedule" and any(getattr(part.made, "optimizer", None) is made for made in live)
-    ]
+    built = [part for part in seen.probes.seen if part.role == "schedule" and _drives(part.made, live)]
     inner = {id(made) for part in built for made in getattr(part.made, "_schedulers", ())}
     notes: list[Note] = []
     found: list[Item] = []
@@ -148,6 +145,12 @@ def schedule_items(seen: Seen) -> tuple[list[Item], list[Note]]:
     if len(found) == 1 and isinstance(found[0], Chunk):
         return list(found[0].items), notes
     return _distinct(found), notes
+
+
+def _drives(schedule: Any, live: Sequence[Any]) -> bool:
+    """Whether a schedule drives one of the optimizers, be it through a wrapper around it."""
+    driven = getattr(schedule, "optimizer", None)
+    return any(made in (driven, getattr(driven, "optimizer", None)) for made in live)
 
 
 def _distinct(chunks: Sequence[Item]) -> list[Item]:

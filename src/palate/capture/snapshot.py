@@ -17,7 +17,8 @@ from palate.capture.traps import find_traps
 from palate.recipe.roles import CAPTURED
 from palate.recipe.tree import Chunk, Item, Note, Origin, Recipe, Setting
 from palate.recipe.tree import Path as Way
-from palate.recipe.values import from_value
+from palate.recipe.values import from_value, same_value
+from palate.recipe.words import value_words
 
 
 def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Path | None = None) -> Recipe:
@@ -117,24 +118,31 @@ def version_of(cls: type) -> str:
 
 
 def arguments_chunk(built: Built, notes: list[Note]) -> Chunk:
-    """Describe an object of arguments as it is now, held against what it was given: what changed was rewritten."""
+    """Describe an object of arguments: its constructor's, and of a dataclass what it made of them since."""
     cls = type(built.made)
-    home = version_of(cls)
-    fields = {**built.defaults, **built.given}
-    items: list[Item] = []
-    for key in sorted(set(fields) | (set(vars(built.made)) & set(getattr(cls, "__dataclass_fields__", ())))):
-        told = named(key, fields.get(key))
-        now = named(key, getattr(built.made, key, fields.get(key)))
-        origin, source = (Origin.SET, built.source) if key in built.given else (Origin.DEFAULT, home)
-        if describe(now) != describe(told) and hasattr(built.made, key):
-            origin = Origin.REWRITTEN if key in built.given else Origin.DERIVED
-            source = f"{cls.__name__}.__post_init__"
-            if key in built.given:
-                notes.append(Note("rewritten", key, f"{key}={told!r} ({built.source}) became {now!r} in {source}"))
-        else:
-            now = told
-        items.append(from_value(key, now, lambda _, o=origin, s=source: (o, s)))  # type: ignore[misc]
-    return Chunk(cls.__name__, f"object {cls.__module__}.{cls.__qualname__}", tuple(items))
+    kind = f"object {cls.__module__}.{cls.__qualname__}"
+    fields = getattr(cls, "__dataclass_fields__", None)
+    if fields is None:
+        items = [item for item in built_chunk("", built).items if getattr(item, "name", "") != "class"]
+        return Chunk(cls.__name__, kind, tuple(items))
+    return Chunk(cls.__name__, kind, tuple(_field(built, key, notes) for key in fields if hasattr(built.made, key)))
+
+
+def _field(built: Built, key: str, notes: list[Note]) -> Item:
+    """Describe one field of a dataclass as it is now, held against what the constructor was given."""
+    cls = type(built.made)
+    told = named(key, built.given.get(key, built.defaults.get(key)))
+    now = named(key, getattr(built.made, key))
+    if same_value(told, now):
+        given = key in built.given
+        origin, source = (Origin.SET, built.source) if given else (Origin.DEFAULT, version_of(cls))
+    else:
+        origin = Origin.REWRITTEN if key in built.given else Origin.DERIVED
+        source = f"{cls.__name__}.__post_init__"
+        if key in built.given:
+            words = f"{key}={value_words(told)} ({built.source}) became {value_words(now)} in {source}"
+            notes.append(Note("rewritten", f"{cls.__name__}.{key}", words))
+    return from_value(key, now, lambda _: (origin, source))
 
 
 def compute_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> list[Item]:

@@ -147,6 +147,7 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "changes": changes,
         "chunks": [asdict(line) for line in lines_of(difference)],
         "same": dict(difference.same),
+        "unknown": [path_text(change.edit.path) for change in difference.unknown],
         "confounders": sum(change.settings for change in confounded),
         "words": told(difference),
     }

@@ -86,11 +86,13 @@ def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Seq
     """
     names = [*(f"settings.{change.path}" for change in question.changes), *declared]
     changes: list[Changed] = []
+    unknown: list[Changed] = []
     same: dict[str, int] = {}
     if len(recipes) == len((BASELINE, TREATMENT)):
         one, other = recipes[BASELINE], recipes[TREATMENT]
         arms = explain(one, other, declared=names, entailed=other)
         changes += arms.changes
+        unknown += arms.unknown
         same = dict(arms.same)
     for change in question.changes:
         if _is_file(change):
@@ -98,7 +100,7 @@ def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Seq
             inside = explain(*sides, declared=declared)
             changes += inside.changes
             same = {role: same.get(role, 0) + inside.same.get(role, 0) for role in {**same, **inside.same}}
-    return Difference(tuple(changes), same)
+    return Difference(tuple(changes), same, tuple(unknown))
 
 
 def _is_file(change: Change) -> bool:

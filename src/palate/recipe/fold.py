@@ -87,9 +87,10 @@ class _Folding:
             return 0
         if isinstance(one, Setting) and isinstance(other, Setting):
             if type(one.value) is str and type(other.value) is str:
-                return not isinstance(find_rule((one.value, other.value)), Steps | None)
-            return not (type(one.value) is int and type(other.value) is int and abs(one.value - other.value) <= 1)
-        return sum(self._free(a, b) for a, b in zip(one.items, other.items, strict=True))  # type: ignore[union-attr]
+                return int(not isinstance(find_rule((one.value, other.value)), Steps | None))
+            return int(type(one.value) is not int or type(other.value) is not int or abs(one.value - other.value) > 1)
+        free = [self._free(a, b) for a, b in zip(one.items, other.items, strict=True)]  # type: ignore[union-attr]
+        return sum(free)
 
     def _body(self, members: Sequence[Sequence[Chunk]], level: int) -> tuple[Item, ...] | None:
         """Make the template of a repeat; None where too much differs."""

@@ -8,7 +8,7 @@ from palate.recipe.codec import Symbol
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import SETTINGS, count_leaves, group, name_of, ungroup
 from palate.recipe.numbering import STRUCTURE
-from palate.recipe.roles import Own, by_lens, by_role
+from palate.recipe.roles import CAPTURED, Own, by_lens, by_role
 from palate.recipe.sizes import count_words, model_words, parameters
 from palate.recipe.tree import SEVEN, Chunk, Group, Hole, Item, Recipe, Repeat, Setting, leaves, path_text
 from palate.recipe.vocabulary import Named, Writer, slot_of
@@ -76,11 +76,20 @@ def _with_line(nodes: tuple[Node, ...], line: Node) -> tuple[Node, ...]:
 
 
 def _role_node(role: str, part: Chunk, recipe: Recipe, writer: Writer) -> Node:
+    part = _hoisted(role, part) if recipe.root.kind == CAPTURED else part
     models = [item for item in part.items if isinstance(item, Chunk) and item.kind == "module"]
     if role == "model" and len(models) == len(part.items) == 1:
         return _model_node(recipe, models[0], role)
     words = _role_words(role, part, writer)
     return Node(role, words, count_leaves(part), _Opening(role, writer).inside(group(fold(part)), ()))
+
+
+def _hoisted(role: str, part: Chunk) -> Chunk:
+    """Show what lies in the chunk that is named after the role without that name once more."""
+    items: list[Item] = []
+    for item in part.items:
+        items += item.items if isinstance(item, Chunk) and item.name == role else (item,)
+    return replace(part, items=tuple(items), places=None)
 
 
 def _role_words(role: str, part: Chunk, writer: Writer) -> str:
@@ -105,7 +114,7 @@ def _named_words(named: Named, lines: int) -> str:
 
 def summary(part: Chunk) -> str:
     """Say in a line what a chunk of a recipe comes to: what it is made of, then its plain settings."""
-    kinds = (kind_words(item) for item in _chunks(part))
+    kinds = (kind_words(item) for item in (part, *_chunks(part)))
     told = list(dict.fromkeys(kind for kind in kinds if kind))[:2]
     for path, setting in leaves(part):
         if setting.name in STRUCTURE or type(setting.value) not in (int, float, bool, str) or len(told) > 5:
@@ -160,7 +169,7 @@ class _Opening:
 
     def _name(self, item: Chunk) -> str:
         """Give the person's own word for a chunk, where it is shorter."""
-        if self.writer is None or _has_holes(item):
+        if self.writer is None or not self.writer.vocabulary or _has_holes(item):
             return ""
         written = self.writer.write(self.role, unfold(ungroup(item)), slot_of(item))  # type: ignore[arg-type]
         return "" if written.named is None else f"= {_named_words(written.named, written.lines)}"

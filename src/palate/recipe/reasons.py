@@ -38,10 +38,12 @@ class Difference:
     Attributes:
         changes: every edit with its reason, in the order of the chunks.
         same: settings of each chunk that are equal on both sides.
+        unknown: what can be compared with nothing, and so is called neither changed nor the same.
     """
 
     changes: tuple[Changed, ...]
     same: Mapping[str, int]
+    unknown: tuple[Changed, ...] = ()
 
     @property
     def confounders(self) -> tuple[Changed, ...]:
@@ -79,15 +81,17 @@ def explain(
     parts = _parts(before, own), _parts(after, own)
     roles = [role for role in (*ROLES, OTHER) if role in parts[0] or role in parts[1]]
     changes: list[Changed] = []
+    unknown: list[Changed] = []
     same: dict[str, int] = {}
     for role in roles:
         one, other = (part.get(role, _empty(before.root)) for part in parts)
         edits = [*diff(one, other), *_tied(before, after, role)]
         found = [Changed(edit, role, _reason(edit, role, declared, follows)) for edit in edits]
-        changes += found
+        changes += [change for change in found if change.edit.comparable]
+        unknown += [change for change in found if not change.edit.comparable]
         gone = sum(count_leaves(c.edit.before) for c in found if c.edit.before is not None)
         same[role] = max(0, count_leaves(one) - gone)
-    return Difference(tuple(changes), same)
+    return Difference(tuple(changes), same, tuple(unknown))
 
 
 def _parts(recipe: Recipe, own: Own | None) -> dict[str, Chunk]:

@@ -60,11 +60,12 @@ def told(difference: Difference, *, full: bool = False) -> list[str]:
     lines = [text for line in lines_of(difference) for text in (_rows(line) if full else [_row(line)])]
     changed = {change.role for change in difference.changes}
     same = ", ".join(f"{role} {count}" for role, count in difference.same.items() if role not in changed and count)
+    unknown = [f"not comparable: {words_of(difference.unknown)}."] if difference.unknown else []
     if not difference.changes:
-        return [f"No difference. Same: {same}."]
+        return [f"No difference{' that can be seen' if unknown else ''}. Same: {same}.", *unknown]
     if same:
         lines.append(f"same: {same}.")
-    return [*lines, *warning(difference)]
+    return [*lines, *unknown, *warning(difference)]
 
 
 def _row(line: Line) -> str:

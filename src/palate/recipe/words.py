@@ -76,7 +76,8 @@ def kind_words(item: Item) -> str:
         return ""
     told = next((s.value for s in settings_of(item) if s.name in _TELLS), None)
     if told is None or isinstance(told, Hole):
-        return item.kind.rpartition(".")[2] if item.kind.startswith("object ") else ""
+        name = item.kind.removeprefix("object ").rpartition(".")[2]
+        return name if item.kind.startswith("object ") and name != "recipe" else ""
     return class_words(told)
 
 
