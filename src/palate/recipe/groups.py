@@ -136,7 +136,11 @@ def _kind(item: Item, place: int) -> Hashable:
     if isinstance(item, Chunk):
         told = next((str(s.value) for s in item.items if isinstance(s, Setting) and s.name in STRUCTURE), "")
         return told.rpartition(".")[2] or item.kind
-    return type(item.value).__name__ if isinstance(item, Setting) else place
+    return _PLAIN.get(type(item.value).__name__, "others") if isinstance(item, Setting) else place
+
+
+_PLAIN = {"int": "numbers", "float": "numbers", "bool": "switches", "NoneType": "unset", "str": "texts",
+          "Tensor": "tensors"}  # fmt: skip
 
 
 def _in_order(items: Sequence[Item], most: int) -> Buckets:

@@ -164,7 +164,7 @@ class _Opening:
         words = self._name(item) or inline(item, counts)
         total = parameters(item, env)
         if total:
-            words += f"   {count_words(total)}"
+            words += f" · {count_words(total)}"
         return Node(label, words, count_leaves(item), held, detail=item.kind == "dict" and self.writer is None)
 
     def _name(self, item: Chunk) -> str:
@@ -177,7 +177,7 @@ class _Opening:
     def _repeat(self, item: Repeat, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
         held = self.inside(item, (*env, 0), (*counts, item.count))
         total = parameters(item, env)
-        size = f"   {count_words(total)} in all" if total else ""
+        size = f" · {count_words(total)} in all" if total else ""
         if len(held) == 1:
             only = held[0]
             return replace(
@@ -185,7 +185,7 @@ class _Opening:
             )
         kinds = Counter(_member_kinds(item.body))
         names = ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in kinds.items())
-        return Node(f"{item.count} x ({names})", size.strip(), count_leaves(item), held)
+        return Node(f"{item.count} x ({names})", size.removeprefix(" · "), count_leaves(item), held)
 
 
 def _member_kinds(items: Sequence[Item]) -> Iterator[str]:
