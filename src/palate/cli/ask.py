@@ -88,7 +88,8 @@ class Told:
         if self.as_json or not (read or hidden):
             return
         if follows:
-            say(f"Follows    {words_of(follows)}   ({sum(c.settings for c in follows)} follow from it)")
+            count = sum(change.settings for change in follows)
+            say(f"Follows    {words_of(follows)}   ({count} setting{'s' if count != 1 else ''})")
         if not hidden:
             say("Hidden     nothing (0 hidden)")
             return
