@@ -172,3 +172,4 @@ def test_a_script_that_fails_leaves_nothing_behind(captured):
 def test_a_script_without_a_step_still_gives_what_was_built(captured):
     recipe = captured("loader = []")
     assert setting(recipe, "optimiser", "lr").value == 3e-4
+    assert notes(recipe)["unseen"].startswith("no optimizer stepped")

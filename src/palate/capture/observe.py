@@ -47,6 +47,7 @@ class Seen:
         backwards: calls of backward.
         parsed: command lines that were parsed: values, and the parser's defaults.
         names: what the person's code calls an object, by its id.
+        stepped: whether an optimizer stepped.
         started_s, ended_s: seconds of process time.
     """
 
@@ -57,6 +58,7 @@ class Seen:
     backwards: int = 0
     parsed: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    stepped: bool = False
     started_s: float = 0.0
     ended_s: float = 0.0
 
@@ -155,6 +157,7 @@ class Observer:
 
     def _step(self, optimizer: Any, *_: Any) -> None:
         if not self._done:
+            self._seen.stepped = True
             self._seen.names[id(optimizer)] = type(optimizer).__name__
             self._name_objects(sys._getframe(1))
             self._finish()

@@ -48,6 +48,8 @@ def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Pat
     chunks += _settings(seen, settings)
     chunks += [arguments_chunk(built, notes) for built in seen.probes.seen if built.role == "arguments"]
     notes += find_traps(seen, models, recipes)
+    if not seen.stepped:
+        notes.append(Note("unseen", "", "no optimizer stepped, so this is what was built, not what is in force"))
     aliases = tuple(_below(paths, name) for name, recipe in recipes for paths in recipe.aliases)
     return Recipe(Chunk("recipe", CAPTURED, tuple(chunks)), aliases, place(root), tuple(dict.fromkeys(notes)))
 
