@@ -82,6 +82,20 @@ def test_names_that_are_no_text_and_names_with_dots_stay_what_they_are(tmp_path)
     assert [path for path, _ in leaves(recipe.root)][-2:] == [("milestones", 30), ("milestones", "30")]
 
 
+def test_what_is_merged_in_can_be_overridden(tmp_path):
+    recipe = read_file(written(tmp_path, "a.yaml", "base: &b {lr: 0.01, wd: 0}\noptim:\n  <<: *b\n  lr: 0.05\n"))
+    assert values(recipe)["optim.lr"] == 0.05
+    assert values(recipe)["optim.wd"] == 0
+
+
+def test_anchors_in_anchors_and_thousands_of_names_do_not_take_forever(tmp_path):
+    rows = ["a0: &a0 [1, 2]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises(InputError, match="anchors in anchors"):
+        read_file(written(tmp_path, "a.yaml", "\n".join(rows)))
+    names = ", ".join(f'"n{n}": {n}' for n in range(20_000))
+    assert len(values(read_file(written(tmp_path, "a.json", f"{{{names}}}")))) == 20_000
+
+
 def test_toml_and_json_and_an_exported_recipe(tmp_path):
     recipe = read_file(written(tmp_path, "a.toml", "lr = 1.0\n[model]\ndepth = 2\n"))
     assert values(recipe) == {"lr": 1.0, "model.depth": 2}
@@ -135,9 +149,14 @@ def test_secrets_never_get_into_a_recipe():
     assert isinstance(values(recipe)["model.api_key"], Secret)
     assert values(recipe)["pad_token"] == "<pad>"
     assert seal_secret("a") == seal_secret("a") != seal_secret("b")
-    assert [is_secret_name(name) for name in ("HF_TOKEN", "wandbApiKey", "tokens", "author", "password")] == [
-        True, True, False, False, True,
-    ]  # fmt: skip
+    secret = ("HF_TOKEN", "wandbApiKey", "password", "openai_key", "aws_secret_key", "passphrase", "hf_token_read")
+    public = ("tokens", "author", "image_token_id", "max_tokens", "monkey", "keys", "key", "tokenizer")
+    assert [name for name in (*secret, *public) if is_secret_name(name)] == list(secret)
+    told = values(
+        recipe_of({"url": "postgres://bob:s3cret@db/x", "h": "Authorization: Bearer abc123", "x": "sk-abcd1"})
+    )
+    assert all(isinstance(value, Secret) for value in told.values())
+    assert values(recipe_of({"image_token": 32000})) == {"image_token": 32000}
 
 
 def test_exotic_values_are_exact_or_opaque_never_their_address():

@@ -200,6 +200,37 @@ def test_code_of_ones_own_class_counts():
     assert module_recipe(one).id != module_recipe(other).id
 
 
+def test_code_below_decorators_and_what_it_uses_of_its_module_counts(tmp_path):
+    import importlib.util
+
+    def build(number, text):
+        path = tmp_path / f"net{number}.py"
+        path.write_text(
+            "import torch\nfrom torch import nn\nF = nn.functional\nSIZE = 2\ndef act(x): return x\n" + text
+        )
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        __import__("sys").modules[path.stem] = module
+        spec.loader.exec_module(module)
+        return module_recipe(module.Net()).id
+
+    text = "class Net(nn.Module):\n    p = 0.5\n    @torch.no_grad()\n    def forward(self, x): return act(F.relu(x))\n"
+    same = build(0, text)
+    assert build(1, text) == same
+    assert build(2, text.replace("relu", "gelu")) != same
+    assert build(3, text.replace("0.5", "0.9")) != same
+    assert build(4, text.replace("class Net", "def act(x): return -x\nclass Net")) != same
+
+
+def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line():
+    model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(6)])
+    for layer in list(model)[:3]:
+        layer.requires_grad_(False)
+    shown = lines(view(module_recipe(model)), depth=2, details=False)
+    assert shown[0].startswith("model  Sequential, 36 parameters, 18 of them trained")
+    assert any("36 in all, 18 trained" in line for line in shown) or any("frozen" in line for line in shown)
+
+
 def test_children_with_digits_that_are_no_sequence_keep_their_names():
     model = nn.Module()
     for name in ("conv1_1", "conv1_2", "conv2_1"):

@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from palate.capture.session import capture
+from palate.errors import InputError
 from palate.recipe.tree import Origin, find
 
 TRAINING = """
@@ -149,6 +150,68 @@ def test_own_subclasses_declared_in_the_script_are_read(captured):
         optimizer = Mine(model.parameters(), temper=3)""")
     assert setting(recipe, "optimiser", "temper").value == 3
     assert setting(recipe, "optimiser", "lr").origin is Origin.DEFAULT
+
+
+def test_two_optimizers_with_a_schedule_on_one_are_told_apart(captured):
+    from palate.recipe.outline import lines, view
+
+    recipe = captured("""\
+        other = torch.optim.AdamW(model[0].parameters(), lr=3e-4)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 10)""")
+    assert setting(recipe, "optimiser", "other", "lr").value == 3e-4
+    assert lines(view(recipe), depth=9)
+
+
+def test_what_was_built_before_anybody_watched_is_read_too(tmp_path):
+    import torch
+
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
+    with capture() as told:
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    assert setting(told.recipe, "optimiser", "lr").value == 5.0
+    assert setting(told.recipe, "model", "model", "in_features").value == 2
+
+
+def test_reading_that_fails_never_ends_the_training(tmp_path):
+    import torch
+
+    class Stream(torch.utils.data.Dataset):
+        def __len__(self):
+            raise NotImplementedError
+
+        def __getitem__(self, place):
+            return torch.ones(2)
+
+    class Odd(torch.nn.Linear):
+        @property
+        def training(self):
+            raise RuntimeError("odd")
+
+        @training.setter
+        def training(self, value):
+            pass
+
+    model = torch.nn.Linear(2, 1)
+    with capture() as told:
+        torch.utils.data.DataLoader(Stream(), batch_size=None, sampler=[0])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    assert setting(told.recipe, "data", "loader", "dataset", "length").value is None
+    with capture() as broken:
+        odd = Odd(2, 1)
+        optimizer = torch.optim.SGD(odd.parameters(), lr=0.1)
+        odd(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    with pytest.raises(InputError, match="could not be read"):
+        _ = broken.recipe
+
+
+def test_captures_do_not_lie_in_one_another():
+    with capture(), pytest.raises(InputError, match="captured already"), capture():
+        pass
 
 
 def test_a_training_is_as_it_was_after_the_capture(captured):

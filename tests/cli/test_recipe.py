@@ -146,16 +146,59 @@ def test_arms_that_differ_in_more_than_was_declared_are_named_asked_about_or_ref
     told = kitchen.call("verdict", "last").stdout
     assert "Confounded by what was not declared: lr 0.1 -> 0.2, + momentum 0.5." in told
     assert not told.startswith("Better")
-    meant = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
+    assert "confounded" in kitchen.call("list").stdout
+    late = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
+    assert (late["confounders"], late["runs"]["made"]) == (document["confounders"], 0)  # after the outcome
+
+
+@pytest.mark.slow
+def test_what_was_declared_before_the_runs_is_no_confounder_and_a_typo_is_refused(kitchen):
+    typo = kitchen.call(*RUN, "-c", "config=b.json", "--declare", "optimizers")
+    assert typo.returncode == 2
+    assert "did you mean optimiser?" in typo.stderr
+    meant = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser", "--strict")
     assert meant["confounders"] == []
-    assert meant["runs"]["made"] == 0
+    assert meant["verdict"]["confounded"] is False
+
+
+@pytest.mark.slow
+def test_arms_that_cannot_be_read_are_refused_by_strict_and_said_otherwise(kitchen):
+    kitchen.write(TRAINING.replace("for step", "if args.boost > 1: raise SystemExit('too hot')\nfor step"))
+    strict = kitchen.call(*RUN, "-c", "boost=2.0", "--strict")
+    assert strict.returncode == 4
+    assert "could not be read" in strict.stderr
+    told = kitchen.call(*RUN, "-c", "boost=2.0")
+    assert "Hidden     not known" in told.stderr
+    assert "Failed" in told.stdout
+
+
+@pytest.mark.slow
+def test_what_changes_from_one_reading_to_the_next_is_blamed_on_no_change(kitchen):
+    unsteady = TRAINING.replace(
+        'lr=config["lr"] * args.boost', 'lr=float(__import__("numpy").random.default_rng().random())'
+    )
+    kitchen.write(unsteady)
+    told = kitchen.call(*RUN, "-c", "boost=2.0")
+    assert "Follows" not in told.stderr
+    assert "Hidden     nothing up to the first optimizer step" in told.stderr
+
+
+@pytest.mark.slow
+def test_faults_of_a_persons_own_code_are_told_as_theirs(kitchen):
+    kitchen.write("def build():\n    raise ValueError('no such size')\n", "bad.py")
+    fails = kitchen.call("recipe", "show", "bad.py:build")
+    assert (fails.returncode, "ValueError: no such size" in fails.stderr) == (2, True)
+    kitchen.write("def build(:\n", "syntax.py")
+    assert kitchen.call("recipe", "show", "syntax.py:build").returncode == 2
+    assert kitchen.call("recipe", "show", ".").returncode == 2
+    assert kitchen.call("recipe", "export", "full.yaml", "-o", "/nonexistent/x.json").returncode == 2
 
 
 @pytest.mark.slow
 def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_runs(kitchen):
     first = kitchen.call(*RUN, "-c", "boost=2.0")
     assert "Follows    optimiser.lr 0.1 -> 0.2" in first.stderr
-    assert "Hidden     nothing" in first.stderr
+    assert "Hidden     nothing up to the first optimizer step (0 hidden)" in first.stderr
     assert kitchen.json("recipe", "diff", "last")["confounders"] == 0
     assert "set: train.py:14" in kitchen.call("recipe", "why", "optimiser.lr").stdout
     assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 0

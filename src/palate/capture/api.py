@@ -28,7 +28,7 @@ def read_recipe(thing: Any) -> Recipe:
     return recipe
 
 
-def diff_recipes(before: Any, after: Any, *, declared: Sequence[str] = ()) -> Difference:
+def diff_recipes(before: Any, after: Any, *, declared: str | Sequence[str] = ()) -> Difference:
     """Say what differs between two recipes, each change with its reason.
 
     Args:
@@ -37,4 +37,5 @@ def diff_recipes(before: Any, after: Any, *, declared: Sequence[str] = ()) -> Di
         declared: what was meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr"). What else
             differs is a co-change, and would confound a verdict.
     """
-    return explain(read_recipe(before), read_recipe(after), declared=declared)
+    names = (declared,) if isinstance(declared, str) else tuple(declared)
+    return explain(read_recipe(before), read_recipe(after), declared=names)

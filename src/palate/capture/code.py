@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import inspect
 import sys
 import sysconfig
 import types
@@ -9,6 +10,10 @@ import weakref
 from typing import Any
 
 from palate.recipe.codec import Symbol
+
+PLAIN = (bool, int, float, str, bytes, tuple, type(None))
+DEEPEST = 3
+"""Functions called by functions whose code is looked at."""
 
 
 def code_bytes(code: types.CodeType) -> bytes:
@@ -35,7 +40,10 @@ _known: "weakref.WeakKeyDictionary[type, Symbol]" = weakref.WeakKeyDictionary()
 
 
 def class_symbol(cls: type) -> Symbol:
-    """Name a class; one of the person's own carries a hash of its code, and of its own bases' code."""
+    """Name a class; one of the person's own by its name and a hash of its code, wherever its file lies.
+
+    The code is that of its methods (below their decorators), its plain attributes, and what they use of their module.
+    """
     if cls not in _known:
         _known[cls] = _class_symbol(cls)
     return _known[cls]
@@ -43,14 +51,43 @@ def class_symbol(cls: type) -> Symbol:
 
 def _class_symbol(cls: type) -> Symbol:
     own = [base for base in cls.__mro__ if is_own(base.__module__)]
+    if not own:
+        return Symbol(kind="class", text=f"{cls.__module__}.{cls.__qualname__}")
     digest = hashlib.sha256()
     for base in own:
         for name, part in sorted(vars(base).items()):
-            code = getattr(getattr(part, "__func__", getattr(part, "fget", part)), "__code__", None)
-            if code is not None:
-                digest.update(name.encode() + code_bytes(code))
-    text = f"{cls.__module__}.{cls.__qualname__}"
-    return Symbol(kind="class", text=text, code=digest.hexdigest()[:16] if own else "")
+            if name not in ("__module__", "__qualname__", "__doc__", "__firstlineno__"):
+                digest.update(name.encode() + _part_bytes(part))
+    return Symbol(kind="class", text=cls.__qualname__.rpartition("<locals>.")[2], code=digest.hexdigest()[:16])
+
+
+def _part_bytes(part: Any) -> bytes:
+    function = getattr(part, "__func__", getattr(part, "fget", part))
+    if isinstance(function, types.FunctionType):
+        return function_bytes(function)
+    return repr(part).encode() if type(part) in PLAIN else b""
+
+
+def function_bytes(function: Any, seen: frozenset[int] = frozenset()) -> bytes:
+    """Give what a function does: its code below decorators, and what of its module it uses."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None or id(function) in seen or len(seen) > DEEPEST:
+        return b""
+    inner = seen | {id(function)}
+    used = [(name, function.__globals__[name]) for name in _names(code) if name in function.__globals__]
+    told = [code_bytes(code)]
+    for name, value in used:
+        if isinstance(value, types.FunctionType) and is_own(value.__module__ or ""):
+            told.append(name.encode() + function_bytes(value, inner))
+        elif type(value) in PLAIN:
+            told.append(f"{name}={value!r}".encode())
+    return b"".join(told)
+
+
+def _names(code: types.CodeType) -> list[str]:
+    inner = [name for part in code.co_consts if isinstance(part, types.CodeType) for name in _names(part)]
+    return sorted({*code.co_names, *inner})
 
 
 def function_symbol(function: Any) -> Symbol:
@@ -58,12 +95,13 @@ def function_symbol(function: Any) -> Symbol:
     module = getattr(function, "__module__", None) or ""
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     code = getattr(function, "__code__", None)
-    told = ""
-    if code is not None and (is_own(module) or "<" in name):
-        held = [cell_text(cell) for cell in function.__closure__ or ()]
-        rest = repr((function.__defaults__, sorted((function.__kwdefaults__ or {}).items()), held))
-        told = hashlib.sha256(code_bytes(code) + rest.encode()).hexdigest()[:16]
-    return Symbol(kind="function", text=f"{module}.{name}", code=told)
+    own = code is not None and (is_own(module) or "<" in name)
+    if not own:
+        return Symbol(kind="function", text=f"{module}.{name}")
+    held = [cell_text(cell) for cell in function.__closure__ or ()]
+    rest = repr((function.__defaults__, sorted((function.__kwdefaults__ or {}).items()), held))
+    told = hashlib.sha256(function_bytes(function) + rest.encode()).hexdigest()[:16]
+    return Symbol(kind="function", text=name.rpartition("<locals>.")[2], code=told)
 
 
 def cell_text(cell: Any) -> str:
@@ -75,4 +113,4 @@ def cell_text(cell: Any) -> str:
     code = getattr(held, "__code__", None)
     if code is not None:
         return code_bytes(code).hex()
-    return repr(held) if type(held) in (int, float, str, bool, tuple, type(None)) else type(held).__qualname__
+    return repr(held) if type(held) in PLAIN else type(held).__qualname__

@@ -49,10 +49,7 @@ def _loader(name: str, built: Built, seen: Seen) -> Chunk:
 
     chunk = built_chunk(name, built, without=HIDDEN)
     items = list(chunk.items)
-    try:
-        items.append(Setting("batches", len(built.made), Origin.DERIVED))
-    except TypeError:
-        items.append(Setting("batches", None, Origin.DERIVED))
+    items.append(Setting("batches", _length(built.made), Origin.DERIVED))
     items.append(_dataset("dataset", built.made.dataset, seen))
     for key in ("sampler", "batch_sampler"):
         if built.given.get(key) is not None:
@@ -82,12 +79,20 @@ def _dataset(name: str, dataset: Any, seen: Seen, depth: int = 0) -> Chunk:
         told = built_chunk(name, built, without=(*held, "dataset", "tensors", "indices")).items
         items = [item for item in told if not (isinstance(item, Setting) and holds_unknown(item.value))]
     if hasattr(type(dataset), "__len__"):
-        items.append(Setting("length", len(dataset), Origin.DERIVED))
+        items.append(Setting("length", _length(dataset), Origin.DERIVED))
     items += [from_value(key, _content(key, value)) for key, value in held.items()]
     inner = getattr(dataset, "dataset", None)
     if inner is not None and depth < 4:
         items.append(_dataset("dataset", inner, seen, depth + 1))
     return Chunk(name, "dict", tuple(items))
+
+
+def _length(data: Any) -> int | None:
+    """Give a length, or None where the person's own code has none to give."""
+    try:
+        return len(data)
+    except Exception:  # noqa: BLE001  streams refuse in their own ways
+        return None
 
 
 def _content(key: str, value: Any) -> Any:

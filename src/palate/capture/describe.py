@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from palate.capture.code import class_symbol, function_symbol
-from palate.capture.secrets import is_secret_name, seal_secret
+from palate.capture.secrets import is_secret, seal_secret
 from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, canonical_text, encode
 from palate.recipe.numbering import holds_unknown
 from palate.recipe.values import Fields
@@ -67,9 +67,7 @@ def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
 
 def named(name: Any, value: Any, above: tuple[int, ...] = ()) -> Any:
     """Describe a value under a name; one whose name says that it is secret is never kept."""
-    if type(name) is str and is_secret_name(name) and value not in (None, "", False, True):
-        return seal_secret(value)
-    return describe(value, above)
+    return seal_secret(value) if is_secret(name, value) else describe(value, above)
 
 
 def _long(value: Any, above: tuple[int, ...]) -> Opaque:

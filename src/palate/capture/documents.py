@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from palate.capture.adapters import recipe_of
 from palate.errors import InputError, NotFoundError
 from palate.recipe.document import SCHEMA, from_document
 from palate.recipe.tree import Chunk, Note, Recipe, path_text
-from palate.recipe.values import same_value
+from palate.recipe.values import MOST_SETTINGS, count_values, same_value
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 LOADERS = ("auto", "yaml", "omegaconf")
@@ -31,7 +32,7 @@ def read_file(path: Path, *, loader: str = "auto") -> Recipe:
         InputError: it cannot be read, holds a name twice, or is no mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no such file.") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -54,8 +55,7 @@ def read_file(path: Path, *, loader: str = "auto") -> Recipe:
 
 def _json(path: Path, text: str) -> Any:
     def pairs(told: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in told]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(name for name, _ in told).items() if count > 1)
         if twice:
             raise InputError(
                 f"{path} has {', '.join(twice)} more than once in one place.",
@@ -68,6 +68,8 @@ def _json(path: Path, text: str) -> Any:
         return json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is no whole JSON document: {error}.", todo="Was it half written?") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested deeper than any recipe.") from error
 
 
 def _toml(path: Path, text: str) -> Any:
@@ -89,6 +91,26 @@ def _yaml(path: Path, text: str, loader: str) -> tuple[Any, list[Note]]:
     return plain, notes
 
 
+def _refuse_twice(path: Path, loader: Any, node: Any) -> None:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        where = f"{path}, line {key_node.start_mark.line + 1}"
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        try:
+            known = key in seen
+        except TypeError as error:
+            raise InputError(f"{where}: a name cannot be a list.") from error
+        if known:
+            raise InputError(
+                f"{where}: {key!r} stands twice.",
+                why="PyYAML would silently take the last, other readers refuse it.",
+                todo="Leave one.",
+            )
+        seen.add(key)
+
+
 def _read_yaml(path: Path, text: str, *, omega: bool) -> Any:
     """Read YAML with PyYAML's rules, or with those that OmegaConf adds (1e-4 is a number); names twice are refused."""
     import yaml
@@ -97,22 +119,12 @@ def _read_yaml(path: Path, text: str, *, omega: bool) -> Any:
         """Refuses names that stand twice."""
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        told: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
-            try:
-                known = key in told
-            except TypeError as error:
-                raise InputError(f"{path}, line {key_node.start_mark.line + 1}: a name cannot be a list.") from error
-            if known:
-                raise InputError(
-                    f"{path}, line {key_node.start_mark.line + 1}: {key!r} stands twice.",
-                    why="PyYAML would silently take the last, other readers refuse it.",
-                    todo="Leave one.",
-                )
-            told[key] = loader.construct_object(value_node, deep=True)
-        return told
+        _refuse_twice(path, loader, node)
+        loader.flatten_mapping(node)  # what is merged in by << comes first, so that it can be overridden
+        return {
+            loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
+            for key, value in node.value
+        }
 
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     if omega:
@@ -123,7 +135,10 @@ def _read_yaml(path: Path, text: str, *, omega: bool) -> Any:
         }
         Loader.yaml_implicit_resolvers = kept
     try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506  a safe loader's subclass
+        told = yaml.load(text, Loader=Loader)  # noqa: S506  a safe loader's subclass
+        if count_values(told) > MOST_SETTINGS:
+            raise InputError(f"{path} stands for more than {MOST_SETTINGS} values: anchors in anchors?")
+        return told
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     except RecursionError as error:

@@ -13,7 +13,20 @@ from palate.capture.code import class_symbol
 from palate.capture.describe import describe, named, tensor_of
 from palate.errors import InputError
 from palate.recipe.codec import Opaque, Symbol
-from palate.recipe.tree import BUFFER, PARAMETER, Chunk, Item, Origin, Path, Recipe, Setting, chunk_id, path_text
+from palate.recipe.tree import (
+    BUFFER,
+    PARAMETER,
+    Chunk,
+    Item,
+    Note,
+    Origin,
+    Path,
+    Recipe,
+    Setting,
+    chunk_id,
+    leaves,
+    path_text,
+)
 from palate.recipe.values import from_value
 
 DEEPEST = 200
@@ -52,7 +65,20 @@ def module_recipe(model: Any, name: str = "model") -> Recipe:
     root = reading.module(model, name, ())
     if reading.attached:
         root = Chunk(root.name, root.kind, (*root.items, Chunk(ATTACHED, "dict", tuple(reading.attached))))
-    return Recipe(root, tuple(tuple(paths) for paths in reading.parameters.values() if len(paths) > 1))
+    ties = tuple(tuple(paths) for paths in reading.parameters.values() if len(paths) > 1)
+    return Recipe(root, ties, notes=tuple(_notes(root, ties)))
+
+
+def _notes(root: Chunk, ties: tuple[tuple[Path, ...], ...]) -> Iterator[Note]:
+    """Tell what print would not: ties, and modules that are held without being registered."""
+    for paths in ties:
+        words = f"{' = '.join(map(path_text, paths))}: one parameter; what trains or freezes one does so to both"
+        yield Note("tied", str(root.name), words)
+    for path, setting in leaves(root):
+        held = setting.value if isinstance(setting.value, list | tuple) else (setting.value,)
+        if any(isinstance(part, Opaque) and part.type.startswith("unregistered") for part in held):
+            words = f"{path_text(path)} holds modules that are not registered: no optimizer is given their parameters"
+            yield Note("untrained", str(root.name), words)
 
 
 class _Reading:
@@ -80,7 +106,9 @@ class _Reading:
         base = self._base
         for key, value in held.items():
             if key not in base or key == "forward":
-                yield self._attribute(key, value)
+                told = self._attribute(key, value)
+                if not _is_machinery(key, told):
+                    yield told
         for hooks in ("_forward_hooks", "_forward_pre_hooks"):
             if held.get(hooks):
                 yield Setting(hooks.removeprefix("_"), describe(list(held[hooks].values())))
@@ -156,6 +184,16 @@ class _Reading:
                 yield Setting(name, Symbol(kind="reference", text=path_text(self._seen[id(child)]) or "itself"))
             else:
                 yield self.module(child, name, (*path, name))
+
+
+def _is_machinery(key: str, told: Item) -> bool:
+    """Whether an attribute is what a framework keeps for itself: private, and an object of its own (a trainer)."""
+    if key.startswith(("_torchdynamo", "_dynamo")):
+        return True
+    return key.startswith("_") and (
+        (isinstance(told, Chunk) and told.kind.startswith("object "))
+        or (isinstance(told, Setting) and isinstance(told.value, Opaque))
+    )
 
 
 def _said(module: Any) -> Any:

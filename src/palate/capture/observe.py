@@ -14,6 +14,7 @@ from typing import Any
 from palate.capture.files import Files
 from palate.capture.imports import Watch
 from palate.capture.probes import Probes, caller, is_palates_own
+from palate.errors import InputError
 
 LOSSES = (
     "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "ctc_loss",
@@ -21,6 +22,7 @@ LOSSES = (
     "gaussian_nll_loss", "poisson_nll_loss", "hinge_embedding_loss", "margin_ranking_loss",
 )  # fmt: skip
 _LOSS_NAME = re.compile(r"Loss|Criterion|Objective")
+_watching = False
 DEEPEST = 12
 FEW = 16
 """Members of a list that get names."""
@@ -48,6 +50,7 @@ class Seen:
         parsed: command lines that were parsed: values, and the parser's defaults.
         names: what the person's code calls an object, by its id.
         stepped: whether an optimizer stepped.
+        stepping: that optimizer.
         started_s, ended_s: seconds of process time.
     """
 
@@ -59,6 +62,7 @@ class Seen:
     parsed: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     stepped: bool = False
+    stepping: Any = None
     started_s: float = 0.0
     ended_s: float = 0.0
 
@@ -74,7 +78,10 @@ class Observer:
         self._then = then
         self._seen = Seen()
         self._done = False
+        self.fault: Exception | None = None
         self._undo: list[Callable[[], None]] = []
+        self._hook: Any = None
+        self._module: Any = None
         self._watch = Watch(
             {
                 "torch": self._torch,
@@ -86,7 +93,17 @@ class Observer:
         )
 
     def start(self) -> None:
-        """Put the probes in."""
+        """Put the probes in.
+
+        Raises:
+            InputError: somebody watches already; two sets of probes cannot be told apart.
+        """
+        global _watching
+        if _watching:
+            raise InputError(
+                "A training is being captured already.", todo="Captures do not lie in one another: end the first one."
+            )
+        _watching = True
         self._seen.started_s = time.process_time()
         self._watch.start()
         self._seen.files.start()
@@ -96,6 +113,9 @@ class Observer:
         """Take everything out; tell what was seen where no step came."""
         if not self._done:
             self._finish()
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
     def _parsed(self, arguments: tuple[Any, ...], _: dict[str, Any], result: Any) -> None:
         parser = arguments[0]
@@ -114,8 +134,9 @@ class Observer:
         for name in LOSSES:
             probes.on_function(nn.functional, name, self._called(name))
         self._count_backwards(torch)
+        self._module = nn.Module
         self._list_modules(nn.Module)
-        self._undo.append(sys.modules["torch.optim.optimizer"].register_optimizer_step_pre_hook(self._step).remove)
+        self._hook = sys.modules["torch.optim.optimizer"].register_optimizer_step_pre_hook(self._step)
 
     def _called(self, name: str) -> Callable[[tuple[Any, ...], dict[str, Any], Any], None]:
         def seen(_: tuple[Any, ...], options: dict[str, Any], __: Any) -> None:
@@ -159,11 +180,17 @@ class Observer:
         if not self._done:
             self._seen.stepped = True
             self._seen.names[id(optimizer)] = type(optimizer).__name__
+            self._seen.stepping = optimizer
             self._name_objects(sys._getframe(1))
             self._finish()
+            hooks = self._hook.hooks_dict_ref()
+            if hooks is not None and len(hooks) == 1:  # others are being called; ours is taken out by `stop` then
+                self._hook.remove()
 
     def _finish(self) -> None:
+        global _watching
         self._done = True
+        _watching = False
         self._seen.files.stop()
         self._watch.stop()
         self._seen.probes.remove()
@@ -172,7 +199,10 @@ class Observer:
         self._undo.clear()
         self._seen.ended_s = time.process_time()
         seen, self._seen = self._seen, Seen()  # what was seen holds on to live objects; let go of it
-        self._then(seen)
+        try:
+            self._then(seen)
+        except Exception as error:  # noqa: BLE001  reading must never end the training that is read
+            self.fault = error
 
     def _name_objects(self, frame: FrameType | None) -> None:
         """Learn what the code that steps calls its objects: `model`, `train_loader`, `self.criterion`."""
@@ -191,6 +221,8 @@ class Observer:
     def _name(self, name: str, value: Any) -> None:
         """Name a value, and what a short list or dictionary holds: `optimizers.0`."""
         names = self._seen.names
+        if self._module is not None and isinstance(value, self._module):
+            self._seen.modules.append(weakref.ref(value))
         if id(value) not in names or names[id(value)] == type(value).__name__:
             names[id(value)] = name
         if type(value) in (list, tuple, dict) and len(value) <= FEW:

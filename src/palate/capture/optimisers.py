@@ -13,6 +13,9 @@ from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
 from palate.recipe.values import from_value
 from palate.recipe.words import value_words
 
+DRIVEN = ("lr", "momentum", "betas", "beta1")
+"""What schedules change."""
+
 SKIPPED = ("params", "optimizer", "optimiser", "initial_lr")
 
 
@@ -32,9 +35,17 @@ def optimiser_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> tuple[list
     return items, notes
 
 
+def _earlier(optimizer: Any) -> Built:
+    """Describe an optimizer that was built before anybody watched: its values are there, who set them is not known."""
+    told = {key: value for key, value in optimizer.param_groups[0].items() if key not in SKIPPED}
+    return Built("optimiser", optimizer, told, {}, "built before it was watched", told)
+
+
 def live_optimisers(seen: Seen) -> list[Built]:
     """Give the optimizers that the code still knows when one of them steps; a replaced one decides nothing."""
     built = [part for part in seen.probes.seen if part.role == "optimiser"]
+    if seen.stepping is not None and all(part.made is not seen.stepping for part in built):
+        built.append(_earlier(seen.stepping))
     known = [part for part in built if id(part.made) in seen.names] or built
     wrapped = {id(part.made): getattr(part.made, "optimizer", None) for part in known}
     return [part for part in known if not any(inner.made is wrapped[id(part.made)] for inner in known)]
@@ -53,9 +64,12 @@ def _optimiser(built: Built, seen: Seen, paths: dict[int, str], notes: list[Note
             continue
         origin, source = (Origin.SET, built.source) if key in built.given else (Origin.DEFAULT, version_of(cls))
         in_force = first.get(key, value)
-        if not _same(in_force, value):
-            source = _rewritten(key, value, in_force, first, built, driver, notes)
+        made = built.after.get(key, value)
+        if not _same(in_force, made):
+            source = _rewritten(key, made, in_force, first, built, driver, notes)
             origin = Origin.REWRITTEN
+        elif not _same(made, value):
+            origin, source = Origin.DERIVED, f"the parameter groups or {cls.__name__} itself ({built.source})"
         items.append(from_value(key, describe(in_force), lambda _, o=origin, s=source: (o, s)))  # type: ignore[misc]
     told = {*built.given, *built.defaults}
     extra = [key for key in first if key not in told and key not in SKIPPED]
@@ -68,7 +82,7 @@ def _rewritten(
     key: str, told: Any, in_force: Any, group: dict[str, Any], built: Built, driver: str, notes: list[Note]
 ) -> str:
     """Say who changed a value between the constructor and the first step, and whether it decides anything at all."""
-    by = driver or "code after the constructor"
+    by = (driver if key in DRIVEN else "") or "code between the constructor and the first step"
     was = f"{key}={value_words(describe(told))} ({built.source})"
     now = value_words(describe(in_force))
     start = group.get("initial_lr", told)

@@ -26,6 +26,7 @@ class Built:
         given: arguments that the person gave, by name.
         defaults: arguments that stood at their defaults.
         source: file and line that built it.
+        after: of an optimizer, the values of its first group right after it was built.
     """
 
     role: str
@@ -33,6 +34,7 @@ class Built:
     given: Mapping[str, Any]
     defaults: Mapping[str, Any]
     source: str
+    after: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,7 +102,9 @@ class Probes:
         self, made: Any, role: str, init: Callable[..., None], told: tuple[tuple[Any, ...], dict[str, Any]]
     ) -> None:
         given, defaults = bound_arguments(init, (made, *told[0]), told[1])
-        self.seen.append(Built(role, made, given, defaults, caller()))
+        groups = getattr(made, "param_groups", None)
+        after = {key: value for key, value in groups[0].items() if key != "params"} if groups else {}
+        self.seen.append(Built(role, made, given, defaults, caller(), after))
 
     def _watch_subclasses(self, base: Any, role: str, only: Callable[[type], bool]) -> None:
         had = vars(base).get("__init_subclass__")

@@ -11,20 +11,38 @@ from typing import Any
 from palate.recipe.codec import Secret
 
 _NAMES = re.compile(
-    r"(?:^|_)(?:token|api_?key|secret|password|passwd|access_?key|private_?key|credentials?|auth)(?:$|_(?:id|value)$)"
+    r"(?:^|_)(?:(?:api|access|private|secret|ssh|aws|openai|wandb|hf|encryption)_?keys?|auth|bearer|credentials?|passwd"
+    r"|passphrase|passwords?|pat|secrets?|tokens?|authorization)(?:$|_(?:id|value|read|write|key)$)"
 )
-_PUBLIC = ("pad_token", "bos_token", "eos_token", "unk_token", "mask_token", "cls_token", "sep_token", "num_token")
+_COUNTED = re.compile(
+    r"(?:^|_)(?:pad|bos|eos|unk|mask|cls|sep|image|audio|video|special|num|max|min|n|total|new|stop|start|end|per|seen"
+    r"|added|extra|class|context|query|vision|text|input|output|generated|train|tokens)_tokens?(?:$|_)"
+)
+_VALUES = re.compile(
+    r"^(?:hf_|sk-|ghp_|gho_|github_pat_|xox[abp]-|AKIA|Bearer )[A-Za-z0-9_\-./+= ]{4,}"
+    r"|://[^/\s:@]+:[^/\s@]+@|authorization:\s*\S+",
+    re.IGNORECASE,
+)
 SALT = "PALATE_SALT"
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a setting's name says that its value must not be written down.
 
-    >>> [is_secret_name(name) for name in ("hub_token", "WANDB_API_KEY", "pad_token_id", "max_tokens")]
-    [True, True, False, False]
+    >>> [is_secret_name(name) for name in ("hub_token", "WANDB_API_KEY", "pad_token_id", "max_tokens", "tokens")]
+    [True, True, False, False, False]
     """
     low = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_")
-    return not low.startswith(_PUBLIC) and _NAMES.search(low) is not None
+    return low != "tokens" and _COUNTED.search(low) is None and _NAMES.search(low) is not None
+
+
+def is_secret(name: object, value: object) -> bool:
+    """Whether a setting is secret by its name (numbers and switches never are), or by what its value looks like."""
+    if isinstance(value, str):
+        named = type(name) is str and is_secret_name(name) and value != ""
+        return named or _VALUES.search(value) is not None
+    held = isinstance(value, list | tuple | bytes) and len(value) > 0
+    return held and type(name) is str and is_secret_name(name)
 
 
 def seal_secret(value: Any) -> Secret:

@@ -14,9 +14,13 @@ from palate.recipe.tree import Recipe
 
 @dataclass(slots=True)
 class Captured:
-    """What a capture found; `recipe` is there from the first optimizer step on, at the latest at the block's end."""
+    """What a capture found; `recipe` is there from the first optimizer step on.
+
+    Where the block ends without one, it tells what was built, with a note that nothing stepped.
+    """
 
     found: Recipe | None = None
+    fault: Exception | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -25,6 +29,8 @@ class Captured:
         Raises:
             InputError: no optimizer has stepped yet.
         """
+        if self.fault is not None:
+            raise InputError(f"The training could not be read: {self.fault!r}.") from self.fault
         if self.found is None:
             raise InputError(
                 "Nothing is captured yet: no optimizer has stepped.",
@@ -54,3 +60,4 @@ def capture(**settings: Any) -> Iterator[Captured]:
         yield captured
     finally:
         observer.stop()
+        captured.fault = observer.fault

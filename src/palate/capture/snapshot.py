@@ -60,7 +60,7 @@ def _below(paths: Iterable[Way], name: str) -> tuple[Way, ...]:
 
 def find_models(seen: Seen) -> list[tuple[str, Any]]:
     """Find the models: modules that lie in no other, have parameters, and are no loss; named as the code names them."""
-    alive = [module for ref in seen.modules if (module := ref()) is not None]
+    alive = list({id(module): module for ref in seen.modules if (module := ref()) is not None}.values())
     inner = {id(child) for module in alive for child in module._modules.values() if child is not None}
     losses = {id(built.made) for built in seen.probes.seen if built.role == "objective"}
     found: list[tuple[str, Any]] = []

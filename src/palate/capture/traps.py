@@ -6,7 +6,7 @@ from typing import Any
 from palate.capture.observe import Seen
 from palate.capture.optimisers import live_optimisers
 from palate.recipe.sizes import count_words
-from palate.recipe.tree import Note, Recipe, path_text
+from palate.recipe.tree import Note, Recipe
 
 
 def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[tuple[str, Recipe]]) -> list[Note]:
@@ -27,10 +27,7 @@ def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[
         if forgotten and held:
             words = f"{_share(forgotten, named)} in no optimizer, so never trained: {_first(forgotten)}"
             found.append(Note("untrained", f"model.{name}", words))
-    for name, recipe in recipes:
-        for paths in recipe.aliases:
-            words = f"{' = '.join(map(path_text, paths))}: one parameter; what trains or freezes one does so to both"
-            found.append(Note("tied", f"model.{name}", words))
+    found += [note for _, recipe in recipes for note in recipe.notes]
     return found
 
 

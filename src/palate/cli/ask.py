@@ -12,13 +12,12 @@ from palate.cli.progress import watch
 from palate.cli.prompt import choose_forecast
 from palate.errors import InputError
 from palate.loop.ask import author_of, kitchen_of
-from palate.loop.hidden import refuse_confounded
+from palate.loop.hidden import Inside, refuse_confounded, refuse_unread
 from palate.loop.ledger import terms_of
 from palate.loop.question import Question
 from palate.loop.report import Report
 from palate.loop.run import run_question
 from palate.loop.split import run_split
-from palate.recipe.reasons import Difference
 from palate.recipe.report import told as told_lines
 from palate.recipe.report import words_of
 from palate.recipe.settings import show_value
@@ -80,23 +79,38 @@ class Told:
     strict: bool
     as_json: bool
 
-    def __call__(self, difference: Difference, read: bool) -> None:
+    def __call__(self, question: Question, inside: Inside) -> None:
         """Tell, ask, or refuse."""
+        difference = inside.difference
         if self.strict:
             refuse_confounded(difference)
-        follows, hidden = difference.of("entailed"), difference.confounders
-        if self.as_json or not (read or hidden):
+            if question.target.learns and not inside.read:
+                refuse_unread(question)
+        if self.as_json:
             return
-        if follows:
-            count = sum(change.settings for change in follows)
-            say(f"Follows    {words_of(follows)}   ({count} setting{'s' if count != 1 else ''})")
-        if not hidden:
-            say("Hidden     nothing (0 hidden)")
-            return
-        for line in told_lines(difference):
-            say(f"           {line}")
-        if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
-            refuse_confounded(difference)
+        for line in _inside_lines(question, inside):
+            say(line)
+        if difference.confounders:
+            for line in told_lines(difference):
+                say(f"           {line}")
+            if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
+                refuse_confounded(difference)
+
+
+def _inside_lines(question: Question, inside: Inside) -> list[str]:
+    """Say what follows from the change, what is hidden, and what nobody looked at."""
+    follows = inside.difference.of("entailed")
+    lines = [f"Dead       {words}" for words in inside.dead]
+    if follows:
+        count = sum(change.settings for change in follows)
+        lines.append(f"Follows    {words_of(follows)}   ({count} setting{'s' if count != 1 else ''})")
+    if inside.difference.confounders:
+        lines.append(f"Hidden     {len(inside.difference.confounders)} changes that were not declared:")
+    elif inside.read:
+        lines.append("Hidden     nothing up to the first optimizer step (0 hidden)")
+    elif question.target.learns:
+        lines.append("Hidden     not known: the arms could not be read before they run (palate dry tells why)")
+    return lines
 
 
 def answer_split(

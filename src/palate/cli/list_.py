@@ -49,6 +49,7 @@ def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> di
         "target": asked["body"]["target"]["label"],
         "forecast": f"{said['answer']}:{said['confidence']}" if said else None,
         "verdict": verdict.get("kind"),
+        "confounded": bool(asked["body"].get("confounders")) or len(asked["body"]["changes"]) > 1,
         "pairs": verdict.get("n"),
         "effect": verdict.get("effect"),
         "bits": score.get("bits"),
@@ -72,7 +73,8 @@ def _runs(catalog: Catalog) -> list[dict[str, Any]]:
 
 
 def _experiment_line(row: dict[str, Any]) -> str:
-    badge = f", {row['badge']}" if row["badge"] else ""
+    badge = ", confounded" if row["confounded"] else ""
+    badge += f", {row['badge']}" if row["badge"] else ""
     verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else "open"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or "no forecast"

@@ -85,7 +85,7 @@ def show(
         raise InputError(f"There is no {path}.", why=f"There are: {', '.join(item.label for item in node.items)}.")
     notes = tuple(note.words for note in recipe.notes)
     if html is not None:
-        html.write_text(page(to_html(opened, notes=notes, depth=depth or 1), str(recipe.root.name)))
+        _write(html, page(to_html(opened, notes=notes, depth=depth or 1), str(recipe.root.name)))
         say(f"Wrote {html}.")
     is_model = recipe.root.kind == "module"
     deep = 99 if full else depth if depth is not None else (99 if is_model and not path else 1)
@@ -195,6 +195,13 @@ def check(subject: str, arguments: tuple[str, ...], meta: bool, loader: str, as_
     put_out(document, shown, as_json=as_json)
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 def _unknown(recipe: Recipe) -> list[tuple[str, str, str]]:
     from palate.recipe.numbering import holds_unknown
     from palate.recipe.tree import leaves
@@ -220,7 +227,7 @@ def export(subject: str, output: Path | None, meta: bool, loader: str, as_json: 
     """Write a recipe as one JSON document, exactly: every value with its type, who decided it, where."""
     recipe = find_recipe(subject, here(), Reading(loader=loader, meta=meta))
     if output is not None:
-        output.write_text(dumps(recipe))
+        _write(output, dumps(recipe))
         put_out({"schema": "palate.recipe-export/1", "file": str(output)}, [f"Wrote {output}."], as_json=as_json)
         return
     click.echo(json.dumps(to_document(recipe)))

@@ -1,26 +1,30 @@
 """What a question changes without saying so: both arms read at their first optimizer step, before anything is run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palate.capture.documents import SUFFIXES, read_file
 from palate.capture.files import hash_file
-from palate.errors import ConfoundedError, PalateError
+from palate.errors import ConfoundedError, PalateError, SettingError
 from palate.loop.question import Question
 from palate.loop.stove import Kitchen, start_pool
 from palate.recipe.codec import content_id
+from palate.recipe.diff import diff
 from palate.recipe.lexicon import ROLES
 from palate.recipe.reasons import Changed, Difference, explain
 from palate.recipe.report import merged_words, told
 from palate.recipe.roles import by_role
-from palate.recipe.settings import Change
-from palate.recipe.tree import Chunk, Recipe, Setting, chunk_id, find
+from palate.recipe.settings import Change, nearest
+from palate.recipe.tree import Chunk, Note, Recipe, Setting, chunk_id, find, leaves, path_text
 from palate.store.project import Project
 from palate.store.shelf import Shelf
 from palate.training.dry import capture_arms
 from palate.training.pool import Pool
 from palate.vocabulary import BASELINE, TREATMENT
+
+AGAIN = "again"
+"""The baseline's second reading."""
 
 WITHIN_S = 30.0
 """Seconds that reading both arms may take before the question goes on without."""
@@ -35,6 +39,8 @@ def read_arms(project: Project, question: Question, kitchen: Kitchen, pool: Pool
     keys = {arm: question.run_key(arm) for arm in (BASELINE, TREATMENT)}
     found = {arm: recipe for arm, key in keys.items() if (recipe := shelf.find(key)) is not None}
     missing = {arm: question.changes_of(arm) for arm in keys if arm not in found}
+    if BASELINE in missing:
+        missing[AGAIN] = ()
     if not missing or not question.target.learns or (pool is None and found):
         return found
     own = None if pool is not None else start_pool(question, kitchen)
@@ -45,9 +51,22 @@ def read_arms(project: Project, question: Question, kitchen: Kitchen, pool: Pool
     finally:
         if own is not None:
             own.close()
+    again = fresh.pop(AGAIN, None)
+    if BASELINE in fresh and again is not None:
+        fresh[BASELINE] = _with_unsteady(fresh[BASELINE], again)
     for arm, recipe in fresh.items():
         shelf.keep(keys[arm], recipe)
     return {**found, **fresh}
+
+
+def _with_unsteady(one: Recipe, again: Recipe) -> Recipe:
+    """Note what differs between two readings of the same baseline at the same seed: no change is to blame for it."""
+    notes = [
+        Note("unsteady", path_text(edit.path), f"{path_text(edit.path)} differs from one reading to the next")
+        for edit in diff(one.root, again.root)
+        if edit.comparable
+    ]
+    return replace(one, notes=(*one.notes, *notes))
 
 
 def with_fresh_data(project: Project, question: Question) -> tuple[Question, tuple[str, ...]]:
@@ -90,7 +109,8 @@ def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Seq
     same: dict[str, int] = {}
     if len(recipes) == len((BASELINE, TREATMENT)):
         one, other = recipes[BASELINE], recipes[TREATMENT]
-        arms = explain(one, other, declared=names, entailed=other)
+        unsteady = [note.path for note in one.notes if note.kind == "unsteady"]
+        arms = explain(one, other, declared=names, entailed=other, unsteady=unsteady)
         changes += arms.changes
         unknown += arms.unknown
         same = dict(arms.same)
@@ -126,6 +146,53 @@ def _chunks(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
     return {role: pair for role, pair in pairs.items() if pair[0] != pair[1]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What was seen of the two arms before they run.
+
+    Attributes:
+        difference: what differs, and why.
+        read: whether both could be read at their first optimizer step.
+        dead: what is known of the changed settings themselves: that one decides nothing.
+    """
+
+    difference: Difference
+    read: bool
+    dead: tuple[str, ...]
+
+
+def look_inside(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> Inside:
+    """Hold the arms' recipes against each other.
+
+    Raises:
+        SettingError: something is declared that neither arm has.
+    """
+    difference = find_hidden(question, recipes, declared)
+    _refuse_unknown(question, recipes, declared)
+    changed = [change.path for change in question.changes]
+    baseline = recipes.get(BASELINE)
+    dead = [
+        note.words
+        for note in (baseline.notes if baseline is not None else ())
+        if note.kind == "dead" and any(note.path == name or note.path.endswith(f".{name}") for name in changed)
+    ]
+    return Inside(difference=difference, read=len(recipes) == len((BASELINE, TREATMENT)), dead=tuple(dead))
+
+
+def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> None:
+    trees = [recipe.root for recipe in recipes.values()]
+    for change in question.changes:
+        if _is_file(change):
+            trees += [read_file(Path(side)).root for side in (change.before, change.after)]
+    known = {path_text(path) for tree in trees for path, _ in leaves(tree)}
+    for name in declared:
+        if name not in ROLES and not any(f".{name}." in f".{path}." for path in known):
+            raise SettingError(
+                f"--declare {name}: no chunk and no setting is called that{nearest(name, [*ROLES, *known])}.",
+                todo=f"A chunk ({', '.join(ROLES)}), or a setting's path or its end.",
+            )
+
+
 def refuse_confounded(difference: Difference) -> None:
     """Refuse arms that differ in more than was declared.
 
@@ -134,7 +201,21 @@ def refuse_confounded(difference: Difference) -> None:
     """
     if difference.confounders:
         raise ConfoundedError(
-            "The arms differ in more than was declared.",
+            "Not run: the arms differ in more than was declared.",
             why=told(difference),
-            todo="Declare what you mean (--declare CHUNK), make the arms equal in the rest, or leave --strict out.",
+            todo="Declare what you mean (--declare CHUNK), or make the arms equal in the rest.",
         )
+
+
+def refuse_unread(question: Question) -> None:
+    """Refuse arms of which nobody knows what else differs.
+
+    Raises:
+        ConfoundedError: always.
+    """
+    label = question.target.label
+    raise ConfoundedError(
+        f"Not run: {label} could not be read, so nobody knows what else differs between the arms.",
+        why=f"Its arms did not both reach an optimizer step within {WITHIN_S:.0f} s, or failed before it.",
+        todo=f"See why:  palate dry {question.target.task.get('file', label)}    or leave --strict out.",
+    )

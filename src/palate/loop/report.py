@@ -15,7 +15,7 @@ from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.rates import failure_words
 from palate.verdict.words import effect_words, headline
-from palate.vocabulary import TREATMENT
+from palate.vocabulary import BASELINE, TREATMENT
 
 CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
@@ -80,7 +80,12 @@ class Report:
             "question": self.question.text,
             "metric": asdict(self.question.metric),
             "orientation": "+ is better",
-            "verdict": {**asdict(verdict), "settled": verdict.settled, "words": self.headline},
+            "verdict": {
+                **asdict(verdict),
+                "settled": verdict.settled,
+                "confounded": bool(self.question.confounders) or len(self.question.changes) > 1,
+                "words": self.headline,
+            },
             "effect": effect_words(verdict, self.question.metric),
             "confounders": list(self.question.confounders),
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
@@ -107,7 +112,7 @@ class Report:
         failed = _first_failure(self.cooked.results[TREATMENT])
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
-        told += [*self._failures(), *self._noise(), *self._pairing()]
+        told += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing()]
         unchecked = (
             " (data were not declared, so not checked: --data)"
             if reused and not self.data_known and not self.question.data
@@ -149,6 +154,17 @@ class Report:
         at_end = verdict.settled or verdict.reason == "budget"
         told = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
         return [told] if told else []
+
+    def _lengths(self) -> list[str]:
+        """Name arms that did not log equally many points: one trained longer, or was looked at more often."""
+        counts = {
+            arm: {r.points for r in by_seed.values() if not r.outcome.failed}
+            for arm, by_seed in self.cooked.results.items()
+        }
+        one, other = (sorted(counts.get(arm, set())) for arm in (BASELINE, TREATMENT))
+        if not one or not other or set(one) & set(other):
+            return []
+        return [f"The arms logged different numbers of points: {one[-1]} and, with the change, {other[-1]}."]
 
     def _noise(self) -> list[str]:
         verdict = self.cooked.verdict

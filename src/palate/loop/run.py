@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from palate.errors import RefusedError
@@ -12,22 +12,20 @@ from palate.forecast.answer import Forecast
 from palate.forecast.score import Observed, Score, chances_of, score
 from palate.loop import ledger
 from palate.loop.evidence import collect
-from palate.loop.hidden import find_hidden, read_arms, with_fresh_data, with_hidden
+from palate.loop.hidden import Inside, look_inside, read_arms, with_fresh_data, with_hidden
 from palate.loop.opposed import opposed_words
 from palate.loop.question import Question
 from palate.loop.report import Report, outlook_of
 from palate.loop.session import Cooked, Session
 from palate.loop.stove import Kitchen, Watcher, start_pool
-from palate.recipe.reasons import Difference
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.store.shelf import Shelf
 from palate.training.pool import Pool
 from palate.training.worker import INSIDE
 
-Informer = Callable[[Difference, bool], None]
-"""Told, before the forecast, of everything that differs between the arms, and whether they could be read at their
-first step; raises to stop."""
+Informer = Callable[[Question, Inside], None]
+"""Told, before the forecast, of what was seen of the two arms; raises to stop."""
 
 Asker = Callable[[Question], Forecast | None]
 """Asks a person; None is a skip."""
@@ -108,7 +106,7 @@ def run_question(
     stand = stand_of(project, question)
     warm = _start_early(question, kitchen, stand)
     with warm or contextlib.nullcontext():
-        question = _look_inside(project, question, kitchen, warm, declared, inform)
+        question = _look_inside(project, question, stand, kitchen, warm, declared, inform)
         sealed = _seal(project, question, stand, author=author, ask=ask, forecast=forecast)
         if sealed is not None:
             watcher.sealed(sealed)
@@ -119,6 +117,7 @@ def run_question(
 def _look_inside(
     project: Project,
     question: Question,
+    stand: Stand,
     kitchen: Kitchen,
     warm: Pool | None,
     declared: tuple[str, ...],
@@ -126,10 +125,18 @@ def _look_inside(
 ) -> Question:
     """Read what really differs between the arms, tell of it, and put what confounds them into the question."""
     recipes = read_arms(project, question, kitchen, warm)
-    difference = find_hidden(question, recipes, declared)
-    told = with_hidden(question, difference, recipes)
-    inform(difference, len(recipes) == len(question.arms))
+    inside = look_inside(question, recipes, declared)
+    told = with_hidden(question, inside.difference, recipes)
+    if stand.ended and (known := _sealed_confounders(project, question)) is not None:
+        told = replace(told, confounders=known)  # what is declared after the outcome declares nothing
+    inform(told, inside)
     return told
+
+
+def _sealed_confounders(project: Project, question: Question) -> tuple[str, ...] | None:
+    asked = project.chain.records("question")
+    body = next((r.body for r in asked if r.body["experiment"] == question.experiment), None)
+    return None if body is None else tuple(body.get("confounders", ()))
 
 
 def _start_early(question: Question, kitchen: Kitchen, stand: Stand) -> Pool | None:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,13 @@ def find_recipe(text: str, project: Project, reading: Reading | None = None) -> 
         return _of_experiment(project, known[1], known[2] or TREATMENT)
     if colon and name:
         return _of_object(text, place, name, reading)
-    if path.suffix == ".py" or path.exists():
+    if path.suffix == ".py":
         return dry(find_target(text, reading.arguments))
+    if path.exists():
+        raise InputError(
+            f"{text} is nothing that a recipe can be read from.",
+            todo=f"Give a {', '.join(SUFFIXES)} or .py file, model.py:build, a run or an experiment.",
+        )
     return _of_run(project, text)
 
 
@@ -106,6 +112,9 @@ def _imported(place: str, name: str) -> Any:
         raise NotFoundError(
             f"{place} cannot be imported: {error}.", todo="palate recipe show model.py:build"
         ) from error
+    except Exception as error:
+        what = f"{place} cannot be imported: {type(error).__name__}: {error}"
+        raise InputError(what, why=_last_lines(error)) from error
     if not hasattr(module, name):
         known = [key for key in vars(module) if not key.startswith("_")]
         raise NotFoundError(f"{place} has no {name}.", why=f"It has: {', '.join(known[:20])}.")
@@ -120,6 +129,14 @@ def _called(text: str, builder: Any) -> Any:
             f"{text} cannot be called without arguments: {error}.",
             todo="Point at a function that builds the model with no arguments:  def build(): return Net(width=64)",
         ) from error
+    except Exception as error:
+        raise InputError(f"{text} fails: {type(error).__name__}: {error}", why=_last_lines(error)) from error
+
+
+def _last_lines(error: Exception) -> list[str]:
+    """Give where in the person's own code an error arose."""
+    lines = "".join(traceback.format_exception(error)).strip().splitlines()
+    return [f"| {line}" for line in lines[-6:]]
 
 
 @contextlib.contextmanager

@@ -65,10 +65,13 @@ def group(item: Item) -> Item:
 def _layers_first(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """Put a module's own settings into one group behind its layers: the big picture first."""
     own = [place for place, item in enumerate(items) if isinstance(item, Setting)]
-    if len(own) < 2 or len(own) == len(items):
+    if len(own) == len(items):
         return cap(items)
+    if len(own) < 2:
+        return items if len(items) <= SEVEN else _grouped(items, _in_order(items, SEVEN))
     rest = [place for place, item in enumerate(items) if not isinstance(item, Setting)]
-    layers = cap(tuple(items[place] for place in rest), SEVEN - 1)
+    row = tuple(items[place] for place in rest)
+    layers = row if len(row) < SEVEN else _grouped(row, _in_order(row, SEVEN - 1))
     moved = (
         replace(item, places=tuple(rest[place] for place in item.places)) if isinstance(item, Group) else item
         for item in layers

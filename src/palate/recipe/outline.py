@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from palate.recipe.codec import Symbol
+from palate.recipe.codec import Symbol, Tensor
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import SETTINGS, count_leaves, group, name_of, ungroup
+from palate.recipe.holes import value_at
 from palate.recipe.numbering import STRUCTURE
 from palate.recipe.roles import CAPTURED, Own, by_lens, by_role
-from palate.recipe.sizes import count_words, model_words, parameters
-from palate.recipe.tree import SEVEN, Chunk, Group, Hole, Item, Recipe, Repeat, Setting, leaves, path_text
+from palate.recipe.sizes import count_words, differs, model_words, parameters
+from palate.recipe.tree import SEVEN, Chunk, Group, Hole, Item, Origin, Recipe, Repeat, Setting, leaves, path_text
 from palate.recipe.vocabulary import Named, Writer, slot_of
 from palate.recipe.words import kind_words, settings_of, value_words
 
@@ -64,7 +65,11 @@ def _model_node(recipe: Recipe, root: Chunk, label: str) -> Node:
         ties = [" = ".join(map(path_text, paths)) for paths in recipe.aliases]
         told = ties[0] if len(ties) == 1 else f"{ties[0]} and {len(ties) - 1} more"
         nodes = _with_line(nodes, Node("tied", told, 0))
-    return Node(label, model_words(root, recipe.aliases), count_leaves(root), nodes)
+    words = model_words(root, recipe.aliases)
+    tensors = [s for s in root.items if isinstance(s, Setting) and isinstance(s.value, Tensor)]
+    if tensors:
+        words += f"; its own: {', '.join(f'{name_of(s)} {value_words(s.value)}' for s in tensors[:4])}"
+    return Node(label, words, count_leaves(root), nodes)
 
 
 def _with_line(nodes: tuple[Node, ...], line: Node) -> tuple[Node, ...]:
@@ -146,7 +151,8 @@ class _Opening:
 
     def node(self, item: Item, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
         if isinstance(item, Setting):
-            origin = "" if item.origin.value == "set" else f"  ({item.origin.value})"
+            who = value_at(item.origin, env)
+            origin = "" if who is Origin.SET else f"  ({who.value})"
             return Node(_label(item, counts), _value(item.value, counts) + origin, 1, detail=True)
         if isinstance(item, Repeat):
             return self._repeat(item, env, counts)
@@ -162,9 +168,7 @@ class _Opening:
             only = held[0]
             return replace(only, label=f"{label}.{only.label}")
         words = self._name(item) or inline(item, counts)
-        total = parameters(item, env)
-        if total:
-            words += f" · {count_words(total)}"
+        words += _size_words(item, env)
         return Node(label, words, count_leaves(item), held, detail=item.kind == "dict" and self.writer is None)
 
     def _name(self, item: Chunk) -> str:
@@ -176,8 +180,7 @@ class _Opening:
 
     def _repeat(self, item: Repeat, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
         held = self.inside(item, (*env, 0), (*counts, item.count))
-        total = parameters(item, env)
-        size = f" · {count_words(total)} in all" if total else ""
+        size = _size_words(item, env, " in all")
         if len(held) == 1:
             only = held[0]
             return replace(
@@ -186,6 +189,20 @@ class _Opening:
         kinds = Counter(_member_kinds(item.body))
         names = ", ".join(kind if number == 1 else f"{number} {kind}" for kind, number in kinds.items())
         return Node(f"{item.count} x ({names})", size.removeprefix(" · "), count_leaves(item), held)
+
+
+def _size_words(item: Item, env: tuple[int, ...], suffix: str = "") -> str:
+    """Say how many parameters an item has, and how many of them are trained where not all are.
+
+    Where shapes differ between the members of a repeat around it, only the repeat's own line says it, for all.
+    """
+    if env and differs(item):
+        return ""
+    total, trained = parameters(item, env), parameters(item, env, trained=True)
+    if not total:
+        return ""
+    frozen = "" if trained == total else " frozen" if not trained else f", {count_words(trained)} trained"
+    return f" · {count_words(total)}{suffix}{frozen}"
 
 
 def _member_kinds(items: Sequence[Item]) -> Iterator[str]:
@@ -234,7 +251,8 @@ def _worth_a_word(setting: Setting) -> bool:
     value = setting.value
     private = type(setting.name) is str and setting.name.startswith("_")
     nothing = value is None or value is False or (type(value) in (str, list, dict, set, tuple) and not value)
-    return not private and not nothing and not (isinstance(value, Symbol) and value.kind == "reference")
+    attached = isinstance(value, Symbol) and value.kind == "reference" and value.text.startswith("attached.")
+    return not private and not nothing and not attached
 
 
 def lines(node: Node, *, depth: int = 1, details: bool = True, indent: str = "") -> list[str]:

@@ -66,6 +66,7 @@ def explain(
     *,
     declared: Sequence[str] = (),
     entailed: Recipe | None = None,
+    unsteady: Sequence[str] = (),
     own: Own | None = None,
 ) -> Difference:
     """Say of every setting that differs why it does.
@@ -75,8 +76,10 @@ def explain(
         after: the other.
         declared: what was meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr").
         entailed: `before` captured again with only the declared change; what differs there follows from it.
+        unsteady: paths that differ from one reading of the same recipe to the next: ambient, whatever else.
         own: the person's own sections.
     """
+    restless = frozenset(unsteady)
     follows = set() if entailed is None else {_mark(edit) for edit in diff(before.root, entailed.root)}
     parts = _parts(before, own), _parts(after, own)
     roles = [role for role in (*ROLES, OTHER) if role in parts[0] or role in parts[1]]
@@ -86,7 +89,12 @@ def explain(
     for role in roles:
         one, other = (part.get(role, _empty(before.root)) for part in parts)
         edits = [*diff(one, other), *_tied(before, after, role)]
-        found = [Changed(edit, role, _reason(edit, role, declared, follows)) for edit in edits]
+        found = [
+            Changed(
+                edit, role, "ambient" if path_text(edit.path) in restless else _reason(edit, role, declared, follows)
+            )
+            for edit in edits
+        ]
         changes += [change for change in found if change.edit.comparable]
         unknown += [change for change in found if not change.edit.comparable]
         gone = sum(count_leaves(c.edit.before) for c in found if c.edit.before is not None)

@@ -104,7 +104,7 @@ def warning(difference: Difference) -> list[str]:
     about = "the declared change" if difference.of("declared") else "any one change"
     return [
         f"A verdict about {about} would be confounded by {told} ({', '.join(chunks)}).",
-        f"Meant {what}? Declare {what}: --declare {chunks[0]}",
+        f"Meant {what}? Declare {what}: {' '.join(f'--declare {chunk}' for chunk in chunks)}",
     ]
 
 

@@ -9,26 +9,25 @@ from palate.recipe.tree import PARAMETER, Chunk, Item, Path, Repeat, Setting, le
 from palate.recipe.words import kind_words
 
 
-def parameters(item: Item, env: tuple[int, ...] = ()) -> int:
-    """Count the parameters of a folded item, those of every member of a repeat."""
+def parameters(item: Item, env: tuple[int, ...] = (), *, trained: bool = False) -> int:
+    """Count the parameters of a folded item, those of every member of a repeat; or only those that are trained."""
     if isinstance(item, Setting):
-        if item.source != PARAMETER:
-            return 0
-        value = value_at(item.value, env)
-        return prod(value.shape) if isinstance(value, Tensor) else 0
+        value = value_at(item.value, env) if value_at(item.source, env) == PARAMETER else None
+        return prod(value.shape) if isinstance(value, Tensor) and (value.grad or not trained) else 0
     if isinstance(item, Repeat):
-        if not _differs(item):
-            return item.count * sum(parameters(part, (*env, 0)) for part in item.body)
-        return sum(parameters(part, (*env, member)) for member in range(item.count) for part in item.body)
-    return sum(parameters(part, env) for part in getattr(item, "items", ()))
+        if not differs(item):
+            return item.count * sum(parameters(part, (*env, 0), trained=trained) for part in item.body)
+        members = range(item.count)
+        return sum(parameters(part, (*env, member), trained=trained) for member in members for part in item.body)
+    return sum(parameters(part, env, trained=trained) for part in getattr(item, "items", ()))
 
 
-def _differs(item: Item) -> bool:
-    """Whether shapes differ between the members of a repeat somewhere in an item."""
+def differs(item: Item) -> bool:
+    """Whether parameters differ between the members of the repeats around an item, or in it."""
     if isinstance(item, Setting):
         return item.source == PARAMETER and not isinstance(item.value, Tensor)
     held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
-    return any(map(_differs, held))
+    return any(map(differs, held))
 
 
 def model_words(root: Chunk, aliases: Sequence[Sequence[Path]] = ()) -> str:

@@ -10,6 +10,22 @@ from palate.recipe.tree import Chunk, Item, Key, Origin, Setting, path_text
 DEEPEST = 100
 """Levels of nesting from which on a value is refused; configurations have about ten."""
 
+MOST_SETTINGS = 1_000_000
+
+
+def count_values(value: Any, most: int = MOST_SETTINGS) -> int:
+    """Count the values in a nested one, up to a little more than `most`; what is shared counts each time."""
+    waiting, count = [value], 0
+    while waiting and count <= most:
+        held = waiting.pop()
+        count += 1
+        if isinstance(held, Mapping):
+            waiting.extend(held.values())
+        elif type(held) in (list, tuple):
+            waiting.extend(held)
+    return count
+
+
 Place = Callable[[tuple[Key, ...]], tuple[Origin, str]]
 """Says of a path who decided its value and where."""
 

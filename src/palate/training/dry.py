@@ -29,9 +29,10 @@ def capture_arms(
         within_s: seconds after which an arm that has not stepped is given up; it is left out of what is given.
 
     Raises:
-        SetupFailedError: an arm fails before its first step.
+        SetupFailedError: an arm fails before its first step, and `within_s` is None; else it is left out too.
     """
     found: dict[str, Recipe] = {}
+    faults: list[SetupFailedError] = []
     with tempfile.TemporaryDirectory(prefix="palate-dry-") as folder:
         for name, changes in arms.items():
             here = Path(folder) / name
@@ -42,18 +43,26 @@ def capture_arms(
         while waiting and (until is None or time.monotonic() < until):
             for ended in pool.poll():
                 waiting.discard(ended.id)
-                found[ended.id] = _read(Path(folder) / ended.id, ended)
+                read = _read(Path(folder) / ended.id, ended)
+                if isinstance(read, Recipe):
+                    found[ended.id] = read
+                else:
+                    faults.append(read)
         for name in waiting:
             pool.give_up(name)
+    if faults and within_s is None:
+        raise faults[0]
     return found
 
 
-def _read(folder: Path, ended: Ended) -> Recipe:
+def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
     path = folder / RECIPE
     if path.exists():
         return loads(path.read_text())
     printed = tail_of(folder / "output.log")
-    raise SetupFailedError(
+    if not ended.status:
+        return SetupFailedError("The program ended without being read: it is no Python that palate can watch.")
+    return SetupFailedError(
         f"The training fails before its first optimizer step ({ended.id}, exit status {ended.status}).",
         why=[f"| {line}" for line in printed],
         todo="Mend it, then type the same command again.",

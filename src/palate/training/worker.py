@@ -202,6 +202,8 @@ def _watched(order: Order) -> Iterator[None]:
     observer.start()
     yield
     observer.stop()
+    if observer.fault is not None:
+        raise RuntimeError("palate could not read this training, which itself ran") from observer.fault
 
 
 def _captured(order: Order, seen: Any) -> None:
