@@ -105,6 +105,11 @@ def test_an_exported_recipe_is_the_recipe(kitchen):
 def test_what_is_no_recipe_is_refused_with_what_to_do(kitchen):
     assert kitchen.call("recipe", "show", "none.yaml").returncode == 3
     assert kitchen.call("recipe", "show", "model.py:SETTINGS").returncode == 0
+    for name in ("a", "b"):
+        (kitchen.folder / name).mkdir()
+        kitchen.write("from sizes import SIZE\ndef build():\n    return {'width': SIZE}\n", f"{name}/net.py")
+        kitchen.write(f"SIZE = {len(name) + (name == 'b')}\n", f"{name}/sizes.py")
+    assert len(kitchen.json("recipe", "diff", "a/net.py:build", "b/net.py:build")["changes"]) == 1
     nothing = kitchen.call("recipe", "show", "model.py:nothing")
     assert (nothing.returncode, "It has:" in nothing.stderr) == (3, True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.capture.adapters import recipe_of
+from palate.capture.code import is_own
 from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import InputError, NotFoundError, PalateError
 from palate.loop import ledger
@@ -88,24 +89,33 @@ def _of_object(text: str, place: str, name: str, reading: Reading) -> Recipe:
         target = None
     if target is not None and target.task["kind"] in ("function", "module"):
         return dry(target)
-    found = _imported(place, name)
-    if callable(found) and not hasattr(found, "named_parameters") and not isinstance(found, dict):
-        with _on_meta(reading.meta):
-            found = _called(text, found)
-    recipe: Recipe = recipe_of(found)
+    before = set(sys.modules)
+    try:
+        found = _imported(place, name)
+        if callable(found) and not hasattr(found, "named_parameters") and not isinstance(found, dict):
+            with _on_meta(reading.meta):
+                found = _called(text, found)
+        recipe: Recipe = recipe_of(found)
+    finally:
+        _forget(set(sys.modules) - before)
     return recipe
+
+
+def _forget(modules: set[str]) -> None:
+    """Let go of the person's own modules: A/net.py and B/net.py are two, and so are what they import."""
+    for name in modules:
+        if is_own(name):
+            del sys.modules[name]
 
 
 def _imported(place: str, name: str) -> Any:
     path = Path(place)
+    here, module_name = Path.cwd(), place
     if path.suffix == ".py":
         if not path.exists():
             raise NotFoundError(f"{place}: there is no such file.")
-        sys.path.insert(0, str(path.absolute().parent))
-        module_name = path.stem
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        module_name = place
+        here, module_name = path.absolute().parent, path.stem
+    sys.path.insert(0, str(here))
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -115,6 +125,8 @@ def _imported(place: str, name: str) -> Any:
     except Exception as error:
         what = f"{place} cannot be imported: {type(error).__name__}: {error}"
         raise InputError(what, why=_last_lines(error)) from error
+    finally:
+        sys.path.remove(str(here))
     if not hasattr(module, name):
         known = [key for key in vars(module) if not key.startswith("_")]
         raise NotFoundError(f"{place} has no {name}.", why=f"It has: {', '.join(known[:20])}.")
