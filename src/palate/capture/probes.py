@@ -6,10 +6,10 @@ base is recorded once, as what it is. Probes are taken out after the first optim
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -101,7 +101,7 @@ class Probes:
     def _record(
         self, made: Any, role: str, init: Callable[..., None], told: tuple[tuple[Any, ...], dict[str, Any]]
     ) -> None:
-        given, defaults = bound_arguments(init, (made, *told[0]), told[1])
+        given, defaults = bound_arguments(init, *told)
         groups = getattr(made, "param_groups", None)
         after = {key: value for key, value in groups[0].items() if key != "params"} if groups else {}
         self.seen.append(Built(role, made, given, defaults, caller(), after))
@@ -132,34 +132,33 @@ def _descendants(base: Any) -> Iterator[Any]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Give a function's parameters that can be given by place, the instance left out, and all defaults."""
     try:
-        return inspect.signature(function)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
     except (ValueError, TypeError):
-        return None
+        return (), {}
+    placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = tuple(parameter.name for parameter in parameters if parameter.kind in placed)
+    return names, {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
 def bound_arguments(
     function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give a call's arguments by name: those that were given, and the defaults of the others."""
-    signature = _signature(function)
-    if signature is None:
-        return {**{str(place): value for place, value in enumerate(arguments[1:])}, **keywords}, {}
-    bound = signature.bind_partial(*arguments, **keywords).arguments
-    given: dict[str, Any] = {}
-    for name, value in list(bound.items())[1:]:
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            given.update(value)
-        else:
-            given[name] = value
-    defaults = {
-        name: parameter.default
-        for name, parameter in signature.parameters.items()
-        if name not in bound and parameter.default is not inspect.Parameter.empty
-    }
-    return given, defaults
+    """Give the arguments of a call that went well by name: those that were given, and the defaults of the others.
+
+    Args:
+        function: a method; what it is called on is no argument.
+        arguments: what was given by place.
+        keywords: what was given by name.
+    """
+    names, defaults = _parameters(function)
+    given = dict(zip(names, arguments, strict=False))
+    if len(arguments) > len(names):
+        given["arguments"] = arguments[len(names) :]
+    given.update(keywords)
+    return given, {name: value for name, value in defaults.items() if name not in given}
 
 
 def is_palates_own(module: str) -> bool:
@@ -175,7 +174,7 @@ def caller() -> str:
         module = frame.f_globals.get("__name__", "")
         file = frame.f_code.co_filename
         if not is_palates_own(module) and not file.startswith("<"):
-            told = f"{Path(file).name}:{frame.f_lineno}"
+            told = f"{os.path.basename(file)}:{frame.f_lineno}"  # noqa: PTH119  Path() is slow here
             first = first or told
             if is_own(module) or module.startswith("palate.examples"):
                 return told
