@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def rows() -> Iterator[Row]:
     """Measure models, configurations and capture."""
     yield from model_rows()
     yield from peer_rows()
+    yield from pair_rows()
     yield from configuration_rows()
     yield from speed_rows()
     yield from capture_rows()
@@ -74,6 +76,32 @@ def peer_rows() -> Iterator[Row]:
         good = [line[peer] for line in found if isinstance(line[peer], dict)]
         yield Row(name=f"{peer}, lines ({len(good)} models), median", measured=_median(good, "lines"))
         yield Row(name=f"{peer}, CPU, median", measured=1000 * _median(good, "cpu_s"), unit="ms")
+
+
+def pair_rows() -> Iterator[Row]:
+    """Twelve pairs of models that differ and print alike: how many each tool tells apart."""
+    import torchinfo
+    import treescope
+    from tests.capture.test_module import PAIRS
+
+    from palate.capture.module import module_recipe
+
+    tools: dict[str, Any] = {
+        "palate": lambda model: module_recipe(model).id,
+        "print": str,
+        "torchinfo": lambda model: str(torchinfo.summary(model, verbose=0, depth=99)),
+        "treescope, as text": treescope.render_to_text,
+    }
+    for name, show in tools.items():
+        apart = sum(_shown(show, one) != _shown(show, other) for one, other, _ in PAIRS.values())
+        target = len(PAIRS) if name == "palate" else None
+        told = f"of {len(PAIRS)}"
+        yield Row(name=f"{name}: pairs told apart", measured=apart, unit=told, target=target, at_least=True)
+
+
+def _shown(show: Any, model: Any) -> str:
+    """Show a model without the addresses of its parts, which differ between any two objects."""
+    return re.sub(r"0x[0-9a-f]+", "", str(show(model)))
 
 
 def _median(lines: list[dict[str, Any]], name: str) -> float:
