@@ -1,8 +1,8 @@
 """How a running curve will end, told from its beginning and from past runs: the references for mid-run forecasts; pure.
 
 R2 persistence: it ends where it is. R3 neighbours: it still gains what the past runs most like it gained from there.
-R4 power law: y = floor + a step^-b through what is seen. R0: their mixture, weighted by how probable each found the
-ends of past runs (a weight falls by a factor for each surprise: exponentially weighted averaging, Vovk 1990). Every
+R4 power law: y = floor + a step^-b through what is seen. R0: their mixture, weighted so that it finds the ends of
+past runs most probable (stacking: Yao, Vehtari, Simpson and Gelman 2018, Bayesian Analysis 13). Every
 member is a density: its own guess with the errors that it makes on past runs at the same share of the budget.
 """
 
@@ -17,6 +17,7 @@ from palate.errors import InputError
 Member = Literal["persistence", "neighbours", "power law"]
 MEMBERS: tuple[Member, ...] = ("persistence", "neighbours", "power law")
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+FamilyArray = np.ndarray[tuple[int, ...], np.dtype[np.str_]]
 
 NEAREST = 7
 EXPONENTS = np.linspace(0.05, 2.0, 40)
@@ -24,8 +25,9 @@ LEAST_POINTS = 2
 GRID = 20
 """Places of a curve, evenly over what is seen, by which curves are compared."""
 
-LEARNING_RATE = 0.5
-"""How fast the mixture follows its better members; below 1, so that a streak of luck does not decide it."""
+STACKING = 60
+FLOOR = 1e-3
+"""Nobody is believed less than this."""
 
 TAIL = 3.0
 """Degrees of freedom of each member's error: heavy tails, so that one odd run does not ruin it."""
@@ -90,6 +92,7 @@ class References:
         shapes: and the way it took there, relative to that value, on a grid.
         gains: and what it still gained.
         families: and its family.
+        units: how far past runs lie apart in shape, and in value: what distances are measured in.
         scales: of each member, the spread of its errors.
         weights: of each member.
     """
@@ -98,7 +101,8 @@ class References:
     now: FloatArray
     shapes: FloatArray
     gains: FloatArray
-    families: tuple[str, ...]
+    families: FamilyArray
+    units: tuple[float, float]
     scales: dict[Member, float]
     weights: dict[Member, float]
 
@@ -115,15 +119,18 @@ def fit_references(past: Sequence[Curve], share: float) -> References | None:
     now = np.array([part.values[-1] for part, _, _ in known])
     shapes = np.array([_shape(part) for part, _, _ in known])
     ends = np.array([end for _, end, _ in known])
-    families = tuple(family for _, _, family in known)
-    bare = References(share=share, now=now, shapes=shapes, gains=ends - now, families=families, scales={}, weights={})
+    families = np.array([family for _, _, family in known])
+    units = (_unit(shapes), _unit(now))
+    bare = References(
+        share=share, now=now, shapes=shapes, gains=ends - now, families=families, units=units, scales={}, weights={}
+    )
     errors: dict[Member, FloatArray] = {member: np.empty(len(known)) for member in MEMBERS}
     for place, (part, end, family) in enumerate(known):
         for member, guess in guesses_of(bare, part, without=family).items():
             errors[member][place] = guess - end
     scales = {member: _scale(error) for member, error in errors.items()}
     return References(
-        share=share, now=now, shapes=shapes, gains=ends - now, families=families, scales=scales,
+        share=share, now=now, shapes=shapes, gains=ends - now, families=families, units=units, scales=scales,
         weights=_weights(errors, scales),
     )  # fmt: skip
 
@@ -162,13 +169,13 @@ def log_densities(references: References, guesses: dict[Member, float], end: flo
 
 
 def _neighbours_gain(references: References, part: Curve, without: str | None) -> float:
-    usable = np.array([family != without for family in references.families])
+    usable = references.families != without
     if not usable.any():
         return 0.0
-    apart = np.abs(references.shapes - _shape(part)).mean(axis=1) / _unit(references.shapes)
-    apart = apart + np.abs(references.now - part.values[-1]) / _unit(references.now)
-    apart[~usable] = np.inf
-    nearest = np.argsort(apart, kind="stable")[: min(NEAREST, int(usable.sum()))]
+    apart = np.abs(references.shapes - _shape(part)).mean(axis=1) / references.units[0]
+    apart = np.where(usable, apart + np.abs(references.now - part.values[-1]) / references.units[1], np.inf)
+    near = min(NEAREST, int(usable.sum()))
+    nearest = np.argpartition(apart, near - 1)[:near]
     return float(np.median(references.gains[nearest]))
 
 
@@ -208,12 +215,17 @@ def _scale(errors: FloatArray) -> float:
 
 
 def _weights(errors: dict[Member, FloatArray], scales: dict[Member, float]) -> dict[Member, float]:
-    """Weigh the members by their mean log density over past runs, as exponentially weighted averaging ends up doing."""
-    told = {member: float(_log_student(errors[member], scales[member]).sum()) for member in MEMBERS}
-    top = max(told.values())
-    raw = {member: float(np.exp(LEARNING_RATE * (value - top))) + 1e-3 for member, value in told.items()}
-    total = sum(raw.values())
-    return {member: value / total for member, value in raw.items()}
+    """Weigh the members so that their mixture finds past ends most probable (stacking, by expectation-maximisation).
+
+    Exponentially weighted averaging puts nearly all on the one that was best so far, and loses where two are close.
+    """
+    densities = np.exp(np.array([_log_student(errors[member], scales[member]) for member in MEMBERS]))
+    weights = np.full(len(MEMBERS), 1 / len(MEMBERS))
+    for _ in range(STACKING):
+        parts = weights[:, None] * densities
+        weights = (parts / np.maximum(parts.sum(axis=0), 1e-300)).mean(axis=1)
+    weights = (weights + FLOOR) / (1 + FLOOR * len(MEMBERS))
+    return {member: float(weight) for member, weight in zip(MEMBERS, weights, strict=True)}
 
 
 def _log_student(error: FloatArray | float, scale: float) -> FloatArray:

@@ -101,6 +101,20 @@ def score(forecast: Chances, reference: Chances, observed: Observed) -> Score:
     return Score(bits=_bits(forecast, reference, observed), brier=_brier(forecast, observed.settled))
 
 
+def score_bounds(forecast: Chances, reference: Chances) -> tuple[float, float]:
+    """Give the least and the most bits that a forecast can get, whatever happens: known when it is sealed.
+
+    The blurred densities are mixtures of the same classes, so their ratio lies between those of the chances.
+
+    >>> low, high = score_bounds(Chances(worse=.1, same=.1, better=.78, crash=.02), base_rate({}))
+    >>> round(low, 2), round(high, 2)
+    (-1.81, 1.33)
+    """
+    ours, theirs = asdict(forecast), asdict(reference)
+    ratios = [math.log2(ours[name] / theirs[name]) for name in theirs if theirs[name] > 0 and ours[name] > 0]
+    return min(0.0, *ratios), max(0.0, *ratios)
+
+
 def _bits(forecast: Chances, reference: Chances, observed: Observed) -> float:
     if observed.difference is None:
         return math.log2(forecast.crash / reference.crash)

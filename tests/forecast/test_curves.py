@@ -1,0 +1,71 @@
+"""How a curve will end: members on curves whose end is known, and what the mixture may not do worse."""
+
+import numpy as np
+import pytest
+
+from palate.errors import InputError
+from palate.forecast.curves import (
+    MEMBERS,
+    Curve,
+    fit_references,
+    foretell,
+    guesses_of,
+    log_densities,
+    power_law_end,
+)
+
+STEPS = np.arange(1, 101, dtype=float)
+
+
+def curve(values, family="a"):
+    return Curve(steps=STEPS, values=np.asarray(values, float), total=100.0, family=family)
+
+
+def world(rng, n=60):
+    """Runs that fall as power laws of their own, in families of five, with noise."""
+    return [
+        curve(1 + rng.uniform(0, 0.5) + 2 * STEPS ** -rng.uniform(0.3, 1.0) + rng.normal(0, 0.01, 100), str(k // 5))
+        for k in range(n)
+    ]
+
+
+def test_a_power_law_is_found_exactly_and_a_flat_line_is_itself():
+    law = curve(0.7 + 3 * STEPS**-0.5)
+    assert power_law_end(law.until(0.5)) == pytest.approx(law.values[-1], abs=1e-3)
+    assert power_law_end(curve(np.full(100, 2.0)).until(0.3)) == pytest.approx(2.0)
+    assert power_law_end(curve(STEPS).until(0.01)) == 1.0  # too little is seen
+
+
+def test_the_mixture_is_never_much_worse_than_its_best_member_on_families_it_has_not_seen():
+    rng = np.random.default_rng(0)
+    past, fresh = world(rng, 150), world(np.random.default_rng(1), 150)
+    for share in (0.1, 0.25, 0.5, 0.9):
+        references = fit_references(past, share)
+        told = [log_densities(references, guesses_of(references, c.until(share)), c.values[-1]) for c in fresh]
+        mean = {name: np.mean([row[name] for row in told]) / np.log(2) for name in (*MEMBERS, "R0")}
+        assert mean["R0"] >= max(mean[member] for member in MEMBERS) - 0.02
+
+
+def test_the_range_holds_about_eight_in_ten_and_the_guess_beats_persistence():
+    past, fresh = world(np.random.default_rng(2), 100), world(np.random.default_rng(3), 100)
+    references = fit_references(past, 0.25)
+    told = [(foretell(references, c.until(0.25)), c.values[-1]) for c in fresh]
+    assert 0.65 <= np.mean([ending.low <= end <= ending.high for ending, end in told]) <= 0.95
+    errors = [abs(ending.value - end) for ending, end in told]
+    stay = [abs(ending.guesses["persistence"] - end) for ending, end in told]
+    assert np.median(errors) < 0.2 * np.median(stay)
+
+
+def test_a_family_does_not_foretell_itself():
+    same = [curve(np.linspace(2, 1, 100), "mine") for _ in range(5)]
+    other = [curve(np.linspace(2, 2.5, 100), f"other {k}") for k in range(5)]
+    references = fit_references(same + other, 0.5)
+    part = same[0].until(0.5)
+    assert guesses_of(references, part)["neighbours"] == pytest.approx(1.0, abs=0.02)
+    assert guesses_of(references, part, without="mine")["neighbours"] > part.values[-1]
+
+
+def test_too_few_runs_foretell_nothing_and_a_broken_curve_is_refused():
+    assert fit_references(world(np.random.default_rng(4), 2), 0.5) is None
+    with pytest.raises(InputError):
+        Curve(steps=np.array([1.0, 1.0]), values=np.array([1.0, 2.0]), total=2.0)
