@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from palate.cli.common import here, json_option, put_out
 from palate.errors import InputError, NotFoundError
 from palate.loop import ledger
+from palate.loop.ending import foretell_run
 from palate.loop.run import judge_now
 from palate.recipe.codec import decode
 from palate.recipe.settings import show_value
@@ -71,14 +73,20 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         catalog.refresh()
         run = catalog.find_run(name)
         summaries = catalog.summaries([run["id"]])
+        endings = foretell_run(catalog, run)
     printed = tail_of(project.output(run["id"]), 1_000_000 if output else 12)
     settings = {key: show_value(decode(value)) for key, value in json.loads(run["settings"]).items()}
     document = {"schema": "palate.run/1", **run, "settings": settings, "metrics": summaries, "output": printed}
+    document["will_end"] = {metric: asdict(ending) for metric, ending in endings.items()}
     ending = run["exit"] or "no ending: it goes on, or was interrupted"
     lines = [
         f"{run['id']}   {run['label']}   seed {run['seed']}   {ending}",
         "  ".join(f"{key} {value}" for key, value in settings.items()),
         *(_metric_line(row) for row in summaries),
+        *(
+            f"{metric:<20} this run will end at {e.value:.4g}, between {e.low:.4g} and {e.high:.4g} (80 %)"
+            for metric, e in endings.items()
+        ),
         *(f"| {line}" for line in printed),
     ]
     put_out(document, lines, as_json=as_json)

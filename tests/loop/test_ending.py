@@ -1,0 +1,55 @@
+"""A run that still goes says how it will end, by the finished runs of the same training."""
+
+import numpy as np
+import pytest
+
+from palate.loop.ending import foretell_run
+from palate.store.catalog import Catalog
+from palate.store.journal import Journal
+from palate.store.project import Project
+from palate.training.outcome import begin_run
+
+STEPS = np.arange(60)
+
+
+def cook(project, name, rate, *, points=60, ended=True):
+    rng = np.random.default_rng(len(name) * 1000 + int(rate * 100))
+    journal = project.journal(name)
+    begin_run(journal, key=f"k{rate}", label="train", seed=0, settings={"lr": rate})
+    log = Journal.open(journal)
+    for step in STEPS[:points]:
+        log.log(int(step), {"val_loss": float(1 + 2 * (step + 1) ** -rate + rng.normal(0, 0.005))})
+    if ended:
+        log.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
+    log.close()
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project(tmp_path / ".palate")
+    made.make()
+    return made
+
+
+def told(project, name):
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        return foretell_run(catalog, catalog.find_run(name))
+
+
+def test_a_running_run_says_where_it_will_end(project):
+    for k in range(20):
+        cook(project, f"past-{k}", 0.3 + 0.03 * k)
+    cook(project, "now", 0.5, points=15, ended=False)
+    ending = told(project, "now")["val_loss"]
+    truth = 1 + 2 * 60**-0.5
+    seen = 1 + 2 * 15**-0.5
+    assert ending.low <= truth <= ending.high
+    assert abs(ending.value - truth) < 0.3 * abs(seen - truth)
+
+
+def test_an_ended_run_and_one_without_enough_past_say_nothing(project):
+    cook(project, "past-0", 0.5)
+    cook(project, "now", 0.5, points=15, ended=False)
+    assert told(project, "past-0") == {}
+    assert told(project, "now") == {}
