@@ -131,6 +131,8 @@ def test_a_dry_run_shows_what_is_in_force_and_trains_nothing(kitchen):
     reasons = {change["path"]: change["reason"] for change in document["difference"]["changes"]}
     assert reasons == {"settings.boost": "declared", "optimiser.lr": "entailed"}
     assert not (kitchen.folder / ".palate" / "runs").exists()
+    kitchen.write("import time, torch\ntime.sleep(60)", "slow.py")
+    assert "within 3 s" in kitchen.call("dry", "slow.py", "--timeout", "3").stderr
     kitchen.write("import torch\nraise SystemExit('no data')", "broken.py")
     broken = kitchen.call("dry", "broken.py")
     assert broken.returncode == 5

@@ -7,6 +7,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out
 from palate.cli.recipe import difference_document
+from palate.errors import RunsFailedError
 from palate.loop.ask import kitchen_of
 from palate.recipe.document import to_document
 from palate.recipe.outline import lines, view
@@ -26,8 +27,16 @@ from palate.vocabulary import BASELINE, TREATMENT
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="Hold a change against it too.")
 @click.option("--full", is_flag=True, help="A line for every change.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds it may take.")
 @json_option
-def command(target: str, arguments: tuple[str, ...], changes: tuple[str, ...], full: bool, as_json: bool) -> None:
+def command(
+    target: str,
+    arguments: tuple[str, ...],
+    changes: tuple[str, ...],
+    full: bool,
+    timeout_s: float | None,
+    as_json: bool,
+) -> None:
     """Run TARGET up to its first optimizer step and show what is in force; nothing is trained.
 
     \b
@@ -39,7 +48,12 @@ def command(target: str, arguments: tuple[str, ...], changes: tuple[str, ...], f
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
     kitchen = kitchen_of(read_config(Path.cwd(), os.environ))
     with Pool(found.task, workers=len(arms), threads=kitchen.threads) as pool:
-        recipes = capture_arms(found, arms, pool=pool)
+        recipes = capture_arms(found, arms, pool=pool, within_s=timeout_s)
+    if len(recipes) < len(arms):
+        raise RunsFailedError(
+            f"{target} did not reach its first optimizer step within {timeout_s:g} s, or failed before it.",
+            todo=f"palate dry {target}   waits, and says why",
+        )
     recipe = recipes[BASELINE]
     document = {"schema": "palate.dry/1", "recipe": to_document(recipe), "notes": [n.words for n in recipe.notes]}
     words = Shelf(here().home).words()
