@@ -183,6 +183,16 @@ def test_an_attribute_nobody_can_take_apart_is_never_called_the_same():
     assert path_text(unknown.edit.path) == "lock"
 
 
+def test_a_private_object_of_the_persons_own_counts():
+    class Plan:
+        def __init__(self, scale):
+            self.scale = scale
+
+    one, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    one._plan, other._plan = Plan(2), Plan(3)
+    assert causes(one, other) == ("_plan.scale 2 -> 3",)
+
+
 def test_code_of_ones_own_class_counts():
     def build(double):
         class Own(nn.Module):

@@ -190,6 +190,22 @@ def test_what_changes_from_one_reading_to_the_next_is_blamed_on_no_change(kitche
     assert "Hidden     nothing up to the first optimizer step" in told.stderr
 
 
+ODD = """
+class Odd(nn.Linear):
+    training = property(lambda self: 1 / 0, lambda self, value: None)
+model = Odd(4, 2)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_palate_cannot_read_is_told_as_such_and_still_runs(kitchen):
+    kitchen.write(TRAINING.replace("model = nn.Linear(4, 2)\n", ODD))
+    dry = kitchen.call("dry", "train.py")
+    assert dry.returncode == 5
+    assert "palate could not read this training" in dry.stderr
+    assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 4
+
+
 @pytest.mark.slow
 def test_faults_of_a_persons_own_code_are_told_as_theirs(kitchen):
     kitchen.write("def build():\n    raise ValueError('no such size')\n", "bad.py")
@@ -207,6 +223,9 @@ def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_run
     assert "Follows    optimiser.lr 0.1 -> 0.2" in first.stderr
     assert "Hidden     nothing up to the first optimizer step (0 hidden)" in first.stderr
     assert kitchen.json("recipe", "diff", "last")["confounders"] == 0
+    descent = kitchen.json("recipe", "show", "last", "--parent")
+    assert descent["lines"] == 3 < descent["settings"]
+    assert any("lr" in words for words in descent["edits"])
     assert "set: train.py:14" in kitchen.call("recipe", "why", "optimiser.lr").stdout
     assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 0
     (kitchen.folder / "a.json").write_text('{"lr": 0.3}')

@@ -91,7 +91,7 @@ def _length(data: Any) -> int | None:
     """Give a length, or None where the person's own code has none to give."""
     try:
         return len(data)
-    except Exception:  # noqa: BLE001  streams refuse in their own ways
+    except (TypeError, NotImplementedError):
         return None
 
 

@@ -15,7 +15,6 @@ from palate.recipe.tree import Chunk, Note, Recipe, path_text
 from palate.recipe.values import MOST_SETTINGS, count_values, same_value
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
-LOADERS = ("auto", "yaml", "omegaconf")
 _OMEGA_MARKS = re.compile(r"\$\{|(^|[{,\s])(_component_|_target_|_partial_)\s*:|^defaults\s*:", re.MULTILINE)
 
 

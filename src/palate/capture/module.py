@@ -29,6 +29,9 @@ from palate.recipe.tree import (
 )
 from palate.recipe.values import from_value
 
+MACHINERY = ("lightning.", "pytorch_lightning.", "accelerate.", "torch.utils.hooks.", "torch._dynamo.")
+"""Packages whose private objects on a module are theirs alone; a person's own private objects are kept."""
+
 DEEPEST = 200
 ATTACHED = "attached"
 """The chunk that holds configurations which modules share."""
@@ -187,13 +190,13 @@ class _Reading:
 
 
 def _is_machinery(key: str, told: Item) -> bool:
-    """Whether an attribute is what a framework keeps for itself: private, and an object of its own (a trainer)."""
+    """Whether an attribute is what a framework keeps for itself: a trainer, a handle, a number of its compiler's."""
     if key.startswith(("_torchdynamo", "_dynamo")):
         return True
-    return key.startswith("_") and (
-        (isinstance(told, Chunk) and told.kind.startswith("object "))
-        or (isinstance(told, Setting) and isinstance(told.value, Opaque))
-    )
+    kind = told.kind.removeprefix("object ") if isinstance(told, Chunk) else ""
+    if isinstance(told, Setting) and isinstance(told.value, Opaque | Symbol):
+        kind = told.value.type if isinstance(told.value, Opaque) else told.value.text
+    return key.startswith("_") and kind.startswith(MACHINERY)
 
 
 def _said(module: Any) -> Any:

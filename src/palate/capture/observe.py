@@ -3,11 +3,9 @@
 import argparse
 import re
 import sys
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -51,7 +49,6 @@ class Seen:
         names: what the person's code calls an object, by its id.
         stepped: whether an optimizer stepped.
         stepping: that optimizer.
-        started_s, ended_s: seconds of process time.
     """
 
     probes: Probes = field(default_factory=Probes)
@@ -63,8 +60,6 @@ class Seen:
     names: dict[int, str] = field(default_factory=dict)
     stepped: bool = False
     stepping: Any = None
-    started_s: float = 0.0
-    ended_s: float = 0.0
 
 
 class Observer:
@@ -104,7 +99,6 @@ class Observer:
                 "A training is being captured already.", todo="Captures do not lie in one another: end the first one."
             )
         _watching = True
-        self._seen.started_s = time.process_time()
         self._watch.start()
         self._seen.files.start()
         self._seen.probes.on_function(argparse.ArgumentParser, "parse_args", self._parsed)
@@ -197,7 +191,6 @@ class Observer:
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
-        self._seen.ended_s = time.process_time()
         seen, self._seen = self._seen, Seen()  # what was seen holds on to live objects; let go of it
         try:
             self._then(seen)
@@ -232,11 +225,4 @@ class Observer:
 
 def _called_by_a_module() -> bool:
     """Whether a loss function was called by torch's own loss module, which was recorded when it was built."""
-    frame = sys._getframe(3) if hasattr(sys, "_getframe") else None
-    return frame is not None and frame.f_globals.get("__name__", "") == "torch.nn.modules.loss"
-
-
-def folder_of_code() -> Path:
-    """Give the folder of the script that runs, else the current one."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(file).resolve().parent if file else Path.cwd()
+    return bool(sys._getframe(3).f_globals.get("__name__", "") == "torch.nn.modules.loss")

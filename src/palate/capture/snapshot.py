@@ -1,11 +1,10 @@
 """What is in force at the first optimizer step, as a recipe: live objects held against what built them."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from palate.capture.code import class_symbol, function_symbol
+from palate.capture.code import class_symbol
 from palate.capture.datasets import data_items
 from palate.capture.describe import describe, named
 from palate.capture.module import module_recipe
@@ -192,11 +191,3 @@ def _settings(seen: Seen, settings: Mapping[str, Any] | None) -> list[Item]:
         name = "settings" if not number else f"settings {number + 1}"
         found.append(Chunk(name, "dict", tuple(items)))
     return found
-
-
-def paths_hash(paths: Iterable[str]) -> str:
-    """Hash some names."""
-    return hashlib.sha256("\n".join(sorted(paths)).encode()).hexdigest()[:16]
-
-
-__all__ = ["arguments_chunk", "built_chunk", "find_models", "function_symbol", "snapshot"]

@@ -15,11 +15,13 @@ from palate.loop.why import chain_of
 from palate.recipe.codec import encode
 from palate.recipe.document import dumps, to_document
 from palate.recipe.html import page, to_html
-from palate.recipe.outline import Node, lines, open_at, view
+from palate.recipe.outline import lines, open_at, view
+from palate.recipe.parents import Family
 from palate.recipe.reasons import Difference, explain
 from palate.recipe.report import lines_of, told
 from palate.recipe.roles import LENSES
 from palate.recipe.tree import Chunk, Recipe, Setting, path_text
+from palate.recipe.words import edit_words
 from palate.store.shelf import Shelf
 
 SUBJECT = "config.yaml, model.py:build, train.py, a run, an experiment (3f9c:baseline)"
@@ -52,6 +54,7 @@ def reading_options(function: Any) -> Any:
 @click.option("--depth", type=click.IntRange(0), help="Levels to open; 1, or all of a model's layers.")
 @click.option("--full", is_flag=True, help="Open everything, settings included.")
 @click.option("--lens", type=click.Choice(LENSES), help="Regroup the same settings.")
+@click.option("--parent", is_flag=True, help="Write it as its nearest earlier recipe and the difference.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a tree that opens.")
 @reading_options
 @json_option
@@ -62,6 +65,7 @@ def show(
     depth: int | None,
     full: bool,
     lens: str | None,
+    parent: bool,
     html: Path | None,
     meta: bool,
     loader: str,
@@ -78,6 +82,9 @@ def show(
     palate recipe show train.py --open optimiser -- --lr 3e-4
     """
     recipe = find_recipe(subject, here(), Reading(loader=loader, meta=meta, arguments=arguments))
+    if parent:
+        show_parent(recipe, as_json=as_json)
+        return
     words = Shelf(here().home).words()
     node = view(recipe, vocabulary=words.named, lens=lens or "")
     opened = open_at(node, path)
@@ -95,6 +102,23 @@ def show(
         [*shown, *(f"! {note}" for note in notes)],
         as_json=as_json,
     )
+
+
+def show_parent(recipe: Recipe, *, as_json: bool) -> None:
+    """Show a recipe as its nearest earlier one of the project and the difference."""
+    earlier = [(key, known) for key, known in Shelf(here().home).all() if known.id != recipe.id]
+    descent = Family([known.root for _, known in earlier]).descent(recipe.root)
+    name = None if descent.parent is None else earlier[descent.parent][0]
+    told_ = [f"{name}   {descent.lines} lines for {descent.settings} settings", *map(edit_words, descent.edits)]
+    if name is None:
+        told_ = [f"No earlier recipe of this project is near: it stands for itself, {descent.settings} settings."]
+    document = {
+        "schema": "palate.recipe-parent/1",
+        "parent": name,
+        "lines": descent.lines,
+        "settings": descent.settings,
+    }
+    put_out({**document, "edits": [edit_words(edit) for edit in descent.edits]}, told_, as_json=as_json)
 
 
 @command.command("diff")
@@ -234,5 +258,3 @@ def export(subject: str, output: Path | None, meta: bool, loader: str, as_json: 
 
 
 command.add_command(chunks_command)
-
-__all__ = ["Node", "command"]

@@ -49,11 +49,6 @@ class Edit:
         return tuple(before if after is ABSENT else after for before, after in self.steps)
 
     @property
-    def old_path(self) -> Path:
-        """The way to it, by the names before where there were any."""
-        return tuple(after if before is ABSENT else before for before, after in self.steps)
-
-    @property
     def comparable(self) -> bool:
         """Whether the two sides could be compared: an object without a fingerprint is never called the same."""
         return not any(isinstance(side, Setting) and holds_unknown(side.value) for side in (self.before, self.after))

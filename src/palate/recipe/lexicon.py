@@ -15,7 +15,6 @@ ROLES = ("data", "model", "objective", "optimiser", "schedule", "compute", "run"
 """The seven chunks, in the order in which they are shown. The first five decide what is learned."""
 
 OTHER = "other"
-LEARNED = ROLES[:5]
 
 _EMPTY = """
     train training trainer main common base global args? arguments? cfg config conf params? h_?params

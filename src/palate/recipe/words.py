@@ -6,10 +6,10 @@ from typing import Any
 
 from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread
 from palate.recipe.diff import ABSENT, KIND, Edit
-from palate.recipe.groups import count_leaves, name_of
+from palate.recipe.groups import count_leaves
 from palate.recipe.holes import rule_at, runs_of
 from palate.recipe.numbering import STRUCTURE
-from palate.recipe.tree import Choice, Chunk, Group, Hole, Item, Repeat, Setting, Steps, Table, path_text
+from palate.recipe.tree import Choice, Chunk, Group, Hole, Item, Repeat, Setting, Steps, path_text
 
 _TELLS = tuple(STRUCTURE)
 LONG = 48
@@ -165,6 +165,3 @@ def _short_path(edit: Edit) -> str:
         path = path[:-1]
     text = path_text(path)
     return text.removesuffix("._component_").removesuffix("._target_").removesuffix(".class") or "all"
-
-
-__all__ = ["Choice", "Table", "chunk_words", "edit_words", "hole_words", "kind_words", "name_of", "value_words"]

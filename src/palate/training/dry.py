@@ -12,7 +12,7 @@ from palate.recipe.tree import Recipe
 from palate.training.outcome import tail_of
 from palate.training.pool import Ended, Pool
 from palate.training.target import Target
-from palate.training.worker import RECIPE
+from palate.training.worker import RECIPE, UNREADABLE
 
 DRY_SEED = 0
 
@@ -60,6 +60,12 @@ def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
     if path.exists():
         return loads(path.read_text())
     printed = tail_of(folder / "output.log")
+    if ended.status == UNREADABLE:
+        return SetupFailedError(
+            f"palate could not read this training ({ended.id}); the training itself is not at fault.",
+            why=[f"| {line}" for line in printed],
+            todo="Run it without being read; the lines above say what palate stumbled over.",
+        )
     if not ended.status:
         return SetupFailedError("The program ended without being read: it is no Python that palate can watch.")
     return SetupFailedError(

@@ -28,6 +28,9 @@ WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
 """Slow to import and safe to fork after; scripts that import them find them ready."""
 
 INSIDE = "PALATE_INSIDE_WORKER"
+UNREADABLE = 70
+"""Exit status of a dry run that palate failed to read; the training itself is not at fault."""
+
 RECIPE = "recipe.json"
 """Where a run that is captured leaves its recipe, in its folder."""
 
@@ -202,11 +205,22 @@ def _watched(order: Order) -> Iterator[None]:
     observer.start()
     yield
     observer.stop()
-    if observer.fault is not None:
-        raise RuntimeError("palate could not read this training, which itself ran") from observer.fault
 
 
 def _captured(order: Order, seen: Any) -> None:
+    try:
+        _write_recipe(order, seen)
+        status = 0
+    except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
+        traceback.print_exc()
+        status = UNREADABLE
+    if order["capture"] == "dry":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _write_recipe(order: Order, seen: Any) -> None:
     from palate.capture.snapshot import snapshot
     from palate.recipe.document import dumps
 
@@ -214,10 +228,6 @@ def _captured(order: Order, seen: Any) -> None:
     settings = {name: decode(value) for name, value in order["known"].items()}
     recipe = snapshot(seen, settings=settings, home=Path(order["folder"]).parent)
     (run.folder / RECIPE).write_text(dumps(recipe))
-    if order["capture"] == "dry":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 def _run_function(function: Callable[..., Any], order: Order) -> None:
