@@ -10,6 +10,7 @@ from palate.training.run import Run, new_run_folder
 from palate.vocabulary import Goal
 
 if TYPE_CHECKING:
+    from palate.forecast.answer import Forecast
     from palate.loop.report import Report
 
 
@@ -38,21 +39,24 @@ class Experiment:
     def run(
         self,
         *,
-        forecast: str | None,
+        forecast: "str | Forecast | Mapping[str, Any] | None",
         metric: str | None = None,
         margin: float | None = None,
         pairs: int | None = None,
         home: str | os.PathLike[str] | None = None,
+        ask_only: bool = False,
         **changes: Any,
     ) -> "Report":
         """Ask what a change does, and run baseline and treatment in paired seeds until it is settled.
 
         Args:
-            forecast: what you think will happen, as "better:80"; None to explore without one (not scored).
+            forecast: what you think will happen: "better:80", palate.Forecast(...), or a mapping as in JSON
+                ({"quantiles": [-0.01, 0.02, 0.05]}); None to explore without one (not scored).
             metric: the metric that is judged, where it is not the declared one.
             margin: smallest difference that matters, in the metric's unit; one seed standard deviation if None.
             pairs: seed pairs that it may cost at most; as configured (20) if None.
             home: the project's folder; found as `find_project` does if None.
+            ask_only: seal the question and the forecast, and run nothing yet.
             changes: settings that the treatment has different: lr=3e-3.
 
         Raises:
@@ -71,6 +75,7 @@ class Experiment:
             margin=margin,
             pairs=pairs,
             home=None if home is None else Path(home),
+            ask_only=ask_only,
         )
 
 

@@ -44,8 +44,8 @@ class Shop:
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120,
         )  # fmt: skip
 
-    def json(self, *words, status=0):
-        ended = self.call(*words, "--json")
+    def json(self, *words, status=0, **more):
+        ended = self.call(*words, "--json", **more)
         assert ended.returncode == status, ended.stderr
         return json.loads(ended.stdout)
 

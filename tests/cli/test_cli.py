@@ -27,7 +27,8 @@ def test_a_plain_script_goes_through_the_whole_loop(shop):
     assert shop.json("verdict", experiment)["verdict"]["kind"] == "worse"
     assert shop.json("show", experiment)["verdict"]["n"] == report["verdict"]["n"]
     assert shop.json("show", report["runs"]["baseline"][0]["id"])["exit"] == "ok"
-    assert shop.json("forecast", experiment)["forecast"]["forecast"] == {"answer": "worse", "confidence": 80}
+    said = shop.json("forecast", experiment)["forecast"]
+    assert (said["answer"], said["confidence"], said["kind"]) == ("worse", 80, "blind")
     assert shop.json("score")["scored"][0]["verdict"] == "worse"
     assert shop.json("list")["rows"][0]["verdict"] == "worse"
     assert len(shop.json("list", "--runs")["rows"]) >= 2 * report["verdict"]["n"]

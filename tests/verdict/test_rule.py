@@ -11,13 +11,13 @@ from scipy.stats import t as t_distribution
 from statsmodels.stats.weightstats import ttost_paired
 
 from palate.errors import InputError, ListError
-from palate.verdict.boundary import critical
+from palate.verdict.boundary import BUDGETS, PRIORS, critical
 from palate.verdict.history import Noise
 from palate.verdict.lists import compare
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Failures, Terms, beyond_budget, classify, estimate_spread, judge, shrink
-from palate.verdict.simulate import BUDGETS, PRIORS, boundaries
+from palate.verdict.simulate import boundaries
 
 VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
 FLIPPED = {"better": "worse", "worse": "better", "better_small": "worse_small", "worse_small": "better_small"}

@@ -85,6 +85,12 @@ def git_state(folder: Path) -> dict[str, Any]:
     return told
 
 
+def commit_of(folder: Path) -> str | None:
+    """Give the commit that a folder's repository is at; None where there is no repository."""
+    told = _git(folder, "rev-parse", "HEAD")
+    return None if told is None else told.decode().strip()
+
+
 def _git(folder: Path, *words: str) -> bytes | None:
     try:
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=GIT_S, check=False)

@@ -21,6 +21,7 @@ COMMANDS = {
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),
     "confirm": ("palate.cli.confirm", "Hold all winners against fresh runs."),
     "score": ("palate.cli.score", "See how your forecasts did."),
+    "when": ("palate.cli.when", "Forecast when something happens in a run: its best value, a value reached."),
     "skill": ("palate.cli.skill", "See whether you are behind, ahead, or nobody can tell yet."),
     "compare": ("palate.cli.compare", "Get a verdict from two lists of results alone."),
     "log": ("palate.cli.log", "Log metrics from a shell script or any other process."),

@@ -31,10 +31,22 @@ def cooking_options(command: Command) -> Command:
         ),
         click.option("--pairs", type=click.IntRange(2, 100), help="Seed pairs it may cost at most; 20 if not given."),
         click.option("--no-forecast", is_flag=True, help="Explore without a forecast (not scored)."),
-        click.option("--forecast", "said", metavar="ANSWER:PERCENT", help="What you think will happen, as better:80."),
+        click.option("--why", default="", help="A few words of why, kept with the forecast."),
+        click.option(
+            "--forecast",
+            "said",
+            metavar="FORECAST",
+            help="What you think will happen: better:80, better:80:2-4 (seed sds), -0.01/0.02/0.05, or JSON.",
+        ),
     ):
         command = option(command)
-    return command
+    return author_options(command)
+
+
+def author_options(command: Command) -> Command:
+    """Add who forecasts."""
+    command = click.option("--agent/--person", default=None, help="Whether an agent forecasts; as configured.")(command)
+    return click.option("--author", help="Who forecasts; as configured, else the login name.")(command)
 
 
 def here() -> Project:

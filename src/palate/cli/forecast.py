@@ -1,67 +1,222 @@
-"""`palate forecast`."""
+"""`palate forecast`; light to import until the gut answer is there."""
 
-import os
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from palate.cli.ask import introduce
-from palate.cli.common import here, json_option, put_out
+from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
 from palate.cli.prompt import choose_forecast
+from palate.cli.settings import whoami
+from palate.errors import InputError, NotFoundError
+from palate.forecast.answer import Said, parse_forecast, said_words
 from palate.loop import ledger
-from palate.loop.ask import author_of
-from palate.loop.run import stand_of
-from palate.store.config import read_config
+from palate.loop.ledger import BLIND, Author, Sealed, Story
+from palate.store.project import Project
+
+if TYPE_CHECKING:
+    from palate.loop.share import Taken
 
 
 @click.command("forecast")
-@click.argument("experiment", default="last")
-@click.argument("said", required=False, metavar="[ANSWER:PERCENT]")
+@click.argument("experiment", required=False)
+@click.argument("said", required=False, metavar="[FORECAST]")
+@click.option("--revise", metavar="FORECAST", help="Your one revision; the gut answer stays, and both are scored.")
+@click.option("--why", default="", help="A few words of why, kept with it.")
+@click.option("--skip", is_flag=True, help="Make none; skipping is counted.")
+@click.option("--void", metavar="REASON", help="Void the question: it counts for nobody, and the reason stays.")
+@click.option("--export", type=click.Path(path_type=Path), help="Write the question and your forecast for team mates.")
+@click.option("--blind", is_flag=True, help="With --export: the hash of your forecast alone, a promise.")
+@click.option("--import", "taken", type=click.Path(path_type=Path), help="Take in what a team mate exported.")
+@author_options
 @json_option
-def command(experiment: str, said: str | None, as_json: bool) -> None:
-    """Seal what you think EXPERIMENT will show (as better:80), or see what is sealed of it."""
-    project = here()
-    story = ledger.read_story(project.chain, experiment)
-    sealed = story.sealed
-    if sealed is None or said is not None:
-        stand = stand_of(project, story.question)
-        choice = choose_forecast(said, no_forecast=False, as_json=as_json)
-        if choice.forecast is None and not stand.ended and not as_json:
+def command(
+    experiment: str | None,
+    said: str | None,
+    revise: str | None,
+    why: str,
+    skip: bool,
+    void: str | None,
+    export: Path | None,
+    blind: bool,
+    taken: Path | None,
+    author: str | None,
+    agent: bool | None,
+    as_json: bool,
+) -> None:
+    """Seal what you think EXPERIMENT will show, or see what is sealed of it.
+
+    Others' forecasts stay hidden until yours is sealed. FORECAST is better:80, better:80:2-4 (seed sds),
+    -0.01/0.02/0.05 (quantiles; put -- before it), or JSON.
+
+    \b
+    palate forecast 3f9c better:80 --why "fewer epochs wasted"
+    palate forecast 3f9c --revise better:60
+    palate forecast 3f9c --export mine.json --blind
+    """
+    project, who = here(), whoami(author, agent)
+    _refuse_two(
+        {"FORECAST": said, "--revise": revise, "--skip": skip, "--void": void, "--export": export, "--import": taken}
+    )
+    if blind and export is None:
+        raise InputError("--blind goes with --export.", todo="palate forecast 3f9c --export mine.json --blind")
+    if taken is not None:
+        _import(project, taken, who, as_json=as_json)
+        return
+    story = ledger.read_story(project.chain, experiment or "last")
+    if export is not None:
+        _export(project, story, who, export, blind=blind, as_json=as_json)
+        return
+    fresh = _act(project, story, who, said=said, revise=revise, why=why, skip=skip, void=void, as_json=as_json)
+    _put_story(project, story.question.experiment, who, fresh, as_json=as_json)
+
+
+def _refuse_two(given: dict[str, object]) -> None:
+    named = [name for name, value in given.items() if value]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} do not go together.", todo="Give one of them.")
+
+
+def _act(
+    project: Project,
+    story: Story,
+    who: Author,
+    *,
+    said: str | None,
+    revise: str | None,
+    why: str,
+    skip: bool,
+    void: str | None,
+    as_json: bool,
+) -> list[Sealed]:
+    """Do what was asked for; give what was sealed now."""
+    name = story.question.experiment
+    if void is not None:
+        from palate.loop.forecasting import void_question
+
+        void_question(project, name, void, author=who)
+    elif skip:
+        from datetime import UTC, datetime
+
+        ledger.seal_skip(project.chain, story.question, author=who, now=datetime.now(UTC))
+    elif revise is not None:
+        from palate.loop.forecasting import revise_question
+
+        return [revise_question(project, name, parse_forecast(revise, why), author=who)]
+    elif said is not None or (_is_missing(story, who) and at_terminal() and not as_json):
+        return _forecast(project, story, who, said, why, as_json=as_json)
+    return []
+
+
+def _is_missing(story: Story, who: Author) -> bool:
+    return story.of(who.name) is None and story.verdict is None and story.void is None
+
+
+def _forecast(
+    project: Project, story: Story, who: Author, said: str | None, why: str, *, as_json: bool
+) -> list[Sealed]:
+    choice = choose_forecast(said, no_forecast=False, as_json=as_json, why=why)
+    given: Said | None = choice.said
+    if given is None:
+        if not as_json:
             introduce(story.question)
-        given = choice.forecast if choice.forecast or stand.ended else choice(story.question)
-        if given is not None:
-            sealed = ledger.seal_forecast(
-                project.chain,
-                story.question,
-                given,
-                author=author_of(read_config(Path.cwd(), os.environ)),
-                points_seen=stand.points_seen,
-                ended=stand.ended,
-                now=datetime.now(UTC),
-            )
-    put_out(_document(story, sealed), _lines(story, sealed), as_json=as_json)
+        given = choice(story.question)
+    if given is None:
+        return _act(project, story, who, said=None, revise=None, why="", skip=True, void=None, as_json=as_json)
+    from palate.cli.answer import show_reference  # slow to import, so after the prompt
+    from palate.loop.forecasting import forecast_question
+    from palate.loop.run import keep
+
+    revise = show_reference if choice.said is None else keep
+    return forecast_question(project, story.question.experiment, given, author=who, revise=revise)
 
 
-def _document(story: ledger.Story, sealed: ledger.Sealed | None) -> dict[str, Any]:
-    told = None
-    if sealed is not None:
-        told = {**asdict(sealed), "at": sealed.at.isoformat()}
-    question = story.question
-    return {
-        "schema": "palate.forecast/1",
-        "experiment": question.experiment,
-        "question": question.text,
-        "forecast": told,
-    }
+def _put_story(project: Project, name: str, who: Author, fresh: list[Sealed], *, as_json: bool) -> None:
+    from palate.loop.forecasting import story_document
+
+    story = ledger.read_story(project.chain, name)
+    for one in fresh:
+        if not as_json:
+            say(f"sealed {one.hash[:12]}")
+    put_out(story_document(story, who.name), _lines(story, who), as_json=as_json)
 
 
-def _lines(story: ledger.Story, sealed: ledger.Sealed | None) -> list[str]:
-    question = f"{story.question.experiment}  {story.question.text}"
-    if sealed is None:
-        return [question, "No forecast is sealed."]
-    seen = "blind" if not sealed.evidence_seen else f"{sealed.evidence_seen} points of the treatment seen"
-    told = f"{sealed.author}: {sealed.forecast.answer}, {sealed.forecast.confidence} %"
-    return [question, f"{told}   sealed {sealed.hash[:12]} at {sealed.at:%Y-%m-%d %H:%M:%S} UTC, {seen}"]
+def _lines(story: Story, who: Author) -> list[str]:
+    lines = [f"{story.question.experiment}  {story.question.text}"]
+    visible = story.visible(who.name)
+    lines += [_line(one, story) for one in visible]
+    hidden = len(story.forecasts) - len(visible) + len(story.committed)
+    if hidden:
+        lines.append(f"{hidden} of others: hidden until yours is sealed or theirs is opened.")
+    if not visible and not hidden:
+        lines.append("No forecast is sealed.")
+    if _is_missing(story, who):
+        lines.append(f"Yours is not:  palate forecast {story.question.experiment} better:80")
+    if story.skipped:
+        lines.append(f"Skipped by {', '.join(story.skipped)}.")
+    if story.void is not None:
+        after = " after the outcome" if story.void["outcome_seen"] else ""
+        lines.append(f"Void{after} by {story.void['author']}: {story.void['reason']}")
+    return lines
+
+
+def _line(one: Sealed, story: Story) -> str:
+    kind = one.evidence.kind
+    seen = BLIND if kind == BLIND else f"{one.evidence.points} points seen ({kind})"
+    turn = " then" if one.turn == "revision" else ""
+    mate = ", from a team mate's project" if one.mate else ""
+    why = f'   "{one.said.why}"' if one.said.why else ""
+    metric = story.question.metric
+    said = said_words(one.said, metric.scale, metric.unit)
+    told = f"{one.author.name}{' [agent]' if one.author.agent else ''}{turn}: {said}"
+    return f"{told}   sealed {one.hash[:12]} at {one.at:%Y-%m-%d %H:%M:%S} UTC, {seen}{mate}{why}"
+
+
+def _export(project: Project, story: Story, who: Author, path: Path, *, blind: bool, as_json: bool) -> None:
+    import json
+
+    from palate.loop.share import export_story
+
+    document = export_story(project.chain, story, who, blind=blind)
+    count = len(document["forecasts"])
+    if blind and not count:
+        raise NotFoundError(
+            f"{who.name} has no forecast of {story.question.experiment} to promise.",
+            todo=f"palate forecast {story.question.experiment} better:80",
+        )
+    try:
+        path.write_text(json.dumps(document, ensure_ascii=False))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+    what = f"{count} {'promise' if blind else 'forecast'}{'s' if count != 1 else ''}"
+    told = {"schema": "palate.exported/1", "file": str(path), "forecasts": count, "blind": blind}
+    put_out(told, [f"{path}: the question and {what} of {who.name}."], as_json=as_json)
+
+
+def _import(project: Project, path: Path, who: Author, *, as_json: bool) -> None:
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from palate.loop.share import read_export, take_in
+
+    project.make()
+    found = take_in(project, read_export(path), now=datetime.now(UTC))
+    put_out({"schema": "palate.imported/1", **asdict(found)}, _import_lines(found, project, who), as_json=as_json)
+
+
+def _import_lines(found: "Taken", project: Project, who: Author) -> list[str]:
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (found.question, "new question"),
+            (found.promised, "promised"),
+            (found.opened, "opened"),
+            (found.known, "known already"),
+        )
+        if count
+    ]
+    told = f"{found.experiment}: {', '.join(parts).replace('True', '1') or 'nothing new'}."
+    story = ledger.read_story(project.chain, found.experiment)
+    missing = _is_missing(story, who)
+    return [told, *([f"Next: palate forecast {found.experiment}"] if missing else [])]

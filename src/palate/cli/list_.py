@@ -5,6 +5,8 @@ from typing import Any
 import click
 
 from palate.cli.common import here, json_option, put_out
+from palate.cli.settings import whoami
+from palate.forecast.answer import said_of
 from palate.store.catalog import Catalog
 from palate.verdict.many import expected_flukes
 
@@ -17,7 +19,7 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
     """List experiments with their verdicts, newest last; or runs."""
     with Catalog.open(here()) as catalog:
         catalog.refresh()
-        rows = _runs(catalog) if of_runs else _experiments(catalog)
+        rows = _runs(catalog) if of_runs else _experiments(catalog, whoami().name)
     shown = rows[-limit:]
     lines = [_run_line(row) if of_runs else _experiment_line(row) for row in shown]
     if not of_runs:
@@ -29,31 +31,38 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
     )
 
 
-def _experiments(catalog: Catalog) -> list[dict[str, Any]]:
+def _experiments(catalog: Catalog, author: str) -> list[dict[str, Any]]:
+    """List experiments with this author's forecasts: others' are theirs to see until the outcome is there."""
     by_kind = {
-        kind: {record["experiment"]: record for record in catalog.records(kind)}
-        for kind in ("forecast", "verdict", "score", "confirmation")
+        kind: {
+            record["experiment"]: record
+            for record in catalog.records(kind)
+            if kind not in _MINE or (record["body"]["author"] == author and record["body"].get("turn") != "revision")
+        }
+        for kind in ("forecast", "verdict", "score", "confirmation", "void")
     }
     return [_experiment(record, by_kind) for record in catalog.records("question")]
 
 
+_MINE = ("forecast", "score")
+
+
 def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> dict[str, Any]:
     experiment = asked["experiment"]
-    said, verdict, score, held = (
-        by_kind[kind].get(experiment, {}).get("body", {}) for kind in ("forecast", "verdict", "score", "confirmation")
-    )
+    said, verdict, score, held, void = (by_kind[kind].get(experiment, {}).get("body", {}) for kind in by_kind)
     return {
         "experiment": experiment,
         "at": asked["at"],
         "question": asked["body"]["text"],
         "target": asked["body"]["target"]["label"],
-        "forecast": f"{said['answer']}:{said['confidence']}" if said else None,
+        "forecast": str(said_of(said)) if said else None,
         "verdict": verdict.get("kind"),
         "confounded": bool(asked["body"].get("confounders")) or len(asked["body"]["changes"]) > 1,
         "pairs": verdict.get("n"),
         "effect": verdict.get("effect"),
         "bits": score.get("bits"),
         "badge": held.get("badge"),
+        "void": void.get("reason"),
     }
 
 
@@ -75,6 +84,7 @@ def _runs(catalog: Catalog) -> list[dict[str, Any]]:
 def _experiment_line(row: dict[str, Any]) -> str:
     badge = ", confounded" if row["confounded"] else ""
     badge += f", {row['badge']}" if row["badge"] else ""
+    badge += f", void: {row['void']}" if row["void"] else ""
     verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else "open"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or "no forecast"

@@ -32,7 +32,7 @@ class Lines:
 
     def sealed(self, sealed: Sealed) -> None:
         """Tell of the seal."""
-        say(f"{sealed.forecast.answer}, {sealed.forecast.confidence} %   sealed {sealed.hash[:12]}")
+        say(f"{sealed.said.words}   sealed {sealed.hash[:12]}")
 
     def started(self, arm: Arm, seed: int, order: Order) -> None:
         """Say nothing: the pair's line tells."""

@@ -1,31 +1,18 @@
-"""Ask for a forecast on a terminal: an arrow, a digit, Enter."""
+"""Ask for a forecast on a terminal: an arrow, a digit, Enter; light to import."""
+
+from collections.abc import Callable
 
 import click
 
 from palate.cli.common import at_terminal, say
+from palate.cli.keys import Screen, Stopped, press, split_keys
 from palate.errors import InputError
-from palate.forecast.answer import DIGITS, Answer, Forecast, parse_forecast
+from palate.forecast.answer import Said, parse_forecast
 from palate.loop.question import Question
 from palate.verdict.words import size_words
 
-KEYS: dict[str, Answer] = {
-    "\x1b[D": "worse",
-    "\x1b[B": "same",
-    "\x1b[C": "better",
-    "\x1bOD": "worse",
-    "\x1bOB": "same",
-    "\x1bOC": "better",
-    "h": "worse",
-    "j": "same",
-    "l": "better",
-    "x": "crash",
-}
-ENTER = ("\r", "\n")
-SKIP = "s"
-STOP = ("\x03", "\x04", "q")
 
-
-def choose_forecast(said: str | None, *, no_forecast: bool, as_json: bool) -> "Choice":
+def choose_forecast(said: str | None, *, no_forecast: bool, as_json: bool, why: str = "") -> "Choice":
     """Settle how a forecast is come by: from a flag, by asking, or not at all.
 
     Raises:
@@ -35,19 +22,21 @@ def choose_forecast(said: str | None, *, no_forecast: bool, as_json: bool) -> "C
     if said is not None and no_forecast:
         raise InputError("--forecast and --no-forecast contradict each other.", todo="Give one of them.")
     if said is not None:
-        return Choice(forecast=parse_forecast(said))
-    return Choice(forecast=None, ask=not no_forecast, can_ask=at_terminal() and not as_json)
+        return Choice(said=parse_forecast(said, why))
+    if why:
+        raise InputError("--why goes with --forecast.", todo='--forecast better:80 --why "less overfitting"')
+    return Choice(said=None, ask=not no_forecast, can_ask=at_terminal() and not as_json)
 
 
 class Choice:
     """How a forecast is come by; call it with the question to get one, None being a skip."""
 
-    def __init__(self, *, forecast: Forecast | None, ask: bool = False, can_ask: bool = False) -> None:
-        self.forecast = forecast
+    def __init__(self, *, said: Said | None, ask: bool = False, can_ask: bool = False) -> None:
+        self.said = said
         self._ask = ask
         self._can_ask = can_ask
 
-    def __call__(self, question: Question) -> Forecast | None:
+    def __call__(self, question: Question) -> Said | None:
         """Ask; only called where no forecast is sealed and no outcome can be seen.
 
         Raises:
@@ -64,38 +53,49 @@ class Choice:
                     "Or explore without one:          --no-forecast",
                 ),
             )
-        return ask_forecast(question)
+        return ask_gut(question)
 
 
-def ask_forecast(question: Question) -> Forecast | None:
-    """Ask at the terminal: two keys and Enter; None where it is skipped."""
-    same = (
-        f"within {size_words(question.margin, question.metric, question.margin)}"
-        if question.margin
-        else "within one seed sd"
-    )
-    keys = f"\u2190 worse   \u2193 same ({same})   \u2192 better   x crash   s skip"
-    say(f"{question.metric.name}?   {keys}      then how sure, 5-9 (0 = 97 %), Enter")
-    answer: Answer | None = None
-    confidence: int | None = None
-    while True:
-        key = click.getchar()
-        if key in STOP:
-            raise KeyboardInterrupt
-        if key == SKIP and answer is None:
-            say("skipped: not scored, and counted as skipped")
-            return None
-        if key in KEYS:
-            answer = KEYS[key]
-        elif key in DIGITS and answer:
-            confidence = DIGITS[key]
-        elif key in ENTER and answer and confidence:
-            say()
-            return Forecast(answer=answer, confidence=confidence)
-        _show(answer, confidence)
+def ask_gut(question: Question) -> Said | None:
+    """Ask for the gut answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it."""
+    say(f"{question.metric.name}?   {keys_line(question)}   x crash   s skip")
+    say("           then how sure, 5-9 (0 = 97 %), Enter      + size   w why   d quantiles")
+    return read_screen(lambda screen: screen.done is not None or screen.skipped).done
 
 
-def _show(answer: Answer | None, confidence: int | None) -> None:
-    told = answer or "an arrow first"
-    sure = f", {confidence} %  (Enter seals)" if confidence else ", how sure? 5-9" if answer else ""
-    click.echo(f"\r\x1b[K           {told}{sure}", err=True, nl=False)
+def ask_revision(question: Question, gut: Said) -> Said | None:
+    """Ask for the one revision; None where Enter alone keeps the gut answer."""
+    say(f"Keep it?   Enter keeps {gut.words}, or revise it once:   {keys_line(question)}   x crash")
+    return read_screen(lambda screen: screen.done is not None or screen.kept).done
+
+
+def keys_line(question: Question) -> str:
+    """Show what the arrows mean, and what "same" is."""
+    margin = question.margin
+    same = f"within {size_words(margin, question.metric, margin)}" if margin else "within one seed sd"
+    return f"\u2190 worse   \u2193 same ({same})   \u2192 better"
+
+
+def read_screen(finished: Callable[[Screen], bool]) -> Screen:
+    """Take keys until what is entered is finished.
+
+    Raises:
+        KeyboardInterrupt: the person wants out.
+    """
+    screen = Screen()
+    while not finished(screen):
+        for key in split_keys(click.getchar()):
+            screen = _after(screen, key)
+            if finished(screen):
+                break
+            screen = Screen(fault="an arrow first, or s to skip") if screen.kept else screen
+        click.echo(f"\r\x1b[K           {screen.words}", err=True, nl=False)
+    say()
+    return screen
+
+
+def _after(screen: Screen, key: str) -> Screen:
+    try:
+        return press(screen, key)
+    except Stopped as stopped:
+        raise KeyboardInterrupt from stopped

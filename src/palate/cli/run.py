@@ -5,6 +5,7 @@ import click
 from palate.cli.ask import answer, answer_split
 from palate.cli.common import cooking_options, here, json_option
 from palate.cli.settings import budget_of
+from palate.errors import InputError
 from palate.loop.ask import question_of
 from palate.loop.ledger import remembered_margin
 from palate.recipe.settings import parse_assignments
@@ -28,6 +29,7 @@ from palate.vocabulary import Goal
 @click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
 @click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
 @click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
+@click.option("--ask", "ask_only", is_flag=True, help="Seal the question and your forecast, and run nothing yet.")
 @cooking_options
 @json_option
 def command(
@@ -43,6 +45,7 @@ def command(
     split: bool,
     declared: tuple[str, ...],
     strict: bool,
+    ask_only: bool,
     **options: object,
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
@@ -68,6 +71,8 @@ def command(
         budget=budget_of(pairs),
     )
     if split:
+        if ask_only:
+            raise InputError("--ask does not go with --split.", why="A split is never forecast, so nothing is asked.")
         answer_split(question, **options)  # type: ignore[arg-type]
         return
-    answer(question, declared=declared, strict=strict, **options)  # type: ignore[arg-type]
+    answer(question, declared=declared, strict=strict, ask_only=ask_only, **options)  # type: ignore[arg-type]

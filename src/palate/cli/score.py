@@ -6,42 +6,54 @@ from typing import Any
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.loop.report import CALIBRATION_FROM
+from palate.cli.settings import whoami
+from palate.forecast.answer import said_of, said_words
+from palate.store.chain import Chain
+from palate.vocabulary import Metric
 
 
 @click.command("score")
+@click.option("--author", help="Whose; yours if not given.")
 @json_option
-def command(as_json: bool) -> None:
-    """See how the project's forecasts did: bits over the reference, and how many runs were forecast at all."""
-    chain = here().chain
-    questions = {record.body["experiment"]: record.body for record in chain.records("question")}
-    said = {record.body["experiment"]: record.body for record in chain.records("forecast")}
-    verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
-    rows = [_row(record.body, questions, said, verdicts) for record in chain.records("score")]
-    document = {
-        "schema": "palate.score/1",
-        "scored": rows,
-        "mean_bits": fmean(row["bits"] for row in rows) if rows else None,
-        "asked": len(questions),
-        "forecast": len(said),
-        "coverage": len(said) / len(questions) if questions else None,
-    }
+def command(author: str | None, as_json: bool) -> None:
+    """See how forecasts did, one by one: bits over the reference, and how many questions were forecast at all."""
+    document = _document(here().chain, whoami(author).name)
     put_out(document, _lines(document), as_json=as_json)
 
 
-def _row(
-    body: dict[str, Any], questions: dict[str, Any], said: dict[str, Any], verdicts: dict[str, Any]
-) -> dict[str, Any]:
-    experiment = body["experiment"]
-    forecast = said[experiment]
+def _document(chain: Chain, author: str) -> dict[str, Any]:
+    void = {record.body["experiment"] for record in chain.records("void")}
+    questions = {r.body["experiment"]: r.body for r in chain.records("question")}
+    said = {
+        record.body.get("sealed_as", record.hash): record.body
+        for record in chain.records()
+        if record.kind in ("forecast", "revision")
+    }
+    scores = [r.body for r in chain.records("score") if r.body["author"] == author]
+    rows = [_row(body, questions[body["experiment"]], said[body["forecast"]], void) for body in scores]
+    counted = [row["bits"] for row in rows if row["turn"] == "forecast" and not row["void"] and not row["provisional"]]
+    forecast = {body["experiment"] for body in said.values() if body["author"] == author} - void
+    asked = set(questions) - void
     return {
-        "experiment": experiment,
-        "question": questions[experiment]["text"],
-        "answer": forecast["answer"],
-        "confidence": forecast["confidence"],
-        "verdict": verdicts[experiment]["kind"],
-        "bits": body["bits"],
-        "brier": body["brier"],
+        "schema": "palate.score/1",
+        "author": author,
+        "scored": rows,
+        "mean_bits": fmean(counted) if counted else None,
+        "asked": len(asked),
+        "forecast": len(forecast),
+        "coverage": len(forecast) / len(asked) if asked else None,
+    }
+
+
+def _row(body: dict[str, Any], question: dict[str, Any], said: dict[str, Any], void: set[str]) -> dict[str, Any]:
+    kept = ("experiment", "turn", "kind", "bits", "least", "most", "brier", "crps", "crps_reference", "provisional")
+    metric = Metric(**question["metric"])
+    return {
+        **{name: body[name] for name in kept},
+        "question": question["text"],
+        "said": said_words(said_of(said), metric.scale, metric.unit),
+        "verdict": body["settled"] or "not settled",
+        "void": body["experiment"] in void,
     }
 
 
@@ -49,15 +61,17 @@ def _lines(document: dict[str, Any]) -> list[str]:
     rows = document["scored"]
     if not rows:
         return ["No forecast has been scored yet.", "Next: palate try | palate run FILE.py -c name=value"]
-    told = [_line(row) for row in rows]
-    more = CALIBRATION_FROM - len(rows)
-    told.append(f"{len(rows)} scored, {document['mean_bits']:+.2f} bits over the reference on average; "
-                f"{document['forecast']} of {document['asked']} questions forecast.")  # fmt: skip
-    if more > 0:
-        told.append(f"{more} more until calibration can be shown: an average of {len(rows)} says little.")
-    return told
+    mean = document["mean_bits"]
+    told = f"{document['forecast']} of {document['asked']} questions forecast."
+    if mean is not None:
+        told = f"{mean:+.2f} bits over the reference on average (gut answers). {told}"
+    return [*map(_line, rows), told, "Whether that is skill or luck: palate skill"]
 
 
 def _line(row: dict[str, Any]) -> str:
-    said = f"you said {row['answer']}, {row['confidence']} %; it was {row['verdict']}"
+    notes = [row["kind"]] if row["kind"] != "blind" else []
+    notes += [word for word in ("provisional", "void") if row[word]]
+    notes += ["revision"] if row["turn"] == "revision" else []
+    noted = f" [{', '.join(notes)}]" if notes else ""
+    said = f"you said {row['said']}; it was {row['verdict']}{noted}"
     return f"{row['experiment']}  {row['bits']:+5.1f} bits  {said}:  {row['question']}"

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from palate.cli.common import here, json_option, put_out
+from palate.cli.settings import whoami
 from palate.errors import InputError, NotFoundError
 from palate.loop import ledger
 from palate.loop.ending import foretell_run
@@ -47,7 +48,7 @@ def _is_run(project: Project, name: str) -> bool:
 
 def _show_experiment(project: Project, name: str, as_json: bool) -> None:
     story = ledger.read_story(project.chain, name)
-    report = judge_now(project, story.question.experiment)
+    report = judge_now(project, story.question.experiment, whoami().name)
     document = {**report.document(), "schema": "palate.show/1", "settings": story.question.body()["target"]["settings"]}
     lines = [f"{story.question.experiment}  {story.question.text}", *report.lines(), *_pair_lines(document)]
     put_out(document, lines, as_json=as_json)

@@ -1,19 +1,32 @@
 """`palate skill`."""
 
+from pathlib import Path
+
 import click
 
-from palate.cli.common import here, json_option, put_out
-from palate.loop.skill import document_of, standings, words_of
+from palate.cli.common import here, json_option, put_out, say
+from palate.loop.forecasting import skill_now
+from palate.loop.skill import document_of, words_of
 
 
 @click.command("skill")
+@click.option("--author", help="Of one forecaster only.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write the figure as a page (needs plotly)."
+)
 @json_option
-def command(as_json: bool) -> None:
+def command(author: str | None, plot: Path | None, as_json: bool) -> None:
     """See whether you are behind, ahead, or nobody can tell yet: skill over the reference, and calibration.
 
-    The bound holds however often you look. Forecasts made after points of the treatment were seen stand apart.
+    The bound holds however often you look. Gut answers are what is judged; revisions, forecasts made after points of
+    the treatment were seen, and when-forecasts stand apart.
     """
-    found = standings(here().chain)
+    found = [one for one in skill_now(here()) if author in (None, one.author)]
     lines = [line for standing in found for line in words_of(standing)]
+    if plot is not None and found:
+        from palate.loop.figure import write_page
+
+        write_page(found, plot)
+        say(f"{plot}: open it in a browser")
     document = {"schema": "palate.skill/1", "forecasters": [document_of(standing) for standing in found]}
     put_out(document, lines or ["No forecast has been scored yet.", "Next: palate try"], as_json=as_json)

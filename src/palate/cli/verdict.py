@@ -2,8 +2,9 @@
 
 import click
 
-from palate.cli.ask import told
+from palate.cli.answer import told
 from palate.cli.common import here, json_option, put_out
+from palate.cli.settings import whoami
 from palate.loop.run import judge_now
 
 
@@ -12,6 +13,6 @@ from palate.loop.run import judge_now
 @json_option
 def command(experiment: str, as_json: bool) -> None:
     """Judge EXPERIMENT (the last one if not named) by the runs that are there, running none."""
-    report = judge_now(here(), experiment)
+    report = judge_now(here(), experiment, whoami().name)
     lines = [f"{report.question.experiment}  {report.question.text}", *told(report)]
     put_out({**report.document(), "schema": "palate.verdict/1"}, lines, as_json=as_json)

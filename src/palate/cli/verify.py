@@ -1,26 +1,46 @@
 """`palate verify`."""
 
-from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.store.chain import GENESIS
+from palate.loop.anchor import anchor_head, parse_head
+from palate.loop.verify import walk
 
 
 @click.command("verify")
+@click.option("--anchor", is_flag=True, help="Note the chain's head in git (refs/notes/palate) on the current commit.")
+@click.option("--against", "heads", multiple=True, metavar="NUMBER:HASH", help="A head that was handed to somebody.")
 @json_option
-def command(as_json: bool) -> None:
-    """Walk the sealed chain: every record unchanged, in its place, none dropped, none dated back."""
-    chain = here().chain
-    records = chain.records()
-    head = records[-1].hash if records else GENESIS
-    kinds = Counter(record.kind for record in records)
-    document = {"schema": "palate.verify/1", "holds": True, "records": len(records), "kinds": dict(kinds), "head": head}
-    counted = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "nothing sealed yet"
-    lines = [
-        f"The seal holds: {len(records)} records ({counted}).",
-        f"Head {head}",
-        "Whoever can rewrite the whole file can rewrite the chain: note the head elsewhere (git notes add -m HEAD).",
-    ]
+def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
+    """Walk the sealed chain: every record unchanged, in its place, none dropped, none dated back.
+
+    Heads that were noted in git, or handed over, must be in it; forecasts must be older than the runs they are about.
+    """
+    project = here()
+    found = walk(project, [parse_head(text) for text in heads])
+    noted = anchor_head(project.chain, project.home.parent, now=datetime.now(UTC)) if anchor else None
+    document = {
+        "schema": "palate.verify/1",
+        "holds": True,
+        "records": found.records,
+        "kinds": found.kinds,
+        "head": found.head,
+        "anchors": [asdict(one) for one in found.anchors],
+        "anchored": asdict(noted) if noted else None,
+    }
+    counted = ", ".join(f"{n} {kind}" for kind, n in found.kinds.items()) or "nothing sealed yet"
+    lines = [f"The seal holds: {found.records} records ({counted}).", f"Head {max(found.records - 1, 0)}:{found.head}"]
+    if noted is not None:
+        lines.append(f"Noted on commit {noted.where}. Push it: git push origin refs/notes/palate")
+    elif found.anchors:
+        last = found.anchors[-1]
+        lines.append(f"{len(found.anchors)} noted heads are in it, the last one record {last.number} ({last.where}).")
+    else:
+        lines.append(
+            "Whoever can rewrite the whole file can rewrite the chain: note the head in git (palate verify --anchor), "
+            "or hand it to a team mate."
+        )
     put_out(document, lines, as_json=as_json)

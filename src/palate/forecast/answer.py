@@ -1,56 +1,203 @@
-"""What a person says will happen: an answer and how sure, in two keys."""
+"""What a person says will happen: an answer and how sure in two keys, with a size, or three quantiles; light to import.
 
+Whatever is said is one of two things: a `Forecast` (an answer, a confidence, perhaps a size) or a `Spread` (three
+quantiles of the difference). Both are read from the same text, and both from JSON.
+"""
+
+import json
+import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from palate.errors import ForecastTextError
 
 Answer = Literal["worse", "same", "better", "crash"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
+Size = Literal["<1", "1-2", "2-4", ">4"]
+SIZES: tuple[Size, ...] = get_args(Size)
+"""How large an effect is, in seed standard deviations."""
 
 LEAST, MOST = 34, 97
 """Below 34 % another answer would be the likelier one; above 97 % one miss costs more than can be won back."""
 
 DIGITS = {"5": 50, "6": 60, "7": 70, "8": 80, "9": 90, "0": 97}
+LONGEST_WHY = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """An answer and its probability in percent."""
+    """An answer and its probability in percent.
+
+    Attributes:
+        answer: worse, same, better or crash.
+        confidence: 34 to 97.
+        size: how large a better or worse will be, in seed standard deviations; None where it is not said.
+        why: a few words, kept and never scored.
+    """
 
     answer: Answer
     confidence: int
+    size: Size | None = None
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.answer not in ANSWERS:
             raise _refuse(f"{self.answer!r} is no answer.", f"It is one of {', '.join(ANSWERS)}.")
         if not LEAST <= self.confidence <= MOST:
             raise _refuse(f"{self.confidence} % cannot be a confidence here.", _why_not(self.confidence))
+        if self.size is not None and self.size not in SIZES:
+            raise _refuse(f"{self.size!r} is no size.", f"It is one of {', '.join(SIZES)} (in seed sds).")
+        if self.size is not None and self.answer not in ("worse", "better"):
+            raise _refuse(f"{self.answer} has no size.", "A size goes with better or worse.")
+        _check_why(self.why)
 
     def __str__(self) -> str:
-        return f"{self.answer}:{self.confidence}"
+        return f"{self.answer}:{self.confidence}" + (f":{self.size}" if self.size else "")
+
+    @property
+    def words(self) -> str:
+        """The forecast as a person says it."""
+        size = f" by {self.size} seed sds" if self.size else ""
+        return f"{self.answer}{size}, {self.confidence} %"
 
 
-def parse_forecast(text: str) -> Forecast:
-    """Read `better:80` (also `better 80 %`).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Three quantiles of the difference, treatment - baseline, in the metric's unit and with its own sign.
+
+    Attributes:
+        low, middle, high: the 10 %, 50 % and 90 % quantiles; the difference is below `low` one time in ten.
+        why: a few words, kept and never scored.
+    """
+
+    low: float
+    middle: float
+    high: float
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        told = (self.low, self.middle, self.high)
+        if not all(math.isfinite(value) for value in told):
+            raise _refuse(f"{told} are no three numbers.", "Quantiles are finite.")
+        if not self.low < self.middle < self.high:
+            raise _refuse(f"{told} do not rise.", "They are the 10 %, 50 % and 90 % quantiles of the difference.")
+        _check_why(self.why)
+
+    def __str__(self) -> str:
+        return f"{self.low:g}/{self.middle:g}/{self.high:g}"
+
+    @property
+    def words(self) -> str:
+        """The forecast as a person says it, in the metric's own unit."""
+        return self.words_in(1.0, "")
+
+    def words_in(self, scale: float, unit: str) -> str:
+        """Say it as the metric's values are shown: times a scale, with a unit."""
+        low, middle, high = (f"{value * scale:+g}" for value in (self.low, self.middle, self.high))
+        return f"{middle}{unit}, between {low} and {high} (80 %)"
+
+
+Said = Forecast | Spread
+
+
+def said_words(said: Said, scale: float = 1.0, unit: str = "") -> str:
+    """Say a forecast as a person does; quantiles as the metric's values are shown, times a scale, with a unit."""
+    return said.words_in(scale, unit) if isinstance(said, Spread) else said.words
+
+
+def parse_forecast(text: str, why: str = "") -> Said:
+    """Read `better:80` (also `better 80 %`), `better:80:2-4` with a size, `-0.01/0.02/0.05` as quantiles, or JSON.
+
+    JSON is `{"answer": "better", "confidence": 80, "size": "2-4", "why": "..."}` or `{"quantiles": [a, b, c]}`.
+
+    Args:
+        text: what was typed.
+        why: a few words to keep beside it.
 
     Raises:
         ForecastTextError: anything else.
 
     >>> parse_forecast("better:80")
-    Forecast(answer='better', confidence=80)
+    Forecast(answer='better', confidence=80, size=None, why='')
+    >>> print(parse_forecast('{"quantiles": [-0.01, 0.02, 0.05]}'))
+    -0.01/0.02/0.05
     """
-    answer, _, confidence = text.strip().lower().replace("%", "").replace(" ", ":").partition(":")
+    if text.strip().startswith("{"):
+        return _from_json(text, why)
+    if text.count("/") == 2:
+        return _spread([_number(part, text) for part in text.split("/")], why)
+    return _from_words(text, why)
+
+
+def said_body(said: Said) -> dict[str, Any]:
+    """Write what was said as plain JSON data, as it is sealed."""
+    if isinstance(said, Spread):
+        return {"quantiles": [said.low, said.middle, said.high], "why": said.why}
+    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
+
+
+def said_of(body: dict[str, Any]) -> Said:
+    """Undo `said_body`."""
+    if "quantiles" in body:
+        low, middle, high = body["quantiles"]
+        return Spread(low=low, middle=middle, high=high, why=body.get("why", ""))
+    return Forecast(
+        answer=body["answer"], confidence=body["confidence"], size=body.get("size"), why=body.get("why", "")
+    )
+
+
+def _from_words(text: str, why: str) -> Forecast:
+    plain = text.strip().lower().replace("%", " ").replace(":", " ").split()
+    answer, confidence, size = (*plain, "", "", "")[:3]
     matches = [known for known in ANSWERS if answer and known.startswith(answer)]
-    if not matches:
+    if not matches or len(plain) > 3:
         raise _refuse(f"{text!r} is no forecast.", f"The answer is one of {', '.join(ANSWERS)}.")
     try:
-        percent = int(confidence.strip(":"))
+        percent = int(confidence)
     except ValueError as error:
         raise _refuse(
             f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent."
         ) from error
-    return Forecast(answer=matches[0], confidence=percent)
+    return Forecast(answer=matches[0], confidence=percent, size=size or None, why=why)  # type: ignore[arg-type]
+
+
+def _from_json(text: str, why: str) -> Said:
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise _refuse(f"{text!r} is no JSON: {error}.", "It starts like JSON.") from error
+    known = {"answer", "confidence", "size", "quantiles", "why"}
+    if strange := sorted(set(body) - known):
+        raise _refuse(f"{', '.join(strange)}: a forecast has no such field.", f"It has {', '.join(sorted(known))}.")
+    told = str(body.get("why") or why)
+    if "quantiles" in body:
+        values = body["quantiles"]
+        if not isinstance(values, list) or len(values) != 3 or "answer" in body:
+            raise _refuse("quantiles are three numbers, and stand alone.", "The 10 %, 50 % and 90 % quantiles.")
+        return _spread([_number(value, text) for value in values], told)
+    confidence = body.get("confidence")
+    if isinstance(confidence, bool) or not isinstance(confidence, int):
+        raise _refuse(f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent.")
+    return Forecast(answer=body.get("answer"), confidence=confidence, size=body.get("size"), why=told)
+
+
+def _spread(values: list[float], why: str) -> Spread:
+    low, middle, high = values
+    return Spread(low=low, middle=middle, high=high, why=why)
+
+
+def _number(value: object, text: str) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise _refuse(f"{text!r} holds no number at {value!r}.", "Quantiles are three numbers.") from error
+
+
+def _check_why(why: str) -> None:
+    if len(why) > LONGEST_WHY:
+        raise _refuse(f"The why has {len(why)} characters.", f"A few words are enough: {LONGEST_WHY} at most.")
 
 
 def _why_not(confidence: int) -> str:
@@ -60,4 +207,11 @@ def _why_not(confidence: int) -> str:
 
 
 def _refuse(what: str, why: str) -> ForecastTextError:
-    return ForecastTextError(what, why=why, todo="Write it as: --forecast better:80   (34 to 97)")
+    return ForecastTextError(
+        what,
+        why=why,
+        todo=(
+            "Write it as: --forecast better:80   (34 to 97)",
+            "Or as 10/50/90 % quantiles of the difference, in the metric's unit: --forecast=-0.01/0.02/0.05",
+        ),
+    )

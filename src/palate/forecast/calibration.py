@@ -3,30 +3,59 @@
 Below 20 forecasts a count, from 20 one number with its band, from 50 the reliability curve by isotonic regression
 (CORP: Dimitriadis, Gneiting and Jordan 2021, PNAS 118) with the band of a perfectly calibrated person at the same
 confidences. Never a bare expected calibration error: a perfectly calibrated person shows .17 of it at 20 forecasts.
+
+The number compares confidence with being right. The curve's axis is not folded: it is the probability of "better", so
+that being too sure of gains and being too sure of losses are seen apart.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from palate.errors import InputError
 
 NUMBER_FROM, CURVE_FROM = 20, 50
 DRAWS = 2000
+CURVE_DRAWS = 500
 BAND = (5.0, 95.0)
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One forecast with its outcome.
+
+    Attributes:
+        confidence: probability of the answer that was given.
+        hit: whether it came true.
+        better: probability that was given to "better".
+        was_better: whether it was better.
+        name: of the experiment.
+    """
+
+    confidence: float
+    hit: bool
+    better: float
+    was_better: bool
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.confidence <= 1 and 0 <= self.better <= 1):
+            raise InputError(f"{self.confidence} and {self.better} are not both probabilities between 0 and 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One confidence of the curve: what was said, what came true, and the band of a perfectly calibrated person."""
+    """One place of the curve: what was said, what came true, the band of a perfectly calibrated person, and of what."""
 
     said: float
     came_true: float
     low: float
     high: float
-    forecasts: int
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +68,7 @@ class Calibration:
         came_true: share that came true.
         gap: mean confidence - share that came true: above 0 is too sure; None below 20 forecasts.
         low, high: where the gap of a perfectly calibrated person at these confidences lies (90 %).
-        curve: the reliability curve; empty below 50 forecasts.
+        curve: the reliability curve of "better", rising in what was said; empty below 50 forecasts.
     """
 
     n: int
@@ -62,43 +91,42 @@ class Calibration:
         )
 
 
-def calibration_of(confidences: Sequence[float], hits: Sequence[bool], *, rng: np.random.Generator) -> Calibration:
+def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator) -> Calibration:
     """Hold confidences against what came true.
 
     Args:
-        confidences: probabilities, in [0, 1].
-        hits: whether each came true.
-        rng: draws the band.
-
-    Raises:
-        InputError: unequal lengths, or confidences that are no probabilities.
+        claims: forecasts with their outcomes.
+        rng: draws the bands.
     """
-    said, true = np.asarray(confidences, float), np.asarray(hits, bool)
-    if said.shape != true.shape or not np.all((said >= 0) & (said <= 1)):
-        raise InputError("calibration needs as many outcomes as probabilities between 0 and 1.")
-    n = len(said)
+    n = len(claims)
+    said, true = np.array([c.confidence for c in claims]), np.array([c.hit for c in claims], bool)
     mean, rate = (float(said.mean()), float(true.mean())) if n else (0.0, 0.0)
     if n < NUMBER_FROM:
         return Calibration(n=n, said=mean, came_true=rate, gap=None, low=None, high=None, curve=())
-    drawn = rng.random((DRAWS, n)) < said
-    low, high = np.percentile(mean - drawn.mean(axis=1), BAND)
-    curve = _curve(said, true, drawn) if n >= CURVE_FROM else ()
+    low, high = np.percentile(mean - (rng.random((DRAWS, n)) < said).mean(axis=1), BAND)
+    curve = _curve(claims, rng) if n >= CURVE_FROM else ()
     return Calibration(n=n, said=mean, came_true=rate, gap=mean - rate, low=float(low), high=float(high), curve=curve)
 
 
-def _curve(said: np.ndarray, true: np.ndarray, drawn: np.ndarray) -> tuple[Point, ...]:
+def _curve(claims: Sequence[Claim], rng: np.random.Generator) -> tuple[Point, ...]:
+    """Fit the curve over what was said of "better", to whole percents."""
+    said = np.round([c.better for c in claims], 2)
+    true = np.array([c.was_better for c in claims], bool)
     values, inverse, counts = np.unique(said, return_inverse=True, return_counts=True)
     rates = _isotonic(inverse, counts, true)
-    draws = np.array([_isotonic(inverse, counts, draw) for draw in drawn[: DRAWS // 4]])
+    draws = np.array([_isotonic(inverse, counts, rng.random(len(said)) < said) for _ in range(CURVE_DRAWS)])
     low, high = np.percentile(draws, BAND, axis=0)
+    names: list[list[str]] = [[] for _ in values]
+    for place, claim in zip(inverse, claims, strict=True):
+        names[place].append(claim.name)
     return tuple(
-        Point(said=float(v), came_true=float(r), low=float(a), high=float(b), forecasts=int(c))
-        for v, r, a, b, c in zip(values, rates, low, high, counts, strict=True)
+        Point(said=float(v), came_true=float(r), low=float(a), high=float(b), names=tuple(c))
+        for v, r, a, b, c in zip(values, rates, low, high, names, strict=True)
     )
 
 
-def _isotonic(inverse: np.ndarray, counts: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Give the rising step function that fits best (pool adjacent violators), one value a confidence."""
+def _isotonic(inverse: npt.NDArray[np.intp], counts: npt.NDArray[np.intp], true: npt.NDArray[np.bool_]) -> FloatArray:
+    """Give the rising step function that fits best (pool adjacent violators), one value a place."""
     rates = np.bincount(inverse, weights=true, minlength=len(counts)) / counts
-    fitted: np.ndarray = isotonic_regression(rates, weights=counts).x
+    fitted: FloatArray = isotonic_regression(rates, weights=counts).x
     return fitted

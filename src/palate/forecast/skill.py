@@ -1,10 +1,11 @@
 """Skill: mean bits over the reference, with a bound that stays valid however often it is looked at; pure.
 
-Each score lies between two bounds that are known when the forecast is sealed. Betting against "the mean is no more than
-m" with stakes inside of these bounds makes money only if it is more; a gain of 20 to 1 is luck at most once in 20, at
-whatever forecast one looks (Ville's inequality; Waudby-Smith and Ramdas 2024, JRSS B 86, of which this is the mixture
-over constant shares; Choe and Ramdas 2023 compare forecasters so). No bell curve is assumed: a person who says 97 %
-loses rarely and much, and an asymptotic bound calls every third of such people skilled who are not.
+Somebody who bets on "the mean is above m" at fixed stakes makes money only if it is; a gain of twenty to one is luck at
+most once in twenty, at whatever forecast one looks (Ville's inequality; Waudby-Smith and Ramdas 2024, JRSS B 86; Choe
+and Ramdas 2023 compare forecasters so). Stakes are so much a bit and never rise, so that it is the average over all
+forecasts so far that is judged, easy and hard ones alike; they fall where the worst score, known when a forecast was
+sealed, could ruin the bettor. No bell curve is assumed: a person who says 97 % loses rarely and much, and an asymptotic
+bound calls every third of such people skilled who are not.
 """
 
 import math
@@ -13,18 +14,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from palate.errors import InputError
 
 State = Literal["behind", "can't tell yet", "ahead"]
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Trend = Literal["falling", "can't tell yet", "improving"]
+FloatArray = npt.NDArray[np.float64]
 
 ALPHA = 0.05
-SHARES = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8])
-"""Shares of what could be lost at most that are staked, a tenth of the money on each."""
+STAKES = np.array([0.15, 0.3])
+"""Shares of the money that are staked a bit, half of it on each: about best for means of .2 to .6 bits, which is what
+skilled people get."""
 
+MOST_STAKED = 0.95
+"""Share of the money that the worst score so far could cost."""
 HALVINGS = 40
 FARTHEST = 5000
+SPLITS = tuple(20 * 2**k for k in range(7))
+"""Where a beginning may end, in forecasts; half the money is on the first, a quarter on the second, and so on."""
+
+MEANS = 41
+"""Means tried as the one that never changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +47,7 @@ class Scored:
     most: float
 
     def __post_init__(self) -> None:
-        if not self.least - 1e-9 <= self.bits <= self.most + 1e-9 or not self.least <= 0 <= self.most:
+        if not self.least - 1e-9 <= self.bits or not self.least <= 0 <= self.most:
             raise InputError(f"a score of {self.bits} bits does not lie between {self.least} <= 0 <= {self.most}.")
 
 
@@ -47,11 +58,12 @@ class Skill:
     Attributes:
         n: scored forecasts.
         mean: mean bits over the reference; 0 without any.
-        low: the true mean is above this (97.5 %, at every look at once).
-        high: and below this.
-        state: behind, can't tell yet, or ahead.
+        low: the true mean is above this (95 %, at every look at once).
+        high: and below this (likewise).
+        state: behind, can't tell yet, or ahead; each of the two is said falsely of at most one person in twenty, ever.
         more: about how many more forecasts would settle it if they went on like this; None where it is settled, or
             where nothing points either way.
+        trend: whether they get better, as far as can be told.
     """
 
     n: int
@@ -60,6 +72,7 @@ class Skill:
     high: float
     state: State
     more: int | None
+    trend: Trend = "can't tell yet"
 
 
 def skill_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Skill:
@@ -67,7 +80,7 @@ def skill_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Skill:
 
     Args:
         scores: bits over the reference with their bounds.
-        alpha: how often "ahead" or "behind" may be said falsely, ever.
+        alpha: how often "ahead" may be said falsely, ever; and "behind".
 
     >>> good = [Scored(bits=b, least=-1.5, most=0.9) for b in (0.9, 0.9, -1.5, 0.9, 0.9) * 20]
     >>> skill_of(good).state, skill_of(good[:10]).state
@@ -76,28 +89,79 @@ def skill_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Skill:
     n = len(scores)
     if not n:
         return Skill(n=0, mean=0.0, low=-math.inf, high=math.inf, state="can't tell yet", more=None)
-    bits, least, most = (np.array([getattr(s, name) for s in scores]) for name in ("bits", "least", "most"))
-    goal = math.log(2 / alpha)
-    low = _bound(bits, least, goal)
-    high = -_bound(-bits, -most, goal)
+    bits, least, most = _columns(scores)
+    goal = math.log(1 / alpha)
+    low, high = bounds_of(scores, alpha=alpha)
     state: State = "ahead" if low > 0 else "behind" if high < 0 else "can't tell yet"
-    mean = float(bits.mean())
     more = _more(bits, least, most, goal) if state == "can't tell yet" else None
-    return Skill(n=n, mean=mean, low=low, high=high, state=state, more=more)
+    return Skill(
+        n=n, mean=float(bits.mean()), low=low, high=high, state=state, more=more, trend=trend_of(scores, alpha=alpha)
+    )
+
+
+def bounds_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> tuple[float, float]:
+    """Give what the mean is above, and what it is below, each falsely of at most a share alpha of people, ever.
+
+    Args:
+        scores: at least one.
+        alpha: of each bound.
+    """
+    bits, least, most = _columns(scores)
+    goal = math.log(1 / alpha)
+    return _bound(bits, least, goal), -_bound(-np.minimum(bits, most), -most, goal)
+
+
+def trend_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Trend:
+    """Say whether scores rise or fall over time, by a test that may be looked at after every forecast.
+
+    If scores do not rise, then for every beginning there is a mean that it does not lie below and that the rest does
+    not lie above. Betting on a lower beginning and a higher rest makes money at every such mean only if they do rise;
+    the mean that is hardest to beat decides. Beginnings end at fixed places, so that nobody looks for the luckiest one.
+    """
+    if len(scores) <= SPLITS[0]:
+        return "can't tell yet"
+    bits, least, most = _columns(scores)
+    goal = math.log(1 / alpha)
+    bits = np.minimum(bits, most)
+    if _rise(bits, least, most) >= goal:
+        return "improving"
+    return "falling" if _rise(-bits, -most, -least) >= goal else "can't tell yet"
+
+
+def _rise(bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
+    """Give the log of the money made by betting on a low beginning and a high rest, at the means hardest to beat."""
+    places = [place for place in SPLITS if place < len(bits)]
+    shares = -math.log(2) * np.arange(1, len(places) + 1)
+    return float(np.logaddexp.reduce(shares + [_rise_after(place, bits, least, most) for place in places]))
+
+
+def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
+    """Bet both ways at each mean, half of the money left in the pocket: a side without news must not eat the other."""
+    means = np.linspace(float(least.min()), float(most.max()), MEANS)[1:-1]  # at the ends nothing could be bet
+    low = [log_wealth(-bits[:place], -most[:place], -mean) for mean in means]
+    high = [log_wealth(bits[place:], least[place:], mean) for mean in means]
+    return float(np.add(np.logaddexp(0, low), np.logaddexp(0, high)).min() - 2 * math.log(2))
 
 
 def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0) -> float:
-    """Give the log of what betting against "the mean is no more than `mean`" has made of one coin.
+    """Give the log of what betting on "the mean is above `mean`" has made of one coin.
 
-    Scores that could not have been below `mean` are no bet and are left out.
+    If the mean of what was to be expected so far never was above `mean`, the money is never more than that of a fair
+    game, since stakes do not rise (summation by parts): it reaches 1 / alpha with probability alpha at most.
+
+    Args:
+        bits: (n,) scores in their order.
+        least: (n,) the least that each could have been.
+        mean: in bits.
     """
-    room = mean - least
-    open_ = room > 1e-9
-    if not open_.any():
-        return 0.0
-    gains = np.log1p(SHARES[:, None] * ((bits - mean)[open_] / room[open_])[None, :]).sum(axis=1)
-    top = gains.max()
-    return float(top + math.log(np.exp(gains - top).mean()))
+    room = np.maximum.accumulate(np.maximum(mean - least, 1e-9))
+    gains = np.log1p(np.minimum(STAKES[:, None], MOST_STAKED / room) * (bits - mean)).sum(axis=1)
+    return float(np.logaddexp.reduce(gains) - math.log(len(STAKES)))
+
+
+def _columns(scores: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    bits, least, most = (np.array([getattr(s, name) for s in scores]) for name in ("bits", "least", "most"))
+    return bits, least, most
 
 
 def _bound(bits: FloatArray, least: FloatArray, goal: float) -> float:
@@ -112,7 +176,7 @@ def _bound(bits: FloatArray, least: FloatArray, goal: float) -> float:
 def _more(bits: FloatArray, least: FloatArray, most: FloatArray, goal: float) -> int | None:
     """Extrapolate: the wealth of the better side grows evenly."""
     n = len(bits)
-    best = max(log_wealth(bits, least), log_wealth(-bits, -most))
+    best = max(log_wealth(bits, least), log_wealth(-np.minimum(bits, most), -most))
     if best <= 0 or n < 2:
         return None
     more = math.ceil(n * (goal / best - 1))

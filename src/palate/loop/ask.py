@@ -1,21 +1,25 @@
 """From what a person declares to a report: preferences read, target found, question built, loop run."""
 
 import getpass
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from palate.forecast.answer import parse_forecast
+from palate.forecast.answer import Forecast, Said, Spread, parse_forecast
+from palate.loop.kitchen import Kitchen
+from palate.loop.ledger import Author
+from palate.loop.opening import opening
 from palate.loop.question import Question, build_question
-from palate.loop.report import Report
-from palate.loop.run import SILENT, run_question
-from palate.loop.stove import Kitchen
 from palate.store.config import Origin, read_config
 from palate.store.project import Project, find_project
 from palate.training.fingerprint import data_of
 from palate.training.pool import count_cores, share_out
 from palate.training.target import Target, target_of_function
+
+if TYPE_CHECKING:
+    from palate.loop.report import Report
 
 Config = Mapping[str, Origin]
 
@@ -28,14 +32,28 @@ def kitchen_of(
     return Kitchen(workers=shared[0], threads=shared[1], timeout_s=timeout_s or config["timeout_s"].value)
 
 
-def author_of(config: Config) -> str:
-    """Name who forecasts: as configured, else the login name."""
-    if config["author"].value:
-        return str(config["author"].value)
+def author_of(config: Config, name: str | None = None, agent: bool | None = None) -> Author:
+    """Name who forecasts: as given, else as configured, else the login name; and whether it is an agent."""
+    is_agent = bool(config["agent"].value) if agent is None else agent
+    return Author(name=name or str(config["author"].value or _login_name()), agent=is_agent)
+
+
+def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container's user without a name
         return f"user {os.getuid()}"
+
+
+def said_from(given: "str | Forecast | Spread | Mapping[str, Any] | None", why: str = "") -> Said | None:
+    """Read a forecast however it is given in Python.
+
+    Raises:
+        ForecastTextError: it says nothing that can be scored.
+    """
+    if given is None or isinstance(given, Forecast | Spread):
+        return given
+    return parse_forecast(given if isinstance(given, str) else json.dumps(dict(given)), why)
 
 
 def question_of(target: Target, changes: Mapping[str, Any], *, data: tuple[str, ...] = (), **options: Any) -> Question:
@@ -48,24 +66,25 @@ def run_function(
     options: Mapping[str, Any],
     changes: Mapping[str, Any],
     *,
-    forecast: str | None,
+    forecast: "str | Forecast | Spread | Mapping[str, Any] | None",
     metric: str | None,
     margin: float | None,
     pairs: int | None,
     home: Path | None,
-) -> Report:
+    ask_only: bool,
+) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
+    from palate.loop.run import SILENT, run_question  # slow to import: numpy, SQLAlchemy
+
     project = Project(home.absolute()) if home else find_project(Path.cwd(), os.environ)
     config = read_config(Path.cwd(), os.environ)
-    said = parse_forecast(forecast) if forecast is not None else None
     target = target_of_function(function, project.home / "functions", options)
     question = question_of(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
-    return run_question(
-        project,
-        question,
-        kitchen=kitchen_of(config),
-        watcher=SILENT,
-        author=author_of(config),
-        ask=lambda _: None,
-        forecast=said,
-    )
+    kitchen, author = kitchen_of(config), author_of(config)
+    said = said_from(forecast)
+    with opening(project, question, author=author, ask=_skip, kitchen=kitchen, said=said) as opened:
+        return run_question(project, opened, kitchen=kitchen, watcher=SILENT, run=not ask_only)
+
+
+def _skip(_: Question) -> None:
+    """Ask nobody."""

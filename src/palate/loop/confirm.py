@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from palate.loop.evidence import Results
+from palate.loop.kitchen import Kitchen
 from palate.loop.ledger import read_story
 from palate.loop.question import Asked, Question
-from palate.loop.stove import Kitchen, Stove, Watcher
+from palate.loop.stove import Stove, Watcher
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project

@@ -5,18 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palate.capture.documents import SUFFIXES, read_file
-from palate.capture.files import hash_file
 from palate.errors import ConfoundedError, PalateError, SettingError
+from palate.loop.kitchen import Kitchen, start_pool
 from palate.loop.question import Question
-from palate.loop.stove import Kitchen, start_pool
-from palate.recipe.codec import content_id
 from palate.recipe.diff import diff
 from palate.recipe.lexicon import ROLES
 from palate.recipe.reasons import Changed, Difference, explain
 from palate.recipe.report import merged_words, told
 from palate.recipe.roles import by_role
 from palate.recipe.settings import Change, nearest
-from palate.recipe.tree import Chunk, Note, Recipe, Setting, chunk_id, find, leaves, path_text
+from palate.recipe.tree import Note, Recipe, chunk_id, leaves, path_text
 from palate.store.project import Project
 from palate.store.shelf import Shelf
 from palate.training.dry import capture_arms
@@ -43,7 +41,7 @@ def read_arms(project: Project, question: Question, kitchen: Kitchen, pool: Pool
         missing[AGAIN] = ()
     if not missing or not question.target.learns or (pool is None and found):
         return found
-    own = None if pool is not None else start_pool(question, kitchen)
+    own = None if pool is not None else start_pool(question.target, kitchen)
     try:
         fresh = capture_arms(question.target, missing, pool=pool or own, within_s=WITHIN_S)  # type: ignore[arg-type]
     except PalateError:
@@ -67,29 +65,6 @@ def _with_unsteady(one: Recipe, again: Recipe) -> Recipe:
         if edit.comparable
     ]
     return replace(one, notes=(*one.notes, *notes))
-
-
-def with_fresh_data(project: Project, question: Question) -> tuple[Question, tuple[str, ...]]:
-    """Tell from the files that the baseline read whether its runs are still of the same data.
-
-    Returns:
-        the question, its runs told apart from earlier ones where files changed; and the files that did.
-    """
-    recipe = Shelf(project.home).find(question.run_key(BASELINE))
-    known = files_of(recipe) if recipe is not None else {}
-    now = {name: hash_file(path) if (path := Path(name)).is_file() else "gone" for name in known}
-    changed = tuple(name for name, told in now.items() if told != known[name])
-    if not changed:
-        return question, ()
-    return replace(question, data=content_id([question.data, now])), changed
-
-
-def files_of(recipe: Recipe) -> dict[str, str]:
-    """Give the files that a training read before its first step, with the hashes of what was in them."""
-    files = find(recipe.root, ("data", "files"))
-    return (
-        {item.name: item.value for item in files.items if isinstance(item, Setting)} if isinstance(files, Chunk) else {}
-    )
 
 
 def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str] = ()) -> Difference:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from palate.loop.evidence import Results
+from palate.loop.kitchen import Kitchen
 from palate.loop.question import run_key_of
-from palate.loop.stove import Kitchen, Served, Stove, Watcher
+from palate.loop.stove import Served, Stove, Watcher
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project

@@ -1,4 +1,7 @@
-"""The question: built from the declared change, never typed; one metric, one horizon, answered by the runs."""
+"""The question: built from the declared change, never typed; one metric, one horizon, answered by the runs.
+
+Light to import, as is all that comes before the prompt.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,8 +12,7 @@ from palate.recipe.codec import content_id, decode, encode
 from palate.recipe.settings import Change, recipe_id, with_changes
 from palate.training.outcome import Take
 from palate.training.target import Target, target_from_body
-from palate.verdict.boundary import critical
-from palate.verdict.rule import check_margin
+from palate.verdict.boundary import check_budget, check_margin
 from palate.vocabulary import BASELINE, TREATMENT, Arm, Goal, Metric, name_metric
 
 ARMS: tuple[Arm, ...] = (BASELINE, TREATMENT)
@@ -44,7 +46,7 @@ class Question:
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
-        critical(1, self.budget)  # refuses a budget without a boundary before anything is sealed
+        check_budget(self.budget)
 
     @property
     def experiment(self) -> str:

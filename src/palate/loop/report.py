@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from palate.forecast.answer import said_body, said_words
 from palate.forecast.score import Score
 from palate.loop.evidence import RunResult
-from palate.loop.ledger import Sealed
+from palate.loop.ledger import BLIND, Sealed, Story
 from palate.loop.question import Question
 from palate.loop.session import Cooked
 from palate.verdict.design import MOST, make_design
@@ -32,10 +33,12 @@ class Report:
         question: what was asked.
         cooked: what the runs gave.
         outlook: what to expect of more pairs, where the verdict is open.
-        sealed: the forecast, where there is one.
-        score: its score, where it can be scored.
+        story: what is sealed of it.
+        author: who asked.
+        scores: by the hash of the forecast, of those that may be shown; provisional ones until the verdict is sealed.
+        final: the forecasts whose scores are sealed.
         opposed: other metrics that say the opposite, a sentence each.
-        forecasts: scored forecasts of the project so far.
+        counted: this author's scored forecasts in the project so far.
         elapsed_s: how long this session took.
         fresh_data: files that changed since earlier runs, which were therefore not used again.
         data_known: whether the files that the baseline reads are known, and so were checked.
@@ -44,10 +47,12 @@ class Report:
     question: Question
     cooked: Cooked
     outlook: Outlook | None
-    sealed: Sealed | None
-    score: Score | None
+    story: Story
+    author: str
+    scores: Mapping[str, Score]
+    final: frozenset[str]
     opposed: tuple[str, ...]
-    forecasts: int
+    counted: int
     elapsed_s: float
     fresh_data: tuple[str, ...] = ()
     data_known: bool = False
@@ -56,6 +61,17 @@ class Report:
         return "\n".join(self.lines())
 
     __repr__ = __str__
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """This author's gut answer."""
+        return self.story.of(self.author)
+
+    @property
+    def score(self) -> Score | None:
+        """Its score, once it is sealed."""
+        sealed = self.sealed
+        return self.scores.get(sealed.hash) if sealed is not None and sealed.hash in self.final else None
 
     @property
     def headline(self) -> str:
@@ -91,8 +107,13 @@ class Report:
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
             "outlook": asdict(self.outlook) if self.outlook else None,
-            "forecast": _forecast_document(self.sealed),
+            "forecast": forecast_document(self.sealed) if self.sealed else None,
             "score": asdict(self.score) if self.score else None,
+            "forecasts": [
+                {**forecast_document(one), "score": asdict(self.scores[one.hash]) if one.hash in self.scores else None}
+                for one in self.story.visible(self.author)
+            ],
+            "void": self.story.void["reason"] if self.story.void else None,
             "runs": {
                 "made": self.cooked.fresh,
                 "reused": self.cooked.reused,
@@ -183,17 +204,36 @@ class Report:
         return [f"Pairing by seed saved about {saved} runs an arm (correlation {correlation:+.2f})."] if saved else []
 
     def _forecast_lines(self) -> list[str]:
+        if self.story.void is not None:
+            return [f"Void: {self.story.void['reason']}. Its forecasts count for nobody."]
+        told = [self._forecast_line(one) for one in self.story.visible(self.author)]
+        hidden = len(self.story.forecasts) + len(self.story.committed) - len(told)
+        if hidden:
+            told.append(
+                f"{hidden} forecast{'s' if hidden > 1 else ''} of others: hidden until yours is sealed or opened."
+            )
         if self.sealed is None:
-            return ["No forecast was sealed: exploratory, not scored."]
-        said = self.sealed.forecast
-        told = f"You said {said.answer}, {said.confidence} %"
-        if self.score is None:
-            return [f"{told}: not scored yet."]
-        more = CALIBRATION_FROM - self.forecasts
-        count = f"{self.forecasts} forecast{'s' if self.forecasts != 1 else ''} so far"
+            told.append("No forecast was sealed: exploratory, not scored.")
+        return told
+
+    def _forecast_line(self, one: Sealed) -> str:
+        who = "You" if one.author.name == self.author else one.author.name
+        turn = " then" if one.turn == "revision" else ""
+        seen = "" if one.evidence.kind == BLIND else f" (with {one.evidence.kind} of the curve seen)"
+        metric = self.question.metric
+        told = f"{who}{turn} said {said_words(one.said, metric.scale, metric.unit)}{seen}"
+        score = self.scores.get(one.hash)
+        if score is None:
+            return f"{told}: not scored yet."
+        brier = "" if score.brier is None else f" (Brier {score.brier:.2f})"
+        so_far = "" if one.hash in self.final and not score.provisional else "provisionally "
+        count = self._count() if one is self.sealed and one.hash in self.final else ""
+        return f"{told}: {so_far}{score.bits:+.1f} bits over the reference{brier}.{count}"
+
+    def _count(self) -> str:
+        more = CALIBRATION_FROM - self.counted
         until = f"; {more} more until calibration can be shown" if more > 0 else ""
-        brier = "" if self.score.brier is None else f" (Brier {self.score.brier:.2f})"
-        return [f"{told}: {self.score.bits:+.1f} bits over the reference{brier}. {count}{until}."]
+        return f" {self.counted} forecast{'s' if self.counted != 1 else ''} so far{until}."
 
 
 def outlook_of(cooked: Cooked) -> Outlook | None:
@@ -204,15 +244,18 @@ def outlook_of(cooked: Cooked) -> Outlook | None:
     return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n), noise=cooked.terms.noise)
 
 
-def _forecast_document(sealed: Sealed | None) -> dict[str, Any] | None:
-    if sealed is None:
-        return None
+def forecast_document(sealed: Sealed) -> dict[str, Any]:
+    """Give a sealed forecast as plain JSON data."""
     return {
-        "answer": sealed.forecast.answer,
-        "confidence": sealed.forecast.confidence,
-        "author": sealed.author,
-        "evidence_seen": sealed.evidence_seen,
-        "reference": asdict(sealed.reference),
+        **said_body(sealed.said),
+        "turn": sealed.turn,
+        "author": sealed.author.name,
+        "agent": sealed.author.agent,
+        "kind": sealed.evidence.kind,
+        "evidence_seen": sealed.evidence.points,
+        "samples_seen": sealed.evidence.samples,
+        "share_seen": sealed.evidence.share,
+        "reference": sealed.reference.body(),
         "sealed": sealed.hash,
         "at": sealed.at.isoformat(),
     }

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from palate.loop.evidence import Results, curves_identical, first_settled
 from palate.loop.examples import Examples
-from palate.loop.ledger import terms_of
+from palate.loop.kitchen import Kitchen
 from palate.loop.question import Question
-from palate.loop.stove import Kitchen, Served, Stove, Watcher
+from palate.loop.stove import Served, Stove, Watcher
+from palate.loop.terms import terms_of
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.training.pool import Pool

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from palate.loop.evidence import Results
+from palate.loop.kitchen import Kitchen
 from palate.loop.question import Asked, Question, run_key_of
-from palate.loop.stove import Kitchen, Served, Stove, Watcher
+from palate.loop.stove import Served, Stove, Watcher
 from palate.recipe.settings import Change, with_changes
 from palate.store.catalog import Catalog
 from palate.store.project import Project

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from palate.errors import MetricNotLoggedError, SetupFailedError
 from palate.loop.evidence import Found, Plan, Results, RunResult, collect, read_result
+from palate.loop.kitchen import Kitchen, start_pool
 from palate.loop.ledger import Sealed
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
@@ -35,15 +36,6 @@ class Watcher(Protocol):
 
     def looked(self, verdict: Verdict) -> None:
         """Hear what the pairs so far say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kitchen:
-    """What runs are carried out with: runs at a time, threads a run, seconds a run may take."""
-
-    workers: int
-    threads: int
-    timeout_s: float | None = None
 
 
 class Look(Protocol):
@@ -125,7 +117,7 @@ class Stove(Generic[Seen]):
             reused = _count(results)
             look = self._look(catalog, results)
             if not look.settled and self._next(results) is not None:
-                pool = warm or stack.enter_context(start_pool(self._plan, self._kitchen))
+                pool = warm or stack.enter_context(start_pool(self._plan.target, self._kitchen))
                 look = self._run(pool, catalog, results, look)
         return Served(look=look, results=results, fresh=self._fresh, reused=reused)
 
@@ -203,11 +195,6 @@ class Stove(Generic[Seen]):
 
 def _count(results: Results) -> int:
     return sum(len(by_seed) for by_seed in results.values())
-
-
-def start_pool(plan: Plan, kitchen: Kitchen) -> Pool:
-    """Start the warm worker for a plan's target."""
-    return Pool(plan.target.task, workers=kitchen.workers, threads=kitchen.threads, timeout_s=kitchen.timeout_s)
 
 
 def _free_name(project: Project, name: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, insert,
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from palate.errors import CatalogNewerError, NotFoundError, StoreError
+from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
 from palate.store import schema
 from palate.store.ingest import RunRow, read_run
 from palate.store.migrations import migrate
@@ -131,8 +131,7 @@ class Catalog:
         sealed = self.project.chain.records()
         kept = connection.execute(select(schema.records.c.hash).order_by(schema.records.c.number)).scalars().all()
         if list(kept) != [record.hash for record in sealed[: len(kept)]]:
-            connection.execute(delete(schema.records))
-            kept = []
+            raise _forgotten(self.project, len(kept), len(sealed))
         fresh = [
             {
                 "number": record.number,
@@ -213,6 +212,17 @@ def _put_aside(path: Path) -> None:
         part = path.with_name(path.name + suffix)
         with contextlib.suppress(FileNotFoundError):
             part.replace(part.with_name(part.name + ".damaged"))
+
+
+def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:
+    return ChainBrokenError(
+        f"{project.chain.path}: the seal is broken: the catalog remembers {kept} records that are not all there.",
+        why=f"The chain has {sealed} now; records were dropped from its end, or it was made anew.",
+        todo=(
+            "Go back to a copy of the chain (git, backup).",
+            "If it is meant to be so, make the catalog anew:  palate doctor --rebuild",
+        ),
+    )
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:

@@ -54,6 +54,7 @@ class Chain:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: tuple[tuple[int, int, int], tuple[Record, ...]] | None = None
 
     def append(self, kind: str, body: dict[str, Any], *, now: datetime) -> Record:
         """Seal one record at the end.
@@ -66,7 +67,7 @@ class Chain:
         if now.tzinfo is None:
             raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
         with self._locked() as descriptor:
-            records = _parse(_read_all(descriptor), self.path)
+            records = self._known(descriptor)
             head = records[-1].hash if records else GENESIS
             at = max([now.astimezone(UTC), *(record.at for record in records[-1:])])  # clocks may step back
             fields = {
@@ -76,23 +77,32 @@ class Chain:
                 "body": body,
                 "previous": head,
             }
-            line = json.dumps({**fields, "hash": hash_record(fields)}, sort_keys=True, ensure_ascii=False)
-            _write_line(descriptor, line, self.path)
-        return _record({**fields, "hash": hash_record(fields)})
+            sealed = {**fields, "hash": hash_record(fields)}
+            _write_line(descriptor, json.dumps(sealed, sort_keys=True, ensure_ascii=False), self.path)
+            self._read = (_mark(os.fstat(descriptor)), (*records, _record(sealed)))
+        return _record(sealed)
 
     def records(self, kind: str | None = None) -> list[Record]:
-        """Read all records (of one kind), oldest first, verified.
+        """Read all records (of one kind), oldest first, verified; a file that has not changed is not read again.
 
         Raises:
             ChainBrokenError: a record was changed, moved, dropped or put in.
         """
         try:
-            text = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                found = self._known(file.fileno())
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}.", todo="Mend its permissions.") from error
-        return [record for record in _parse(text, self.path) if kind in (None, record.kind)]
+        return [record for record in found if kind in (None, record.kind)]
+
+    def _known(self, descriptor: int) -> tuple[Record, ...]:
+        """Give the records of an open file, verified; parsed anew only where it has changed."""
+        mark = _mark(os.fstat(descriptor))
+        if self._read is None or self._read[0] != mark:
+            self._read = (mark, tuple(_parse(_read_all(descriptor), self.path)))
+        return self._read[1]
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -106,6 +116,11 @@ class Chain:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _mark(told: os.stat_result) -> tuple[int, int, int]:
+    """Tell a file's state: another inode, size or time of change is another state."""
+    return told.st_ino, told.st_size, told.st_mtime_ns
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -49,12 +49,20 @@ def _budget(text: str) -> int:
     return number
 
 
+def _yes_or_no(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
 PREFERENCES = {
     "pairs": Preference(default=20, read=_budget, meaning="seed pairs that a question may cost at most, 2 to 100"),
     "workers": Preference(default=None, read=_positive_int, meaning="runs at a time; from the cores if not set"),
     "threads": Preference(default=None, read=_positive_int, meaning="CPU threads a run; shared out if not set"),
     "timeout_s": Preference(default=None, read=_positive_float, meaning="seconds after which a run is ended"),
     "author": Preference(default=None, read=str, meaning="who forecasts; the login name if not set"),
+    "agent": Preference(default=False, read=_yes_or_no, meaning="whether it is an agent that forecasts: true or false"),
 }
 
 

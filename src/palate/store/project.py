@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from palate.errors import StoreError
@@ -14,9 +14,18 @@ _ROOT_MARKS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One project's store; open it with `find_project` or by its path, pass it down."""
+    """One project's store; open it with `find_project` or by its path, pass it down.
+
+    Attributes:
+        home: the folder.
+        chain: the sealed chain.
+    """
 
     home: Path
+    chain: Chain = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "chain", Chain(self.home / "chain.jsonl"))
 
     @property
     def runs(self) -> Path:
@@ -27,11 +36,6 @@ class Project:
     def catalog(self) -> Path:
         """The catalog's SQLite file."""
         return self.home / "catalog.sqlite"
-
-    @property
-    def chain(self) -> Chain:
-        """The sealed chain."""
-        return Chain(self.home / "chain.jsonl")
 
     def run_folder(self, run_id: str) -> Path:
         """Folder of one run."""

@@ -1,15 +1,47 @@
-"""Look up how far a mean difference must stand out, by look, budget and what is known of the noise."""
+"""Look up how far a mean difference must stand out, by look, budget and what is known of the noise; light to import."""
 
 import bisect
 import json
+import math
 from functools import cache
 from importlib import resources
 
 from palate.errors import InputError
-from palate.verdict.simulate import BUDGETS, PRIORS, SHARES
 
 VERDICT_LEVEL = 0.05
 EQUIVALENCE_LEVEL = 0.10
+
+PRIORS = (0, 2, 4, 6, 10)
+BUDGETS = (5, 8, 12, 20, 30, 50, 100)
+SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
+"""Numbers of claims made at once (Holm); each level is divided by each, for the cold rule, up to 30 pairs."""
+
+
+def check_margin(margin: float | None) -> None:
+    """Refuse a margin that is no positive number.
+
+    Raises:
+        InputError: the margin is zero, negative or not finite.
+    """
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise InputError(
+            f"a margin of {margin} is no difference that could matter.",
+            todo="Give the smallest difference that matters, in the metric's unit: --margin 0.005",
+        )
+
+
+def check_budget(budget: int) -> None:
+    """Refuse a budget for which no boundary was made.
+
+    Raises:
+        InputError: fewer than 2 pairs, or more than 100.
+    """
+    if budget > BUDGETS[-1] or budget < 2:
+        raise InputError(
+            f"a budget of {budget} pairs has no boundary.",
+            why="Boundaries are made for 2 to 100 pairs.",
+            todo=f"Choose one of them, best one of {', '.join(map(str, BUDGETS))}: --pairs 20",
+        )
 
 
 @cache
@@ -40,12 +72,7 @@ def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float 
 
 
 def _bounds(budget: int, level: float, prior: float, share: int) -> list[float]:
-    if budget > BUDGETS[-1] or budget < 2:
-        raise InputError(
-            f"a budget of {budget} pairs has no boundary.",
-            why="Boundaries are made for 2 to 100 pairs.",
-            todo=f"Choose one of them, best one of {', '.join(map(str, BUDGETS))}: --pairs 20",
-        )
+    check_budget(budget)
     table_budget = BUDGETS[bisect.bisect_left(BUDGETS, budget)]
     known = PRIORS[max(bisect.bisect_right(PRIORS, prior) - 1, 0)]
     known_share = SHARES[min(bisect.bisect_left(SHARES, share), len(SHARES) - 1)]

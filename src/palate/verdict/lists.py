@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from palate.errors import ListError
+from palate.verdict.boundary import BUDGETS
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.rule import Terms, Verdict, judge
-from palate.verdict.simulate import BUDGETS
 from palate.verdict.words import headline
 from palate.vocabulary import Goal, Metric
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from palate.errors import InputError
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, critical
+from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, check_margin, critical
 from palate.verdict.history import Noise, conflicts
 from palate.verdict.pairs import Pairs
 
@@ -157,19 +156,6 @@ def judge(
     judged = _judge_by_statistics(pairs, used, floor, share)
     told: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
     return replace(judged, failures=counted, noise=told)
-
-
-def check_margin(margin: float | None) -> None:
-    """Refuse a margin that is no positive number.
-
-    Raises:
-        InputError: the margin is zero, negative or not finite.
-    """
-    if margin is not None and not (math.isfinite(margin) and margin > 0):
-        raise InputError(
-            f"a margin of {margin} is no difference that could matter.",
-            todo="Give the smallest difference that matters, in the metric's unit: --margin 0.005",
-        )
 
 
 def _without_statistics(

@@ -19,14 +19,11 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
+from palate.verdict.boundary import BUDGETS, PRIORS, SHARES
+
 FloatArray = npt.NDArray[np.float64]
 
-PRIORS = (0, 2, 4, 6, 10)
-BUDGETS = (5, 8, 12, 20, 30, 50, 100)
 LEVELS = (0.05, 0.10)
-SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
-"""Numbers of claims made at once (Holm); each level is divided by each, for the cold rule, up to 30 pairs."""
-
 MOST_SHARED = 30
 PATHS = 1_000_000
 SEED = 20_260_917

@@ -1,16 +1,24 @@
-"""Verdicts in words: what a person reads, with nothing claimed that the numbers do not carry."""
+"""Verdicts in words: what a person reads, with nothing claimed that the numbers do not carry; light to import."""
 
 import math
+from typing import TYPE_CHECKING
 
-from palate.verdict.outlook import Outlook
-from palate.verdict.rule import Verdict
 from palate.vocabulary import Metric
+
+if TYPE_CHECKING:
+    from palate.verdict.outlook import Outlook
+    from palate.verdict.rule import Verdict
 
 LUCK = "You would see this by luck less than 1 time in 20, even while watching."
 
 
 def headline(
-    verdict: Verdict, metric: Metric, *, changes: int = 1, outlook: Outlook | None = None, pair_s: float | None = None
+    verdict: "Verdict",
+    metric: Metric,
+    *,
+    changes: int = 1,
+    outlook: "Outlook | None" = None,
+    pair_s: float | None = None,
 ) -> str:
     """Say the verdict in one or two sentences.
 
@@ -31,7 +39,7 @@ def headline(
     return told + _among(verdict)
 
 
-def effect_words(verdict: Verdict, metric: Metric) -> str:
+def effect_words(verdict: "Verdict", metric: Metric) -> str:
     """Write the effect with its interval: `+0.6 points (between +0.2 and +1.1)`, the metric's own sign restored."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
         return ""
@@ -45,7 +53,7 @@ def size_words(value: float, metric: Metric, width: float) -> str:
     return f"{abs(value) * metric.scale:{_form(metric, width)}}{metric.unit}"
 
 
-def _told(verdict: Verdict, metric: Metric, changes: int) -> str:
+def _told(verdict: "Verdict", metric: Metric, changes: int) -> str:
     if verdict.kind == "same":
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
         return f"No difference that matters: whatever it is, it is under {bound} ({_pairs(verdict.n)})."
@@ -64,12 +72,12 @@ def _told(verdict: Verdict, metric: Metric, changes: int) -> str:
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
 
 
-def _bare(verdict: Verdict) -> str:
+def _bare(verdict: "Verdict") -> str:
     """Unequal failures forbid the bare word."""
     return " among runs that finished" if verdict.failures.unequal else ""
 
 
-def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None, pair_s: float | None) -> str:
+def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair_s: float | None) -> str:
     if verdict.reason == "no_pairs":
         return "Cannot tell yet: no pair has finished."
     if verdict.reason == "frozen_seeds":
@@ -86,7 +94,7 @@ def _unclear(verdict: Verdict, metric: Metric, outlook: Outlook | None, pair_s: 
     return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s)}."
 
 
-def _more(outlook: Outlook | None, pair_s: float | None) -> str:
+def _more(outlook: "Outlook | None", pair_s: float | None) -> str:
     if outlook is None:
         return ""
     if outlook.low is None or outlook.high is None or outlook.chance < 0.5:
@@ -104,7 +112,7 @@ def duration_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _failed(verdict: Verdict) -> str:
+def _failed(verdict: "Verdict") -> str:
     counts = verdict.failures
     if counts.treatment_runs and counts.treatment == counts.treatment_runs:
         rest = f"baseline {counts.baseline} of {counts.baseline_runs}"
@@ -112,7 +120,7 @@ def _failed(verdict: Verdict) -> str:
     return f"Failed: {counts.baseline} of {counts.baseline_runs} runs of the baseline itself failed."
 
 
-def _among(verdict: Verdict) -> str:
+def _among(verdict: "Verdict") -> str:
     counts = verdict.failures
     if not (counts.baseline or counts.treatment):
         return ""
@@ -123,7 +131,7 @@ def _among(verdict: Verdict) -> str:
     return text + ")."
 
 
-def _own_sign(metric: Metric, verdict: Verdict) -> tuple[float, float, float]:
+def _own_sign(metric: Metric, verdict: "Verdict") -> tuple[float, float, float]:
     effect, low, high = verdict.effect or 0.0, verdict.low or 0.0, verdict.high or 0.0
     return (effect, low, high) if metric.sign > 0 else (-effect, -high, -low)
 

@@ -1,0 +1,151 @@
+"""A forecast by keys: what each press does to what is on the screen; pure.
+
+An arrow, a digit, Enter. `+` adds a size, `w` a few words of why, `d` takes three quantiles in the place of an answer.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from palate.errors import ForecastTextError
+from palate.forecast.answer import DIGITS, SIZES, Answer, Forecast, Said, Size, parse_forecast
+
+ARROWS: dict[str, Answer] = {
+    "\x1b[D": "worse",
+    "\x1b[B": "same",
+    "\x1b[C": "better",
+    "\x1bOD": "worse",
+    "\x1bOB": "same",
+    "\x1bOC": "better",
+    "h": "worse",
+    "j": "same",
+    "l": "better",
+    "x": "crash",
+}
+ENTER = ("\r", "\n")
+BACK = ("\x7f", "\x08")
+SIZE, WHY, SPREAD, SKIP = "+", "w", "d", "s"
+STOP = ("\x03", "\x04", "q")
+Typing = Literal["", "why", "quantiles"]
+
+
+class Stopped(Exception):
+    """The person wants out: Ctrl-C, Ctrl-D or q."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """What is entered so far.
+
+    Attributes:
+        answer, confidence, size, why: as entered.
+        typing: what letters are typed into now; "" where keys are keys.
+        text: what is typed.
+        fault: why the last thing was not taken.
+        done: the forecast, once Enter seals it.
+        skipped: whether `s` was pressed.
+        kept: whether Enter was pressed with nothing entered: keeps what was said before.
+    """
+
+    answer: Answer | None = None
+    confidence: int | None = None
+    size: Size | None = None
+    why: str = ""
+    typing: Typing = ""
+    text: str = ""
+    fault: str = ""
+    done: Said | None = None
+    skipped: bool = False
+    kept: bool = False
+
+    @property
+    def words(self) -> str:
+        """The line that shows it."""
+        if self.skipped:
+            return "skipped: not scored, and counted as skipped"
+        if self.kept:
+            return "kept"
+        if self.typing == "why":
+            return f"why? {self.text}"
+        if self.typing == "quantiles":
+            return f"10/50/90 % quantiles of the difference, as -0.01/0.02/0.05: {self.text}{self._fault()}"
+        size = f" by {self.size} seed sds" if self.size else ""
+        told = f"{self.answer}{size}" if self.answer else "an arrow first"
+        sure = f", {self.confidence} %  (Enter seals)" if self.confidence else ", how sure? 5-9" if self.answer else ""
+        why = f'  "{self.why}"' if self.why else ""
+        return f"{told}{sure}{why}{self._fault()}"
+
+    def _fault(self) -> str:
+        return f"   {self.fault}" if self.fault else ""
+
+
+def press(screen: Screen, key: str) -> Screen:
+    """Give the screen after a key.
+
+    Raises:
+        Stopped: the person wants out.
+    """
+    if key in STOP[:2] or (key in STOP and not screen.typing):
+        raise Stopped
+    screen = replace(screen, fault="")
+    return _typed(screen, key) if screen.typing else _pressed(screen, key)
+
+
+def split_keys(chunk: str) -> list[str]:
+    r"""Split what a terminal handed over at once into keys: quick fingers and pasted text come together.
+
+    >>> split_keys("\x1b[C8")
+    ['\x1b[C', '8']
+    """
+    keys: list[str] = []
+    while chunk:
+        length = 3 if chunk[:2] in ("\x1b[", "\x1bO") else 1
+        keys.append(chunk[:length])
+        chunk = chunk[length:]
+    return keys
+
+
+def _pressed(screen: Screen, key: str) -> Screen:
+    if key in ARROWS:
+        answer = ARROWS[key]
+        return replace(screen, answer=answer, size=screen.size if answer in ("worse", "better") else None)
+    if key in DIGITS and screen.answer:
+        return replace(screen, confidence=DIGITS[key])
+    if key == SIZE and screen.answer in ("worse", "better"):
+        return replace(screen, size=_next_size(screen.size))
+    if key == WHY:
+        return replace(screen, typing="why", text=screen.why)
+    if key == SPREAD:
+        return replace(screen, typing="quantiles", text="")
+    if key == SKIP and screen.answer is None:
+        return replace(screen, skipped=True)
+    return _entered(screen) if key in ENTER else screen
+
+
+def _entered(screen: Screen) -> Screen:
+    if screen.answer is None:
+        return replace(screen, kept=True)
+    if screen.confidence is None:
+        return replace(screen, fault="a digit first: how sure?")
+    said = Forecast(answer=screen.answer, confidence=screen.confidence, size=screen.size, why=screen.why)
+    return replace(screen, done=said)
+
+
+def _typed(screen: Screen, key: str) -> Screen:
+    if key in BACK:
+        return replace(screen, text=screen.text[:-1])
+    if key not in ENTER:
+        return replace(screen, text=screen.text + key) if key.isprintable() else screen
+    if screen.typing == "why":
+        return replace(screen, typing="", why=screen.text.strip(), text="")
+    if not screen.text.strip():
+        return replace(screen, typing="")
+    try:
+        return replace(screen, done=parse_forecast(screen.text, screen.why))
+    except ForecastTextError as error:
+        return replace(screen, fault=error.what)
+
+
+def _next_size(size: Size | None) -> Size | None:
+    """Go through the sizes and back to none."""
+    order: tuple[Size | None, ...] = (None, *SIZES)
+    return order[(order.index(size) + 1) % len(order)]

@@ -1,0 +1,94 @@
+"""Probabilities of the four outcomes of a question, and the reference forecast as it is sealed; light to import."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from palate.errors import InputError
+
+CLASSES = ("worse", "same", "better")
+OUTCOMES = (*CLASSES, "crash")
+Member = Literal["base rate", "persistence", "like changes", "neighbours", "power law", "features"]
+"""The forecasters that the reference is mixed of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chances:
+    """Probabilities of the four outcomes; they sum to 1."""
+
+    worse: float
+    same: float
+    better: float
+    crash: float
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0 or not math.isclose(sum(asdict(self).values()), 1, abs_tol=1e-9):
+            raise InputError(f"chances must be probabilities that sum to 1, got {asdict(self)}.")
+
+    def of(self, outcome: str) -> float:
+        """Give the probability of one outcome."""
+        return float(getattr(self, outcome))
+
+    def __str__(self) -> str:
+        return "  ".join(f"{name} {chance:.0%}" for name, chance in asdict(self).items())
+
+
+def normalised(weights: Mapping[str, float]) -> Chances:
+    """Make chances of weights.
+
+    >>> normalised({"worse": 1, "same": 2, "better": 1, "crash": 0}).same
+    0.5
+    """
+    total = sum(weights.values())
+    return Chances(**{name: weights[name] / total for name in OUTCOMES})
+
+
+def mixed(parts: Iterable[tuple[float, Chances]]) -> Chances:
+    """Mix chances by weights."""
+    listed = list(parts)
+    return normalised({name: sum(weight * chances.of(name) for weight, chances in listed) for name in OUTCOMES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A reference forecast, as it is sealed.
+
+    Attributes:
+        chances: of R0, the mixture.
+        unit: how wide effects are in this project, against the shape that effects have elsewhere.
+        members: each member's chances.
+        weights: how far each is believed.
+        nearest: the past experiments most like it, nearest first, settled ones only.
+        outcomes: how many past outcomes it knows.
+    """
+
+    chances: Chances
+    unit: float = 1.0
+    members: Mapping[Member, Chances] = field(default_factory=dict)
+    weights: Mapping[Member, float] = field(default_factory=dict)
+    nearest: tuple[str, ...] = ()
+    outcomes: int = 0
+
+    def body(self) -> dict[str, Any]:
+        """Write it as plain JSON data."""
+        return {
+            "chances": asdict(self.chances),
+            "unit": self.unit,
+            "members": {name: asdict(chances) for name, chances in self.members.items()},
+            "weights": dict(self.weights),
+            "nearest": list(self.nearest),
+            "outcomes": self.outcomes,
+        }
+
+
+def reference_of_body(body: Mapping[str, Any]) -> Reference:
+    """Undo `Reference.body`."""
+    return Reference(
+        chances=Chances(**body["chances"]),
+        unit=body["unit"],
+        members={name: Chances(**chances) for name, chances in body["members"].items()},
+        weights=body["weights"],
+        nearest=tuple(body["nearest"]),
+        outcomes=body["outcomes"],
+    )

@@ -1,0 +1,70 @@
+"""The one to beat once some of the treatment's curve is seen: references that look at it too; pure.
+
+What a curve says of the end (`endings`) is a measurement of the effect with an error; the base rates are what was known
+before it. R2, R3 and R4 are what Bayes' rule makes of both. R0 believes curves the more, the more of one is seen, and
+then as far as they foretold the project's past.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, normalised
+from palate.forecast.density import Cells, Scale, class_densities
+from palate.forecast.reference import weigh
+
+EARLY: tuple[Member, ...] = ("persistence", "neighbours", "power law")
+MOST_GAP = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """What a curve says of the effect: the difference (+ is better), its standard error, and how far it is believed."""
+
+    difference: float
+    error: float
+    weight: float
+
+
+def gap_features(gap: float) -> dict[str, float]:
+    """Give an early gap, in seed standard deviations, as features: ahead or behind, by 4 at most."""
+    return {
+        "ahead": round(min(max(gap, 0.0), MOST_GAP) / MOST_GAP, 6),
+        "behind": round(min(max(-gap, 0.0), MOST_GAP) / MOST_GAP, 6),
+    }
+
+
+def refer_early(
+    blind: Reference,
+    gaps: Mapping[Member, Gap],
+    scale: Scale,
+    share: float,
+    told: Iterable[tuple[Mapping[Member, Chances], str]] = (),
+) -> Reference:
+    """Give the reference forecast once a share of the treatment's curve is seen.
+
+    Args:
+        blind: the reference from the project's past; its features may know the early gap.
+        gaps: what the curve says of the effect, by member.
+        scale: margin, seed sd and width of effects.
+        share: how much of the budget is seen, 0 to 1.
+        told: what the members foretold of past changes at such a share, with how those went.
+    """
+    rates = blind.members["base rate"]
+    alive = normalised({**{name: rates.of(name) for name in CLASSES}, "crash": rates.crash * (1 - share)})
+    members = {**blind.members, **{member: _updated(alive, gap, scale) for member, gap in gaps.items()}}
+    believed = sum(gap.weight for gap in gaps.values())
+    prior = {
+        **{member: (1 - share) * weight for member, weight in blind.weights.items()},
+        **{member: share * gap.weight / believed for member, gap in gaps.items()},
+    }
+    weights = weigh(prior, told)
+    return replace(blind, chances=mixed((weights[m], members[m]) for m in members), members=members, weights=weights)
+
+
+def _updated(rates: Chances, gap: Gap, scale: Scale) -> Chances:
+    density = class_densities(Cells([scale]), np.array([gap.difference]), np.array([gap.error]))[0]
+    held = {name: rates.of(name) * float(weight) for name, weight in zip(CLASSES, density, strict=True)}
+    kept = (1 - rates.crash) / sum(held.values())
+    return normalised({**{name: value * kept for name, value in held.items()}, "crash": rates.crash})

@@ -1,0 +1,105 @@
+"""Score the sealed forecasts of an experiment by what its runs gave."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from statistics import stdev
+from typing import Any
+
+from palate.forecast.answer import Spread
+from palate.forecast.chances import Chances
+from palate.forecast.density import Scale
+from palate.forecast.score import Entry, NoiseSource, Observed, Score, score
+from palate.loop.evidence import Results
+from palate.loop.ledger import OUTCOMES, Sealed, Story
+from palate.loop.session import Cooked
+from palate.store.chain import Chain
+from palate.vocabulary import BASELINE
+
+TINY = 1e-3
+"""Standard error, in seed standard deviations, of a difference that is exactly nothing."""
+
+
+def score_sealed(sealed: Sealed, story: Story, cooked: Cooked) -> Score | None:
+    """Score a sealed forecast against what the runs gave; None where they gave nothing to score by."""
+    seen = _observed(sealed, story, cooked)
+    if seen is None:
+        return None
+    sign = story.question.metric.sign
+    return score(Entry(said=sealed.said, reference=sealed.reference.chances, seen=seen, sign=sign))
+
+
+def seal_scores(chain: Chain, story: Story, cooked: Cooked, *, now: datetime) -> None:
+    """Seal the scores of all forecasts that have none yet; a void question's forecasts get none."""
+    if story.void is not None:
+        return
+    for sealed in story.forecasts:
+        found = None if sealed.hash in story.scores else score_sealed(sealed, story, cooked)
+        if found is not None:
+            chain.append("score", _body(sealed, story, found, cooked), now=now)
+
+
+def score_of(body: Mapping[str, Any]) -> Score:
+    """Read a sealed score."""
+    fields = {name: body[name] for name in Score.__slots__}
+    return Score(**{**fields, "chances": Chances(**body["chances"])})
+
+
+def _body(sealed: Sealed, story: Story, found: Score, cooked: Cooked) -> dict[str, Any]:
+    verdict = cooked.verdict
+    return {
+        "experiment": story.question.experiment,
+        "forecast": sealed.hash,
+        "author": sealed.author.name,
+        "agent": sealed.author.agent,
+        "turn": sealed.turn,
+        "kind": sealed.evidence.kind,
+        "settled": OUTCOMES.get(verdict.kind),
+        "pairs": verdict.n,
+        **asdict(found),
+    }
+
+
+def _observed(sealed: Sealed, story: Story, cooked: Cooked) -> Observed | None:
+    verdict = cooked.verdict
+    if verdict.kind == "failed":
+        return Observed(difference=None, standard_error=1.0, scale=Scale(margin=1.0, seed_sd=1.0), settled="crash")
+    told = _noise(sealed, story, cooked)
+    if told is None:
+        return None
+    seed_sd, error, source = told
+    margin = verdict.margin or story.question.margin or seed_sd
+    return Observed(
+        difference=verdict.raw or 0.0,
+        standard_error=error,
+        scale=Scale(margin=margin, seed_sd=seed_sd, unit=sealed.reference.unit),
+        settled=OUTCOMES.get(verdict.kind),
+        noise=source,
+    )
+
+
+def _noise(sealed: Sealed, story: Story, cooked: Cooked) -> tuple[float, float, NoiseSource] | None:
+    """Give seed sd, standard error and where they are from: these seeds, past ones, or a guess that counts for none."""
+    verdict = cooked.verdict
+    if verdict.kind == "nothing":
+        seed_sd = _baseline_sd(cooked.results) or _guess(sealed, story)
+        return (seed_sd, TINY * seed_sd, "seeds") if seed_sd else None
+    if verdict.raw is None or verdict.reason == "frozen_seeds":
+        return None
+    if verdict.seed_sd and verdict.standard_error:
+        return verdict.seed_sd, verdict.standard_error, "seeds" if verdict.n > 1 else "history"
+    guess = _guess(sealed, story)
+    return (guess, math.sqrt(2 / verdict.n) * guess, "none") if guess and verdict.n else None
+
+
+def _guess(sealed: Sealed, story: Story) -> float | None:
+    """Guess a seed sd where nothing tells it: the margin, which is one by default, or what quantiles imply."""
+    if story.question.margin is not None:
+        return story.question.margin
+    return (sealed.said.high - sealed.said.low) / 2.56 if isinstance(sealed.said, Spread) else None
+
+
+def _baseline_sd(results: Results) -> float | None:
+    values = [r.outcome.value for r in results[BASELINE].values() if r.outcome.value is not None]
+    return (stdev(values) or None) if len(values) > 1 else None

@@ -1,0 +1,84 @@
+"""A forecast by keys: three of them, and what else may be added; nothing else does anything."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.cli.keys import ARROWS, Screen, Stopped, press, split_keys
+from palate.forecast.answer import DIGITS, Forecast, Spread
+
+LEFT, DOWN, RIGHT = "\x1b[D", "\x1b[B", "\x1b[C"
+
+
+def typed(*keys):
+    screen = Screen()
+    for key in keys:
+        screen = press(screen, key)
+    return screen
+
+
+def test_three_keys_make_a_forecast():
+    for arrow, answer in ((LEFT, "worse"), (DOWN, "same"), (RIGHT, "better"), ("x", "crash")):
+        for digit, confidence in DIGITS.items():
+            assert typed(arrow, digit, "\r").done == Forecast(answer=answer, confidence=confidence)
+
+
+def test_a_slip_is_mended_before_enter():
+    assert typed(LEFT, "8", RIGHT, "6", "\r").done == Forecast(answer="better", confidence=60)
+
+
+def test_enter_wants_a_digit_and_a_digit_an_arrow():
+    assert typed(RIGHT, "\r").done is None
+    assert "how sure?" in typed(RIGHT, "\r").words
+    assert typed("8").confidence is None
+    assert typed("\r").kept
+    assert typed("s").skipped
+    assert not typed(RIGHT, "s").skipped
+
+
+def test_a_size_goes_round_and_goes_only_with_a_direction():
+    assert typed(RIGHT, "8", "+", "+", "\r").done == Forecast(answer="better", confidence=80, size="1-2")
+    assert typed(RIGHT, *"+" * 5, "8", "\r").done.size is None
+    assert typed(RIGHT, "+", DOWN, "8", "\r").done == Forecast(answer="same", confidence=80)
+    assert typed(DOWN, "+").size is None
+
+
+def test_a_why_is_typed_and_its_letters_are_no_keys():
+    said = typed(RIGHT, "8", "w", *"less x, qq", "\x7f", "\r", "\r").done
+    assert said == Forecast(answer="better", confidence=80, why="less x, q")
+
+
+def test_three_quantiles_take_the_place_of_an_answer_and_bad_ones_are_told():
+    assert typed("w", *"why", "\r", "d", *"-0.01/0.02/0.05", "\r").done == Spread(
+        low=-0.01, middle=0.02, high=0.05, why="why"
+    )
+    wrong = typed("d", *"3/2/1", "\r")
+    assert wrong.done is None
+    assert "do not rise" in wrong.words
+    assert typed("d", "\r").typing == ""
+
+
+def test_out_is_out():
+    for key in ("\x03", "\x04", "q"):
+        with pytest.raises(Stopped):
+            typed(RIGHT, key)
+    with pytest.raises(Stopped):
+        typed("w", "q", "\x03")
+
+
+def test_keys_that_come_together_are_taken_apart():
+    assert split_keys(RIGHT + "8\r") == [RIGHT, "8", "\r"]
+    assert split_keys("") == []
+
+
+@given(
+    st.lists(
+        st.one_of(st.sampled_from([*ARROWS, *DIGITS, "+", "w", "d", "s", "\r", "\x7f"]), st.characters()), max_size=12
+    )
+)
+def test_no_keys_do_harm(keys):
+    try:
+        screen = typed(*keys)
+    except Stopped:
+        return
+    assert isinstance(screen.words, str)

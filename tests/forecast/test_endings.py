@@ -1,0 +1,82 @@
+"""How a curve will end: members on curves whose end is known, and what the mixture may not do worse."""
+
+import numpy as np
+import pytest
+
+from palate.errors import InputError
+from palate.forecast.curves import Curve, mean_curve, power_law_end
+from palate.forecast.endings import MEMBERS, fit_endings, foretell, guesses_of, log_densities
+
+STEPS = np.arange(1, 101, dtype=float)
+
+
+def curve(values, family="a"):
+    return Curve(steps=STEPS, values=np.asarray(values, float), total=100.0, family=family)
+
+
+def world(rng, n=60):
+    """Runs that fall as power laws of their own, in families of five, with noise."""
+    return [
+        curve(1 + rng.uniform(0, 0.5) + 2 * STEPS ** -rng.uniform(0.3, 1.0) + rng.normal(0, 0.01, 100), str(k // 5))
+        for k in range(n)
+    ]
+
+
+def test_a_power_law_is_found_exactly_and_a_flat_line_is_itself():
+    law = curve(0.7 + 3 * STEPS**-0.5)
+    assert power_law_end(law.until(0.5)) == pytest.approx(law.values[-1], abs=1e-3)
+    assert power_law_end(curve(np.full(100, 2.0)).until(0.3)) == pytest.approx(2.0)
+    assert power_law_end(curve(STEPS).until(0.01)) == 1.0  # too little is seen
+
+
+def test_the_mixture_is_never_much_worse_than_its_best_member_on_families_it_has_not_seen():
+    past, fresh = world(np.random.default_rng(0), 150), world(np.random.default_rng(1), 150)
+    for share in (0.1, 0.25, 0.5, 0.9):
+        fitted = fit_endings(past, share)
+        told = [log_densities(fitted, guesses_of(fitted.past, c.until(share)), c.values[-1]) for c in fresh]
+        mean = {name: np.mean([row[name] for row in told]) / np.log(2) for name in (*MEMBERS, "R0")}
+        assert mean["R0"] >= max(mean[member] for member in MEMBERS) - 0.02
+
+
+@pytest.mark.parametrize("share", [0.25, 0.7])
+def test_the_range_holds_eight_in_ten_and_the_guess_beats_persistence(share):
+    past, fresh = world(np.random.default_rng(2), 150), world(np.random.default_rng(3), 300)
+    fitted = fit_endings(past, share)
+    told = [(foretell(fitted, c.until(share)), c.values[-1]) for c in fresh]
+    assert 0.72 <= np.mean([ending.low <= end <= ending.high for ending, end in told]) <= 0.88
+    errors = [abs(ending.value - end) for ending, end in told]
+    stay = [abs(ending.guesses["persistence"] - end) for ending, end in told]
+    assert np.median(errors) < 0.3 * np.median(stay)
+
+
+def test_a_family_does_not_foretell_itself():
+    same = [curve(np.linspace(2, 1, 100), "mine") for _ in range(5)]
+    other = [curve(np.linspace(2, 2.5, 100), f"other {k}") for k in range(5)]
+    past = fit_endings(same + other, 0.5).past
+    part = same[0].until(0.5)
+    assert guesses_of(past, part)["neighbours"] == pytest.approx(1.0, abs=0.02)
+    left_out = guesses_of(past, part, without="mine")
+    assert left_out["neighbours"] > part.values[-1]
+    assert left_out["base rate"] == pytest.approx(2.5)
+    assert left_out["features"] > part.values[-1]
+
+
+def test_a_run_whose_family_is_all_there_is_is_foretold_from_itself():
+    alone = [curve(1 + STEPS**-0.5, "mine") for _ in range(4)]
+    told = guesses_of(fit_endings(alone, 0.5).past, alone[0].until(0.5), without="mine")
+    assert told["base rate"] == told["persistence"] == alone[0].until(0.5).values[-1]
+
+
+def test_too_few_runs_foretell_nothing_and_a_broken_curve_is_refused():
+    assert fit_endings(world(np.random.default_rng(4), 2), 0.5) is None
+    with pytest.raises(InputError):
+        Curve(steps=np.array([1.0, 1.0]), values=np.array([1.0, 2.0]), total=2.0)
+
+
+def test_curves_are_averaged_where_all_of_them_are():
+    one, other = curve(np.zeros(100)), curve(np.ones(100)).until(0.5)
+    told = mean_curve([one, other])
+    assert len(told.values) == 50
+    assert told.values == pytest.approx(0.5)
+    with pytest.raises(InputError):
+        mean_curve([])

@@ -1,0 +1,138 @@
+"""The one to beat: learns the project's past, family by family, and is never much worse than its best member."""
+
+import math
+
+import numpy as np
+import pytest
+
+from palate.forecast.chances import Chances, reference_of_body
+from palate.forecast.density import Scale
+from palate.forecast.early import EARLY, Gap, gap_features, refer_early
+from palate.forecast.features import family_of, features_of
+from palate.forecast.reference import BLIND, Case, base_rate, effect_unit, refer, weigh
+from palate.forecast.ridge import fit_ridge
+from palate.recipe.settings import Change
+
+NAMES = ("lr", "width", "dropout", "weight_decay", "batch_size", "norm_eps", "hidden", "smoothing")
+
+
+def change(name="lr", before=1.0, after=2.0):
+    return [Change(path=name, before=before, after=after)]
+
+
+def case(outcome, name="lr", after=2.0, number=0):
+    made = change(name, after=after)
+    return Case(name=f"{name}{number}", family=family_of(made), features=features_of(made), outcome=outcome)
+
+
+def test_a_family_is_a_setting_and_a_direction():
+    assert family_of(change("optimizer.lr")) == "lr up"
+    assert family_of([*change("lr", after=0.1), *change("act", "relu", "gelu")]) == "act + lr down"
+    assert family_of(change("use_bias", True, False)) == "use_bias"
+
+
+def test_features_know_the_chunk_the_way_and_how_far():
+    found = features_of([*change("lr", 1e-3, 1e-2), *change("lr_min", 0, 1e-5)])
+    assert found["optimiser"] == 1.0
+    assert found["lr up"] == 1.0
+    assert found["lr far"] == pytest.approx(math.log2(10) / 4, abs=1e-6)
+    assert found["lr_min far"] == 1.0  # from nought is as far as can be
+    assert found["several"] == 1.0
+    assert features_of(change("act", "relu", "gelu"))["act = gelu"] == 1.0
+
+
+def test_the_base_rate_learns_from_the_projects_outcomes():
+    assert base_rate({"better": 100}).better > 0.9
+    assert base_rate({}).better == pytest.approx(0.31)
+
+
+def test_a_family_that_always_hurts_is_foretold_to_hurt_and_another_one_is_not():
+    past = [case("worse", number=k) for k in range(12)] + [case("better", "width", number=k) for k in range(12)]
+    hurt, help_ = (refer(family_of(change(n)), features_of(change(n)), past) for n in ("lr", "width"))
+    for member in BLIND:
+        assert hurt.members[member].worse > 0.6
+        assert help_.members[member].better > 0.6
+    assert hurt.nearest[0].startswith("lr")
+    assert hurt.outcomes == 24
+    assert hurt.nearest[0] == "lr11"  # of those alike, the newest
+
+
+def test_without_a_past_every_member_says_the_same():
+    told = refer("lr up", features_of(change()), [])
+    assert {str(told.members[member]) for member in BLIND} == {str(base_rate({}))}
+    assert told.nearest == ()
+    assert told.unit == 1.0
+
+
+def world(rng, n):
+    """Changes whose family decides how they go, more or less."""
+    truth = {name: rng.dirichlet([1, 1, 1]) for name in NAMES}
+    for k in range(n):
+        name, after = NAMES[rng.integers(len(NAMES))], float(2.0 ** rng.choice([-2, -1, 1, 2]))
+        chances = truth[name] if after > 1 else truth[name][::-1]
+        yield case(("worse", "same", "better")[rng.choice(3, p=chances)], name, after, k)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_r0_is_never_worse_than_its_best_member_by_more_than_two_hundredths_of_a_bit(seed):
+    past, told, bits = [], [], dict.fromkeys((*BLIND, "R0"), 0.0)
+    n = 120
+    for one in world(np.random.default_rng(seed), n):
+        reference = refer(one.family, one.features, past, told)
+        for member in BLIND:
+            bits[member] += math.log2(reference.members[member].of(one.outcome)) / n
+        bits["R0"] += math.log2(reference.chances.of(one.outcome)) / n
+        past.append(one)
+        told.append((reference.members, one.outcome))
+    assert bits["R0"] >= max(bits[member] for member in BLIND) - 0.02
+
+
+def test_weights_are_bayes_rule_and_an_unknown_member_is_no_news():
+    sure, unsure = Chances(worse=0.8, same=0.1, better=0.05, crash=0.05), base_rate({})
+    told = [({"base rate": unsure, "features": sure}, "worse")] * 2 + [({"features": sure}, "better")]
+    found = weigh({"base rate": 0.5, "features": 0.5}, told)
+    assert found["features"] / found["base rate"] == pytest.approx((0.8 / unsure.worse) ** 2)
+
+
+def test_the_width_of_effects_is_learnt():
+    assert effect_unit([]) == 1.0
+    assert effect_unit([(0.05, 0.1)] * 20) < 0.4
+    assert effect_unit([(8.0, 0.3), (-6.0, 0.3), (5.0, 0.3), (-9.0, 0.3)]) > 2
+
+
+def test_ridge_regression_is_where_its_slope_is_nought():
+    rng = np.random.default_rng(3)
+    rows = [{name: float(value) for name, value in zip("abc", rng.normal(size=3), strict=True)} for _ in range(80)]
+    classes = np.array([int(row["a"] > 0.3) + int(row["b"] > 0.8) for row in rows])
+    rates = np.array([0.5, 0.3, 0.2])
+    fitted = fit_ridge(rows, classes, rates)
+    table = np.array([[row[name] for name in fitted.names] for row in rows])
+    chances = np.array([fitted.chances(row) for row in rows])
+    slope = table.T @ (np.eye(3)[classes] - chances) - fitted.weights
+    assert np.abs(slope).max() < 1e-3
+    assert chances.sum(axis=1) == pytest.approx(1)
+    assert fitted.chances({"never seen": 5.0}) == pytest.approx(rates)
+
+
+def test_a_reference_reads_back_as_it_was_sealed():
+    told = refer("lr up", features_of(change()), [case("worse", number=k) for k in range(9)])
+    assert reference_of_body(told.body()) == told
+
+
+def gaps(difference, error=0.5):
+    return {member: Gap(difference=difference, error=error, weight=1 / 3) for member in EARLY}
+
+
+def test_a_curve_that_is_ahead_makes_better_likelier_the_more_of_it_is_seen():
+    blind = refer("lr up", features_of(change()), [case("worse", number=k) for k in range(6)])
+    scale = Scale(margin=1.0, seed_sd=1.0)
+    little, much = (refer_early(blind, gaps(4.0), scale, share).chances.better for share in (0.1, 0.9))
+    assert blind.chances.better < little < much
+    assert refer_early(blind, gaps(-4.0), scale, 0.9).chances.worse > 0.8
+    assert refer_early(blind, gaps(0.0, 0.1), scale, 0.9).chances.same > 0.5
+    assert refer_early(blind, gaps(4.0), scale, 0.5).members["persistence"].crash < blind.chances.crash
+
+
+def test_early_gaps_are_features_of_either_side():
+    assert gap_features(2.0) == {"ahead": 0.5, "behind": 0.0}
+    assert gap_features(-9.0) == {"ahead": 0.0, "behind": 1.0}

@@ -1,0 +1,201 @@
+"""Scores: equal to closed forms and to scoringrules, bounded as sealed, and proper at any number of seeds."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scoringrules
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import ndtr
+from scipy.stats import norm
+
+from palate.errors import InputError
+from palate.forecast.answer import ANSWERS, SIZES, Forecast, Spread
+from palate.forecast.chances import Chances, mixed, normalised
+from palate.forecast.density import (
+    SHAPE,
+    Cells,
+    Scale,
+    chances_of,
+    class_densities,
+    densities_of,
+    reference_densities,
+)
+from palate.forecast.score import Entry, Observed, score, score_all, score_bounds
+
+EVEN = Chances(worse=0.3, same=0.3, better=0.3, crash=0.1)
+WEIGHTS, WIDTHS = np.array(SHAPE).T
+FORECASTS = st.one_of(
+    st.builds(Forecast, answer=st.sampled_from(ANSWERS), confidence=st.integers(34, 97)),
+    st.builds(
+        Forecast,
+        answer=st.sampled_from(["worse", "better"]),
+        confidence=st.integers(34, 97),
+        size=st.sampled_from(SIZES),
+    ),
+)
+REFERENCES = st.tuples(*[st.floats(0.02, 1.0)] * 4).map(
+    lambda four: normalised(dict(zip(("worse", "same", "better", "crash"), four, strict=True)))
+)
+
+
+def seen(difference, error, settled=None, margin=1.0, seed_sd=1.0, unit=1.0):
+    scale = Scale(margin=margin, seed_sd=seed_sd, unit=unit)
+    return Observed(difference=difference, standard_error=error, scale=scale, settled=settled)
+
+
+def bits_of(said, difference, error, reference=EVEN, **scale):
+    return score(Entry(said=said, reference=reference, seen=seen(difference, error, **scale))).bits
+
+
+def test_chances_that_are_none_are_refused():
+    with pytest.raises(InputError):
+        Chances(worse=0.5, same=0.5, better=0.5, crash=0.0)
+    with pytest.raises(InputError):
+        Scale(margin=0.0, seed_sd=1.0)
+
+
+@given(FORECASTS, REFERENCES)
+def test_chances_sum_to_one_keep_what_was_said_and_leave_a_crash_to_the_reference(forecast, reference):
+    chances = chances_of(forecast, reference)
+    assert chances.of(forecast.answer) == pytest.approx(forecast.confidence / 100)
+    if forecast.answer != "crash":
+        left = (1 - forecast.confidence / 100) / (1 - reference.of(forecast.answer))
+        assert chances.crash == pytest.approx(reference.crash * left)
+
+
+def test_mixing_chances_is_linear():
+    one, other = Chances(worse=1, same=0, better=0, crash=0), Chances(worse=0, same=0.5, better=0.5, crash=0)
+    assert mixed([(1, one), (3, other)]).same == pytest.approx(0.375)
+
+
+def flat_reference(margin=1.0, crash=0.05):
+    """Chances that are the shape's own masses, so that the density is the plain normal mixture."""
+    masses = [
+        float((WEIGHTS * (ndtr(high / WIDTHS) - ndtr(low / WIDTHS))).sum())
+        for low, high in pairwise([-np.inf, -margin, margin, np.inf])
+    ]
+    return Chances(
+        **{n: m * (1 - crash) for n, m in zip(("worse", "same", "better"), masses, strict=True)}, crash=crash
+    )
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.3, -2.0, 9.0])
+@pytest.mark.parametrize("error", [0.02, 0.4, 1.5])
+def test_log_scores_and_crps_are_those_of_scoringrules_where_the_density_is_a_normal_mixture(difference, error):
+    reference = flat_reference()
+    cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
+    at, noise = np.array([[difference]]), np.array([error])
+    density = reference_densities([reference], cells).blurred(cells.blurred(at, noise), at, noise)[0, 0]
+    means, sds = np.zeros(len(WIDTHS)), np.hypot(WIDTHS, error)
+    assert -math.log(density) == pytest.approx(float(scoringrules.logs_mixnorm(difference, means, sds, WEIGHTS)))
+    found = score(Entry(said=Forecast(answer="same", confidence=60), reference=reference, seen=seen(difference, error)))
+    wanted = float(scoringrules.crps_mixnorm(difference, means, sds, WEIGHTS))
+    assert found.crps_reference == pytest.approx(wanted, rel=2e-3)
+
+
+def test_the_crps_of_any_density_is_the_integral_it_stands_for():
+    for said in (Forecast(answer="better", confidence=90, size="1-2"), Spread(low=-0.5, middle=1.0, high=4.0)):
+        found = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
+        cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
+        grid, noise = np.linspace(-60, 60, 24_001)[None], np.array([0.5])
+        density = densities_of([said], [EVEN], cells, [1]).blurred(cells.blurred(grid, noise), grid, noise)[0]
+        step = grid[0, 1] - grid[0, 0]
+        below = np.cumsum(density) * step - density * step / 2
+        assert below[-1] == pytest.approx(1, abs=1e-6)
+        assert found.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
+
+
+@pytest.mark.parametrize("goal", [1, -1])
+def test_quantiles_are_kept_and_turned_round_where_lower_is_better(goal):
+    said = Spread(low=-0.5, middle=1.0, high=4.0)
+    cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
+    told = np.array([[-0.5, 1.0, 4.0] if goal > 0 else [-4.0, -1.0, 0.5]])
+    below = densities_of([said], [EVEN], cells, [goal]).below(cells.below(told), told)[0]
+    assert below == pytest.approx([0.1, 0.5, 0.9], abs=1e-6)
+
+
+@pytest.mark.parametrize(("difference", "error"), [(0.3, 0.5), (-2.0, 0.8), (5.0, 1.0)])
+def test_class_densities_are_the_integrals_they_stand_for(difference, error):
+    def prior(effect):
+        return sum(weight * norm.pdf(effect, 0, 2 * width) for weight, width in SHAPE)
+
+    wanted = []
+    for low, high in pairwise([-80, -1, 1, 80]):
+        points = [x for x in (difference,) if low < x < high] or None
+        joint = quad(lambda e: prior(e) * norm.pdf(difference, e, error), low, high, points=points, limit=300)[0]
+        wanted.append(joint / quad(prior, low, high, limit=300)[0])
+    got = class_densities(Cells([Scale(margin=1.0, seed_sd=1.0, unit=2.0)]), np.array([difference]), np.array([error]))
+    assert got[0] == pytest.approx(np.array(wanted), rel=1e-4, abs=1e-8)
+
+
+def test_without_noise_brier_and_bits_are_those_of_the_chances():
+    said = Forecast(answer="better", confidence=80)
+    mine = chances_of(said, EVEN)
+    found = score(Entry(said=said, reference=EVEN, seen=seen(3.0, 1e-6, "better")))
+    assert found.bits == pytest.approx(math.log2(0.8 / 0.3))
+    wanted = [mine.of(name) for name in ANSWERS]
+    assert found.brier == pytest.approx(2 * float(scoringrules.brier_score(1.0, 0.8)) - 0.2**2 + sum(
+        chance**2 for name, chance in zip(ANSWERS, wanted, strict=True) if name != "better"
+    ))  # fmt: skip
+
+
+def test_a_crash_is_scored_as_its_own_outcome_and_quantiles_say_nothing_of_it():
+    failed = Observed(difference=None, standard_error=1, scale=Scale(margin=1, seed_sd=1), settled="crash")
+    said = Forecast(answer="crash", confidence=70)
+    assert score(Entry(said=said, reference=EVEN, seen=failed)).bits == pytest.approx(math.log2(0.7 / 0.1))
+    quiet = score(Entry(said=Spread(low=0, middle=1, high=2), reference=EVEN, seen=failed))
+    assert quiet.bits == 0
+    assert quiet.crps is None
+
+
+def test_a_size_that_comes_true_is_worth_bits_and_one_that_does_not_costs_some():
+    plain, sized = (Forecast(answer="better", confidence=70, size=size) for size in (None, ">4"))
+    assert bits_of(sized, 6.0, 0.2) > bits_of(plain, 6.0, 0.2) + 1
+    assert bits_of(sized, 1.3, 0.2) < bits_of(plain, 1.3, 0.2)
+
+
+@given(FORECASTS, REFERENCES, st.floats(-200, 200), st.floats(0.01, 5), st.floats(0.1, 4), st.floats(0.25, 4))
+def test_scores_stay_inside_of_the_bounds_that_were_known_at_the_seal(said, reference, difference, error, margin, unit):
+    least, most = score_bounds(said, reference)
+    found = bits_of(said, difference, error, reference, margin=margin, unit=unit)
+    assert least - 1e-6 <= found <= most + 1e-6
+
+
+@given(NUMBERS := st.lists(st.floats(-9, 9), min_size=3, max_size=3, unique=True).map(sorted), st.floats(-200, 200))
+def test_quantiles_cannot_lose_more_than_their_bound(three, difference):
+    low, middle, high = three
+    if not low < middle - 1e-3 < high - 2e-3:
+        return
+    said = Spread(low=low, middle=middle, high=high)
+    assert bits_of(said, difference, 0.5) >= score_bounds(said, EVEN)[0] - 1e-6
+
+
+def test_a_batch_scores_as_one_by_one():
+    rng = np.random.default_rng(0)
+    said = [
+        Forecast(answer="better", confidence=70),
+        Spread(low=-1, middle=0.2, high=1),
+        Forecast(answer="crash", confidence=40),
+    ]
+    entries = [
+        Entry(
+            said=said[k % 3],
+            reference=EVEN,
+            seen=seen(float(rng.normal()), 0.5, margin=0.5 + k % 2),
+            sign=1 - 2 * (k % 2),
+        )
+        for k in range(600)
+    ]
+    told = score_all(entries)
+    for k in (0, 1, 2, 255, 256, 599):
+        assert told[k].bits == pytest.approx(score(entries[k]).bits)
+        assert told[k].crps == pytest.approx(score(entries[k]).crps)
+
+
+def test_a_score_without_a_known_noise_is_provisional():
+    told = Observed(difference=1.0, standard_error=1.4, scale=Scale(margin=1, seed_sd=1), settled=None, noise="none")
+    assert score(Entry(said=Forecast(answer="better", confidence=60), reference=EVEN, seen=told)).provisional

@@ -1,0 +1,70 @@
+"""When-forecasts on runs: open while something can happen, scored when the run has ended, classes of their own."""
+
+import pytest
+from tests.loop.stage import ADA
+
+from palate.errors import InputError, OutcomeSeenError
+from palate.forecast.when import Event, When
+from palate.loop.forecasting import skill_now
+from palate.loop.when import await_event, seal_when
+from palate.store.catalog import Catalog
+from palate.store.journal import Journal
+
+BEST = Event(metric="val_loss", goal="min")
+
+
+def wait_for(stage, subject, event=BEST, steps=None):
+    with Catalog.open(stage.project) as catalog:
+        catalog.refresh()
+        return await_event(stage.project, catalog, subject, event, steps)
+
+
+def test_the_best_checkpoint_of_a_run_that_has_not_begun(stage):
+    question = stage.ask(stage.question())
+    with pytest.raises(InputError, match="how many steps"):
+        wait_for(stage, question.experiment)
+    for seed in range(3):
+        stage.cook(question, "baseline", seed, 1.0)
+    awaited = wait_for(stage, question.experiment)
+    assert (awaited.total, awaited.run, awaited.evidence.kind) == (59.0, "", "blind")
+    assert awaited.reference.argmax() == 9  # these curves fall to their end
+    seal_when(stage.chain, awaited, When(tenth=9, confidence=90), author=ADA, now=stage.tick())
+    with pytest.raises(OutcomeSeenError, match="already"):
+        seal_when(stage.chain, awaited, When(tenth=8, confidence=50), author=ADA, now=stage.tick())
+    assert skill_now(stage.project) == []
+    stage.cook(question, "treatment", 0, 1.2)
+    [standing] = skill_now(stage.project)
+    assert (standing.kind, standing.skill.n) == ("when", 1)
+    assert skill_now(stage.project)[0].skill.n == 1  # scored once
+    with pytest.raises(OutcomeSeenError, match="has ended"):
+        wait_for(stage, question.experiment)
+
+
+def test_a_run_that_goes_and_a_value_to_be_reached(stage):
+    question = stage.ask(stage.question())
+    run = stage.cook(question, "treatment", 0, 1.2, points=31, ended=False)
+    reach = Event(metric="val_loss", goal="min", reach=1.21)
+    awaited = wait_for(stage, run, reach, 59)
+    assert awaited.evidence.kind == "75 %"
+    assert not awaited.reference[:5].any()
+    seal_when(stage.chain, awaited, When(tenth=9, confidence=60), author=ADA, now=stage.tick())
+    with pytest.raises(OutcomeSeenError, match="already, at step"):
+        wait_for(stage, run, Event(metric="val_loss", goal="min", reach=1.9), 59)
+    log = Journal.open(stage.project.journal(run))
+    for step in range(31, 60):
+        log.log(step, {"val_loss": 1.205 if step >= 58 else 1.3})
+    log.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
+    log.close()
+    [standing] = skill_now(stage.project)
+    assert standing.kind == "when, 75 %"
+    assert standing.skill.mean > 0
+    with pytest.raises(OutcomeSeenError, match="has ended"):
+        wait_for(stage, run, reach, 59)
+
+
+def test_what_never_happens_is_an_answer(stage):
+    question = stage.ask(stage.question())
+    awaited = wait_for(stage, question.experiment, Event(metric="val_loss", goal="min", reach=0.1), 59)
+    seal_when(stage.chain, awaited, When(tenth=10, confidence=80), author=ADA, now=stage.tick())
+    stage.cook(question, "treatment", 0, 1.2)
+    assert skill_now(stage.project)[0].skill.mean > 1
