@@ -268,6 +268,7 @@ def test_no_model_is_refused():
         module_recipe(object())
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_settings_fold_exactly():
     model = nn.ModuleList(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.1)) for _ in range(10_000))
     recipe = module_recipe(model)

@@ -51,6 +51,7 @@ def test_everybody_is_scored_against_the_same_reference_and_the_mean_of_all_is_o
     assert shop.json("score", "--author", "robo")["scored"][0]["said"] == "better, 60 %"
 
 
+@pytest.mark.slow
 def test_one_revision_is_kept_beside_the_gut_answer_and_scored_apart(asked):
     shop, experiment = asked
     told = shop.json("forecast", experiment, "--revise", "worse:97", "--author", "ada")
@@ -71,6 +72,7 @@ def test_one_revision_is_kept_beside_the_gut_answer_and_scored_apart(asked):
     assert shop.call("forecast", experiment, "--revise", "worse:60", "--author", "ada").returncode == 4
 
 
+@pytest.mark.slow
 def test_voiding_wants_a_reason_stays_visible_and_counts_for_nobody(asked):
     shop, experiment = asked
     assert "no reason is given" in shop.call("forecast", experiment, "--void", " ").stderr
@@ -240,6 +242,7 @@ def test_a_forecast_on_a_curve_that_is_part_seen_is_a_class_of_its_own(shop):
     assert seen["reference"]["chances"]["worse"] > 0.5  # it is behind already, and the reference sees it too
 
 
+@pytest.mark.slow
 def test_when_something_happens_is_a_forecast_of_its_own(asked):
     shop, experiment = asked
     refused = shop.call("when", experiment, "4:70", "--metric", "loss", "--json")

@@ -76,6 +76,7 @@ def test_why_tells_value_and_source_and_what_is_near_where_there_is_none(kitchen
     assert "did you mean optimizer.lr?" in missing.stderr
 
 
+@pytest.mark.slow
 def test_chunks_are_proposed_taken_renamed_and_refused(kitchen):
     names = []
     for k in range(6):

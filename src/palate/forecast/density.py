@@ -18,11 +18,11 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from palate.errors import InputError
 from palate.forecast.answer import SIZES, Forecast, Said, Spread
 from palate.forecast.chances import CLASSES, Chances
+from palate.verdict.special import ndtr, ndtri
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

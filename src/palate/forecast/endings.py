@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr
 
 from palate.forecast.chances import Member
 from palate.forecast.curves import GRID, Curve, FloatArray, power_law_end
+from palate.verdict.special import stdtr
 
 MEMBERS: tuple[Member, ...] = ("base rate", "persistence", "neighbours", "power law", "features")
 FamilyArray = npt.NDArray[np.str_]

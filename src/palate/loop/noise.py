@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaincinv
 
 from palate.loop.evidence import Results
 from palate.loop.kitchen import Kitchen
@@ -18,6 +17,7 @@ from palate.training.outcome import Take
 from palate.training.target import Target
 from palate.verdict.outlook import smallest_confirmable
 from palate.verdict.pairs import FloatArray
+from palate.verdict.special import gammaincinv
 from palate.verdict.words import size_words
 from palate.vocabulary import BASELINE, Arm, Metric
 

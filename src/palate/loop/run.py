@@ -213,7 +213,8 @@ def _report(
         _seal_end(project, question, cooked)
     story = ledger.read_story(chain, question.experiment)
     sealed = {one.hash: score_of(story.scores[one.hash]) for one in story.forecasts if one.hash in story.scores}
-    early = {} if story.void else {one.hash: score_sealed(one, story, cooked) for one in story.visible(author)}
+    open_ = () if story.void else [one for one in story.visible(author) if one.hash not in sealed]
+    early = {one.hash: score_sealed(one, story, cooked) for one in open_}
     with Catalog.open(project) as catalog:
         catalog.refresh()
         resolve_when(project, catalog, now=datetime.now(UTC))

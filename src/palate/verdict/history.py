@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import digamma, fdtri, polygamma
 
 from palate.errors import InputError
 from palate.verdict.pairs import Pairs
+from palate.verdict.special import digamma, fdtri, polygamma
 
 LEAST_COMPARISONS = 5
 LEAST_D0, MOST_D0 = 2.0, 6.0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr
 
 from palate.errors import InputError
 from palate.verdict.pairs import Pairs
 from palate.verdict.rule import beyond_budget
+from palate.verdict.special import stdtr
 
 FALSE_DISCOVERY_RATE = 0.10
 ONE_SIDED = 0.025
