@@ -87,11 +87,32 @@ def test_r0_is_never_worse_than_its_best_member_by_more_than_two_hundredths_of_a
     assert bits["R0"] >= max(bits[member] for member in BLIND) - 0.02
 
 
-def test_weights_are_bayes_rule_and_an_unknown_member_is_no_news():
-    sure, unsure = Chances(worse=0.8, same=0.1, better=0.05, crash=0.05), base_rate({})
-    told = [({"base rate": unsure, "features": sure}, "worse")] * 2 + [({"features": sure}, "better")]
+ONE = Chances(worse=0.8, same=0.1, better=0.05, crash=0.05)
+OTHER = Chances(worse=0.1, same=0.8, better=0.05, crash=0.05)
+
+
+def test_weights_are_half_bayes_rule_and_half_those_that_find_the_past_most_probable():
+    told = [({"base rate": ONE, "features": OTHER}, outcome) for outcome in ["worse"] * 3 + ["same"] * 2]
+    found = weigh({"base rate": 0.5, "features": 0.5}, told)["base rate"]
+
+    def fit(share):
+        prior = math.log(share) + math.log(1 - share)  # worth two outcomes
+        return prior + sum(math.log(share * a["base rate"].of(o) + (1 - share) * a["features"].of(o)) for a, o in told)
+
+    best = max(np.linspace(0.001, 0.999, 999), key=fit)
+    assert found == pytest.approx((8 / 9 + best) / 2, abs=2e-3)
+
+
+def test_members_that_know_different_things_are_both_believed():
+    told = [({"base rate": ONE, "features": OTHER}, outcome) for outcome in ["worse"] * 60 + ["same"] * 50]
     found = weigh({"base rate": 0.5, "features": 0.5}, told)
-    assert found["features"] / found["base rate"] == pytest.approx((0.8 / unsure.worse) ** 2)
+    assert found["features"] > 0.2
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_an_outcome_that_a_member_did_not_foretell_is_no_news_and_a_prior_is_kept_without_any():
+    told = [({"features": base_rate({})}, "better")]
+    assert weigh({"base rate": 0.25, "features": 0.75}, told) == {"base rate": 0.25, "features": 0.75}
 
 
 def test_the_width_of_effects_is_learnt():

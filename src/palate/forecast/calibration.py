@@ -102,9 +102,16 @@ def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator) -> Cali
     mean, rate = (float(said.mean()), float(true.mean())) if n else (0.0, 0.0)
     if n < NUMBER_FROM:
         return Calibration(n=n, said=mean, came_true=rate, gap=None, low=None, high=None, curve=())
-    low, high = np.percentile(mean - (rng.random((DRAWS, n)) < said).mean(axis=1), BAND)
+    low, high = np.percentile(mean - _drawn_rates(said, rng), BAND)
     curve = _curve(claims, rng) if n >= CURVE_FROM else ()
     return Calibration(n=n, said=mean, came_true=rate, gap=mean - rate, low=float(low), high=float(high), curve=curve)
+
+
+def _drawn_rates(said: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draw (DRAWS,) shares that come true of a perfectly calibrated person's forecasts, to whole percents."""
+    values, counts = np.unique(np.round(said, 2), return_counts=True)
+    told: FloatArray = rng.binomial(counts, values, size=(DRAWS, len(values))).sum(axis=1) / len(said)
+    return told
 
 
 def _curve(claims: Sequence[Claim], rng: np.random.Generator) -> tuple[Point, ...]:

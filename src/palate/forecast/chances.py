@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from palate.errors import InputError
@@ -23,15 +23,21 @@ class Chances:
     crash: float
 
     def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 0 or not math.isclose(sum(asdict(self).values()), 1, abs_tol=1e-9):
-            raise InputError(f"chances must be probabilities that sum to 1, got {asdict(self)}.")
+        told = self.by_name
+        if min(told.values()) < 0 or not math.isclose(sum(told.values()), 1, abs_tol=1e-9):
+            raise InputError(f"chances must be probabilities that sum to 1, got {told}.")
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """The four of them by name."""
+        return {"worse": self.worse, "same": self.same, "better": self.better, "crash": self.crash}
 
     def of(self, outcome: str) -> float:
         """Give the probability of one outcome."""
         return float(getattr(self, outcome))
 
     def __str__(self) -> str:
-        return "  ".join(f"{name} {chance:.0%}" for name, chance in asdict(self).items())
+        return "  ".join(f"{name} {chance:.0%}" for name, chance in self.by_name.items())
 
 
 def normalised(weights: Mapping[str, float]) -> Chances:
@@ -73,9 +79,9 @@ class Reference:
     def body(self) -> dict[str, Any]:
         """Write it as plain JSON data."""
         return {
-            "chances": asdict(self.chances),
+            "chances": self.chances.by_name,
             "unit": self.unit,
-            "members": {name: asdict(chances) for name, chances in self.members.items()},
+            "members": {name: chances.by_name for name, chances in self.members.items()},
             "weights": dict(self.weights),
             "nearest": list(self.nearest),
             "outcomes": self.outcomes,

@@ -86,7 +86,7 @@ def chances_of(forecast: Forecast, reference: Chances) -> Chances:
     worse 6%  same 19%  better 70%  crash 4%
     """
     answer, share = forecast.answer, forecast.confidence / 100
-    others = {name: chance for name, chance in asdict(reference).items() if name != answer}
+    others = {name: chance for name, chance in reference.by_name.items() if name != answer}
     crash = 0.0 if answer == "crash" else (1 - share) * others.pop("crash") / (1 - reference.of(answer))
     if answer in ("worse", "better") and forecast.confidence < SURE:
         others["same"] *= NEIGHBOUR

@@ -5,17 +5,22 @@ before it. R2, R3 and R4 are what Bayes' rule makes of both. R0 believes curves 
 then as far as they foretold the project's past.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, normalised
+from palate.forecast.curves import Curve
 from palate.forecast.density import Cells, Scale, class_densities
+from palate.forecast.endings import Endings, guesses_of
 from palate.forecast.reference import weigh
 
 EARLY: tuple[Member, ...] = ("persistence", "neighbours", "power law")
 MOST_GAP = 4.0
+ODD, ODD_ERROR = 0.2, 4.0
+"""A fifth of what curves say is off by four times as much: some runs end as no past run did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,39 @@ class Gap:
     difference: float
     error: float
     weight: float
+
+
+def gap_now(mine: Sequence[Curve], base: Sequence[Curve], sign: int) -> float:
+    """Give the mean difference to the baseline at the places where the treatment's curves are now, + is better."""
+    gaps = [
+        float(curve.values[-1]) - float(np.mean([np.interp(curve.steps[-1], b.steps, b.values) for b in base]))
+        for curve in mine
+    ]
+    return sign * float(np.mean(gaps))
+
+
+def gaps_of(endings: Endings, mine: Sequence[Curve], base: Sequence[Curve], sign: int) -> dict[Member, Gap]:
+    """Give what each member says of the final difference, with the error that it makes on past runs.
+
+    Args:
+        endings: fitted on past runs, at the share that is seen.
+        mine: the treatment's curves as far as they are seen.
+        base: the baseline's curves, ended or not.
+        sign: +1 where higher is better, -1 where lower is.
+    """
+    guesses = [guesses_of(endings.past, curve, without=curve.family or None) for curve in mine]
+    ended = [curve.values[-1] for curve in base if curve.share >= 1]
+    several = math.sqrt(1 / len(mine) + 1 / len(base))
+    gains = endings.past.ends - endings.past.now
+    spread = 1.4826 * float(np.median(np.abs(gains - np.median(gains)))) or endings.scales["persistence"]
+    told = {"persistence": (gap_now(mine, base, sign), spread)}
+    for member in EARLY[1:]:
+        away = np.mean(ended) if ended else np.mean([guesses_of(endings.past, curve)[member] for curve in base])
+        told[member] = (sign * float(np.mean([guess[member] for guess in guesses]) - away), endings.scales[member])
+    return {
+        member: Gap(difference=told[member][0], error=told[member][1] * several, weight=endings.weights[member])
+        for member in EARLY
+    }
 
 
 def gap_features(gap: float) -> dict[str, float]:
@@ -64,7 +102,8 @@ def refer_early(
 
 
 def _updated(rates: Chances, gap: Gap, scale: Scale) -> Chances:
-    density = class_densities(Cells([scale]), np.array([gap.difference]), np.array([gap.error]))[0]
+    at, errors = np.full(2, gap.difference), gap.error * np.array([1.0, ODD_ERROR])
+    density = np.array([1 - ODD, ODD]) @ class_densities(Cells([scale] * 2), at, errors)
     held = {name: rates.of(name) * float(weight) for name, weight in zip(CLASSES, density, strict=True)}
     kept = (1 - rates.crash) / sum(held.values())
     return normalised({**{name: value * kept for name, value in held.items()}, "crash": rates.crash})

@@ -2,12 +2,10 @@
 
 R1 base rate: how changes went here, and changes of this family (Dirichlet, each level smoothed by the one above).
 R3 like changes: how the changes most like this one went. R5 features: ridge logistic regression on what is changed,
-which way and how far. R0 is their mixture, each believed as far as it foretold the project's past (Bayes' rule on what
-was sealed each time), so that over n outcomes it is worse than the best of them by log2(3) / n bits at most.
-R2 and R4 need a curve: see `early`.
+which way and how far. R0 is their mixture, weighted by what they foretold of the project's past questions, each as it
+was sealed then. R2 and R4 need a curve: see `early`.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from palate.forecast.density import SHAPE
 from palate.forecast.features import Features
 from palate.forecast.ridge import fit_ridge
 
+FloatArray = npt.NDArray[np.float64]
 BLIND: tuple[Member, ...] = ("base rate", "like changes", "features")
 """The members that need nothing of the treatment."""
 
@@ -32,6 +31,10 @@ LENT = 3.0
 NEAREST, SHOWN = 7, 3
 FEATURES_FROM = 8
 """Past outcomes below which features say no more than the base rate."""
+
+STACKING = 60
+PRIOR_OUTCOMES = 2.0
+"""Past outcomes that the prior weights of members are worth."""
 
 UNITS = np.exp2(np.linspace(-2, 2, 17))
 UNIT_DOUBT = 0.7
@@ -100,17 +103,40 @@ def base_rate(counts: Mapping[str, int]) -> Chances:
 
 
 def weigh(prior: Mapping[Member, float], told: Iterable[tuple[Mapping[Member, Chances], str]]) -> dict[Member, float]:
-    """Weigh members by what they foretold: a prior times the product of the chances they gave to what came."""
+    """Weigh members by what they foretold: half by Bayes' rule, half so that the mixture finds the past most probable.
+
+    Bayes' rule ends with the best member alone, and never loses more than log2(1 / prior) bits to it in all. Stacking
+    (Yao and others 2018) can beat every member where they know different things, and loses a little where they do not.
+    Half of each has neither fault (docs/design/008).
+    """
     members = tuple(prior)
-    logs = {member: math.log(weight) for member, weight in prior.items()}
-    for chances, outcome in told:
-        if all(member in chances for member in members):
-            for member in members:
-                logs[member] += math.log(chances[member].of(outcome))
-    top = max(logs.values())
-    raised = {member: math.exp(value - top) for member, value in logs.items()}
-    total = sum(raised.values())
-    return {member: value / total for member, value in raised.items()}
+    start = np.array(list(prior.values()))
+    start = start / start.sum()
+    rows = [
+        [chances[m].of(outcome) for m in members] for chances, outcome in told if all(m in chances for m in members)
+    ]
+    if not rows:
+        return dict(zip(members, start.tolist(), strict=True))
+    table = np.array(rows)
+    weights = (_bayes(start, table) + _stacked(start, table)) / 2
+    return dict(zip(members, weights.tolist(), strict=True))
+
+
+def _bayes(start: FloatArray, table: FloatArray) -> FloatArray:
+    logs = np.log(start) + np.log(table).sum(axis=0)
+    raised = np.exp(logs - logs.max())
+    told: FloatArray = raised / raised.sum()
+    return told
+
+
+def _stacked(start: FloatArray, table: FloatArray) -> FloatArray:
+    """Maximise the mixture's log probability, a prior being worth two outcomes, by expectation-maximisation."""
+    weights = start
+    for _ in range(STACKING):
+        shares = weights * table
+        shares /= shares.sum(axis=1, keepdims=True)
+        weights = (shares.sum(axis=0) + PRIOR_OUTCOMES * start) / (len(table) + PRIOR_OUTCOMES)
+    return weights
 
 
 def effect_unit(effects: Sequence[tuple[float, float]]) -> float:

@@ -8,7 +8,7 @@ reference = log2 of forecast density / reference density.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -176,7 +176,7 @@ def score_bounds(said: Said, reference: Chances) -> tuple[float, float]:
         top = max(reference.of(name) for name in CLASSES) / (1 - reference.crash)
         return math.log2(KNOW_NOTHING / 3 / top), MOST_BITS
     ours, tilts = chances_of(said, reference), tilt_bounds(said)
-    ratios = {name: math.log2(ours.of(name) / reference.of(name)) for name in asdict(reference)}
+    ratios = {name: math.log2(ours.of(name) / reference.of(name)) for name in reference.by_name}
     low = [bits + math.log2(tilts.get(name, (1.0, 1.0))[0]) for name, bits in ratios.items()]
     high = [bits + math.log2(tilts.get(name, (1.0, 1.0))[1]) for name, bits in ratios.items()]
     return min(0.0, *low), max(0.0, *high)
@@ -186,7 +186,7 @@ def brier_of(chances: Chances, settled: str | None) -> float | None:
     """Give the squared error of the chances against the printed verdict; None while it is open."""
     if settled is None:
         return None
-    return float(sum((chance - (name == settled)) ** 2 for name, chance in asdict(chances).items()))
+    return float(sum((chance - (name == settled)) ** 2 for name, chance in chances.by_name.items()))
 
 
 def _crps(cells: Cells, densities: tuple[Densities, ...], entries: Sequence[Entry], error: FloatArray) -> FloatArray:

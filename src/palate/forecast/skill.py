@@ -27,6 +27,9 @@ STAKES = np.array([0.15, 0.3])
 """Shares of the money that are staked a bit, half of it on each: about best for means of .2 to .6 bits, which is what
 skilled people get."""
 
+TREND_STAKES = np.array([0.3, 0.6, 1.0])
+"""Likewise where a trend is judged: a beginning is short, and rises are large or not to be seen."""
+
 MOST_STAKED = 0.95
 """Share of the money that the worst score so far could cost."""
 HALVINGS = 40
@@ -138,12 +141,12 @@ def _rise(bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
 def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
     """Bet both ways at each mean, half of the money left in the pocket: a side without news must not eat the other."""
     means = np.linspace(float(least.min()), float(most.max()), MEANS)[1:-1]  # at the ends nothing could be bet
-    low = [log_wealth(-bits[:place], -most[:place], -mean) for mean in means]
-    high = [log_wealth(bits[place:], least[place:], mean) for mean in means]
+    low = [log_wealth(-bits[:place], -most[:place], -mean, TREND_STAKES) for mean in means]
+    high = [log_wealth(bits[place:], least[place:], mean, TREND_STAKES) for mean in means]
     return float(np.add(np.logaddexp(0, low), np.logaddexp(0, high)).min() - 2 * math.log(2))
 
 
-def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0) -> float:
+def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, stakes: FloatArray = STAKES) -> float:
     """Give the log of what betting on "the mean is above `mean`" has made of one coin.
 
     If the mean of what was to be expected so far never was above `mean`, the money is never more than that of a fair
@@ -153,10 +156,11 @@ def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0) -> float:
         bits: (n,) scores in their order.
         least: (n,) the least that each could have been.
         mean: in bits.
+        stakes: shares of the money a bit.
     """
     room = np.maximum.accumulate(np.maximum(mean - least, 1e-9))
-    gains = np.log1p(np.minimum(STAKES[:, None], MOST_STAKED / room) * (bits - mean)).sum(axis=1)
-    return float(np.logaddexp.reduce(gains) - math.log(len(STAKES)))
+    gains = np.log1p(np.minimum(stakes[:, None], MOST_STAKED / room) * (bits - mean)).sum(axis=1)
+    return float(np.logaddexp.reduce(gains) - math.log(len(stakes)))
 
 
 def _columns(scores: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -9,8 +9,8 @@ from palate.errors import InputError, NotFoundError
 from palate.forecast.chances import Chances, Member, Reference, reference_of_body
 from palate.forecast.curves import Curve
 from palate.forecast.density import Scale
-from palate.forecast.early import EARLY, Gap, gap_features, refer_early
-from palate.forecast.endings import Endings, fit_endings, guesses_of
+from palate.forecast.early import Gap, gap_features, gap_now, gaps_of, refer_early
+from palate.forecast.endings import fit_endings
 from palate.forecast.features import family_of, features_of
 from palate.forecast.reference import Case, refer
 from palate.loop.ledger import OUTCOMES, Evidence
@@ -150,33 +150,7 @@ def _sight(catalog: Catalog, question: Question) -> _Sight | None:
     if endings is None or not seed_sd > 0:
         return None
     scale = Scale(margin=question.margin or seed_sd, seed_sd=seed_sd)
-    return _Sight(_gap_now(mine, base, question.metric.sign), _gaps(question, endings, mine, base), scale)
-
-
-def _gap_now(mine: Sequence[Curve], base: Sequence[Curve], sign: int) -> float:
-    """Give the mean difference to the baseline where the treatment is now, + is better."""
-    gaps = [
-        float(curve.values[-1]) - float(np.mean([np.interp(curve.steps[-1], b.steps, b.values) for b in base]))
-        for curve in mine
-    ]
-    return sign * float(np.mean(gaps))
-
-
-def _gaps(question: Question, endings: Endings, mine: Sequence[Curve], base: Sequence[Curve]) -> dict[Member, Gap]:
-    """Give what each member says of the final difference, with the error that it makes on past runs."""
-    guesses = [guesses_of(endings.past, curve) for curve in mine]
-    ended = [curve.values[-1] for curve in base if curve.share >= 1]
-    sign, several = question.metric.sign, math.sqrt(1 / len(mine) + 1 / len(base))
-    gains = endings.past.ends - endings.past.now
-    spread = 1.4826 * float(np.median(np.abs(gains - np.median(gains)))) or endings.scales["persistence"]
-    told = {"persistence": (_gap_now(mine, base, sign), spread)}
-    for member in EARLY[1:]:
-        away = np.mean(ended) if ended else np.mean([guesses_of(endings.past, curve)[member] for curve in base])
-        told[member] = (sign * float(np.mean([g[member] for g in guesses]) - away), endings.scales[member])
-    return {
-        member: Gap(difference=told[member][0], error=told[member][1] * several, weight=endings.weights[member])
-        for member in EARLY
-    }
+    return _Sight(gap_now(mine, base, question.metric.sign), gaps_of(endings, mine, base, question.metric.sign), scale)
 
 
 def _past_gaps(chain: Chain, catalog: Catalog, question: Question, share: float) -> dict[str, dict[str, float]]:
@@ -197,7 +171,7 @@ def _gap_then(catalog: Catalog, question: Question, share: float) -> float | Non
         runs = [row["id"] for row in catalog.runs([question.run_key(arm)]) if row["exit"] == "ok"][:FEWEST]
         curves = [read_curve(catalog, run, question.metric.name, "") for run in runs]
         arms.append([part for curve in curves if curve is not None and len((part := curve.until(share)).values)])
-    return _gap_now(arms[0], arms[1], question.metric.sign) if all(arms) else None
+    return gap_now(arms[0], arms[1], question.metric.sign) if all(arms) else None
 
 
 def finished_curves(catalog: Catalog, label: str, metric: str) -> list[Curve]:

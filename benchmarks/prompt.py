@@ -1,0 +1,119 @@
+"""What it costs to get from a command to its prompt, in a project with a past; key presses; the seal, bit by bit."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.table import Row
+from palate.cli.keys import Screen, press
+from palate.errors import ChainBrokenError
+from palate.forecast.answer import parse_forecast
+from palate.loop import ledger
+from palate.loop.ledger import Author, Evidence
+from palate.loop.question import build_question
+from palate.loop.references import reference_for
+from palate.store.chain import Chain
+from palate.store.project import Project
+from palate.training.target import find_target
+
+PAST = 200
+SCRIPT = "import torch\nimport palate\nlr = 0.1\nseed = 0\nfor step in range(60):\n    palate.log(step, val_loss=1.0)\n"
+TIMES = 7
+
+
+def rows() -> Iterator[Row]:
+    """Measure the prompt and the seal."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from prompt_rows(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        yield seal_row(Path(folder))
+
+
+def prompt_rows(folder: Path) -> Iterator[Row]:
+    """Start a command on a terminal of its own and read how much CPU it took until it asked."""
+    (folder / "train.py").write_text(SCRIPT)
+    _with_past(folder)
+    run = ("run", "train.py", "-c", "lr=0.7", "--metric", "val_loss")
+    for words, what in ((run, "palate run"), (("forecast", "last"), "palate forecast")):
+        took = sorted(cpu_to_prompt(folder, words) for _ in range(TIMES))
+        told = f"{what} to its prompt, {PAST} questions in the past, CPU (median)"
+        yield Row(name=told, measured=1000 * took[TIMES // 2], unit="ms", target=200)
+    keys = ("\x1b[C", "8", "\r")
+    screen = Screen()
+    for key in keys:
+        screen = press(screen, key)
+    yield Row(name="key presses to a sealed forecast", measured=float(len(keys) if screen.done else 99), target=3)
+
+
+def _with_past(folder: Path) -> None:
+    """Seal many questions, forecasts and verdicts, the last question open."""
+    project = Project(folder / ".palate")
+    project.make()
+    target = find_target(str(folder / "train.py"))
+    now = datetime.now(UTC) - timedelta(days=1)
+    verdict = {"kind": "better", "n": 5, "seed_sd": 0.01, "spread": 0.01, "raw": 0.02, "variance": 1e-4, "margin": 0.01}
+    for k in range(PAST):
+        question = build_question(target, {"lr": 0.2 + k / 1000}, metric="val_loss")
+        reference = reference_for(project.chain, question) if k % 50 == 0 else reference  # noqa: F821
+        ledger.seal_question(project.chain, question, now=now, reference=reference)
+        if k < PAST - 1:
+            ledger.seal_forecast(
+                project.chain, question, parse_forecast("better:80"), author=Author(name="somebody"),
+                evidence=Evidence(), reference=reference, nonce="0" * 32, now=now,
+            )  # fmt: skip
+            project.chain.append("verdict", {"experiment": question.experiment, **verdict}, now=now)
+
+
+def cpu_to_prompt(folder: Path, words: tuple[str, ...], want: bytes = b"then how sure") -> float:
+    """Run a command on a pseudo-terminal until it prompts; give the seconds of CPU that it took."""
+    command = [sys.executable, "-m", "palate", *words]
+    environment = {**os.environ, "PALATE_HOME": str(folder / ".palate"), "PALATE_AUTHOR": "bench"}
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    )
+    os.close(terminal)
+    try:
+        told, until = b"", time.monotonic() + 30
+        while want not in told:
+            if not select.select([controller], [], [], 1)[0] and time.monotonic() > until:
+                raise TimeoutError(told)
+            told += os.read(controller, 4096)
+        taken = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        os.close(controller)
+    return taken
+
+
+def seal_row(folder: Path) -> Row:
+    """Change every byte of a chain in every one of its eight bits, one at a time; count what is not noticed."""
+    chain = Chain(folder / "chain.jsonl")
+    for k in range(4):
+        chain.append("forecast", {"experiment": f"e{k}", "confidence": 50 + k}, now=datetime.now(UTC))
+    whole = chain.path.read_bytes()
+    missed = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bit
+            chain.path.write_bytes(changed)
+            missed += not _is_broken(chain.path)
+    return Row(name=f"changes of one bit that a chain does not notice, of {8 * len(whole)}", measured=missed, target=0)
+
+
+def _is_broken(path: Path) -> bool:
+    try:
+        Chain(path).records()
+    except ChainBrokenError:
+        return True
+    return False
