@@ -14,6 +14,8 @@ import numpy as np
 
 from palate.forecast.answer import Forecast
 from palate.loop.ask import kitchen_of, question_of
+from palate.loop.ledger import Author
+from palate.loop.opening import opening
 from palate.loop.report import Report
 from palate.loop.run import SILENT, run_question
 from palate.store.config import read_config
@@ -25,17 +27,12 @@ from palate.verdict.rule import Terms, judge
 def measure() -> Report:
     """Run the loop for real, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
         question = question_of(find_target("palate.examples.mnist1d_cnn:train"), {"label_smoothing": 0.1}, margin=0.01)
         kitchen = kitchen_of(read_config(Path.cwd(), {}))
-        return run_question(
-            Project(Path(folder)),
-            question,
-            kitchen=kitchen,
-            watcher=SILENT,
-            author="picture",
-            ask=lambda _: None,
-            forecast=Forecast(answer="better", confidence=80),
-        )
+        said, who = Forecast(answer="better", confidence=80), Author(name="picture")
+        with opening(project, question, author=who, ask=lambda _: None, kitchen=kitchen, said=said) as opened:
+            return run_question(project, opened, kitchen=kitchen, watcher=SILENT)
 
 
 def draw(report: Report, path: str) -> None:

@@ -148,3 +148,41 @@ def test_the_examples_run(tmp_path, example):
     ended = call(tmp_path, sys.executable, "-m", "palate", *command)
     assert ended.returncode == 0, ended.stderr
     assert "You said worse, 70 %" in ended.stdout
+
+
+ASKED = """
+import palate
+from mine import train
+
+asked = train.run(gain=0.7, forecast=palate.Forecast(answer="better", confidence=80, why="more"), ask_only=True)
+name = asked.question.experiment
+sealed = palate.seal(name, {"quantiles": [0.1, 0.2, 0.3]}, author="claude", agent=True)
+palate.seal(name, "better:90", author="claude", revise=True)
+try:
+    palate.seal(name, "same:60", author="claude")
+except palate.OutcomeSeenError as error:
+    print("refused:", error.what)
+print(sealed.author, sealed.reference.chances)
+report = train.run(gain=0.7, forecast=None)
+told = palate.skill()
+print([(one.author, one.agent, one.revised) for one in told])
+print(told)
+print(len(palate.skill(author="nobody")), "<pre>" in told._repr_html_(), len(told.figure().data))
+"""
+
+
+def test_forecasts_are_sealed_and_judged_from_python(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    (tmp_path / "ask.py").write_text(ASKED)
+    ended = subprocess.run(
+        [sys.executable, "ask.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PALATE_HOME": str(tmp_path / ".palate"), "PALATE_AUTHOR": "ada"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("refused: experiment ")
+    assert "name='claude', agent=True" in lines[1]
+    assert "('ada', False, 0)" in lines[2]
+    assert "('claude', True, 1)" in lines[2]
+    assert lines[3].startswith("ada: can't tell yet, +")
+    assert lines[-1].startswith("0 True ")

@@ -8,6 +8,7 @@ def train(run, *, lr=1e-3, label_smoothing=0.0):
     run.log(step, val_acc=acc)
 
 train.run(label_smoothing=0.1, forecast="better:80")
+palate.skill()
 palate.compare([.912, .915, .910, .913, .911], [.921, .919, .924, .922, .920])
 """
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         RunsFailedError,
         StoreError,
     )
+    from palate.forecast.answer import Forecast, Spread
+    from palate.forecasts import seal, skill
     from palate.recipe.reasons import Difference
     from palate.recipe.tree import Recipe
     from palate.training.run import Run, log, settings
@@ -39,6 +42,7 @@ _HOMES = {
     "Comparison": "palate.verdict.lists",
     "Difference": "palate.recipe.reasons",
     "Experiment": "palate.declare",
+    "Forecast": "palate.forecast.answer",
     "InputError": "palate.errors",
     "NotFoundError": "palate.errors",
     "OutcomeSeenError": "palate.errors",
@@ -47,6 +51,7 @@ _HOMES = {
     "RefusedError": "palate.errors",
     "Run": "palate.training.run",
     "RunsFailedError": "palate.errors",
+    "Spread": "palate.forecast.answer",
     "StoreError": "palate.errors",
     "capture": "palate.capture.session",
     "compare": "palate.verdict.lists",
@@ -54,14 +59,17 @@ _HOMES = {
     "experiment": "palate.declare",
     "log": "palate.training.run",
     "read_recipe": "palate.capture.api",
+    "seal": "palate.forecasts",
     "seed_everything": "palate.training.seeds",
     "settings": "palate.training.run",
+    "skill": "palate.forecasts",
 }
 
 __all__ = [
     "Comparison",
     "Difference",
     "Experiment",
+    "Forecast",
     "InputError",
     "NotFoundError",
     "OutcomeSeenError",
@@ -70,6 +78,7 @@ __all__ = [
     "RefusedError",
     "Run",
     "RunsFailedError",
+    "Spread",
     "StoreError",
     "capture",
     "compare",
@@ -77,8 +86,10 @@ __all__ = [
     "experiment",
     "log",
     "read_recipe",
+    "seal",
     "seed_everything",
     "settings",
+    "skill",
 ]
 
 

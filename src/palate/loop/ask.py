@@ -45,13 +45,13 @@ def _login_name() -> str:
         return f"user {os.getuid()}"
 
 
-def said_from(given: "str | Forecast | Spread | Mapping[str, Any] | None", why: str = "") -> Said | None:
+def said_from(given: "str | Forecast | Spread | Mapping[str, Any]", why: str = "") -> Said:
     """Read a forecast however it is given in Python.
 
     Raises:
         ForecastTextError: it says nothing that can be scored.
     """
-    if given is None or isinstance(given, Forecast | Spread):
+    if isinstance(given, Forecast | Spread):
         return given
     return parse_forecast(given if isinstance(given, str) else json.dumps(dict(given)), why)
 
@@ -81,7 +81,7 @@ def run_function(
     target = target_of_function(function, project.home / "functions", options)
     question = question_of(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
     kitchen, author = kitchen_of(config), author_of(config)
-    said = said_from(forecast)
+    said = None if forecast is None else said_from(forecast)
     with opening(project, question, author=author, ask=_skip, kitchen=kitchen, said=said) as opened:
         return run_question(project, opened, kitchen=kitchen, watcher=SILENT, run=not ask_only)
 

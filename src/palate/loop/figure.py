@@ -62,8 +62,14 @@ def write_page(standings: Sequence[Standing], path: Path) -> None:
         NotFoundError: plotly is not installed.
         InputError: the file cannot be written.
     """
-    plot = figure_of(standings).to_html(full_html=False, include_plotlyjs=True, div_id="skill", post_script=_ON_CLICK)
-    words = html.escape("\n".join(line for one in standings for line in words_of(one) if "|" not in line))
+    plot = figure_of(standings).to_html(
+        full_html=False,
+        include_plotlyjs=True,
+        div_id="skill",
+        post_script=_ON_CLICK,
+        config={"displayModeBar": False, "responsive": True},
+    )
+    words = html.escape("\n".join(line for one in standings for line in words_of(one, plot=False)))
     page = _PAGE.format(words=words, plot=plot, table=_table(standings))
     try:
         path.write_text(page, encoding="utf-8")

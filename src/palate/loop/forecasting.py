@@ -1,7 +1,6 @@
 """Forecasts of questions that are sealed already: by whoever asks next, person or agent, and their one revision."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from palate.capture.place import commit_of
@@ -97,8 +96,3 @@ def story_document(story: Story, author: str) -> dict[str, Any]:
         "skipped": list(story.skipped),
         "void": story.void["reason"] if story.void else None,
     }
-
-
-def home_of(home: Path | None, found: Project) -> Project:
-    """Open the project that is named, else the one that was found."""
-    return Project(home.absolute()) if home else found

@@ -207,8 +207,13 @@ def document_of(standing: Standing) -> dict[str, Any]:
     return {**told, "coverage": standing.coverage}
 
 
-def words_of(standing: Standing) -> list[str]:
-    """Say where somebody stands: the word first, the number second, how many more third."""
+def words_of(standing: Standing, *, plot: bool = True) -> list[str]:
+    """Say where somebody stands: the word first, the number second, how many more third.
+
+    Args:
+        standing: of whom.
+        plot: whether the reliability curve is drawn in characters below it.
+    """
     skill, calibration = standing.skill, standing.calibration
     more = f", about {skill.more} more would tell" if skill.more else ""
     span = f" (between {skill.low:+.2f} and {skill.high:+.2f})" if skill.n else ""
@@ -218,7 +223,7 @@ def words_of(standing: Standing) -> list[str]:
         return told
     told.append(f"  {calibration.words}")
     told += [f"  {line}" for line in (_trend(skill), _revisions(standing), _left_out(standing)) if line]
-    return [*told, *plot_of(calibration)]
+    return [*told, *(plot_of(calibration) if plot else ())]
 
 
 def _who(standing: Standing) -> str:
