@@ -15,7 +15,7 @@ from palate.forecast.curves import Curve
 from palate.forecast.density import Scale
 from palate.forecast.endings import fit_endings, foretell
 from palate.forecast.features import family_of, features_of
-from palate.forecast.reference import Case, refer
+from palate.forecast.reference import Case, refer, sure_of
 from palate.forecast.score import Entry, Observed, score_all
 from palate.forecast.skill import Scored, skill_of
 from palate.recipe.settings import Change
@@ -89,7 +89,7 @@ def _change(k: int) -> list[Change]:
 def _case(k: int, rng: np.random.Generator) -> Case:
     change = _change(k)
     outcome = ("worse", "same", "better", "crash")[rng.choice(4, p=[0.3, 0.4, 0.25, 0.05])]
-    return Case(name=str(k), family=family_of(change), features=features_of(change), outcome=outcome)
+    return Case(name=str(k), family=family_of(change), features=features_of(change), likelihood=sure_of(outcome))
 
 
 def _entries(rng: np.random.Generator) -> list[Entry]:

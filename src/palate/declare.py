@@ -10,7 +10,7 @@ from palate.training.run import Run, new_run_folder
 from palate.vocabulary import Goal
 
 if TYPE_CHECKING:
-    from palate.forecast.answer import Forecast
+    from palate.forecast.answer import Forecast, Spread
     from palate.loop.report import Report
 
 
@@ -39,7 +39,7 @@ class Experiment:
     def run(
         self,
         *,
-        forecast: "str | Forecast | Mapping[str, Any] | None",
+        forecast: "str | Forecast | Spread | Mapping[str, Any] | None" = None,
         metric: str | None = None,
         margin: float | None = None,
         pairs: int | None = None,
@@ -50,8 +50,8 @@ class Experiment:
         """Ask what a change does, and run baseline and treatment in paired seeds until it is settled.
 
         Args:
-            forecast: what you think will happen: "better:80", palate.Forecast(...), or a mapping as in JSON
-                ({"quantiles": [-0.01, 0.02, 0.05]}); None to explore without one (not scored).
+            forecast: what you think will happen: "better:80", palate.Forecast(...), palate.Spread(...) or a mapping as
+                in JSON; None to explore without one (not scored), or where one is sealed already.
             metric: the metric that is judged, where it is not the declared one.
             margin: smallest difference that matters, in the metric's unit; one seed standard deviation if None.
             pairs: seed pairs that it may cost at most; as configured (20) if None.

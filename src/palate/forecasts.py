@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palate.forecast.answer import Forecast, Spread
-    from palate.loop.ledger import Sealed
     from palate.loop.standings import Standings
+    from palate.loop.story import Sealed
 
 
 def seal(
@@ -38,14 +38,16 @@ def seal(
         OutcomeSeenError: its outcome is visible, or this author has a forecast of it already.
     """
     from palate.loop.ask import author_of, said_from
-    from palate.loop.forecasting import forecast_question, revise_question
+    from palate.loop.run import forecast_question, revise_forecast
+    from palate.loop.story import read_story
     from palate.store.config import read_config
 
     who = author_of(read_config(Path.cwd(), os.environ), author, agent)
-    said = said_from(forecast, why)
+    project, said = _project(home), said_from(forecast, why)
+    question = read_story(project.chain, experiment).question
     if revise:
-        return revise_question(_project(home), experiment, said, author=who)
-    return forecast_question(_project(home), experiment, said, author=who)[0]
+        return revise_forecast(project, question, said, author=who)
+    return forecast_question(project, question, said, author=who)[0]
 
 
 def skill(*, author: str | None = None, home: str | os.PathLike[str] | None = None) -> "Standings":

@@ -31,7 +31,9 @@ def test_enter_wants_a_digit_and_a_digit_an_arrow():
     assert typed(RIGHT, "\r").done is None
     assert "how sure?" in typed(RIGHT, "\r").words
     assert typed("8").confidence is None
-    assert typed("\r").kept
+    assert "arrow first" in typed("\r").words
+    assert press(Screen(again=True), "\r").kept
+    assert not press(Screen(again=True), "s").skipped
     assert typed("s").skipped
     assert not typed(RIGHT, "s").skipped
 
@@ -49,7 +51,7 @@ def test_a_why_is_typed_and_its_letters_are_no_keys():
 
 
 def test_three_quantiles_take_the_place_of_an_answer_and_bad_ones_are_told():
-    assert typed("w", *"why", "\r", "d", *"-0.01/0.02/0.05", "\r").done == Spread(
+    assert typed("w", *"why", "\r", "d", *"-0.01 0.02  0.05", "\r").done == Spread(
         low=-0.01, middle=0.02, high=0.05, why="why"
     )
     wrong = typed("d", *"3/2/1", "\r")
@@ -59,16 +61,23 @@ def test_three_quantiles_take_the_place_of_an_answer_and_bad_ones_are_told():
 
 
 def test_out_is_out():
-    for key in ("\x03", "\x04", "q"):
+    for key in ("\x03", "\x04"):
         with pytest.raises(Stopped):
             typed(RIGHT, key)
     with pytest.raises(Stopped):
         typed("w", "q", "\x03")
+    assert typed(RIGHT, "8", "w", "x", "\x1b").typing == ""
 
 
 def test_keys_that_come_together_are_taken_apart():
     assert split_keys(RIGHT + "8\r") == [RIGHT, "8", "\r"]
     assert split_keys("") == []
+
+
+@pytest.mark.parametrize("key", ["\x1b[1;5C", "\x1b[15~", "\x1b[20~", "\x1b[200~", "\x1bOP", "\x1b"])
+def test_what_is_no_key_here_does_nothing(key):
+    assert split_keys(f"{key}8" if key != "\x1b" else key)[0] == key
+    assert typed(RIGHT, "8", *split_keys(key)) == typed(RIGHT, "8")
 
 
 @given(

@@ -11,8 +11,9 @@ from palate.forecast.chances import Chances, Reference
 from palate.forecast.density import Scale
 from palate.forecast.score import Entry, Observed, score_all
 from palate.loop.figure import figure_of, write_page
-from palate.loop.ledger import Evidence
-from palate.loop.skill import TEAM, document_of, standings, words_of
+from palate.loop.skill import standings
+from palate.loop.skill_words import document_of, words_of
+from palate.loop.story import TEAM, Evidence
 from palate.store.chain import Chain
 
 REFERENCE = Reference(chances=Chances(worse=0.3, same=0.3, better=0.3, crash=0.1))
@@ -64,13 +65,14 @@ def written(folder, people, n=60, *, together=False):
             if not together or place == 0:
                 chain.append("question", {"experiment": name}, now=now)
             told = {"experiment": name, "author": author, "agent": False}
-            body = {**told, "answer": "better", "confidence": 80, "evidence_seen": evidence.points}
+            body = {**told, "answer": "better", "confidence": 80, **evidence.body()}
             sealed = chain.append("forecast", body, now=now)
             found = both[hit]
             score = {
                 "bits": found.bits, "least": found.least, "most": found.most, "crps": found.crps,
                 "crps_reference": found.crps_reference, "provisional": False, "turn": "forecast",
                 "kind": evidence.kind, "settled": seen[hit].settled, "forecast": sealed.hash,
+                "own": found.own, "runs": name,
                 "chances": {"worse": 0.05, "same": 0.11, "better": 0.8, "crash": 0.04},
             }  # fmt: skip
             chain.append("score", {**told, **score}, now=now)
@@ -87,7 +89,7 @@ def test_the_skilled_are_ahead_the_lucky_are_not_and_kinds_are_not_mixed(tmp_pat
     assert told[0].startswith("bob: behind, ")
     assert "Too sure by" in told[2]
     assert any("o" in line and "|" in line for line in told[3:])
-    assert words_of(by_name[("eve", "25 %")])[0].startswith("eve (25 % of the curve seen): ahead")
+    assert words_of(by_name[("eve", "25 %")])[0].startswith("eve (up to 25 % of the curve seen): ahead")
     assert by_name[("ada", "blind")].coverage == pytest.approx(60 / 180)
     assert by_name[("ada", "blind")].crps < 1 < by_name[("bob", "blind")].crps
     assert len(document_of(by_name[("ada", "blind")])["bits"]) == 60

@@ -19,7 +19,10 @@ from palate.forecast.answer import (
     said_words,
 )
 
-PLAIN = st.builds(Forecast, answer=st.sampled_from(ANSWERS), confidence=st.integers(34, 97), why=st.text(max_size=30))
+LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=30).map(
+    lambda text: " ".join(text.split())
+)
+PLAIN = st.builds(Forecast, answer=st.sampled_from(ANSWERS), confidence=st.integers(34, 97), why=LINES)
 SIZED = st.builds(
     Forecast,
     answer=st.sampled_from(["worse", "better"]),
@@ -27,9 +30,7 @@ SIZED = st.builds(
     size=st.sampled_from(SIZES),
 )
 NUMBERS = st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=3, max_size=3, unique=True).map(sorted)
-SPREADS = st.builds(
-    lambda three, why: Spread(low=three[0], middle=three[1], high=three[2], why=why), NUMBERS, st.text(max_size=9)
-)
+SPREADS = st.builds(lambda three, why: Spread(low=three[0], middle=three[1], high=three[2], why=why), NUMBERS, LINES)
 
 
 @pytest.mark.parametrize("text", ["better:80", "better 80 %", "b:80", "BETTER:80%"])
@@ -54,6 +55,7 @@ def test_a_size_and_quantiles_and_json():
         "same:80:1-2", "crash:60:>4", "better:80:1-2:3", "1/2", "1/1/2", "3/2/1", "1/nan/2", "1/two/3", "1/2/inf",
         '{"answer": "better"}', '{"answer": "better", "confidence": "80"}', '{"answer": "better", "confidence": true}',
         '{"answer": "up", "confidence": 80}', '{"quantiles": [1, 2]}', '{"quantiles": [1, 2, true]}', "{broken",
+        '{"answer": "better", "confidence": 80, "why": 5}', "-1e300/0/1e300",
         '{"quantiles": [1, 2, 3], "answer": "better"}', '{"answer": "better", "confidence": 80, "sure": 1}',
     ],
 )  # fmt: skip
@@ -64,6 +66,12 @@ def test_a_forecast_that_says_nothing_is_refused_with_an_example(text):
 
 
 def test_a_why_is_a_few_words():
+    assert parse_forecast("better:80", " two\n  lines\t").why == "two lines"
+    for why in ("a\x1f", "\ud800"):
+        with pytest.raises(ForecastTextError, match="line of text"):
+            Forecast(answer="better", confidence=80, why=why)
+    with pytest.raises(ForecastTextError, match="no confidence"):
+        Forecast(answer="better", confidence=70.5)
     with pytest.raises(ForecastTextError, match="characters"):
         parse_forecast("better:80", "x" * (LONGEST_WHY + 1))
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from palate.forecast.chances import Chances, reference_of_body
+from palate.forecast.chances import OUTCOMES, Chances, reference_of_body
 from palate.forecast.density import Scale
 from palate.forecast.early import EARLY, Gap, gap_features, refer_early
 from palate.forecast.features import family_of, features_of
-from palate.forecast.reference import BLIND, Case, base_rate, effect_unit, refer, weigh
+from palate.forecast.reference import BLIND, Case, base_rate, effect_unit, posteriors, refer, sure_of, weigh
 from palate.forecast.ridge import fit_ridge
 from palate.recipe.settings import Change
 
@@ -22,7 +22,7 @@ def change(name="lr", before=1.0, after=2.0):
 
 def case(outcome, name="lr", after=2.0, number=0):
     made = change(name, after=after)
-    return Case(name=f"{name}{number}", family=family_of(made), features=features_of(made), outcome=outcome)
+    return Case(name=f"{name}{number}", family=family_of(made), features=features_of(made), likelihood=sure_of(outcome))
 
 
 def test_a_family_is_a_setting_and_a_direction():
@@ -42,8 +42,19 @@ def test_features_know_the_chunk_the_way_and_how_far():
 
 
 def test_the_base_rate_learns_from_the_projects_outcomes():
-    assert base_rate({"better": 100}).better > 0.9
-    assert base_rate({}).better == pytest.approx(0.31)
+    assert base_rate([sure_of("better")] * 100).better > 0.9
+    assert base_rate([]).better == pytest.approx(0.31)
+
+
+def test_what_stayed_open_counts_by_what_was_seen():
+    """Where a budget is too small to say "the same", leaving open questions out would teach that nothing ever is."""
+    sure = [sure_of("worse")] * 4 + [sure_of("better")] * 4
+    open_ = [(0.2, 1.0, 0.2, 0.0)] * 30
+    assert base_rate(sure).same < 0.1
+    assert base_rate(sure + open_).same > 0.5
+    told = posteriors(open_[:1], base_rate(sure + open_))
+    assert told.sum() == pytest.approx(1)
+    assert told[0, 1] > 0.8
 
 
 def test_a_family_that_always_hurts_is_foretold_to_hurt_and_another_one_is_not():
@@ -59,7 +70,7 @@ def test_a_family_that_always_hurts_is_foretold_to_hurt_and_another_one_is_not()
 
 def test_without_a_past_every_member_says_the_same():
     told = refer("lr up", features_of(change()), [])
-    assert {str(told.members[member]) for member in BLIND} == {str(base_rate({}))}
+    assert {str(told.members[member]) for member in BLIND} == {str(base_rate([]))}
     assert told.nearest == ()
     assert told.unit == 1.0
 
@@ -78,12 +89,13 @@ def test_r0_is_never_worse_than_its_best_member_by_more_than_two_hundredths_of_a
     past, told, bits = [], [], dict.fromkeys((*BLIND, "R0"), 0.0)
     n = 120
     for one in world(np.random.default_rng(seed), n):
+        outcome = OUTCOMES[one.likelihood.index(1.0)]
         reference = refer(one.family, one.features, past, told)
         for member in BLIND:
-            bits[member] += math.log2(reference.members[member].of(one.outcome)) / n
-        bits["R0"] += math.log2(reference.chances.of(one.outcome)) / n
+            bits[member] += math.log2(reference.members[member].of(outcome)) / n
+        bits["R0"] += math.log2(reference.chances.of(outcome)) / n
         past.append(one)
-        told.append((reference.members, one.outcome))
+        told.append((reference.members, one.likelihood))
     assert bits["R0"] >= max(bits[member] for member in BLIND) - 0.02
 
 
@@ -92,26 +104,26 @@ OTHER = Chances(worse=0.1, same=0.8, better=0.05, crash=0.05)
 
 
 def test_weights_are_half_bayes_rule_and_half_those_that_find_the_past_most_probable():
-    told = [({"base rate": ONE, "features": OTHER}, outcome) for outcome in ["worse"] * 3 + ["same"] * 2]
+    told = [({"base rate": ONE, "features": OTHER}, sure_of(outcome)) for outcome in ["worse"] * 3 + ["same"] * 2]
     found = weigh({"base rate": 0.5, "features": 0.5}, told)["base rate"]
 
     def fit(share):
         prior = math.log(share) + math.log(1 - share)  # worth two outcomes
-        return prior + sum(math.log(share * a["base rate"].of(o) + (1 - share) * a["features"].of(o)) for a, o in told)
+        return prior + 3 * math.log(share * 0.8 + (1 - share) * 0.1) + 2 * math.log(share * 0.1 + (1 - share) * 0.8)
 
     best = max(np.linspace(0.001, 0.999, 999), key=fit)
     assert found == pytest.approx((8 / 9 + best) / 2, abs=2e-3)
 
 
 def test_members_that_know_different_things_are_both_believed():
-    told = [({"base rate": ONE, "features": OTHER}, outcome) for outcome in ["worse"] * 60 + ["same"] * 50]
+    told = [({"base rate": ONE, "features": OTHER}, sure_of(outcome)) for outcome in ["worse"] * 60 + ["same"] * 50]
     found = weigh({"base rate": 0.5, "features": 0.5}, told)
     assert found["features"] > 0.2
     assert sum(found.values()) == pytest.approx(1)
 
 
 def test_an_outcome_that_a_member_did_not_foretell_is_no_news_and_a_prior_is_kept_without_any():
-    told = [({"features": base_rate({})}, "better")]
+    told = [({"features": base_rate([])}, sure_of("better"))]
     assert weigh({"base rate": 0.25, "features": 0.75}, told) == {"base rate": 0.25, "features": 0.75}
 
 
@@ -126,7 +138,7 @@ def test_ridge_regression_is_where_its_slope_is_nought():
     rows = [{name: float(value) for name, value in zip("abc", rng.normal(size=3), strict=True)} for _ in range(80)]
     classes = np.array([int(row["a"] > 0.3) + int(row["b"] > 0.8) for row in rows])
     rates = np.array([0.5, 0.3, 0.2])
-    fitted = fit_ridge(rows, classes, rates)
+    fitted = fit_ridge(rows, np.eye(3)[classes], rates)
     table = np.array([[row[name] for name in fitted.names] for row in rows])
     chances = np.array([fitted.chances(row) for row in rows])
     slope = table.T @ (np.eye(3)[classes] - chances) - fitted.weights

@@ -174,6 +174,35 @@ def test_quantiles_cannot_lose_more_than_their_bound(three, difference):
     assert bits_of(said, difference, 0.5) >= score_bounds(said, EVEN)[0] - 1e-6
 
 
+@pytest.mark.parametrize("three", [(-50, 0, 50), (-1, 0, 200), (40, 50, 60), (99.99, 100, 100.01)])
+def test_the_crps_of_quantiles_far_out_or_very_wide_is_the_integral_it_stands_for(three):
+    low, middle, high = three
+    said, cells, noise = (
+        Spread(low=low, middle=middle, high=high),
+        Cells([Scale(margin=1.0, seed_sd=1.0)]),
+        np.array([0.5]),
+    )
+    found = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
+    grid = np.linspace(min(-60, 4 * low - 50), max(60, 4 * high + 50), 100_001)[None]
+    density = densities_of([said], [EVEN], cells, [1]).blurred(cells.blurred(grid, noise), grid, noise)[0]
+    step = grid[0, 1] - grid[0, 0]
+    below = np.cumsum(density) * step - density * step / 2
+    assert found.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
+
+
+@pytest.mark.parametrize("margin", [20.0, 200.0, 1e6])
+@pytest.mark.parametrize("unit", [0.25, 1.0])
+def test_a_margin_of_many_seed_sds_is_a_margin_like_any_other(margin, unit):
+    def bits(said, difference):
+        return bits_of(said, difference * margin, 0.5, margin=margin, unit=unit)
+
+    better, worse, same = (Forecast(answer=answer, confidence=97) for answer in ("better", "worse", "same"))
+    assert bits(better, 1.5) > 1 and bits(better, -1.5) < -3 and bits(better, 0.1) < -3
+    assert bits(worse, 1.5) < -3 and bits(same, 1.5) < -3 and bits(same, 0.1) > 1
+    right = Spread(low=0.5 * margin, middle=1.5 * margin, high=2 * margin)
+    assert bits(right, 1.5) > 0 > bits(right, -1.5)
+
+
 def test_a_batch_scores_as_one_by_one():
     rng = np.random.default_rng(0)
     said = [

@@ -92,6 +92,14 @@ def test_somebody_who_learns_is_found_out_to_improve():
     assert trend_of(scores(rows[0][:20], -1.6, 0.9)) == "can't tell yet"
 
 
+def test_a_trend_is_not_seen_where_bounds_are_wide_and_nothing_changes():
+    """One forecast by quantiles makes the range of possible means wide: the means that matter must still be tried."""
+    rng = np.random.default_rng(15)
+    for _ in range(10):
+        told = scores(rng.choice([-0.3, 0.3], 900) + 0.2, -4.6, 6.0)
+        assert trend_of(told) == "can't tell yet"
+
+
 def claims(said, hits):
     return [Claim(confidence=c, hit=bool(h), better=c, was_better=bool(h), name=f"e{k}")
             for k, (c, h) in enumerate(zip(said, hits, strict=True))]  # fmt: skip
@@ -105,6 +113,9 @@ def test_calibration_says_nothing_below_twenty_one_number_then_and_a_curve_from_
     sure = calibration_of(claims([0.9] * 40, [k % 2 == 0 for k in range(40)]), rng=rng)
     assert sure.gap == pytest.approx(0.4)
     assert sure.words.startswith("Too sure by 40%")
+    timid = calibration_of(claims([0.5] * 40, [True] * 40), rng=rng)
+    assert timid.words.startswith("Too unsure by 50% (chance alone: up to ")
+    assert calibration_of(claims([0.8] * 60, [True] * 60), rng=rng, curve=False).curve == ()
     assert sure.curve == ()
     said = np.repeat([0.5, 0.6, 0.7, 0.8, 0.9], 40)
     honest = calibration_of(claims(said, rng.random(200) < said), rng=rng)

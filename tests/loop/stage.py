@@ -7,9 +7,9 @@ import numpy as np
 
 from palate.forecast.answer import parse_forecast
 from palate.loop import ledger
-from palate.loop.ledger import Author, Evidence
 from palate.loop.question import build_question
 from palate.loop.references import reference_for
+from palate.loop.story import Author, Evidence
 from palate.store.journal import Journal
 from palate.store.project import Project
 from palate.training.outcome import begin_run
@@ -23,11 +23,12 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 class Stage:
     """A project in a folder, with a clock that ticks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fresh: bool = True) -> None:
         self.folder = folder
         self.project = Project(folder / ".palate")
         self.project.make()
-        (folder / "train.py").write_text(SCRIPT)
+        if fresh:
+            (folder / "train.py").write_text(SCRIPT)
         self.now = datetime.now(UTC) - timedelta(hours=1)
 
     @property
@@ -47,7 +48,7 @@ class Stage:
         return question
 
     def say(self, question, text, author=ADA, evidence=None):
-        reference = ledger.read_story(self.chain, question.experiment).reference
+        reference = reference_for(self.chain, question)
         return ledger.seal_forecast(
             self.chain, question, parse_forecast(text), author=author, evidence=evidence or Evidence(),
             reference=reference, nonce="0" * 32, now=self.tick(),

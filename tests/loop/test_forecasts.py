@@ -8,13 +8,13 @@ from tests.loop.stage import ADA, BOB
 from palate.errors import ChainBrokenError, OutcomeSeenError, RefusedError
 from palate.forecast.answer import Spread, parse_forecast
 from palate.loop import ledger
-from palate.loop.forecasting import forecast_question, skill_now
-from palate.loop.ledger import Evidence
+from palate.loop.forecasting import skill_now, void_question
 from palate.loop.opening import treatment_is_touched
 from palate.loop.references import case_words, reference_for, reference_seen
 from palate.loop.resolve import score_sealed
-from palate.loop.run import judge_now
+from palate.loop.run import forecast_question, judge_now
 from palate.loop.seen import evidence_of
+from palate.loop.story import Evidence, read_story
 from palate.loop.verify import walk
 from palate.store.catalog import Catalog
 from palate.store.chain import Record
@@ -32,20 +32,23 @@ def test_the_reference_learns_from_what_was_settled_and_is_sealed_with_the_quest
     for lr in (0.2, 0.3, 0.4):
         assert settle(stage, lr, 1.4).cooked.verdict.kind == "worse"
     question = stage.ask(stage.question(lr=0.5))
-    story = ledger.read_story(stage.chain, question.experiment)
+    story = read_story(stage.chain, question.experiment)
     assert story.reference.chances.worse > 0.6
     assert story.reference.outcomes == 3
     assert len(story.reference.nearest) == 3
     assert story.reference.unit > 1  # these effects are larger than usual
     assert "lr 0.1 -> " in case_words(stage.chain, story.reference.nearest)[0]
     settle(stage, 0.01, 0.6)
-    assert reference_for(stage.chain, question) == story.reference  # as it was when the question was asked
+    assert reference_for(stage.chain, question).outcomes == 4  # and a forecast is held against that of its own moment
+    (sealed,) = forecast_question(stage.project, question, parse_forecast("worse:80"), author=ADA)
+    assert sealed.reference.outcomes == 4
+    assert read_story(stage.chain, question.experiment).reference.outcomes == 3
 
 
 def test_what_was_voided_teaches_nothing(stage):
     report = settle(stage, 0.2, 1.4)
-    story = ledger.read_story(stage.chain, report.question.experiment)
-    ledger.seal_void(stage.chain, story, "bad data", author=ADA, ended=4, now=stage.tick())
+    void_question(stage.project, report.question.experiment, "bad data", author=ADA)
+    assert read_story(stage.chain, report.question.experiment).void["seen"]
     assert reference_for(stage.chain, stage.question(lr=0.3)).outcomes == 0
 
 
@@ -77,10 +80,10 @@ def test_the_reference_of_a_curve_that_is_part_seen_looks_at_it(stage):
         catalog.refresh()
         evidence = evidence_of(stage.project, catalog, question)
         told = reference_seen(stage.chain, catalog, question, evidence)
-    assert told.chances.worse > 0.6 > ledger.read_story(stage.chain, question.experiment).reference.chances.worse
+    assert told.chances.worse > 0.6 > read_story(stage.chain, question.experiment).reference.chances.worse
     assert sum(told.weights.values()) == pytest.approx(1)
-    forecast_question(stage.project, question.experiment, parse_forecast("worse:90"), author=ADA)
-    sealed = ledger.read_story(stage.chain, question.experiment).of("ada")
+    forecast_question(stage.project, question, parse_forecast("worse:90"), author=ADA)
+    sealed = read_story(stage.chain, question.experiment).of("ada")
     assert sealed.evidence.kind == "50 %"
     assert sealed.reference.chances.worse == pytest.approx(told.chances.worse)
 
@@ -103,7 +106,7 @@ def test_after_the_outcome_nobody_forecasts_and_nobody_revises(stage):
     stage.say(question, "worse:80")
     stage.cook(question, "treatment", 0, 1.4)
     for act in (
-        lambda: forecast_question(stage.project, question.experiment, parse_forecast("worse:90"), author=BOB),
+        lambda: forecast_question(stage.project, question, parse_forecast("worse:90"), author=BOB),
         lambda: ledger.seal_revision(
             stage.chain, question, parse_forecast("worse:90"), author=ADA, evidence=Evidence(points=9, ended=1),
             nonce="", now=stage.tick(),
@@ -115,8 +118,8 @@ def test_after_the_outcome_nobody_forecasts_and_nobody_revises(stage):
 
 def test_a_forecast_of_a_voided_question_is_refused(stage):
     question = stage.ask(stage.question())
-    story = ledger.read_story(stage.chain, question.experiment)
-    ledger.seal_void(stage.chain, story, "typo", author=ADA, ended=0, now=stage.tick())
+    void_question(stage.project, question.experiment, "typo", author=ADA)
+    assert not read_story(stage.chain, question.experiment).void["seen"]
     with pytest.raises(RefusedError, match="void: typo"):
         stage.say(question, "worse:80")
 
@@ -137,7 +140,7 @@ def test_a_score_is_provisional_while_runs_go_and_where_one_pair_is_all_there_is
     report = judge_now(stage.project, question.experiment, "ada")
     assert "provisionally " in str(report)
     assert not stage.chain.records("score")
-    story = ledger.read_story(stage.chain, question.experiment)
+    story = read_story(stage.chain, question.experiment)
     found = score_sealed(story.of("ada"), story, report.cooked)
     assert found.provisional
     assert found.bits > 0

@@ -26,12 +26,13 @@ def test_the_best_checkpoint_of_a_run_that_has_not_begun(stage):
     for seed in range(3):
         stage.cook(question, "baseline", seed, 1.0)
     awaited = wait_for(stage, question.experiment)
-    assert (awaited.total, awaited.run, awaited.evidence.kind) == (59.0, "", "blind")
+    assert (awaited.total, awaited.subject.run, awaited.evidence.kind) == (59.0, "", "blind")
     assert awaited.reference.argmax() == 9  # these curves fall to their end
     seal_when(stage.chain, awaited, When(tenth=9, confidence=90), author=ADA, now=stage.tick())
     with pytest.raises(OutcomeSeenError, match="already"):
         seal_when(stage.chain, awaited, When(tenth=8, confidence=50), author=ADA, now=stage.tick())
-    assert skill_now(stage.project) == []
+    [waiting] = skill_now(stage.project)
+    assert (waiting.skill.n, waiting.forecast) == (0, 1)
     stage.cook(question, "treatment", 0, 1.2)
     [standing] = skill_now(stage.project)
     assert (standing.kind, standing.skill.n) == ("when", 1)

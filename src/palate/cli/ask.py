@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from palate.cli.common import here, say
-from palate.cli.prompt import choose_forecast
+from palate.cli.prompt import choose_forecast, same_words
 from palate.errors import InputError
 from palate.loop.ask import author_of, kitchen_of
 from palate.loop.opening import opening
@@ -87,4 +87,4 @@ def introduce(question: Question) -> None:
     changed = ", ".join(str(change) for change in question.changes)
     say(f"Baseline   {question.target.label}   {settings}")
     say(f"Change     {changed}   ({len(question.changes)} declared)")
-    say(f"Question   {question.text}   at most {question.budget} seed pairs")
+    say(f"Question   {question.text}   at most {question.budget} seed pairs, same is {same_words(question)}")

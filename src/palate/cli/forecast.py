@@ -9,21 +9,21 @@ from palate.cli.ask import introduce
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
 from palate.cli.prompt import choose_forecast
 from palate.cli.settings import whoami
-from palate.errors import InputError, NotFoundError
+from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedError
 from palate.forecast.answer import Said, parse_forecast, said_words
-from palate.loop import ledger
-from palate.loop.ledger import BLIND, Author, Sealed, Story
+from palate.loop.story import Author, Sealed, Story, read_story
 from palate.store.project import Project
 
 if TYPE_CHECKING:
     from palate.loop.share import Taken
 
 
-@click.command("forecast")
+@click.command("forecast", context_settings={"ignore_unknown_options": True})
 @click.argument("experiment", required=False)
 @click.argument("said", required=False, metavar="[FORECAST]")
 @click.option("--revise", metavar="FORECAST", help="Your one revision; the gut answer stays, and both are scored.")
 @click.option("--why", default="", help="A few words of why, kept with it.")
+@click.option("--show", is_flag=True, help="See what is sealed, and be asked for nothing.")
 @click.option("--skip", is_flag=True, help="Make none; skipping is counted.")
 @click.option("--void", metavar="REASON", help="Void the question: it counts for nobody, and the reason stays.")
 @click.option("--export", type=click.Path(path_type=Path), help="Write the question and your forecast for team mates.")
@@ -36,6 +36,7 @@ def command(
     said: str | None,
     revise: str | None,
     why: str,
+    show: bool,
     skip: bool,
     void: str | None,
     export: Path | None,
@@ -56,24 +57,51 @@ def command(
     palate forecast 3f9c --export mine.json --blind
     """
     project, who = here(), whoami(author, agent)
-    _refuse_two(
-        {"FORECAST": said, "--revise": revise, "--skip": skip, "--void": void, "--export": export, "--import": taken}
-    )
+    _refuse_two({"FORECAST": said, "--revise": revise, "--show": show, "--skip": skip, "--void": void,
+                 "--export": export, "--import": taken})  # fmt: skip
     if blind and export is None:
         raise InputError("--blind goes with --export.", todo="palate forecast 3f9c --export mine.json --blind")
+    if why and revise is None and said is None:
+        raise InputError("--why goes with a forecast.", todo='palate forecast 3f9c better:80 --why "less overfitting"')
     if taken is not None:
         _import(project, taken, who, as_json=as_json)
         return
-    story = ledger.read_story(project.chain, experiment or "last")
+    story = _find(project, experiment, said)
     if export is not None:
         _export(project, story, who, export, blind=blind, as_json=as_json)
         return
-    fresh = _act(project, story, who, said=said, revise=revise, why=why, skip=skip, void=void, as_json=as_json)
+    fresh: list[Sealed] = []
+    if not show:
+        fresh = _act(project, story, who, said=said, revise=revise, why=why, skip=skip, void=void, as_json=as_json)
     _put_story(project, story.question.experiment, who, fresh, as_json=as_json)
 
 
+def _find(project: Project, experiment: str | None, said: str | None) -> Story:
+    """Find the question; name what is missing where a forecast stands in its place."""
+    if experiment == "":
+        raise InputError("The experiment's id is empty.", todo="palate list   shows them; `last` is the newest")
+    try:
+        return read_story(project.chain, experiment or "last")
+    except NotFoundError:
+        if said is not None or experiment is None:
+            raise
+        if not _is_forecast(experiment):
+            raise
+        raise InputError(
+            f"{experiment!r} is a forecast, but of which question?", todo=f"palate forecast last {experiment}"
+        ) from None
+
+
+def _is_forecast(text: str) -> bool:
+    try:
+        parse_forecast(text)
+    except ForecastTextError:
+        return False
+    return True
+
+
 def _refuse_two(given: dict[str, object]) -> None:
-    named = [name for name, value in given.items() if value]
+    named = [name for name, value in given.items() if value not in (None, False)]
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)} do not go together.", todo="Give one of them.")
 
@@ -97,13 +125,18 @@ def _act(
 
         void_question(project, name, void, author=who)
     elif skip:
-        from datetime import UTC, datetime
+        from palate.loop.forecasting import skip_question
 
-        ledger.seal_skip(project.chain, story.question, author=who, now=datetime.now(UTC))
+        if not skip_question(project, name, author=who):
+            raise RefusedError(
+                f"{who.name} has a forecast of {name}, or skipped it already.",
+                why="What is sealed is not taken back.",
+                todo=f"palate forecast {name} --show",
+            )
     elif revise is not None:
-        from palate.loop.forecasting import revise_question
+        from palate.loop.run import revise_forecast
 
-        return [revise_question(project, name, parse_forecast(revise, why), author=who)]
+        return [revise_forecast(project, story.question, parse_forecast(revise, why), author=who)]
     elif said is not None or (_is_missing(story, who) and at_terminal() and not as_json):
         return _forecast(project, story, who, said, why, as_json=as_json)
     return []
@@ -125,17 +158,16 @@ def _forecast(
     if given is None:
         return _act(project, story, who, said=None, revise=None, why="", skip=True, void=None, as_json=as_json)
     from palate.cli.answer import show_reference  # slow to import, so after the prompt
-    from palate.loop.forecasting import forecast_question
-    from palate.loop.run import keep
+    from palate.loop.run import forecast_question, keep
 
     revise = show_reference if choice.said is None else keep
-    return forecast_question(project, story.question.experiment, given, author=who, revise=revise)
+    return forecast_question(project, story.question, given, author=who, revise=revise)
 
 
 def _put_story(project: Project, name: str, who: Author, fresh: list[Sealed], *, as_json: bool) -> None:
     from palate.loop.forecasting import story_document
 
-    story = ledger.read_story(project.chain, name)
+    story = read_story(project.chain, name)
     for one in fresh:
         if not as_json:
             say(f"sealed {one.hash[:12]}")
@@ -156,14 +188,13 @@ def _lines(story: Story, who: Author) -> list[str]:
     if story.skipped:
         lines.append(f"Skipped by {', '.join(story.skipped)}.")
     if story.void is not None:
-        after = " after the outcome" if story.void["outcome_seen"] else ""
+        after = " after something was seen" if story.void["seen"] else ""
         lines.append(f"Void{after} by {story.void['author']}: {story.void['reason']}")
     return lines
 
 
 def _line(one: Sealed, story: Story) -> str:
-    kind = one.evidence.kind
-    seen = BLIND if kind == BLIND else f"{one.evidence.points} points seen ({kind})"
+    seen = f"{one.evidence.points} points seen, {one.evidence.words}" if one.evidence.words else "blind"
     turn = " then" if one.turn == "revision" else ""
     mate = ", from a team mate's project" if one.mate else ""
     why = f'   "{one.said.why}"' if one.said.why else ""
@@ -188,7 +219,10 @@ def _export(project: Project, story: Story, who: Author, path: Path, *, blind: b
     try:
         path.write_text(json.dumps(document, ensure_ascii=False))
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}.",
+            todo="Name a file in a folder that is there: --export q.json",
+        ) from error
     what = f"{count} {'promise' if blind else 'forecast'}{'s' if count != 1 else ''}"
     told = {"schema": "palate.exported/1", "file": str(path), "forecasts": count, "blind": blind}
     put_out(told, [f"{path}: the question and {what} of {who.name}."], as_json=as_json)
@@ -198,25 +232,25 @@ def _import(project: Project, path: Path, who: Author, *, as_json: bool) -> None
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from palate.loop.share import read_export, take_in
+    from palate.loop.entries import read_export
+    from palate.loop.run import judge_now
+    from palate.loop.share import take_in
 
     project.make()
     found = take_in(project, read_export(path), now=datetime.now(UTC))
+    if found.opened:
+        judge_now(project, found.experiment, who.name)  # what was promised and is opened now may be due
     put_out({"schema": "palate.imported/1", **asdict(found)}, _import_lines(found, project, who), as_json=as_json)
 
 
 def _import_lines(found: "Taken", project: Project, who: Author) -> list[str]:
-    parts = [
-        f"{count} {what}"
-        for count, what in (
-            (found.question, "new question"),
-            (found.promised, "promised"),
-            (found.opened, "opened"),
-            (found.known, "known already"),
-        )
-        if count
-    ]
-    told = f"{found.experiment}: {', '.join(parts).replace('True', '1') or 'nothing new'}."
-    story = ledger.read_story(project.chain, found.experiment)
-    missing = _is_missing(story, who)
-    return [told, *([f"Next: palate forecast {found.experiment}"] if missing else [])]
+    counts = {
+        "new question": int(found.question),
+        "promised": found.promised,
+        "opened": found.opened,
+        "known already": found.known,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing new"
+    missing = _is_missing(read_story(project.chain, found.experiment), who)
+    following = [f"Next: palate forecast {found.experiment}"] if missing else []
+    return [f"{found.experiment}: {told}.", *following]

@@ -3,6 +3,7 @@
 An arrow, a digit, Enter. `+` adds a size, `w` a few words of why, `d` takes three quantiles in the place of an answer.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,12 +25,13 @@ ARROWS: dict[str, Answer] = {
 ENTER = ("\r", "\n")
 BACK = ("\x7f", "\x08")
 SIZE, WHY, SPREAD, SKIP = "+", "w", "d", "s"
-STOP = ("\x03", "\x04", "q")
+STOP = ("\x03", "\x04")
+ESCAPE = "\x1b"
 Typing = Literal["", "why", "quantiles"]
 
 
 class Stopped(Exception):
-    """The person wants out: Ctrl-C, Ctrl-D or q."""
+    """The person wants out: Ctrl-C or Ctrl-D."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Screen:
         done: the forecast, once Enter seals it.
         skipped: whether `s` was pressed.
         kept: whether Enter was pressed with nothing entered: keeps what was said before.
+        again: whether something was said before, which can be kept, and not be skipped.
     """
 
     answer: Answer | None = None
@@ -56,6 +59,7 @@ class Screen:
     done: Said | None = None
     skipped: bool = False
     kept: bool = False
+    again: bool = False
 
     @property
     def words(self) -> str:
@@ -84,7 +88,7 @@ def press(screen: Screen, key: str) -> Screen:
     Raises:
         Stopped: the person wants out.
     """
-    if key in STOP[:2] or (key in STOP and not screen.typing):
+    if key in STOP:
         raise Stopped
     screen = replace(screen, fault="")
     return _typed(screen, key) if screen.typing else _pressed(screen, key)
@@ -93,15 +97,15 @@ def press(screen: Screen, key: str) -> Screen:
 def split_keys(chunk: str) -> list[str]:
     r"""Split what a terminal handed over at once into keys: quick fingers and pasted text come together.
 
-    >>> split_keys("\x1b[C8")
-    ['\x1b[C', '8']
+    What is no key here (function keys, arrows with Ctrl, the marks around pasted text) is one key too, not several.
+
+    >>> split_keys("\x1b[C8\x1b[1;5C\x1b[20~")
+    ['\x1b[C', '8', '\x1b[1;5C', '\x1b[20~']
     """
-    keys: list[str] = []
-    while chunk:
-        length = 3 if chunk[:2] in ("\x1b[", "\x1bO") else 1
-        keys.append(chunk[:length])
-        chunk = chunk[length:]
-    return keys
+    return _KEY.findall(chunk)
+
+
+_KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|\x1b|[^\x1b]", re.DOTALL)
 
 
 def _pressed(screen: Screen, key: str) -> Screen:
@@ -116,14 +120,14 @@ def _pressed(screen: Screen, key: str) -> Screen:
         return replace(screen, typing="why", text=screen.why)
     if key == SPREAD:
         return replace(screen, typing="quantiles", text="")
-    if key == SKIP and screen.answer is None:
+    if key == SKIP and screen.answer is None and not screen.again:
         return replace(screen, skipped=True)
     return _entered(screen) if key in ENTER else screen
 
 
 def _entered(screen: Screen) -> Screen:
     if screen.answer is None:
-        return replace(screen, kept=True)
+        return replace(screen, kept=True) if screen.again else replace(screen, fault="an arrow first, or s to skip")
     if screen.confidence is None:
         return replace(screen, fault="a digit first: how sure?")
     said = Forecast(answer=screen.answer, confidence=screen.confidence, size=screen.size, why=screen.why)
@@ -131,6 +135,8 @@ def _entered(screen: Screen) -> Screen:
 
 
 def _typed(screen: Screen, key: str) -> Screen:
+    if key == ESCAPE:
+        return replace(screen, typing="", text="")
     if key in BACK:
         return replace(screen, text=screen.text[:-1])
     if key not in ENTER:
@@ -140,7 +146,7 @@ def _typed(screen: Screen, key: str) -> Screen:
     if not screen.text.strip():
         return replace(screen, typing="")
     try:
-        return replace(screen, done=parse_forecast(screen.text, screen.why))
+        return replace(screen, done=parse_forecast("/".join(re.split(r"[\s/]+", screen.text.strip())), screen.why))
     except ForecastTextError as error:
         return replace(screen, fault=error.what)
 

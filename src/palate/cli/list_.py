@@ -41,7 +41,11 @@ def _experiments(catalog: Catalog, author: str) -> list[dict[str, Any]]:
         }
         for kind in ("forecast", "verdict", "score", "confirmation", "void")
     }
-    return [_experiment(record, by_kind) for record in catalog.records("question")]
+    authors: dict[str, set[str]] = {}
+    for record in catalog.records("forecast"):
+        authors.setdefault(record["experiment"], set()).add(record["body"]["author"])
+    rows = [_experiment(record, by_kind) for record in catalog.records("question")]
+    return [{**row, "others": len(authors.get(row["experiment"], set()) - {author})} for row in rows]
 
 
 _MINE = ("forecast", "score")
@@ -73,7 +77,10 @@ def _flukes(rows: list[dict[str, Any]]) -> list[str]:
     if not better:
         return []
     flukes = expected_flukes(verdicts)
-    return [f"{verdicts} verdicts; expect up to {flukes:.1f} flukes among the {better} better ones. palate confirm"]
+    plural = "s" if verdicts != 1 else ""
+    return [
+        f"{verdicts} verdict{plural}; expect up to {flukes:.1f} flukes among the {better} better ones. palate confirm"
+    ]
 
 
 def _runs(catalog: Catalog) -> list[dict[str, Any]]:
@@ -85,9 +92,9 @@ def _experiment_line(row: dict[str, Any]) -> str:
     badge = ", confounded" if row["confounded"] else ""
     badge += f", {row['badge']}" if row["badge"] else ""
     badge += f", void: {row['void']}" if row["void"] else ""
-    verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else "open"
+    verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else f"open{badge}"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
-    said = row["forecast"] or "no forecast"
+    said = row["forecast"] or (f"{row['others']} of others" if row["others"] else "no forecast")
     told = f"{row['target']}: {row['question']}"
     return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {told}"
 

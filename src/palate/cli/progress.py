@@ -7,10 +7,11 @@ from typing import Any, Self
 
 from palate.cli.common import say
 from palate.errors import StoreError
+from palate.forecast.answer import said_words
 from palate.loop.evidence import RunResult
-from palate.loop.ledger import Sealed
 from palate.loop.question import Question
 from palate.loop.report import failure_reason
+from palate.loop.story import Sealed
 from palate.loop.stove import Watcher
 from palate.store.reader import read_journal
 from palate.training.pool import Order
@@ -32,7 +33,8 @@ class Lines:
 
     def sealed(self, sealed: Sealed) -> None:
         """Tell of the seal."""
-        say(f"{sealed.said.words}   sealed {sealed.hash[:12]}")
+        metric = self._question.metric
+        say(f"{said_words(sealed.said, metric.scale, metric.unit)}   sealed {sealed.hash[:12]}")
 
     def started(self, arm: Arm, seed: int, order: Order) -> None:
         """Say nothing: the pair's line tells."""

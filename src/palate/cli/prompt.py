@@ -1,11 +1,10 @@
 """Ask for a forecast on a terminal: an arrow, a digit, Enter; light to import."""
 
-from collections.abc import Callable
-
 import click
 
 from palate.cli.common import at_terminal, say
 from palate.cli.keys import Screen, Stopped, press, split_keys
+from palate.cli.terminal import keys
 from palate.errors import InputError
 from palate.forecast.answer import Said, parse_forecast
 from palate.loop.question import Question
@@ -60,42 +59,52 @@ def ask_gut(question: Question) -> Said | None:
     """Ask for the gut answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it."""
     say(f"{question.metric.name}?   {keys_line(question)}   x crash   s skip")
     say("           then how sure, 5-9 (0 = 97 %), Enter      + size   w why   d quantiles")
-    return read_screen(lambda screen: screen.done is not None or screen.skipped).done
+    return read_screen().done
 
 
 def ask_revision(question: Question, gut: Said) -> Said | None:
     """Ask for the one revision; None where Enter alone keeps the gut answer."""
     say(f"Keep it?   Enter keeps {gut.words}, or revise it once:   {keys_line(question)}   x crash")
-    return read_screen(lambda screen: screen.done is not None or screen.kept).done
+    return read_screen(again=True).done
 
 
 def keys_line(question: Question) -> str:
     """Show what the arrows mean, and what "same" is."""
+    return f"\u2190 worse   \u2193 same ({same_words(question)})   \u2192 better"
+
+
+def same_words(question: Question) -> str:
+    """Say what "same" is: within the margin."""
     margin = question.margin
-    same = f"within {size_words(margin, question.metric, margin)}" if margin else "within one seed sd"
-    return f"\u2190 worse   \u2193 same ({same})   \u2192 better"
+    return f"within {size_words(margin, question.metric, margin)}" if margin else "within one seed sd"
 
 
-def read_screen(finished: Callable[[Screen], bool]) -> Screen:
+def read_screen(*, again: bool = False) -> Screen:
     """Take keys until what is entered is finished.
+
+    Args:
+        again: whether something was said before, which Enter alone keeps.
 
     Raises:
         KeyboardInterrupt: the person wants out.
     """
-    screen = Screen()
-    while not finished(screen):
-        for key in split_keys(click.getchar()):
-            screen = _after(screen, key)
-            if finished(screen):
-                break
-            screen = Screen(fault="an arrow first, or s to skip") if screen.kept else screen
-        click.echo(f"\r\x1b[K           {screen.words}", err=True, nl=False)
+    screen = Screen(again=again)
+    with keys() as read:
+        while not (screen.done or screen.skipped or screen.kept):
+            screen = _after(screen, split_keys(read()))
+            click.echo(f"\r\x1b[K           {screen.words}", err=True, nl=False)
     say()
     return screen
 
 
-def _after(screen: Screen, key: str) -> Screen:
-    try:
-        return press(screen, key)
-    except Stopped as stopped:
-        raise KeyboardInterrupt from stopped
+def _after(screen: Screen, pressed: list[str]) -> Screen:
+    """Press keys that came together; what follows the end of typed text is the rest of a paste, and no key."""
+    for key in pressed:
+        typing = screen.typing
+        try:
+            screen = press(screen, key)
+        except Stopped as stopped:
+            raise KeyboardInterrupt from stopped
+        if screen.done or screen.skipped or screen.kept or (typing and not screen.typing):
+            break
+    return screen

@@ -7,7 +7,7 @@ from palate.cli.common import cooking_options, here, json_option
 from palate.cli.settings import budget_of
 from palate.errors import InputError
 from palate.loop.ask import question_of
-from palate.loop.ledger import remembered_margin
+from palate.loop.story import remembered_margin
 from palate.recipe.settings import parse_assignments
 from palate.training.target import find_target
 from palate.vocabulary import Goal

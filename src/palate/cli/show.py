@@ -10,9 +10,9 @@ import click
 from palate.cli.common import here, json_option, put_out
 from palate.cli.settings import whoami
 from palate.errors import InputError, NotFoundError
-from palate.loop import ledger
 from palate.loop.ending import foretell_run
 from palate.loop.run import judge_now
+from palate.loop.story import read_story
 from palate.recipe.codec import decode
 from palate.recipe.settings import show_value
 from palate.store.catalog import Catalog
@@ -47,7 +47,7 @@ def _is_run(project: Project, name: str) -> bool:
 
 
 def _show_experiment(project: Project, name: str, as_json: bool) -> None:
-    story = ledger.read_story(project.chain, name)
+    story = read_story(project.chain, name)
     report = judge_now(project, story.question.experiment, whoami().name)
     document = {**report.document(), "schema": "palate.show/1", "settings": story.question.body()["target"]["settings"]}
     lines = [f"{story.question.experiment}  {story.question.text}", *report.lines(), *_pair_lines(document)]

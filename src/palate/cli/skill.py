@@ -6,7 +6,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out, say
 from palate.loop.forecasting import skill_now
-from palate.loop.skill import document_of, words_of
+from palate.loop.skill_words import document_of, words_of
 
 
 @click.command("skill")

@@ -1,5 +1,6 @@
 """`palate when`."""
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import click
@@ -7,6 +8,7 @@ import click
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
 from palate.cli.keys import ENTER, STOP, split_keys
 from palate.cli.settings import whoami
+from palate.cli.terminal import keys
 from palate.errors import InputError
 from palate.forecast.when import NEVER, TENTHS, Event, When, parse_when
 from palate.loop.when import Awaited, await_event, seal_when
@@ -50,14 +52,19 @@ def command(
     with Catalog.open(project) as catalog:
         catalog.refresh()
         awaited = await_event(project, catalog, subject, event, steps)
+    who = whoami(author, agent)
     when = parse_when(said) if said is not None else _ask(awaited, as_json=as_json)
-    sealed = seal_when(project.chain, awaited, when, author=whoami(author, agent), now=datetime.now(UTC))
+    with Catalog.open(project) as catalog:  # the run may have gone on, or ended, while the person thought
+        catalog.refresh()
+        awaited = await_event(project, catalog, subject, event, steps)
+        sealed = seal_when(project.chain, awaited, when, author=who, now=datetime.now(UTC))
     body = sealed.body
     document = {"schema": "palate.when/1", **body, "sealed": sealed.hash, "at": sealed.at.isoformat()}
     chance = body["reference"][when.tenth]
+    which = f"{awaited.subject.label}, seed {awaited.subject.seed}"
+    seen = awaited.evidence.words or "blind"
     lines = [
-        f"{awaited.label}, seed {awaited.seed}: {event.words} {when.words}   sealed {sealed.hash[:12]}, "
-        f"{awaited.evidence.kind}",
+        f"{which}: {event.words} {when.words}   sealed {sealed.hash[:12]}, {seen}",
         f"The reference gives that tenth {chance:.0%}. Scored when the run has ended: palate skill",
     ]
     put_out(document, lines, as_json=as_json)
@@ -74,21 +81,27 @@ def _ask(awaited: Awaited, *, as_json: bool) -> When:
     say(f"When {awaited.event.words}?   {_strip(awaited)}   1-9, 0 the tenth{never}      then how sure, 2-9, Enter")
     tenth: int | None = None
     sure: int | None = None
-    while True:
-        for key in split_keys(click.getchar()):
+    with keys() as read:
+        for key in _each(read):
             if key in STOP:
                 raise KeyboardInterrupt
             if key in ENTER and tenth is not None and sure is not None:
-                say()
-                return When(tenth=tenth, confidence=sure)
+                break
             if tenth is None:
                 tenth = _tenth(key, awaited)
             elif key in SURE:
                 sure = SURE[key]
-        told = "a tenth first" if tenth is None else "never" if tenth == NEVER else f"tenth {tenth + 1}"
-        click.echo(
-            f"\r\x1b[K           {told}{'' if sure is None else f', {sure} %  (Enter seals)'}", err=True, nl=False
-        )
+            told = "a tenth first" if tenth is None else "never" if tenth == NEVER else f"tenth {tenth + 1}"
+            rest = "" if sure is None else f", {sure} %  (Enter seals)"
+            click.echo(f"\r\x1b[K           {told}{rest}", err=True, nl=False)
+    say()
+    assert tenth is not None and sure is not None
+    return When(tenth=tenth, confidence=sure)
+
+
+def _each(read: Callable[[], str]) -> Iterator[str]:
+    while True:
+        yield from split_keys(read())
 
 
 def _tenth(key: str, awaited: Awaited) -> int | None:

@@ -6,6 +6,7 @@ quantiles of the difference). Both are read from the same text, and both from JS
 
 import json
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -22,6 +23,10 @@ LEAST, MOST = 34, 97
 
 DIGITS = {"5": 50, "6": 60, "7": 70, "8": 80, "9": 90, "0": 97}
 LONGEST_WHY = 2000
+LARGEST = 1e100
+"""A metric that is larger has diverged."""
+
+_WHOLE = f"A confidence is a whole number of percent, {LEAST} to {MOST}, as in better:80."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class Forecast:
     def __post_init__(self) -> None:
         if self.answer not in ANSWERS:
             raise _refuse(f"{self.answer!r} is no answer.", f"It is one of {', '.join(ANSWERS)}.")
+        if type(self.confidence) is not int:
+            raise _refuse(f"{self.confidence!r} is no confidence.", _WHOLE)
         if not LEAST <= self.confidence <= MOST:
             raise _refuse(f"{self.confidence} % cannot be a confidence here.", _why_not(self.confidence))
         if self.size is not None and self.size not in SIZES:
@@ -77,8 +84,8 @@ class Spread:
 
     def __post_init__(self) -> None:
         told = (self.low, self.middle, self.high)
-        if not all(math.isfinite(value) for value in told):
-            raise _refuse(f"{told} are no three numbers.", "Quantiles are finite.")
+        if not all(math.isfinite(value) and abs(value) <= LARGEST for value in told):
+            raise _refuse(f"{told} are no three numbers.", f"Quantiles are finite, and no larger than {LARGEST:g}.")
         if not self.low < self.middle < self.high:
             raise _refuse(f"{told} do not rise.", "They are the 10 %, 50 % and 90 % quantiles of the difference.")
         _check_why(self.why)
@@ -100,9 +107,20 @@ class Spread:
 Said = Forecast | Spread
 
 
+def is_line(text: str) -> bool:
+    """Whether a text stands in one line of a listing and can be written down: no control characters, no line breaks."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)
+
+
 def said_words(said: Said, scale: float = 1.0, unit: str = "") -> str:
     """Say a forecast as a person does; quantiles as the metric's values are shown, times a scale, with a unit."""
     return said.words_in(scale, unit) if isinstance(said, Spread) else said.words
+
+
+def said_typed(said: Said) -> str:
+    """Write a forecast as an argument that can be typed: what starts with a dash needs two before it."""
+    text = str(said)
+    return f"-- {text}" if text.startswith("-") else text
 
 
 def parse_forecast(text: str, why: str = "") -> Said:
@@ -122,6 +140,7 @@ def parse_forecast(text: str, why: str = "") -> Said:
     >>> print(parse_forecast('{"quantiles": [-0.01, 0.02, 0.05]}'))
     -0.01/0.02/0.05
     """
+    why = " ".join(why.split())
     if text.strip().startswith("{"):
         return _from_json(text, why)
     if text.count("/") == 2:
@@ -155,9 +174,7 @@ def _from_words(text: str, why: str) -> Forecast:
     try:
         percent = int(confidence)
     except ValueError as error:
-        raise _refuse(
-            f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent."
-        ) from error
+        raise _refuse(f"{text!r} does not say how sure you are.", _WHOLE) from error
     return Forecast(answer=matches[0], confidence=percent, size=size or None, why=why)  # type: ignore[arg-type]
 
 
@@ -169,16 +186,18 @@ def _from_json(text: str, why: str) -> Said:
     known = {"answer", "confidence", "size", "quantiles", "why"}
     if strange := sorted(set(body) - known):
         raise _refuse(f"{', '.join(strange)}: a forecast has no such field.", f"It has {', '.join(sorted(known))}.")
-    told = str(body.get("why") or why)
+    if not isinstance(body.get("why") or "", str):
+        raise _refuse(f"{body['why']!r} is no text.", "The why is a few words.")
+    told = " ".join((body.get("why") or why).split())
     if "quantiles" in body:
         values = body["quantiles"]
         if not isinstance(values, list) or len(values) != 3 or "answer" in body:
             raise _refuse("quantiles are three numbers, and stand alone.", "The 10 %, 50 % and 90 % quantiles.")
         return _spread([_number(value, text) for value in values], told)
-    confidence = body.get("confidence")
-    if isinstance(confidence, bool) or not isinstance(confidence, int):
-        raise _refuse(f"{text!r} does not say how sure you are.", "A confidence is a whole number of percent.")
-    return Forecast(answer=body.get("answer"), confidence=confidence, size=body.get("size"), why=told)
+    lacking = [field for field in ("answer", "confidence") if field not in body]
+    if lacking:
+        raise _refuse(f"{text!r} lacks {' and '.join(lacking)}.", 'As in {"answer": "better", "confidence": 80}.')
+    return Forecast(answer=body["answer"], confidence=body["confidence"], size=body.get("size"), why=told)
 
 
 def _spread(values: list[float], why: str) -> Spread:
@@ -196,6 +215,8 @@ def _number(value: object, text: str) -> float:
 
 
 def _check_why(why: str) -> None:
+    if not is_line(why):
+        raise _refuse(f"The why {why!r} is not one line of text.", "It stands in a line: leave line breaks out.")
     if len(why) > LONGEST_WHY:
         raise _refuse(f"The why has {len(why)} characters.", f"A few words are enough: {LONGEST_WHY} at most.")
 

@@ -85,17 +85,17 @@ class Calibration:
             return f"{NUMBER_FROM - self.n} more until calibration can be shown."
         if self.low <= self.gap <= self.high:
             return f"As sure as you are right, as far as {self.n} forecasts tell ({self.gap:+.0%})."
-        return (
-            f"Too {'sure' if self.gap > 0 else 'unsure'} by {abs(self.gap):.0%} (chance alone: up to {self.high:.0%})."
-        )
+        word, chance = ("sure", self.high) if self.gap > 0 else ("unsure", -self.low)
+        return f"Too {word} by {abs(self.gap):.0%} (chance alone: up to {chance:.0%})."
 
 
-def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator) -> Calibration:
+def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator, curve: bool = True) -> Calibration:
     """Hold confidences against what came true.
 
     Args:
         claims: forecasts with their outcomes.
         rng: draws the bands.
+        curve: whether "better" means anything here, so that its curve can be drawn.
     """
     n = len(claims)
     said, true = np.array([c.confidence for c in claims]), np.array([c.hit for c in claims], bool)
@@ -103,8 +103,8 @@ def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator) -> Cali
     if n < NUMBER_FROM:
         return Calibration(n=n, said=mean, came_true=rate, gap=None, low=None, high=None, curve=())
     low, high = np.percentile(mean - _drawn_rates(said, rng), BAND)
-    curve = _curve(claims, rng) if n >= CURVE_FROM else ()
-    return Calibration(n=n, said=mean, came_true=rate, gap=mean - rate, low=float(low), high=float(high), curve=curve)
+    points = _curve(claims, rng) if curve and n >= CURVE_FROM else ()
+    return Calibration(n=n, said=mean, came_true=rate, gap=mean - rate, low=float(low), high=float(high), curve=points)
 
 
 def _drawn_rates(said: FloatArray, rng: np.random.Generator) -> FloatArray:

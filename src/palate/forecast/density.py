@@ -50,8 +50,14 @@ SURE_TILTS = ((95, (0.3, 0.7, 1.0, 1.0)), (SURE, (0.6, 1.0, 1.0, 1.0)))
 SIZE_ODDS = 4.0
 """A size that is said counts four to one against the others."""
 
+LEAST_SD = 1e-6
+"""Nothing is surer than this, in widths of the narrowest effects."""
+
 KNOW_NOTHING = 0.1
 """Share of a density given by quantiles that knows nothing: its tails, so that one surprise is not endless."""
+
+WIDEST_MARGIN = 4.0
+"""Widths of effects that a margin is taken to be at most."""
 
 _WEIGHTS, _WIDTHS = np.array(SHAPE).T
 _REACH = 30.0
@@ -66,6 +72,9 @@ class Scale:
         margin: the smallest difference that matters, in the metric's unit.
         seed_sd: standard deviation of one run over seeds, in the metric's unit.
         unit: how wide effects are in this project, in seed standard deviations; 1 as in `SHAPE`.
+
+    Effects are taken to be at least a quarter of the margin wide: who asks whether something is larger than the margin
+    thinks that it may be, however quiet the seeds are.
     """
 
     margin: float
@@ -76,6 +85,11 @@ class Scale:
         told = asdict(self)
         if not all(math.isfinite(value) and value > 0 for value in told.values()):
             raise InputError(f"margin, seed sd and unit are positive numbers, got {told}.")
+
+    @property
+    def width(self) -> float:
+        """How wide effects are, in the metric's unit."""
+        return max(self.unit * self.seed_sd, self.margin / WIDEST_MARGIN)
 
 
 def chances_of(forecast: Forecast, reference: Chances) -> Chances:
@@ -126,12 +140,12 @@ class Cells:
     """
 
     def __init__(self, scales: Sequence[Scale]) -> None:
-        margin, seed_sd, unit = np.array([(s.margin, s.seed_sd, s.unit) for s in scales]).T
+        margin, seed_sd, width = np.array([(s.margin, s.seed_sd, s.width) for s in scales]).T
         meet = seed_sd[:, None] * np.array(SIZE_EDGES)
         upper = np.sort(np.concatenate([margin[:, None], meet], axis=1), axis=1)
         end = np.full((len(margin), 1), np.inf)
         self.edges = np.concatenate([-end, -upper[:, ::-1], upper, end], axis=1)
-        self.sds = (seed_sd * unit)[:, None] * _WIDTHS
+        self.sds = width[:, None] * _WIDTHS
         middle = (self.edges[:, 1:-2] + self.edges[:, 2:-1]) / 2
         middle = np.concatenate([2 * self.edges[:, 1:2], middle, 2 * self.edges[:, -2:-1]], axis=1)
         self.classes: IntArray = 1 + (middle > margin[:, None]) - (middle < -margin[:, None]).astype(np.intp)
@@ -189,6 +203,11 @@ class Densities:
     middle: FloatArray
     halves: FloatArray
     sds: FloatArray
+
+    def of(self, row: int) -> "Densities":
+        """Give the density of one forecast."""
+        one = slice(row, row + 1)
+        return Densities(ratios=self.ratios[one], middle=self.middle[one], halves=self.halves[one], sds=self.sds[one])
 
     def blurred(self, parts: FloatArray, at: FloatArray, error: FloatArray) -> FloatArray:
         """Give the (n, g) blurred densities, from what the cells add there (`Cells.blurred`)."""
@@ -284,7 +303,7 @@ def _join_halves(found: Densities, told: FloatArray, cells: Cells, rows: IntArra
     core = (np.array([0.1, 0.5, 0.9]) - KNOW_NOTHING * wide) / (1 - KNOW_NOTHING)
     half = np.clip(core[:, 1], 0.2, 0.8)
     tails = np.stack([core[:, 0] / (2 * half), (1 - core[:, 2]) / (2 * (1 - half))], axis=1)
-    sds = np.diff(told, axis=1) / -ndtri(np.clip(tails, 0.01, 0.45))
+    sds = np.maximum(np.diff(told, axis=1) / -ndtri(np.clip(tails, 0.01, 0.45)), LEAST_SD * cells.sds[:, :1])
     found.ratios[rows] *= KNOW_NOTHING
     found.middle[rows] = told[rows, 1]
     found.halves[rows] = (1 - KNOW_NOTHING) * np.stack([half, 1 - half], axis=1)[rows]

@@ -15,7 +15,7 @@ from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, 
 from palate.forecast.curves import Curve
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.endings import Endings, guesses_of
-from palate.forecast.reference import weigh
+from palate.forecast.reference import Told, weigh
 
 EARLY: tuple[Member, ...] = ("persistence", "neighbours", "power law")
 MOST_GAP = 4.0
@@ -32,33 +32,37 @@ class Gap:
     weight: float
 
 
-def gap_now(mine: Sequence[Curve], base: Sequence[Curve], sign: int) -> float:
-    """Give the mean difference to the baseline at the places where the treatment's curves are now, + is better."""
-    gaps = [
-        float(curve.values[-1]) - float(np.mean([np.interp(curve.steps[-1], b.steps, b.values) for b in base]))
-        for curve in mine
-    ]
-    return sign * float(np.mean(gaps))
+def gap_now(mine: Curve, base: Sequence[Curve], sign: int) -> float:
+    """Give the difference to the baseline's mean where the treatment's curve is now, + is better.
+
+    Args:
+        mine: the treatment's curve as far as it is seen.
+        base: curves of the baseline that reach as far.
+        sign: +1 where higher is better, -1 where lower is.
+    """
+    there = [np.interp(mine.steps[-1], curve.steps, curve.values) for curve in base]
+    return sign * (float(mine.values[-1]) - float(np.mean(there)))
 
 
-def gaps_of(endings: Endings, mine: Sequence[Curve], base: Sequence[Curve], sign: int) -> dict[Member, Gap]:
+def gaps_of(endings: Endings, mine: Curve, base: Sequence[Curve], sign: int) -> dict[Member, Gap]:
     """Give what each member says of the final difference, with the error that it makes on past runs.
 
     Args:
         endings: fitted on past runs, at the share that is seen.
-        mine: the treatment's curves as far as they are seen.
-        base: the baseline's curves, ended or not.
+        mine: the treatment's curve as far as it is seen.
+        base: curves of the baseline that reach as far, ended or not.
         sign: +1 where higher is better, -1 where lower is.
     """
-    guesses = [guesses_of(endings.past, curve, without=curve.family or None) for curve in mine]
+    guesses = guesses_of(endings.past, mine, without=mine.family or None)
     ended = [curve.values[-1] for curve in base if curve.share >= 1]
-    several = math.sqrt(1 / len(mine) + 1 / len(base))
+    several = math.sqrt(1 + 1 / len(base))
     gains = endings.past.ends - endings.past.now
     spread = 1.4826 * float(np.median(np.abs(gains - np.median(gains)))) or endings.scales["persistence"]
     told = {"persistence": (gap_now(mine, base, sign), spread)}
     for member in EARLY[1:]:
-        away = np.mean(ended) if ended else np.mean([guesses_of(endings.past, curve)[member] for curve in base])
-        told[member] = (sign * float(np.mean([guess[member] for guess in guesses]) - away), endings.scales[member])
+        seen = [guesses_of(endings.past, curve.until(mine.share))[member] for curve in base] if not ended else []
+        away = np.mean(ended or seen)
+        told[member] = (sign * float(guesses[member] - away), endings.scales[member])
     return {
         member: Gap(difference=told[member][0], error=told[member][1] * several, weight=endings.weights[member])
         for member in EARLY
@@ -78,7 +82,7 @@ def refer_early(
     gaps: Mapping[Member, Gap],
     scale: Scale,
     share: float,
-    told: Iterable[tuple[Mapping[Member, Chances], str]] = (),
+    told: Iterable[Told] = (),
 ) -> Reference:
     """Give the reference forecast once a share of the treatment's curve is seen.
 
@@ -87,7 +91,7 @@ def refer_early(
         gaps: what the curve says of the effect, by member.
         scale: margin, seed sd and width of effects.
         share: how much of the budget is seen, 0 to 1.
-        told: what the members foretold of past changes at such a share, with how those went.
+        told: what the members foretold of past changes at such a share, with what came of them.
     """
     rates = blind.members["base rate"]
     alive = normalised({**{name: rates.of(name) for name in CLASSES}, "crash": rates.crash * (1 - share)})

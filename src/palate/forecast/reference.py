@@ -6,7 +6,6 @@ which way and how far. R0 is their mixture, weighted by what they foretold of th
 was sealed then. R2 and R4 need a curve: see `early`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,13 +31,19 @@ NEAREST, SHOWN = 7, 3
 FEATURES_FROM = 8
 """Past outcomes below which features say no more than the base rate."""
 
-STACKING = 60
+ROUNDS = 60
+"""Of expectation-maximisation."""
+
 PRIOR_OUTCOMES = 2.0
 """Past outcomes that the prior weights of members are worth."""
 
 UNITS = np.exp2(np.linspace(-2, 2, 17))
 UNIT_DOUBT = 0.7
 """Standard deviation of the logarithm of the width of effects, before any are known."""
+
+
+Told = tuple[Mapping[Member, Chances], Sequence[float]]
+"""What members foretold of a change, and what came of it: see `Case.likelihood`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +54,37 @@ class Case:
         name: the experiment.
         family: as `family_of` names it.
         features: as `features_of` gives them.
-        outcome: worse, same, better or crash; None where it was never settled.
+        likelihood: how probable what was seen is if it was worse, the same, better, a crash; up to a factor. Settled
+            outcomes are certain. Those that stayed open count too: leaving them out would teach that nothing is ever
+            "the same", where a budget is too small to say so.
     """
 
     name: str
     family: str
     features: Features
-    outcome: str | None
+    likelihood: tuple[float, float, float, float]
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known how it went."""
+        return max(self.likelihood) == sum(self.likelihood)
+
+
+def sure_of(outcome: str) -> tuple[float, float, float, float]:
+    """Give the likelihood of an outcome that is settled.
+
+    >>> sure_of("same")
+    (0.0, 1.0, 0.0, 0.0)
+    """
+    worse, same, better, crash = (float(name == outcome) for name in OUTCOMES)
+    return worse, same, better, crash
 
 
 def refer(
     family: str,
     features: Features,
     past: Sequence[Case],
-    told: Iterable[tuple[Mapping[Member, Chances], str]] = (),
+    told: Iterable[Told] = (),
     effects: Sequence[tuple[float, float]] = (),
 ) -> Reference:
     """Give the reference forecast for a change.
@@ -70,39 +92,53 @@ def refer(
     Args:
         family: of the change.
         features: of the change.
-        past: changes that were asked about before it.
-        told: what the members foretold of past changes, with how those went.
+        past: changes of which something was seen, oldest first.
+        told: what the members foretold of past changes, with what came of them.
         effects: past effects and their standard errors, in seed standard deviations.
     """
-    settled = [case for case in past if case.outcome is not None]
-    rates = base_rate(Counter(case.outcome for case in settled if case.outcome))
-    like = _most_like(features, settled)
+    rates = base_rate([case.likelihood for case in past])
+    outcomes = posteriors([case.likelihood for case in past], rates)
+    like = _most_like(features, past)
     members: dict[Member, Chances] = {
-        "base rate": _family_rate(family, settled, rates),
-        "like changes": _like_rate(like, rates),
-        "features": _feature_rate(features, settled, rates),
+        "base rate": _lent(outcomes[[case.family == family for case in past]].sum(axis=0), rates),
+        "like changes": _like_rate(like, outcomes, rates),
+        "features": _feature_rate(features, past, outcomes, rates),
     }
     weights = weigh(dict.fromkeys(BLIND, 1 / len(BLIND)), told)
+    nearest = [past[place].name for likeness, place in like if likeness > 0 and past[place].settled]
     return Reference(
         chances=mixed((weights[name], members[name]) for name in members),
         unit=effect_unit(effects),
         members=members,
         weights=weights,
-        nearest=tuple(case.name for likeness, case in like[:SHOWN] if likeness > 0),
-        outcomes=len(settled),
+        nearest=tuple(nearest[:SHOWN]),
+        outcomes=len(past),
     )
 
 
-def base_rate(counts: Mapping[str, int]) -> Chances:
-    """Give the rates of past outcomes, smoothed by three imagined ones (Dirichlet).
+def base_rate(likelihoods: Sequence[Sequence[float]]) -> Chances:
+    """Give the rates that find the past most probable, smoothed by three imagined outcomes (Dirichlet).
 
-    >>> print(base_rate({"better": 7}))
+    Args:
+        likelihoods: as of a `Case`, four each.
+
+    >>> print(base_rate([sure_of("better")] * 7))
     worse 9%  same 9%  better 79%  crash 2%
     """
-    return normalised({name: counts.get(name, 0) + prior for name, prior in PRIOR_COUNTS.items()})
+    rates = normalised(PRIOR_COUNTS)
+    for _ in range(ROUNDS if len(likelihoods) else 0):
+        rates = _lent(posteriors(likelihoods, rates).sum(axis=0), normalised(PRIOR_COUNTS))
+    return rates
 
 
-def weigh(prior: Mapping[Member, float], told: Iterable[tuple[Mapping[Member, Chances], str]]) -> dict[Member, float]:
+def posteriors(likelihoods: Sequence[Sequence[float]], rates: Chances) -> FloatArray:
+    """Give (n, 4) probabilities of how each went."""
+    table = np.asarray(likelihoods, dtype=np.float64).reshape(-1, len(OUTCOMES)) * list(rates.by_name.values())
+    told: FloatArray = table / table.sum(axis=1, keepdims=True)
+    return told
+
+
+def weigh(prior: Mapping[Member, float], told: Iterable[Told]) -> dict[Member, float]:
     """Weigh members by what they foretold: half by Bayes' rule, half so that the mixture finds the past most probable.
 
     Bayes' rule ends with the best member alone, and never loses more than log2(1 / prior) bits to it in all. Stacking
@@ -113,7 +149,9 @@ def weigh(prior: Mapping[Member, float], told: Iterable[tuple[Mapping[Member, Ch
     start = np.array(list(prior.values()))
     start = start / start.sum()
     rows = [
-        [chances[m].of(outcome) for m in members] for chances, outcome in told if all(m in chances for m in members)
+        [sum(c * p for c, p in zip(chances[m].by_name.values(), seen, strict=True)) for m in members]
+        for chances, seen in told
+        if all(m in chances for m in members)
     ]
     if not rows:
         return dict(zip(members, start.tolist(), strict=True))
@@ -132,7 +170,7 @@ def _bayes(start: FloatArray, table: FloatArray) -> FloatArray:
 def _stacked(start: FloatArray, table: FloatArray) -> FloatArray:
     """Maximise the mixture's log probability, a prior being worth two outcomes, by expectation-maximisation."""
     weights = start
-    for _ in range(STACKING):
+    for _ in range(ROUNDS):
         shares = weights * table
         shares /= shares.sum(axis=1, keepdims=True)
         weights = (shares.sum(axis=0) + PRIOR_OUTCOMES * start) / (len(table) + PRIOR_OUTCOMES)
@@ -156,43 +194,34 @@ def effect_unit(effects: Sequence[tuple[float, float]]) -> float:
     return float(np.exp((belief * np.log(UNITS)).sum() / belief.sum()))
 
 
-def _family_rate(family: str, settled: Sequence[Case], rates: Chances) -> Chances:
-    return _lent(Counter(case.outcome for case in settled if case.family == family), rates)
+def _lent(counts: FloatArray, rates: Chances) -> Chances:
+    """Smooth (4,) counts by rates that are worth three outcomes."""
+    return normalised({name: float(n) + LENT * rates.of(name) for name, n in zip(OUTCOMES, counts, strict=True)})
 
 
-def _lent(counts: Mapping[str | None, float], rates: Chances) -> Chances:
-    return normalised({name: counts.get(name, 0) + LENT * rates.of(name) for name in OUTCOMES})
+def _most_like(features: Features, past: Sequence[Case]) -> list[tuple[float, int]]:
+    """Give the places of past changes with their likeness, the most alike first and of these the newest."""
+    scored = [(_likeness(features, case.features), place) for place, case in enumerate(past)]
+    return sorted(scored, reverse=True)
 
 
-def _most_like(features: Features, settled: Sequence[Case]) -> list[tuple[float, Case]]:
-    """Give past changes with their likeness, the most alike first and of these the newest."""
-    if not settled:
-        return []
-    newest = settled[::-1]
-    scored = zip(_likeness(features, [case.features for case in newest]), newest, strict=True)
-    return sorted(scored, key=lambda pair: -pair[0])
+def _likeness(one: Features, other: Features) -> float:
+    """Give what both have over what either has (weighted Jaccard)."""
+    both = sum(min(value, other[name]) for name, value in one.items() if name in other)
+    either = sum(one.values()) + sum(other.values()) - both
+    return both / either if either else 0.0
 
 
-def _likeness(features: Features, others: Sequence[Features]) -> list[float]:
-    """Give, for each, what both have over what either has (weighted Jaccard)."""
-    told = []
-    for other in others:
-        both = sum(min(value, other[name]) for name, value in features.items() if name in other)
-        told.append(both / (sum(features.values()) + sum(other.values()) - both))
-    return told
-
-
-def _like_rate(like: Sequence[tuple[float, Case]], rates: Chances) -> Chances:
-    counts: dict[str | None, float] = {}
-    for likeness, case in like[:NEAREST]:
-        counts[case.outcome] = counts.get(case.outcome, 0.0) + likeness
+def _like_rate(like: Sequence[tuple[float, int]], outcomes: FloatArray, rates: Chances) -> Chances:
+    counts = np.zeros(len(OUTCOMES))
+    for likeness, place in like[:NEAREST]:
+        counts += likeness * outcomes[place]
     return _lent(counts, rates)
 
 
-def _feature_rate(features: Features, settled: Sequence[Case], rates: Chances) -> Chances:
-    if len(settled) < FEATURES_FROM:
+def _feature_rate(features: Features, past: Sequence[Case], outcomes: FloatArray, rates: Chances) -> Chances:
+    if len(past) < FEATURES_FROM:
         return rates
-    classes: npt.NDArray[np.intp] = np.array([OUTCOMES.index(case.outcome or "") for case in settled])
-    offset = np.array([rates.of(name) for name in OUTCOMES])
-    fitted = fit_ridge([case.features for case in settled], classes, offset).chances(features)
+    offset = np.array(list(rates.by_name.values()))
+    fitted = fit_ridge([case.features for case in past], outcomes, offset).chances(features)
     return normalised(dict(zip(OUTCOMES, fitted.tolist(), strict=True)))

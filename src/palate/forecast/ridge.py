@@ -27,17 +27,16 @@ class Ridge:
         return told
 
 
-def fit_ridge(rows: Sequence[Mapping[str, float]], classes: npt.NDArray[np.intp], rates: FloatArray) -> Ridge:
+def fit_ridge(rows: Sequence[Mapping[str, float]], wanted: FloatArray, rates: FloatArray) -> Ridge:
     """Fit by minorisation: each step uses the fixed bound of the curvature by Boehning (1992), so none overshoots.
 
     Args:
         rows: n mappings from a feature's name to its value.
-        classes: (n,) indices of what came out.
+        wanted: (n, k) what came out: probabilities, where it is not known.
         rates: (k,) base rates.
     """
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     table = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
-    wanted = np.eye(len(rates))[classes]
     offset = np.log(rates)
     bound = np.linalg.inv(0.5 * table.T @ table + PENALTY * np.eye(len(names)))
     weights = np.zeros((len(names), len(rates)))

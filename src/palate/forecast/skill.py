@@ -11,6 +11,7 @@ bound calls every third of such people skilled who are not.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -37,8 +38,9 @@ FARTHEST = 5000
 SPLITS = tuple(20 * 2**k for k in range(7))
 """Where a beginning may end, in forecasts; half the money is on the first, a quarter on the second, and so on."""
 
-MEANS = 41
-"""Means tried as the one that never changed."""
+MEANS, REFINED, CLOSE = 17, 40, 0.1
+"""Means tried as the one that never changed, how often the one that decides is looked at more closely, and until when
+(in the logarithm of the money)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +141,29 @@ def _rise(bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
 
 
 def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
-    """Bet both ways at each mean, half of the money left in the pocket: a side without news must not eat the other."""
-    means = np.linspace(float(least.min()), float(most.max()), MEANS)[1:-1]  # at the ends nothing could be bet
-    low = [log_wealth(-bits[:place], -most[:place], -mean, TREND_STAKES) for mean in means]
-    high = [log_wealth(bits[place:], least[place:], mean, TREND_STAKES) for mean in means]
-    return float(np.add(np.logaddexp(0, low), np.logaddexp(0, high)).min() - 2 * math.log(2))
+    """Bet both ways, half of the money left in the pocket, and bound the result at the mean that is hardest to beat.
+
+    A bet on a low beginning wins more the higher the mean, one on a high rest the less. Between two means, what is made
+    is therefore no less than the first bet at the lower one and the second at the higher one: a bound that holds
+    however coarse the grid, and that is made finer where it decides.
+    """
+
+    def low(mean: float) -> float:
+        return float(np.logaddexp(0, log_wealth(-bits[:place], -most[:place], -mean, TREND_STAKES)) - math.log(2))
+
+    def high(mean: float) -> float:
+        return float(np.logaddexp(0, log_wealth(bits[place:], least[place:], mean, TREND_STAKES)) - math.log(2))
+
+    means = np.linspace(float(least.min()), float(most.max()), MEANS)
+    cells = [(low(a) + high(b), a, b) for a, b in pairwise(means.tolist())]
+    for _ in range(REFINED):
+        bound, a, b = min(cells)
+        middle = (a + b) / 2
+        if low(middle) + high(middle) - bound < CLOSE:
+            break
+        cells.remove((bound, a, b))
+        cells += [(low(a) + high(middle), a, middle), (low(middle) + high(b), middle, b)]
+    return min(cells)[0]
 
 
 def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, stakes: FloatArray = STAKES) -> float:

@@ -45,6 +45,10 @@ class Event:
     goal: Goal
     reach: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.reach is not None and not math.isfinite(self.reach):
+            raise InputError(f"{self.reach} is no value that can be reached.", todo="--reach 0.95")
+
     @property
     def words(self) -> str:
         """The event as a person says it."""
@@ -104,9 +108,12 @@ def parse_when(text: str) -> When:
     """
     tenth, _, confidence = text.strip().lower().replace("%", "").replace(" ", ":").partition(":")
     try:
-        return When(tenth=NEVER if tenth == "never" else int(tenth) - 1, confidence=int(confidence.strip(":")))
+        number, sure = NEVER if tenth == "never" else int(tenth) - 1, int(confidence.strip(":"))
     except ValueError as error:
         raise _refuse(f"{text!r} is no when-forecast.") from error
+    if tenth != "never" and not 0 <= number < TENTHS:
+        raise _refuse(f"{tenth} is no tenth: they are 1 to {TENTHS}.")
+    return When(tenth=number, confidence=sure)
 
 
 def tenth_of(step: float, total: float) -> int:
@@ -157,7 +164,8 @@ def strip_of(when: When, reference: FloatArray) -> FloatArray:
         ForecastTextError: the answer is not open any more.
     """
     if reference[when.tenth] == 0:
-        raise _refuse(f"{when.words}: that is past, and it was not there.")
+        never = "it happens in every run: there is a best value somewhere"
+        raise _refuse(f"{when.words}: {never if when.tenth == NEVER else 'that is past, and it was not there'}.")
     away = np.abs(np.arange(TENTHS + 1) - when.tenth).astype(float)
     weights = reference * np.where((np.arange(TENTHS + 1) == NEVER) | (when.tenth == NEVER), 1.0, NEAR**away)
     weights[when.tenth] = 0.0

@@ -1,7 +1,8 @@
 """Anchors: the head of the sealed chain noted in git, where whoever rewrites the chain has no hand.
 
-A note under refs/notes/palate on the commit that is checked out says how many records there were and what the last
-one's hash was. Pushed with the code, it dates the chain by the forge's clock and shows a chain that was made anew.
+A note under refs/notes/palate on the commit that is checked out says which chain it is (by its first record), how many
+records there were and what the last one's hash was. Pushed with the code, it dates the chain by the forge's clock and
+shows a chain that was cut. Chains of other projects and team mates have notes of their own beside it.
 """
 
 import re
@@ -15,7 +16,7 @@ from palate.store.chain import Chain
 
 REF = "palate"
 GIT_S = 20.0
-_LINE = re.compile(r"palate (\d+) ([0-9a-f]{64}) (\S+)")
+_LINE = re.compile(r"palate ([0-9a-f]{12}) (\d+) ([0-9a-f]{64}) (\S+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def anchor_head(chain: Chain, folder: Path, *, now: datetime) -> Anchor:
     found = Anchor(
         number=records[-1].number, hash=records[-1].hash, at=now.isoformat(timespec="seconds"), where=commit[:12]
     )
-    line = f"palate {found.number} {found.hash} {found.at}"
+    line = f"palate {records[0].hash[:12]} {found.number} {found.hash} {found.at}"
     done = _run(folder, "notes", f"--ref={REF}", "append", "-m", line, "HEAD")
     if done.returncode:
         raise StoreError(
@@ -65,17 +66,26 @@ def anchor_head(chain: Chain, folder: Path, *, now: datetime) -> Anchor:
     return found
 
 
-def read_anchors(folder: Path) -> list[Anchor]:
-    """Read all heads that were noted in the folder's repository; none where there is no repository."""
+def read_anchors(chain: Chain, folder: Path) -> list[Anchor]:
+    """Read the heads of a chain that were noted in the folder's repository; none where there is no repository.
+
+    A chain that was made anew from its first record on is another chain to these notes: hand the head to a team mate
+    besides, who can hold it against what is there (`palate verify --against`).
+    """
+    mine = [record.hash[:12] for record in chain.records()[:1]]
+    return [anchor for name, anchor in _all_anchors(folder) if name in mine]
+
+
+def _all_anchors(folder: Path) -> list[tuple[str, Anchor]]:
     listed = _git(folder, "notes", f"--ref={REF}", "list") or ""
     commits = [line.split()[1] for line in listed.splitlines() if len(line.split()) == 2]
     notes = {commit: _git(folder, "notes", f"--ref={REF}", "show", commit) or "" for commit in commits}
     found = [
-        Anchor(number=int(told[1]), hash=told[2], at=told[3], where=commit[:12])
+        (told[1], Anchor(number=int(told[2]), hash=told[3], at=told[4], where=commit[:12]))
         for commit, text in notes.items()
         for told in _LINE.finditer(text)
     ]
-    return sorted(found, key=lambda anchor: (anchor.number, anchor.at))
+    return sorted(found, key=lambda pair: (pair[1].number, pair[1].at))
 
 
 def parse_head(text: str) -> Anchor:
@@ -87,7 +97,9 @@ def parse_head(text: str) -> Anchor:
     told = re.fullmatch(r"(\d+):([0-9a-f]{12,64})", text.strip().lower())
     if told is None:
         raise InputError(
-            f"{text!r} is no head of a chain.", todo="Give number and hash, as `palate verify` prints them: 41:3f9c..."
+            f"{text!r} is no head of a chain.",
+            why="It is a record's number and its hash, 12 digits of it or more, as `palate verify` prints them.",
+            todo="--against 41:3f9c41aa70ec",
         )
     return Anchor(number=int(told[1]), hash=told[2], at="", where="handed over")
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palate.errors import ForecastTextError
 from palate.forecast.answer import Forecast, Said, Spread, parse_forecast
 from palate.loop.kitchen import Kitchen
-from palate.loop.ledger import Author
 from palate.loop.opening import opening
 from palate.loop.question import Question, build_question
+from palate.loop.story import Author
 from palate.store.config import Origin, read_config
 from palate.store.project import Project, find_project
 from palate.training.fingerprint import data_of
@@ -53,6 +54,12 @@ def said_from(given: "str | Forecast | Spread | Mapping[str, Any]", why: str = "
     """
     if isinstance(given, Forecast | Spread):
         return given
+    if not isinstance(given, str | Mapping):
+        raise ForecastTextError(
+            f"{given!r} is no forecast.",
+            why="It is text, a palate.Forecast, a palate.Spread, or a mapping.",
+            todo='forecast="better:80"   or forecast=None to explore without one',
+        )
     return parse_forecast(given if isinstance(given, str) else json.dumps(dict(given)), why)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from palate.loop.evidence import Results
 from palate.loop.kitchen import Kitchen
-from palate.loop.ledger import read_story
 from palate.loop.question import Asked, Question
+from palate.loop.story import read_story
 from palate.loop.stove import Stove, Watcher
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog

@@ -6,7 +6,7 @@ import numpy as np
 
 from palate.forecast.curves import Curve
 from palate.forecast.endings import Ending, fit_endings, foretell
-from palate.loop.references import FEWEST, finished_curves, read_curve
+from palate.loop.curves import FEWEST, finished_curves, read_curve
 from palate.store.catalog import Catalog
 
 
@@ -16,7 +16,7 @@ def foretell_run(catalog: Catalog, run: dict[str, Any]) -> dict[str, Ending]:
         return {}
     found: dict[str, Ending] = {}
     for summary in catalog.summaries([run["id"]]):
-        finished = finished_curves(catalog, run["label"], summary["metric"])
+        finished = finished_curves(catalog, run["label"], summary["metric"], by_run=True)
         ending = _ending(catalog, run["id"], summary["metric"], finished)
         if ending is not None:
             found[summary["metric"]] = ending

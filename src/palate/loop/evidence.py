@@ -1,7 +1,7 @@
 """The evidence for a question: what its runs gave, in the order of the seeds, and the first look that settles it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -128,17 +128,20 @@ def first_settled(
         disagreement: gives for some seeds how far per-example results of the arms disagree; see `judge`.
     """
     verdict, pairs = judge(None, terms), None
-    for looks in range(1, _complete(results) + 1):
+    for looks in range(1, complete_pairs(results) + 1):
         pairs, failures = _first(question, results, looks)
         equal = identical if pairs is not None and pairs.identical else None
         floor = disagreement(results, _whole(results, looks)) if looks <= DISAGREEMENT_PAIRS else 0.0
         verdict = judge(pairs, terms, failures=failures, bit_identical=equal, disagreement=floor)
         if verdict.settled:
             break
+    if complete_pairs(results) >= question.budget and not verdict.settled and not verdict.reason:
+        verdict = replace(verdict, reason="budget")  # a failed half leaves fewer pairs, and no more will come
     return verdict, pairs
 
 
-def _complete(results: Results) -> int:
+def complete_pairs(results: Results) -> int:
+    """Count the seeds from 0 on, without gaps, of which the runs of both arms have ended."""
     seed = 0
     while all(seed in results[arm] for arm in ARMS):
         seed += 1

@@ -14,7 +14,8 @@ import numpy as np
 from palate.errors import InputError, NotFoundError
 from palate.forecast.calibration import Calibration
 from palate.forecast.skill import bounds_of
-from palate.loop.skill import Standing, words_of
+from palate.loop.skill import Standing
+from palate.loop.skill_words import words_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -1,84 +1,70 @@
-"""Forecasts of questions that are sealed already: by whoever asks next, person or agent, and their one revision."""
+"""Questions that are sealed already: forecast by whoever asks next, void, and how everybody does so far."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from palate.capture.place import commit_of
-from palate.forecast.answer import Said
 from palate.loop import ledger
-from palate.loop.ledger import Author, Sealed, Story
-from palate.loop.references import case_words
 from palate.loop.report import forecast_document
-from palate.loop.run import Reviser, Shown, keep, revise_said, seal_said
-from palate.loop.seen import evidence_of
+from palate.loop.resolve import score_body, score_sealed
+from palate.loop.run import look_now, read_evidence
 from palate.loop.skill import Standing, standings
+from palate.loop.story import Author, Story, read_story
 from palate.loop.when import resolve_when
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 
 
-def forecast_question(
-    project: Project, experiment: str, said: Said, *, author: Author, revise: Reviser = keep
-) -> list[Sealed]:
-    """Seal what somebody says of a question, and their revision where they make one.
-
-    Args:
-        project: where it is kept.
-        experiment: its id, or the start of it.
-        said: the gut answer.
-        author: whose.
-        revise: shown the reference and the nearest cases; may revise once.
-
-    Raises:
-        NotFoundError: there is no such experiment.
-        OutcomeSeenError: the outcome is visible, or theirs is sealed already.
-    """
-    story = ledger.read_story(project.chain, experiment)
-    with Catalog.open(project) as catalog:
-        evidence = evidence_of(project, catalog, story.question)
-        commit = commit_of(project.home.parent)
-        gut = seal_said(project, catalog, story, said, author=author, evidence=evidence, commit=commit)
-    cases = tuple(case_words(project.chain, gut.reference.nearest))
-    second = revise(story.question, Shown(gut=gut, reference=gut.reference, cases=cases))
-    if second is None or second == said:
-        return [gut]
-    return [gut, revise_question(project, story.question.experiment, second, author=author)]
-
-
-def revise_question(project: Project, experiment: str, said: Said, *, author: Author) -> Sealed:
-    """Seal somebody's one revision of their forecast.
-
-    Raises:
-        RefusedError: there is nothing to revise, or it was revised already.
-        OutcomeSeenError: the outcome is visible.
-    """
-    story = ledger.read_story(project.chain, experiment)
-    with Catalog.open(project) as catalog:
-        evidence = evidence_of(project, catalog, story.question)
-    return revise_said(project, story, said, author=author, evidence=evidence)
-
-
-def void_question(project: Project, experiment: str, reason: str, *, author: Author) -> Story:
+def void_question(project: Project, experiment: str, reason: str, *, author: Author) -> None:
     """Void a question with a reason.
 
     Raises:
         InputError: no reason is given.
         RefusedError: it is void already.
     """
-    story = ledger.read_story(project.chain, experiment)
-    with Catalog.open(project) as catalog:
-        ended = evidence_of(project, catalog, story.question).ended
-    ledger.seal_void(project.chain, story, reason, author=author, ended=ended, now=datetime.now(UTC))
-    return ledger.read_story(project.chain, experiment)
+    story = read_story(project.chain, experiment)
+    evidence = read_evidence(project, story.question)
+    ledger.seal_void(project.chain, story, reason, author=author, evidence=evidence, now=datetime.now(UTC))
+
+
+def skip_question(project: Project, experiment: str, *, author: Author) -> bool:
+    """Seal that somebody makes no forecast; give whether it was sealed now.
+
+    Raises:
+        OutcomeSeenError: the outcome is visible: then not forecasting is no choice any more.
+        RefusedError: the question is void.
+    """
+    story = read_story(project.chain, experiment)
+    ledger.refuse_closed(story, read_evidence(project, story.question))
+    return ledger.seal_skip(project.chain, story.question, author=author, now=datetime.now(UTC))
 
 
 def skill_now(project: Project) -> list[Standing]:
-    """Read everybody's standing, when-forecasts whose runs have ended scored first."""
+    """Read everybody's standing, as it is with all that is known by now.
+
+    When-forecasts whose runs have ended are scored first. Questions of which pairs were seen but that were never
+    settled count by the pairs that there are: leaving off where it starts badly must not pay.
+    """
     if project.chain.records("when"):
         with Catalog.open(project) as catalog:
             catalog.refresh()
             resolve_when(project, catalog, now=datetime.now(UTC))
-    return standings(project.chain)
+    return standings(project.chain, list(_open_scores(project)))
+
+
+def _open_scores(project: Project) -> Iterator[Mapping[str, Any]]:
+    """Score the forecasts of questions without a verdict by the pairs that have ended."""
+    chain = project.chain
+    closed = {r.body["experiment"] for kind in ("verdict", "void") for r in chain.records(kind)}
+    forecast = dict.fromkeys(record.body["experiment"] for record in chain.records("forecast"))
+    for name in forecast:
+        if name not in closed:
+            story = read_story(chain, name)
+            cooked = look_now(project, story.question)
+            for sealed in story.forecasts if cooked.verdict.n else ():
+                found = score_sealed(sealed, story, cooked)
+                if found is not None:
+                    yield score_body(sealed, story, found, cooked)
 
 
 def story_document(story: Story, author: str) -> dict[str, Any]:

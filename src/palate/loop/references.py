@@ -1,167 +1,210 @@
-"""The one to beat, for a question: from the project's own past, and from what is seen of the treatment's curves."""
+"""The one to beat, for a question: from the project's own past, and from what is seen of the treatment's curve."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from palate.errors import InputError, NotFoundError
-from palate.forecast.chances import Chances, Member, Reference, reference_of_body
+from palate.forecast.chances import Member, Reference, reference_of_body
 from palate.forecast.curves import Curve
-from palate.forecast.density import Scale
+from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.early import Gap, gap_features, gap_now, gaps_of, refer_early
 from palate.forecast.endings import fit_endings
 from palate.forecast.features import family_of, features_of
-from palate.forecast.reference import Case, refer
-from palate.loop.ledger import OUTCOMES, Evidence
+from palate.forecast.reference import Case, Told, refer, sure_of
+from palate.loop.curves import FEWEST, finished_curves, read_curve
 from palate.loop.question import Question, question_from_body
+from palate.loop.story import OUTCOMES, Evidence, evidence_of_body, outcome_of
 from palate.loop.terms import verdict_of
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, Record
 from palate.verdict.words import effect_words
 from palate.vocabulary import BASELINE, TREATMENT
 
-FEWEST, MOST = 3, 400
 GAPS_READ = 60
 """Past questions, the newest, whose early gaps are read from their curves."""
 
-Told = list[tuple[Mapping[Member, Chances], str]]
+Likelihood = tuple[float, float, float, float]
+Features = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PastQuestion:
+    """A question of the past of which something was seen: its record, its verdict's body, and how probable that was."""
+
+    record: Record
+    verdict: Mapping[str, Any]
+    likelihood: Likelihood
+
+    @property
+    def name(self) -> str:
+        """The experiment."""
+        return str(self.record.body["experiment"])
 
 
 def reference_for(chain: Chain, question: Question) -> Reference:
-    """Give the reference forecast for a question that nothing was run of, from the project's past."""
+    """Give the reference forecast of this moment for a question, from the project's past alone."""
     return _refer(chain, question, {}, {})
 
 
 def reference_seen(chain: Chain, catalog: Catalog, question: Question, evidence: Evidence) -> Reference:
-    """Give the reference forecast once something of the treatment is seen.
+    """Give the reference forecast of this moment once something of the treatment is seen.
 
     Where too few runs have finished to tell anything by a curve, it is that of the project's past.
     """
-    share = evidence.share or 0.0
     sight = _sight(catalog, question)
-    if sight is None or not 0 < share < 1:
+    if sight is None:
         return reference_for(chain, question)
     mine = gap_features(sight.gap / sight.scale.seed_sd)
-    blind = _refer(chain, question, mine, _past_gaps(chain, catalog, question, share))
-    return refer_early(blind, sight.gaps, sight.scale, share, _told(chain, question, evidence.kind))
+    blind = _refer(chain, question, mine, _past_gaps(chain, catalog, question, sight.share))
+    scale = Scale(margin=sight.scale.margin, seed_sd=sight.scale.seed_sd, unit=blind.unit)
+    return refer_early(blind, sight.gaps, scale, sight.share, _told(chain, question, evidence.kind))
 
 
 def case_words(chain: Chain, names: Sequence[str]) -> list[str]:
-    """Say of past experiments what was changed and what came of it, a line each."""
+    """Say of past experiments what was changed and what came of it, a line each; those not here are left out."""
     asked = {record.body["experiment"]: record.body for record in chain.records("question")}
     verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
-    told = []
-    for name in names:
-        question, verdict = question_from_body(asked[name]), verdict_of(verdicts[name])
-        changed = ", ".join(str(change) for change in question.changes)
-        effect = effect_words(verdict, question.metric)
-        told.append(f"{name}  {changed}: {OUTCOMES[verdict.kind]}{f', {effect}' if effect else ''}")
-    return told
+    return [_case_line(name, asked[name], verdicts[name]) for name in names if name in asked and name in verdicts]
 
 
-def _refer(
-    chain: Chain, question: Question, mine: Mapping[str, float], gaps: Mapping[str, Mapping[str, float]]
-) -> Reference:
-    cases = [_case(record, outcome, gaps) for record, outcome in _settled(chain, question)]
+def _case_line(name: str, asked: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    question = question_from_body(asked)
+    changed = ", ".join(str(change) for change in question.changes)
+    effect = effect_words(verdict_of(verdict), question.metric)
+    return f"{name}  {changed}: {OUTCOMES.get(verdict['kind'], 'not settled')}{f', {effect}' if effect else ''}"
+
+
+def _refer(chain: Chain, question: Question, mine: Features, gaps: Mapping[str, Features]) -> Reference:
+    past = list(past_questions(chain, question.experiment))
+    cases = [_case(one, gaps.get(one.name, {})) for one in past]
+    effects = [effect for one in past if (effect := _effect(one.verdict)) is not None]
     features = {**_features(question), **mine}
-    return refer(family_of(question.changes), features, cases, _told(chain, question), list(_effects(chain, question)))
+    return refer(family_of(question.changes), features, cases, _told(chain, question), effects)
 
 
 def _features(question: Question) -> dict[str, float]:
     return {**dict.fromkeys(question.chunks, 1.0), **features_of(question.changes)}
 
 
-def _case(record: Record, outcome: str, gaps: Mapping[str, Mapping[str, float]]) -> Case:
-    question = question_from_body(record.body)
-    name = record.body["experiment"]
-    features = {**_features(question), **gaps.get(name, {})}
-    return Case(name=name, family=family_of(question.changes), features=features, outcome=outcome)
+def _case(one: PastQuestion, gap: Features) -> Case:
+    question = question_from_body(one.record.body)
+    features = {**_features(question), **gap}
+    return Case(name=one.name, family=family_of(question.changes), features=features, likelihood=one.likelihood)
 
 
-def _settled(chain: Chain, question: Question) -> Iterator[tuple[Record, str]]:
-    """Give the questions that were settled before this one was asked, with how they went; void ones are left out."""
-    records = chain.records()
-    void = {record.body["experiment"] for record in records if record.kind == "void"}
-    until = next((r.number for r in records if r.kind == "question" and _is(r, question)), len(records))
-    verdicts = {r.body["experiment"]: r.body["kind"] for r in records[:until] if r.kind == "verdict"}
-    for record in records[:until]:
-        outcome = OUTCOMES.get(verdicts.get(record.body.get("experiment", ""), ""))
-        if record.kind == "question" and outcome and record.body["experiment"] not in void:
-            yield record, outcome
+def past_questions(chain: Chain, without: str) -> Iterator[PastQuestion]:
+    """Give the questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
+
+    Args:
+        chain: the sealed chain.
+        without: an experiment that is left out.
+    """
+    left_out = {record.body["experiment"] for record in chain.records("void")} | {without}
+    verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
+    for record in chain.records("question"):
+        verdict = verdicts.get(record.body["experiment"])
+        if verdict is not None and record.body["experiment"] not in left_out:
+            likelihood = _likelihood(verdict)
+            if likelihood is not None:
+                yield PastQuestion(record, verdict, likelihood)
 
 
-def _is(record: Record, question: Question) -> bool:
-    return bool(record.body["experiment"] == question.experiment)
+def _likelihood(verdict: Mapping[str, Any]) -> Likelihood | None:
+    """Say how probable what was seen is under each outcome; None where nothing can be said."""
+    outcome = outcome_of(verdict)
+    if outcome is not None:
+        return sure_of(outcome)
+    if not all(verdict.get(name) for name in ("spread", "seed_sd", "margin", "n")) or verdict["raw"] is None:
+        return None
+    cells = Cells([Scale(margin=verdict["margin"], seed_sd=verdict["seed_sd"])])
+    error = verdict["spread"] / math.sqrt(verdict["n"])
+    worse, same, better = class_densities(cells, np.array([verdict["raw"]]), np.array([error]))[0].tolist()
+    return worse, same, better, 0.0
 
 
-def _effects(chain: Chain, question: Question) -> Iterator[tuple[float, float]]:
-    """Give past effects with their standard errors, in seed standard deviations."""
-    settled = {record.body["experiment"] for record, _ in _settled(chain, question)}
-    for record in chain.records("verdict"):
-        body = record.body
-        if body["experiment"] in settled and body["seed_sd"] and body["spread"] and body["raw"] is not None:
-            yield body["raw"] / body["seed_sd"], body["spread"] / math.sqrt(body["n"]) / body["seed_sd"]
+def _effect(verdict: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Give a past effect with its standard error, in seed standard deviations."""
+    if not verdict["seed_sd"] or not verdict["spread"] or verdict["raw"] is None:
+        return None
+    sd = verdict["seed_sd"]
+    return verdict["raw"] / sd, verdict["spread"] / math.sqrt(verdict["n"]) / sd
 
 
-def _told(chain: Chain, question: Question, kind: str = "") -> Told:
-    """Give what members foretold of settled questions: with the question, or of a class with its first forecast."""
-    outcomes = {record.body["experiment"]: outcome for record, outcome in _settled(chain, question)}
-    found: dict[str, Mapping[Member, Chances]] = {}
+def _told(chain: Chain, question: Question, kind: str = "") -> list[Told]:
+    """Give what members foretold of past questions: with the question, or of a class with its first forecast."""
+    seen = {one.name: one.likelihood for one in past_questions(chain, question.experiment)}
+    found: dict[str, Mapping[Member, Any]] = {}
     for record in chain.records("forecast" if kind else "question"):
         name, body = record.body["experiment"], record.body.get("reference")
-        if name in outcomes and body and name not in found and (not kind or _class(record) == kind):
+        if name in seen and body and name not in found and (not kind or evidence_of_body(record.body).kind == kind):
             found[name] = reference_of_body(body).members
-    return [(members, outcomes[name]) for name, members in found.items()]
+    return [(members, seen[name]) for name, members in found.items()]
 
 
-def _class(record: Record) -> str:
-    body = record.body
-    return Evidence(points=body["evidence_seen"], samples=body["samples_seen"], share=body["share_seen"]).kind
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sight:
-    """What running curves of the treatment say of the effect."""
+    """What the treatment's furthest curve says of the effect, and how much of it is seen."""
 
-    def __init__(self, gap: float, gaps: dict[Member, Gap], scale: Scale) -> None:
-        self.gap, self.gaps, self.scale = gap, gaps, scale
+    gap: float
+    gaps: dict[Member, Gap]
+    scale: Scale
+    share: float
 
 
 def _sight(catalog: Catalog, question: Question) -> _Sight | None:
-    """Hold the treatment's curves, as far as they are seen, against the baseline's; None where nothing can be told."""
-    past = finished_curves(catalog, question.target.label, question.metric.name)
+    """Hold the treatment's furthest curve against the baseline's where both are; None where nothing can be told."""
+    metric, label = question.metric, question.target.label
+    past = finished_curves(catalog, label, metric.name)
     if len(past) < FEWEST:
         return None
     total = float(np.median([curve.total for curve in past]))
-    mine, base = (
-        [
-            curve
-            for row in catalog.runs([question.run_key(arm)])
-            if (curve := read_curve(catalog, row["id"], question.metric.name, "", total)) is not None
-        ]
-        for arm in (TREATMENT, BASELINE)
+    mine = max(_curves(catalog, question, TREATMENT, total), key=lambda curve: curve.steps[-1], default=None)
+    if mine is None or not 0 < mine.share < 1:
+        return None
+    base = [c for c in _curves(catalog, question, BASELINE, total) if c.steps[-1] >= mine.steps[-1]]
+    alone = len({curve.family for curve in past}) < FEWEST  # too few arms to foretell one by the others
+    endings = fit_endings(finished_curves(catalog, label, metric.name, by_run=True) if alone else past, mine.share)
+    seed_sd = _seed_sd(past)
+    if not base or endings is None or not seed_sd > 0:
+        return None
+    return _Sight(
+        gap=gap_now(mine, base, metric.sign),
+        gaps=gaps_of(endings, mine, base, metric.sign),
+        scale=Scale(margin=question.margin or seed_sd, seed_sd=seed_sd),
+        share=mine.share,
     )
-    if not mine or not base:
-        return None
-    share = min(min(curve.share for curve in mine), 1.0)
-    endings = fit_endings(past, share)
-    ends = np.array([curve.values[-1] for curve in past])
-    seed_sd = float(np.std([c.values[-1] for c in base], ddof=1)) if len(base) >= FEWEST else float(np.std(ends))
-    if endings is None or not seed_sd > 0:
-        return None
-    scale = Scale(margin=question.margin or seed_sd, seed_sd=seed_sd)
-    return _Sight(gap_now(mine, base, question.metric.sign), gaps_of(endings, mine, base, question.metric.sign), scale)
 
 
-def _past_gaps(chain: Chain, catalog: Catalog, question: Question, share: float) -> dict[str, dict[str, float]]:
+def _curves(catalog: Catalog, question: Question, arm: str, total: float) -> list[Curve]:
+    """Read an arm's curves; those of runs that failed are left out."""
+    rows = [row for row in catalog.runs([question.run_key(arm)]) if row["exit"] in (None, "ok", "stopped")]
+    curves = (read_curve(catalog, row["id"], question.metric.name, "", total) for row in rows)
+    return [curve for curve in curves if curve is not None]
+
+
+def _seed_sd(past: Sequence[Curve]) -> float:
+    """Give how much runs of one arm differ at their ends, pooled; of all runs where no arm has two."""
+    ends: dict[str, list[float]] = defaultdict(list)
+    for curve in past:
+        ends[curve.family].append(float(curve.values[-1]))
+    several = [values for values in ends.values() if len(values) > 1]
+    if not several:
+        return float(np.std([curve.values[-1] for curve in past]))
+    squares = sum(float(np.var(values, ddof=1)) * (len(values) - 1) for values in several)
+    return math.sqrt(squares / sum(len(values) - 1 for values in several))
+
+
+def _past_gaps(chain: Chain, catalog: Catalog, question: Question, share: float) -> dict[str, Features]:
     """Give, for past questions with curves, how far ahead or behind the treatment was at this share of its budget."""
-    seed_sds = {record.body["experiment"]: record.body["seed_sd"] for record in chain.records("verdict")}
-    found = {}
-    for record, _ in list(_settled(chain, question))[-GAPS_READ:]:
-        name = record.body["experiment"]
-        gap = _gap_then(catalog, question_from_body(record.body), share)
-        if gap is not None and seed_sds.get(name):
-            found[name] = gap_features(gap / seed_sds[name])
+    found: dict[str, Features] = {}
+    for one in list(past_questions(chain, question.experiment))[-GAPS_READ:]:
+        gap = _gap_then(catalog, question_from_body(one.record.body), share)
+        if gap is not None and one.verdict["seed_sd"]:
+            found[one.name] = gap_features(gap / one.verdict["seed_sd"])
     return found
 
 
@@ -169,37 +212,9 @@ def _gap_then(catalog: Catalog, question: Question, share: float) -> float | Non
     arms = []
     for arm in (TREATMENT, BASELINE):
         runs = [row["id"] for row in catalog.runs([question.run_key(arm)]) if row["exit"] == "ok"][:FEWEST]
-        curves = [read_curve(catalog, run, question.metric.name, "") for run in runs]
-        arms.append([part for curve in curves if curve is not None and len((part := curve.until(share)).values)])
-    return gap_now(arms[0], arms[1], question.metric.sign) if all(arms) else None
-
-
-def finished_curves(catalog: Catalog, label: str, metric: str) -> list[Curve]:
-    """Read the curves of a training's newest finished runs; each run is a family of its own.
-
-    Another seed of the same arm may foretell a run: that is what one has.
-    """
-    past = [row for row in catalog.runs() if row["label"] == label and row["exit"] == "ok"][-MOST:]
-    curves = (read_curve(catalog, row["id"], metric, row["id"]) for row in past)
-    return [curve for curve in curves if curve is not None]
-
-
-def read_curve(catalog: Catalog, run_id: str, metric: str, family: str, total: float | None = None) -> Curve | None:
-    """Read a curve's finite points; steps are counted from 1, so that a power law can be drawn through them.
-
-    Returns:
-        the curve; None where fewer than two points are there.
-    """
-    try:
-        told = catalog.curve(run_id, metric)
-    except NotFoundError:
+        arms.append([c for run in runs if (c := read_curve(catalog, run, question.metric.name, "")) is not None])
+    mine, base = arms
+    if not mine or not base or not len((part := mine[0].until(share)).values):
         return None
-    kept = np.isfinite(told.values)
-    steps, places = np.unique(told.steps[kept], return_index=True)
-    if len(steps) < 2:
-        return None
-    counted = np.asarray(steps - min(0, int(steps[0])) + 1, float)
-    try:
-        return Curve(steps=counted, values=told.values[kept][places], total=total or float(counted[-1]), family=family)
-    except InputError:
-        return None
+    base = [curve for curve in base if curve.steps[-1] >= part.steps[-1]]
+    return gap_now(part, base, question.metric.sign) if base else None

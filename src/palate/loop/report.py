@@ -9,9 +9,9 @@ import numpy as np
 from palate.forecast.answer import said_body, said_words
 from palate.forecast.score import Score
 from palate.loop.evidence import RunResult
-from palate.loop.ledger import BLIND, Sealed, Story
 from palate.loop.question import Question
 from palate.loop.session import Cooked
+from palate.loop.story import Sealed, Story
 from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.rates import failure_words
@@ -38,10 +38,11 @@ class Report:
         scores: by the hash of the forecast, of those that may be shown; provisional ones until the verdict is sealed.
         final: the forecasts whose scores are sealed.
         opposed: other metrics that say the opposite, a sentence each.
-        counted: this author's scored forecasts in the project so far.
+        counted: this author's forecasts so far from which calibration can be told.
         elapsed_s: how long this session took.
         fresh_data: files that changed since earlier runs, which were therefore not used again.
         data_known: whether the files that the baseline reads are known, and so were checked.
+        asked_only: whether the question was only to be asked, and nothing run.
     """
 
     question: Question
@@ -56,6 +57,7 @@ class Report:
     elapsed_s: float
     fresh_data: tuple[str, ...] = ()
     data_known: bool = False
+    asked_only: bool = False
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -128,27 +130,32 @@ class Report:
 
     def lines(self) -> list[str]:
         """Give the report as lines for people."""
-        made, reused = self.cooked.fresh, self.cooked.reused
+        if self.asked_only and not self.cooked.verdict.n:
+            return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
         told = [self.headline, *self._confounded(), *self.opposed]
         failed = _first_failure(self.cooked.results[TREATMENT])
         if failed is not None:
             told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
-        told += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing()]
-        unchecked = (
-            " (data were not declared, so not checked: --data)"
-            if reused and not self.data_known and not self.question.data
-            else ""
-        )
-        told.append(f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s.")
+        told += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
         if self.fresh_data:
             told.append(f"{', '.join(self.fresh_data[:3])} changed since earlier runs: those were not used again.")
-        told += self._split_offer()
-        told += self._forecast_lines()
-        return told
+        return [*told, *self._split_offer(), *self._forecast_lines()]
+
+    def _effort(self) -> str:
+        made, reused = self.cooked.fresh, self.cooked.reused
+        checked = self.data_known or self.question.data or not reused
+        unchecked = "" if checked else " (data were not declared, so not checked: --data)"
+        return f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s."
 
     def next_commands(self) -> list[str]:
         """Name what could be typed next."""
         experiment = self.question.experiment
+        if self.asked_only and not self.cooked.verdict.n:
+            return [
+                f"palate forecast {experiment} better:70 --author NAME",
+                f"palate forecast {experiment}",
+                "palate list",
+            ]
         failed = _first_failure(self.cooked.results.get(TREATMENT, {}))
         listed = [f"palate show {failed.id}"] if failed else []
         listed.append(f"palate show {experiment}")
@@ -206,29 +213,37 @@ class Report:
     def _forecast_lines(self) -> list[str]:
         if self.story.void is not None:
             return [f"Void: {self.story.void['reason']}. Its forecasts count for nobody."]
-        told = [self._forecast_line(one) for one in self.story.visible(self.author)]
+        visible = self.story.visible(self.author)
+        told = [self._forecast_line(one) for one in visible]
         hidden = len(self.story.forecasts) + len(self.story.committed) - len(told)
         if hidden:
-            told.append(
-                f"{hidden} forecast{'s' if hidden > 1 else ''} of others: hidden until yours is sealed or opened."
-            )
+            plural = "s" if hidden > 1 else ""
+            told.append(f"{hidden} forecast{plural} of others: hidden until yours is sealed or theirs is opened.")
         if self.sealed is None:
-            told.append("No forecast was sealed: exploratory, not scored.")
+            told.append(f"{'You made no forecast' if visible else 'No forecast was sealed'}: exploratory, not scored.")
         return told
 
     def _forecast_line(self, one: Sealed) -> str:
         who = "You" if one.author.name == self.author else one.author.name
         turn = " then" if one.turn == "revision" else ""
-        seen = "" if one.evidence.kind == BLIND else f" (with {one.evidence.kind} of the curve seen)"
+        seen = f" ({one.evidence.words})" if one.evidence.words else ""
         metric = self.question.metric
         told = f"{who}{turn} said {said_words(one.said, metric.scale, metric.unit)}{seen}"
         score = self.scores.get(one.hash)
         if score is None:
-            return f"{told}: not scored yet."
+            return f"{told}: {self._unscored()}."
         brier = "" if score.brier is None else f" (Brier {score.brier:.2f})"
         so_far = "" if one.hash in self.final and not score.provisional else "provisionally "
         count = self._count() if one is self.sealed and one.hash in self.final else ""
         return f"{told}: {so_far}{score.bits:+.1f} bits over the reference{brier}.{count}"
+
+    def _unscored(self) -> str:
+        """Say why a forecast has no score."""
+        if not self.cooked.done:
+            return "not scored yet"
+        if self.cooked.verdict.kind == "failed":
+            return "not scored, as the baseline itself failed"
+        return "not scored, as nothing tells how much seeds matter"
 
     def _count(self) -> str:
         more = CALIBRATION_FROM - self.counted
@@ -252,9 +267,7 @@ def forecast_document(sealed: Sealed) -> dict[str, Any]:
         "author": sealed.author.name,
         "agent": sealed.author.agent,
         "kind": sealed.evidence.kind,
-        "evidence_seen": sealed.evidence.points,
-        "samples_seen": sealed.evidence.samples,
-        "share_seen": sealed.evidence.share,
+        **sealed.evidence.body(),
         "reference": sealed.reference.body(),
         "sealed": sealed.hash,
         "at": sealed.at.isoformat(),

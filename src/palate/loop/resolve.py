@@ -1,7 +1,7 @@
 """Score the sealed forecasts of an experiment by what its runs gave."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from statistics import stdev
@@ -12,10 +12,11 @@ from palate.forecast.chances import Chances
 from palate.forecast.density import Scale
 from palate.forecast.score import Entry, NoiseSource, Observed, Score, score
 from palate.loop.evidence import Results
-from palate.loop.ledger import OUTCOMES, Sealed, Story
 from palate.loop.session import Cooked
-from palate.store.chain import Chain
-from palate.vocabulary import BASELINE
+from palate.loop.story import Sealed, Story, outcome_of
+from palate.recipe.codec import content_id
+from palate.store.chain import Chain, Record
+from palate.vocabulary import BASELINE, TREATMENT
 
 TINY = 1e-3
 """Standard error, in seed standard deviations, of a difference that is exactly nothing."""
@@ -31,13 +32,20 @@ def score_sealed(sealed: Sealed, story: Story, cooked: Cooked) -> Score | None:
 
 
 def seal_scores(chain: Chain, story: Story, cooked: Cooked, *, now: datetime) -> None:
-    """Seal the scores of all forecasts that have none yet; a void question's forecasts get none."""
+    """Seal the scores of all forecasts that have none yet, each once; a void question's forecasts get none."""
     if story.void is not None:
         return
     for sealed in story.forecasts:
         found = None if sealed.hash in story.scores else score_sealed(sealed, story, cooked)
         if found is not None:
-            chain.append("score", _body(sealed, story, found, cooked), now=now)
+            chain.append_unless("score", score_body(sealed, story, found, cooked), _is_scored(sealed), now=now)
+
+
+def _is_scored(sealed: Sealed) -> Any:
+    def known(records: Sequence[Record]) -> bool:
+        return any(record.kind == "score" and record.body["forecast"] == sealed.hash for record in records)
+
+    return known
 
 
 def score_of(body: Mapping[str, Any]) -> Score:
@@ -46,23 +54,31 @@ def score_of(body: Mapping[str, Any]) -> Score:
     return Score(**{**fields, "chances": Chances(**body["chances"])})
 
 
-def _body(sealed: Sealed, story: Story, found: Score, cooked: Cooked) -> dict[str, Any]:
-    verdict = cooked.verdict
+def score_body(sealed: Sealed, story: Story, found: Score, cooked: Cooked) -> dict[str, Any]:
+    """Write a score as it is sealed.
+
+    `runs` names the pair of arms: questions that share all their runs (another margin, another metric) make one bet.
+    """
+    question = story.question
     return {
-        "experiment": story.question.experiment,
+        "experiment": question.experiment,
         "forecast": sealed.hash,
         "author": sealed.author.name,
         "agent": sealed.author.agent,
         "turn": sealed.turn,
         "kind": sealed.evidence.kind,
-        "settled": OUTCOMES.get(verdict.kind),
-        "pairs": verdict.n,
+        "settled": outcome_of(asdict(cooked.verdict)),
+        "pairs": cooked.verdict.n,
+        "runs": content_id([question.run_key(BASELINE), question.run_key(TREATMENT)])[:16],
         **asdict(found),
     }
 
 
 def _observed(sealed: Sealed, story: Story, cooked: Cooked) -> Observed | None:
     verdict = cooked.verdict
+    settled = outcome_of(asdict(verdict))
+    if verdict.kind == "failed" and settled is None:
+        return None  # the baseline fails too: nothing is said of the change
     if verdict.kind == "failed":
         return Observed(difference=None, standard_error=1.0, scale=Scale(margin=1.0, seed_sd=1.0), settled="crash")
     told = _noise(sealed, story, cooked)
@@ -74,7 +90,7 @@ def _observed(sealed: Sealed, story: Story, cooked: Cooked) -> Observed | None:
         difference=verdict.raw or 0.0,
         standard_error=error,
         scale=Scale(margin=margin, seed_sd=seed_sd, unit=sealed.reference.unit),
-        settled=OUTCOMES.get(verdict.kind),
+        settled=settled,
         noise=source,
     )
 
@@ -83,7 +99,7 @@ def _noise(sealed: Sealed, story: Story, cooked: Cooked) -> tuple[float, float, 
     """Give seed sd, standard error and where they are from: these seeds, past ones, or a guess that counts for none."""
     verdict = cooked.verdict
     if verdict.kind == "nothing":
-        seed_sd = _baseline_sd(cooked.results) or _guess(sealed, story)
+        seed_sd = _baseline_sd(cooked.results) or story.question.margin or _own_scale(sealed)
         return (seed_sd, TINY * seed_sd, "seeds") if seed_sd else None
     if verdict.raw is None or verdict.reason == "frozen_seeds":
         return None
@@ -91,6 +107,11 @@ def _noise(sealed: Sealed, story: Story, cooked: Cooked) -> tuple[float, float, 
         return verdict.seed_sd, verdict.standard_error, "seeds" if verdict.n > 1 else "history"
     guess = _guess(sealed, story)
     return (guess, math.sqrt(2 / verdict.n) * guess, "none") if guess and verdict.n else None
+
+
+def _own_scale(sealed: Sealed) -> float | None:
+    """Give a scale for a difference that is nought: any will do for an answer, none is known for quantiles."""
+    return None if isinstance(sealed.said, Spread) else 1.0
 
 
 def _guess(sealed: Sealed, story: Story) -> float | None:

@@ -13,7 +13,6 @@ from palate.forecast.chances import Reference
 from palate.loop import ledger
 from palate.loop.hidden import Inside, look_inside, read_arms, with_hidden
 from palate.loop.kitchen import Kitchen
-from palate.loop.ledger import Author, Evidence, Sealed, Story
 from palate.loop.opening import Opening
 from palate.loop.opposed import opposed_words
 from palate.loop.question import Question
@@ -22,6 +21,7 @@ from palate.loop.report import Report, outlook_of
 from palate.loop.resolve import score_of, score_sealed, seal_scores
 from palate.loop.seen import evidence_of
 from palate.loop.session import Cooked, Session
+from palate.loop.story import BLIND, Author, Evidence, Sealed, find_story, read_story
 from palate.loop.stove import Watcher
 from palate.loop.terms import seal_verdict
 from palate.loop.when import resolve_when
@@ -85,106 +85,105 @@ def run_question(
         RunsFailedError: the training did not deliver.
     """
     started_s = time.monotonic()
-    with Catalog.open(project) as catalog:
-        evidence = evidence_of(project, catalog, opened.question)
-        question = _look_inside(project, opened, evidence, kitchen, declared, inform)
-        sealed = _seal(project, catalog, question, opened, evidence, revise)
-    for one in sealed:
+    question = _look_inside(project, opened, kitchen, declared, inform)
+    for one in _seal(project, question, opened, revise):
         watcher.sealed(one)
     session = Session(project, question, kitchen, watcher)
     with opened.pool or contextlib.nullcontext():
         cooked = session.settle(opened.pool) if run else session.look()
+    close_question(project, question, cooked)
     elapsed_s = time.monotonic() - started_s
-    return _report(project, question, cooked, elapsed_s, author=opened.author.name, changed=opened.changed)
+    told = _report(project, question, cooked, elapsed_s, author=opened.author.name, changed=opened.changed)
+    return told if run else replace(told, asked_only=True)
 
 
 def _look_inside(
-    project: Project,
-    opened: Opening,
-    evidence: Evidence,
-    kitchen: Kitchen,
-    declared: tuple[str, ...],
-    inform: Informer,
+    project: Project, opened: Opening, kitchen: Kitchen, declared: tuple[str, ...], inform: Informer
 ) -> Question:
     """Read what really differs between the arms, tell of it, and put what confounds them into the question."""
     question = opened.question
     recipes = read_arms(project, question, kitchen, opened.pool)
     inside = look_inside(question, recipes, declared)
     told = with_hidden(question, inside.difference, recipes)
-    story = ledger.find_story(project.chain, question.experiment)
-    if evidence.ended and story is not None:
+    story = find_story(project.chain, question.experiment)
+    if story is not None and read_evidence(project, question).ended:
         told = replace(told, confounders=story.question.confounders)  # what is declared after the outcome is nothing
     inform(told, inside)
     return told
 
 
-def _seal(
-    project: Project, catalog: Catalog, question: Question, opened: Opening, evidence: Evidence, revise: Reviser
-) -> list[Sealed]:
-    """Seal the question with the reference, then what was said; give the forecasts sealed now."""
+def read_evidence(project: Project, question: Question) -> Evidence:
+    """Read what of the treatment exists at this moment."""
+    with Catalog.open(project) as catalog:
+        return evidence_of(project, catalog, question)
+
+
+def _seal(project: Project, question: Question, opened: Opening, revise: Reviser) -> list[Sealed]:
+    """Seal the question with the reference of its moment, then what was said; give the forecasts sealed now."""
     chain, author = project.chain, opened.author
     commit = commit_of(project.home.parent)
-    blind = reference_for(chain, question)
-    ledger.seal_question(chain, question, now=datetime.now(UTC), reference=blind, commit=commit)
-    story = ledger.read_story(chain, question.experiment)
-    mine = story.of(author.name)
+    reference = reference_for(chain, question)
+    ledger.seal_question(chain, question, now=datetime.now(UTC), reference=reference, commit=commit)
+    mine = read_story(chain, question.experiment).of(author.name)
     if opened.said is None:
         if mine is None:
             ledger.seal_skip(chain, question, author=author, now=datetime.now(UTC))
         return []
     if mine is not None and mine.said == opened.said:
         return []
-    gut = seal_said(project, catalog, story, opened.said, author=author, evidence=evidence, commit=commit)
-    shown = Shown(gut=gut, reference=gut.reference, cases=tuple(case_words(chain, gut.reference.nearest)))
-    second = revise(question, shown) if opened.asked else None
-    if second is None or second == gut.said:
-        return [gut]
-    return [gut, revise_said(project, story, second, author=author, evidence=evidence)]
+    return forecast_question(project, question, opened.said, author=author, revise=revise if opened.asked else keep)
 
 
-def seal_said(
-    project: Project,
-    catalog: Catalog,
-    story: Story,
-    said: Said,
-    *,
-    author: Author,
-    evidence: Evidence,
-    commit: str | None = None,
-) -> Sealed:
-    """Seal a gut answer against the reference of its moment: the question's own where nothing was seen yet."""
-    if evidence.kind == ledger.BLIND and story.reference is not None:
-        reference = story.reference
-    else:
-        reference = reference_seen(project.chain, catalog, story.question, evidence)
-    return ledger.seal_forecast(
+def forecast_question(
+    project: Project, question: Question, said: Said, *, author: Author, revise: Reviser = keep
+) -> list[Sealed]:
+    """Seal a gut answer against the reference of its moment, then the one revision, where one is made.
+
+    What exists of the treatment is read right before each seal: runs may have gone on while the person thought.
+
+    Raises:
+        OutcomeSeenError: the outcome is visible, or theirs is sealed already.
+        RefusedError: the question is void.
+    """
+    with Catalog.open(project) as catalog:
+        evidence = evidence_of(project, catalog, question)
+        if evidence.points or evidence.samples:
+            reference = reference_seen(project.chain, catalog, question, evidence)
+        else:
+            reference = reference_for(project.chain, question)
+    gut = ledger.seal_forecast(
         project.chain,
-        story.question,
+        question,
         said,
         author=author,
         evidence=evidence,
         reference=reference,
         nonce=secrets.token_hex(16),
         now=datetime.now(UTC),
-        commit=commit,
+        commit=commit_of(project.home.parent),
     )
+    cases = tuple(case_words(project.chain, reference.nearest))
+    second = revise(question, Shown(gut=gut, reference=reference, cases=cases))
+    if second is None or second == said:
+        return [gut]
+    return [gut, revise_forecast(project, question, second, author=author)]
 
 
-def revise_said(project: Project, story: Story, said: Said, *, author: Author, evidence: Evidence) -> Sealed:
-    """Seal the one revision."""
+def revise_forecast(project: Project, question: Question, said: Said, *, author: Author) -> Sealed:
+    """Seal the one revision of a forecast.
+
+    Raises:
+        RefusedError: there is nothing to revise, or it was revised already.
+        OutcomeSeenError: the outcome is visible.
+    """
+    evidence, nonce = read_evidence(project, question), secrets.token_hex(16)
     return ledger.seal_revision(
-        project.chain,
-        story.question,
-        said,
-        author=author,
-        evidence=evidence,
-        nonce=secrets.token_hex(16),
-        now=datetime.now(UTC),
+        project.chain, question, said, author=author, evidence=evidence, nonce=nonce, now=datetime.now(UTC)
     )
 
 
 def judge_now(project: Project, experiment: str, author: str) -> Report:
-    """Judge an experiment by the runs that are there, running none.
+    """Judge an experiment by the runs that are there, running none; seal verdict and scores where they are due.
 
     Args:
         project: where it is kept.
@@ -194,9 +193,32 @@ def judge_now(project: Project, experiment: str, author: str) -> Report:
     Raises:
         NotFoundError: there is no such experiment.
     """
-    story = ledger.read_story(project.chain, experiment)
-    quiet = Session(project, story.question, Kitchen(workers=0, threads=1), _Silent())
-    return _report(project, story.question, quiet.look(), 0.0, author=author)
+    question = read_story(project.chain, experiment).question
+    cooked = look_now(project, question)
+    close_question(project, question, cooked)
+    return _report(project, question, cooked, 0.0, author=author)
+
+
+def look_now(project: Project, question: Question) -> Cooked:
+    """Judge the runs that are there, sealing nothing."""
+    return Session(project, question, Kitchen(workers=0, threads=1), SILENT).look()
+
+
+def close_question(project: Project, question: Question, cooked: Cooked) -> None:
+    """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due."""
+    chain, now = project.chain, datetime.now(UTC)
+    if cooked.done:
+        seal_verdict(chain, question, cooked.verdict, _runs_of(cooked), now=now)
+        story = read_story(chain, question.experiment)
+        seal_scores(chain, story, cooked, now=now)
+    if chain.records("when"):
+        with Catalog.open(project) as catalog:
+            catalog.refresh()
+            resolve_when(project, catalog, now=now)
+
+
+def _runs_of(cooked: Cooked) -> dict[str, list[str]]:
+    return {arm: [by_seed[seed].id for seed in sorted(by_seed)] for arm, by_seed in cooked.results.items()}
 
 
 def _report(
@@ -208,16 +230,12 @@ def _report(
     author: str,
     changed: tuple[str, ...] = (),
 ) -> Report:
-    chain = project.chain
-    if cooked.verdict.settled or cooked.verdict.reason == "budget":
-        _seal_end(project, question, cooked)
-    story = ledger.read_story(chain, question.experiment)
+    story = read_story(project.chain, question.experiment)
     sealed = {one.hash: score_of(story.scores[one.hash]) for one in story.forecasts if one.hash in story.scores}
     open_ = () if story.void else [one for one in story.visible(author) if one.hash not in sealed]
     early = {one.hash: score_sealed(one, story, cooked) for one in open_}
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        resolve_when(project, catalog, now=datetime.now(UTC))
         opposed = opposed_words(catalog, question, cooked.results, cooked.verdict)
     return Report(
         opposed=tuple(opposed),
@@ -228,23 +246,20 @@ def _report(
         author=author,
         scores={**{name: found for name, found in early.items() if found is not None}, **sealed},
         final=frozenset(sealed),
-        counted=sum(r.body["author"] == author and r.body["turn"] == "forecast" for r in chain.records("score")),
+        counted=_counted(project, author),
         elapsed_s=elapsed_s,
         fresh_data=changed,
         data_known=Shelf(project.home).find(question.run_key("baseline")) is not None,
     )
 
 
-def _seal_end(project: Project, question: Question, cooked: Cooked) -> None:
-    """Seal the verdict and the scores, each once."""
-    chain, now = project.chain, datetime.now(UTC)
-    story = ledger.find_story(chain, question.experiment)
-    if story is None:
-        return
-    if story.verdict is None:
-        runs = {arm: [by_seed[seed].id for seed in sorted(by_seed)] for arm, by_seed in cooked.results.items()}
-        seal_verdict(chain, question, cooked.verdict, runs, now=now)
-    seal_scores(chain, story, cooked, now=now)
+def _counted(project: Project, author: str) -> int:
+    """Count the blind gut answers of somebody that calibration can be told from: those with a settled outcome."""
+    scores = [record.body for record in project.chain.records("score")]
+    return sum(
+        one["author"] == author and one["turn"] == "forecast" and one["kind"] == BLIND and one["settled"] is not None
+        for one in scores
+    )
 
 
 class _Silent:
@@ -258,5 +273,3 @@ class _Silent:
 
 
 SILENT: Watcher = _Silent()
-
-__all__ = ["SILENT", "Reviser", "Shown", "judge_now", "revise_said", "run_question", "seal_said"]

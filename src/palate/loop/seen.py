@@ -3,9 +3,10 @@
 import statistics
 
 from palate.loop.evidence import collect
-from palate.loop.ledger import Evidence
 from palate.loop.question import Question
+from palate.loop.story import Evidence
 from palate.store.catalog import Catalog
+from palate.store.chain import Chain
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.vocabulary import BASELINE, TREATMENT
@@ -24,6 +25,24 @@ def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evide
         samples=sum(_samples(project, run) for run in runs),
         share=_share(catalog, question, max((row["last_step"] for row in rows), default=0)) if rows else None,
         ended=len(ended[TREATMENT]),
+        repeat=was_answered(project.chain, question),
+    )
+
+
+def was_answered(chain: Chain, question: Question) -> bool:
+    """Whether the same change was asked about before, of this training and metric, and has a verdict.
+
+    Other code, data, margin or budget make it another question, but who has seen the answer to one is not blind to
+    the other.
+    """
+    told = {record.body["experiment"] for record in chain.records("verdict")} - {question.experiment}
+    mine = question.body()
+    return any(
+        record.body["experiment"] in told
+        and record.body["changes"] == mine["changes"]
+        and record.body["metric"]["name"] == question.metric.name
+        and record.body["target"]["label"] == question.target.label
+        for record in chain.records("question")
     )
 
 

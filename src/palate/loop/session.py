@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from palate.loop.evidence import Results, curves_identical, first_settled
+from palate.loop.evidence import Results, complete_pairs, curves_identical, first_settled
 from palate.loop.examples import Examples
 from palate.loop.kitchen import Kitchen
 from palate.loop.question import Question
@@ -47,6 +47,11 @@ class Cooked:
     terms: Terms
     fresh: int
     reused: int
+
+    @property
+    def done(self) -> bool:
+        """Whether no more runs will be made: the verdict is settled, or every pair of the budget has ended."""
+        return self.verdict.settled or complete_pairs(self.results) >= self.terms.budget
 
 
 class Session:

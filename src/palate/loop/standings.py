@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from palate.errors import NotFoundError
-from palate.loop.skill import Standing, document_of, words_of
+from palate.loop.skill import Standing
+from palate.loop.skill_words import document_of, words_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from palate.errors import MetricNotLoggedError, SetupFailedError
 from palate.loop.evidence import Found, Plan, Results, RunResult, collect, read_result
 from palate.loop.kitchen import Kitchen, start_pool
-from palate.loop.ledger import Sealed
+from palate.loop.story import Sealed
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
 from palate.store.ingest import read_run

@@ -14,7 +14,7 @@ from palate.capture.adapters import recipe_of
 from palate.capture.code import is_own
 from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import InputError, NotFoundError, PalateError
-from palate.loop import ledger
+from palate.loop.story import read_story
 from palate.recipe.tree import Recipe
 from palate.store.catalog import Catalog
 from palate.store.project import Project
@@ -163,7 +163,7 @@ def _on_meta(wanted: bool) -> Any:
 
 
 def _of_experiment(project: Project, name: str, arm: str) -> Recipe:
-    question = ledger.read_story(project.chain, name).question
+    question = read_story(project.chain, name).question
     recipe = Shelf(project.home).find(question.run_key(arm))
     if recipe is None:
         raise NotFoundError(
@@ -186,6 +186,6 @@ def _of_run(project: Project, name: str) -> Recipe:
 
 def arms_of(project: Project, name: str) -> tuple[Recipe, Recipe, Sequence[str]]:
     """Give the recipes of an experiment's two arms, and the settings that were declared."""
-    question = ledger.read_story(project.chain, name).question
+    question = read_story(project.chain, name).question
     one, other = (_of_experiment(project, name, arm) for arm in (BASELINE, TREATMENT))
     return one, other, [f"settings.{change.path}" for change in question.changes]

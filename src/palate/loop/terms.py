@@ -1,13 +1,13 @@
 """What the project's past says of noise and effects: the terms that a question is judged on, and verdicts as sealed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from palate.loop.question import Question, question_from_body
-from palate.store.chain import Chain
+from palate.store.chain import Chain, Record
 from palate.verdict.history import Past, effect_sd, noise_of
 from palate.verdict.rule import Failures, Terms, Verdict
 from palate.vocabulary import Arm
@@ -34,8 +34,13 @@ def terms_of(chain: Chain, question: Question) -> Terms:
 def seal_verdict(
     chain: Chain, question: Question, verdict: Verdict, runs: Mapping[Arm, list[str]], *, now: datetime
 ) -> None:
-    """Seal a verdict with the runs that it rests on."""
-    chain.append("verdict", {"experiment": question.experiment, **asdict(verdict), "runs": dict(runs)}, now=now)
+    """Seal a verdict with the runs that it rests on, once; the first one stands."""
+
+    def known(records: Sequence[Record]) -> bool:
+        return any(record.kind == "verdict" and record.body["experiment"] == question.experiment for record in records)
+
+    body = {"experiment": question.experiment, **asdict(verdict), "runs": dict(runs)}
+    chain.append_unless("verdict", body, known, now=now)
 
 
 def verdict_of(body: Mapping[str, Any]) -> Verdict:

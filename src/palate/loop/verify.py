@@ -1,12 +1,14 @@
 """Walk the seal: the chain itself, what was noted of it elsewhere, and forecasts held against the runs' own clocks."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from palate.errors import ChainBrokenError
 from palate.loop.anchor import Anchor, broken_anchors, read_anchors
-from palate.loop.ledger import read_story
+from palate.loop.question import question_from_body
 from palate.store.catalog import Catalog
 from palate.store.chain import GENESIS
 from palate.store.project import Project
@@ -46,7 +48,7 @@ def walk(project: Project, heads: Sequence[Anchor] = ()) -> Walked:
     """
     chain = project.chain
     records = chain.records()
-    anchors = [*read_anchors(project.home.parent), *heads]
+    anchors = [*read_anchors(chain, project.home.parent), *heads]
     for anchor in broken_anchors(chain, anchors):
         raise ChainBrokenError(
             f"{chain.path}: the seal is broken: record {anchor.number} is not the one that was noted"
@@ -75,24 +77,25 @@ def _refuse_contradicted(found: Iterator[tuple[int, str, str]]) -> None:
 
 
 def _contradicted(project: Project, catalog: Catalog) -> Iterator[tuple[int, str, str]]:
-    """Give blind forecasts, sealed here, that came after the first point of a run of their treatment."""
+    """Give blind forecasts and revisions, sealed here, that came after the first point of a run of their treatment."""
     chain = project.chain
     void = {record.body["experiment"] for record in chain.records("void")}
-    for record in chain.records("forecast"):
-        body, sealed_s = record.body, record.at.timestamp()
-        if body["evidence_seen"] or body["experiment"] in void or "sealed_as" in body:
+    asked = {record.body["experiment"]: record.body for record in chain.records("question")}
+    runs: dict[str, list[tuple[str, float]]] = {}
+    for record in (*chain.records("forecast"), *chain.records("revision")):
+        body, name = record.body, record.body["experiment"]
+        if body["evidence_seen"] or name in void or "sealed_as" in body:
             continue
-        question = read_story(chain, body["experiment"]).question
-        for run in catalog.runs([question.run_key(TREATMENT)]):
-            if (
-                run["started_unix_s"] < sealed_s - SKEW_S
-                and _first_point_s(catalog, run["id"], run) < sealed_s - SKEW_S
-            ):
-                yield record.number, body["experiment"], run["id"]
+        if name not in runs:
+            key = question_from_body(asked[name]).run_key(TREATMENT)
+            runs[name] = [(run["id"], _first_point_s(catalog, run)) for run in catalog.runs([key])]
+        late = [run for run, first_s in runs[name] if first_s < record.at.timestamp() - SKEW_S]
+        if late:
+            yield record.number, name, late[0]
 
 
-def _first_point_s(catalog: Catalog, run_id: str, run: dict[str, float]) -> float:
+def _first_point_s(catalog: Catalog, run: dict[str, Any]) -> float:
     """Give when a run logged its first point, in seconds since 1970; infinity where it never did."""
-    names = [row["metric"] for row in catalog.summaries([run_id])]
-    firsts = [float(catalog.curve(run_id, name).elapsed_s[0]) for name in names]
-    return run["started_unix_s"] + min(firsts, default=float("inf"))
+    names = [row["metric"] for row in catalog.summaries([run["id"]])]
+    firsts = [float(catalog.curve(run["id"], name).elapsed_s[0]) for name in names]
+    return float(run["started_unix_s"]) + min(firsts, default=math.inf)

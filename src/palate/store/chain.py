@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,7 +45,12 @@ class Record:
 
 def hash_record(fields: dict[str, Any]) -> str:
     """Hash a record's fields (without its hash) as canonical JSON."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InputError(
+            f"a {fields['kind']} is not sealed: {error}.", why="Infinities and NaN have no place in what is sealed."
+        ) from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -57,10 +62,30 @@ class Chain:
         self._read: tuple[tuple[int, int, int], tuple[Record, ...]] | None = None
 
     def append(self, kind: str, body: dict[str, Any], *, now: datetime) -> Record:
-        """Seal one record at the end.
+        """Seal one record at the end. See `append_unless`."""
+        sealed = self.append_unless(kind, body, lambda _: None, now=now)
+        assert sealed is not None
+        return sealed
+
+    def append_unless(
+        self, kind: str, body: dict[str, Any], stop: Callable[[Sequence[Record]], object], *, now: datetime
+    ) -> Record | None:
+        """Seal one record at the end, unless what is sealed by then speaks against it.
+
+        The chain is locked while `stop` looks at it, so of two processes that seal the same thing one sees the other's.
+
+        Args:
+            kind: of the record.
+            body: what it says; plain JSON data.
+            stop: given all records so far; what it raises is passed on, and where it gives anything true, nothing
+                is sealed.
+            now: when.
+
+        Returns:
+            the record; None where it was not sealed.
 
         Raises:
-            InputError: `now` has no time zone.
+            InputError: `now` has no time zone, or the body holds what JSON cannot.
             ChainBrokenError: what stands there already does not hold.
             StoreError: the file cannot be written.
         """
@@ -68,6 +93,8 @@ class Chain:
             raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
         with self._locked() as descriptor:
             records = self._known(descriptor)
+            if stop(records):
+                return None
             head = records[-1].hash if records else GENESIS
             at = max([now.astimezone(UTC), *(record.at for record in records[-1:])])  # clocks may step back
             fields = {
@@ -90,6 +117,7 @@ class Chain:
         """
         try:
             with self.path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a broken one
                 found = self._known(file.fileno())
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -187,5 +215,8 @@ def _broken(path: Path, number: int, how: str) -> ChainBrokenError:
     return ChainBrokenError(
         f"{path}: the seal is broken at record {number}: {how}.",
         why="From there on, nothing shows that forecasts came before their outcomes.",
-        todo=("See what is there:  palate verify", "Go back to a copy (git, backup), or start a new project folder."),
+        todo=(
+            f"Each record is a line of that file, the first one number 0: look at line {number + 1}.",
+            "Go back to a copy (git, backup), or start a new project folder.",
+        ),
     )

@@ -15,6 +15,8 @@ Take = Literal["last", "best"]
 """Which value of a curve counts: its last, or its best by the metric's goal."""
 
 TAIL_LINES = 12
+DIVERGED = 1e100
+"""A metric beyond this is as good as infinite: its square is."""
 
 
 def begin_run(journal: Path, *, key: str, label: str, seed: int, settings: Mapping[str, Any]) -> None:
@@ -77,4 +79,6 @@ def read_outcome(
     value = row["last"] if take == "last" else row["most" if metric.goal == "max" else "least"]
     if row["last_text"] is not None or value is None or not math.isfinite(value):
         return Outcome(ending="nan", detail=f"{metric.name} ended as {row['last_text']}")
+    if abs(value) > DIVERGED:
+        return Outcome(ending="nan", detail=f"{metric.name} diverged: it ended as {value:g}")
     return Outcome(ending="finished", value=value)
