@@ -17,9 +17,9 @@ from palate.cli.keys import Screen, press
 from palate.errors import ChainBrokenError
 from palate.forecast.answer import parse_forecast
 from palate.loop import ledger
+from palate.loop.forecaster import Author, Evidence
 from palate.loop.question import build_question
 from palate.loop.references import reference_for
-from palate.loop.story import Author, Evidence
 from palate.store.chain import Chain
 from palate.store.project import Project
 from palate.training.target import find_target

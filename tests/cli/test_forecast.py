@@ -20,6 +20,7 @@ def asked(shop):
     return shop, report["experiment"]
 
 
+@pytest.mark.slow
 def test_others_forecasts_are_hidden_until_ones_own_is_sealed(asked):
     shop, experiment = asked
     hidden = shop.call("forecast", experiment, "--author", "bob")
@@ -189,6 +190,7 @@ def git(shop, *words):
     ).stdout  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_head_noted_in_git_shows_a_chain_that_was_cut_or_made_anew(asked):
     shop, _ = asked
     nothing = shop.call("verify", "--anchor")

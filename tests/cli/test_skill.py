@@ -11,9 +11,9 @@ from palate.forecast.chances import Chances, Reference
 from palate.forecast.density import Scale
 from palate.forecast.score import Entry, Observed, score_all
 from palate.loop.figure import figure_of, write_page
+from palate.loop.forecaster import TEAM, Evidence
 from palate.loop.skill import standings
 from palate.loop.skill_words import document_of, words_of
-from palate.loop.story import TEAM, Evidence
 from palate.store.chain import Chain
 
 REFERENCE = Reference(chances=Chances(worse=0.3, same=0.3, better=0.3, crash=0.1))

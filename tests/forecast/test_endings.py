@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from palate.errors import InputError
-from palate.forecast.curves import Curve, mean_curve, power_law_end
+from palate.forecast.curves import Curve, power_law_end
 from palate.forecast.endings import MEMBERS, fit_endings, foretell, guesses_of, log_densities
 
 STEPS = np.arange(1, 101, dtype=float)
@@ -71,12 +71,3 @@ def test_too_few_runs_foretell_nothing_and_a_broken_curve_is_refused():
     assert fit_endings(world(np.random.default_rng(4), 2), 0.5) is None
     with pytest.raises(InputError):
         Curve(steps=np.array([1.0, 1.0]), values=np.array([1.0, 2.0]), total=2.0)
-
-
-def test_curves_are_averaged_where_all_of_them_are():
-    one, other = curve(np.zeros(100)), curve(np.ones(100)).until(0.5)
-    told = mean_curve([one, other])
-    assert len(told.values) == 50
-    assert told.values == pytest.approx(0.5)
-    with pytest.raises(InputError):
-        mean_curve([])

@@ -7,9 +7,9 @@ import numpy as np
 
 from palate.forecast.answer import parse_forecast
 from palate.loop import ledger
+from palate.loop.forecaster import Author, Evidence
 from palate.loop.question import build_question
 from palate.loop.references import reference_for
-from palate.loop.story import Author, Evidence
 from palate.store.journal import Journal
 from palate.store.project import Project
 from palate.training.outcome import begin_run

@@ -16,11 +16,12 @@ from palate.forecast.answer import Forecast, parse_forecast
 from palate.forecast.when import Event, When
 from palate.loop import ledger
 from palate.loop.entries import read_export
+from palate.loop.forecaster import Author, Evidence
 from palate.loop.forecasting import skill_now
 from palate.loop.references import case_words
 from palate.loop.run import forecast_question, judge_now
 from palate.loop.share import export_story, take_in
-from palate.loop.story import Author, Evidence, read_story
+from palate.loop.story import read_story
 from palate.loop.verify import walk
 from palate.loop.when import await_event, resolve_when, seal_when
 from palate.store.catalog import Catalog

@@ -11,7 +11,8 @@ from palate.cli.prompt import choose_forecast
 from palate.cli.settings import whoami
 from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedError
 from palate.forecast.answer import Said, parse_forecast, said_words
-from palate.loop.story import Author, Sealed, Story, read_story
+from palate.loop.forecaster import Author
+from palate.loop.story import Sealed, Story, read_story
 from palate.store.project import Project
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from palate.loop.ask import author_of
-from palate.loop.story import Author
+from palate.loop.forecaster import Author
 from palate.store.config import read_config
 
 

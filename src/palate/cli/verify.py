@@ -32,12 +32,14 @@ def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
         "anchored": asdict(noted) if noted else None,
     }
     counted = ", ".join(f"{n} {kind}" for kind, n in found.kinds.items()) or "nothing sealed yet"
-    lines = [f"The seal holds: {found.records} records ({counted}).", f"Head {max(found.records - 1, 0)}:{found.head}"]
+    records = f"{found.records} record{'s' * (found.records != 1)}"
+    lines = [f"The seal holds: {records} ({counted}).", f"Head {max(found.records - 1, 0)}:{found.head}"]
     if noted is not None:
         lines.append(f"Noted on commit {noted.where}. Push it: git push origin refs/notes/palate")
     elif found.anchors:
         last = found.anchors[-1]
-        lines.append(f"{len(found.anchors)} noted heads are in it, the last one record {last.number} ({last.where}).")
+        heads_are = "1 noted head is" if len(found.anchors) == 1 else f"{len(found.anchors)} noted heads are"
+        lines.append(f"{heads_are} in it, the last one record {last.number} ({last.where}).")
     else:
         lines.append(
             "Whoever can rewrite the whole file can rewrite the chain: note the head in git (palate verify --anchor), "

@@ -1,6 +1,5 @@
 """Curves of one metric, whole or as far as they are seen, and what can be said of one from itself alone; pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,23 +50,6 @@ class Curve:
         grid = np.linspace(self.steps[-1] / 2, self.steps[-1], GRID)
         told: FloatArray = np.interp(grid, self.steps, self.values) - self.values[-1]
         return told
-
-
-def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Average curves over the steps that all of them have seen; the shortest says how far.
-
-    Raises:
-        InputError: there is none, or they have no step in common.
-    """
-    if not curves:
-        raise InputError("a mean needs a curve.")
-    steps = curves[0].steps
-    for curve in curves[1:]:
-        steps = np.intersect1d(steps, curve.steps)
-    if not len(steps):
-        raise InputError("these curves have no step in common.")
-    values = np.mean([curve.values[np.searchsorted(curve.steps, steps)] for curve in curves], axis=0)
-    return Curve(steps=steps, values=values, total=float(np.mean([curve.total for curve in curves])))
 
 
 def power_law_end(part: Curve) -> float:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from palate.errors import ForecastTextError
 from palate.forecast.answer import Forecast, Said, Spread, parse_forecast
+from palate.loop.forecaster import Author
 from palate.loop.kitchen import Kitchen
 from palate.loop.opening import opening
 from palate.loop.question import Question, build_question
-from palate.loop.story import Author
 from palate.store.config import Origin, read_config
 from palate.store.project import Project, find_project
 from palate.training.fingerprint import data_of

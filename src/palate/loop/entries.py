@@ -9,8 +9,9 @@ from typing import Any
 from palate.errors import ChainBrokenError, InputError, NotFoundError, OutcomeSeenError, PalateError, RefusedError
 from palate.forecast.answer import said_body, said_of
 from palate.forecast.chances import Reference
+from palate.loop.forecaster import Author, Evidence, evidence_of_body
 from palate.loop.question import question_from_body
-from palate.loop.story import Author, Evidence, Story, Turn, evidence_of_body
+from palate.loop.story import Story, Turn
 from palate.store.chain import hash_record
 
 SCHEMA = "palate.sealed/1"

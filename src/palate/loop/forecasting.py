@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from palate.loop import ledger
+from palate.loop.forecaster import Author
 from palate.loop.report import forecast_document
 from palate.loop.resolve import score_body, score_sealed
 from palate.loop.run import look_now, read_evidence
 from palate.loop.skill import Standing, standings
-from palate.loop.story import Author, Story, read_story
+from palate.loop.story import Story, read_story
 from palate.loop.when import resolve_when
 from palate.store.catalog import Catalog
 from palate.store.project import Project

@@ -10,8 +10,9 @@ from typing import Any
 from palate.errors import InputError, OutcomeSeenError, RefusedError
 from palate.forecast.answer import Said, said_body, said_typed
 from palate.forecast.chances import Reference
+from palate.loop.forecaster import Author, Evidence
 from palate.loop.question import Question
-from palate.loop.story import Author, Evidence, Sealed, Story, Turn, is_asked, sealed_of, story_of
+from palate.loop.story import Sealed, Story, Turn, is_asked, sealed_of, story_of
 from palate.store.chain import Chain, Record
 
 

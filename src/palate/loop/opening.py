@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from palate.errors import RefusedError
 from palate.forecast.answer import Said
+from palate.loop.forecaster import Author
 from palate.loop.fresh import with_fresh_data
 from palate.loop.kitchen import Kitchen, start_pool
 from palate.loop.question import Question
-from palate.loop.story import Author, Story, find_story
+from palate.loop.story import Story, find_story
 from palate.store.project import Project
 from palate.training.pool import Pool
 from palate.training.worker import INSIDE

@@ -16,8 +16,9 @@ from palate.forecast.endings import fit_endings
 from palate.forecast.features import family_of, features_of
 from palate.forecast.reference import Case, Told, refer, sure_of
 from palate.loop.curves import FEWEST, finished_curves, read_curve
+from palate.loop.forecaster import Evidence, evidence_of_body
 from palate.loop.question import Question, question_from_body
-from palate.loop.story import OUTCOMES, Evidence, evidence_of_body, outcome_of
+from palate.loop.story import OUTCOMES, outcome_of
 from palate.loop.terms import verdict_of
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, Record
@@ -51,11 +52,11 @@ def reference_for(chain: Chain, question: Question) -> Reference:
 
 
 def reference_seen(chain: Chain, catalog: Catalog, question: Question, evidence: Evidence) -> Reference:
-    """Give the reference forecast of this moment once something of the treatment is seen.
+    """Give the reference forecast of this moment for whoever could see this much of the treatment.
 
-    Where too few runs have finished to tell anything by a curve, it is that of the project's past.
+    Where nothing is seen, or too few runs have finished to tell anything by a curve, it is that of the project's past.
     """
-    sight = _sight(catalog, question)
+    sight = _sight(catalog, question) if evidence.points or evidence.samples else None
     if sight is None:
         return reference_for(chain, question)
     mine = gap_features(sight.gap / sight.scale.seed_sd)

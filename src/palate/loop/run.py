@@ -11,6 +11,7 @@ from palate.capture.place import commit_of
 from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
 from palate.loop import ledger
+from palate.loop.forecaster import BLIND, Author, Evidence
 from palate.loop.hidden import Inside, look_inside, read_arms, with_hidden
 from palate.loop.kitchen import Kitchen
 from palate.loop.opening import Opening
@@ -21,7 +22,7 @@ from palate.loop.report import Report, outlook_of
 from palate.loop.resolve import score_of, score_sealed, seal_scores
 from palate.loop.seen import evidence_of
 from palate.loop.session import Cooked, Session
-from palate.loop.story import BLIND, Author, Evidence, Sealed, find_story, read_story
+from palate.loop.story import Sealed, find_story, read_story
 from palate.loop.stove import Watcher
 from palate.loop.terms import seal_verdict
 from palate.loop.when import resolve_when
@@ -147,10 +148,7 @@ def forecast_question(
     """
     with Catalog.open(project) as catalog:
         evidence = evidence_of(project, catalog, question)
-        if evidence.points or evidence.samples:
-            reference = reference_seen(project.chain, catalog, question, evidence)
-        else:
-            reference = reference_for(project.chain, question)
+        reference = reference_seen(project.chain, catalog, question, evidence)
     gut = ledger.seal_forecast(
         project.chain,
         question,

@@ -3,8 +3,8 @@
 import statistics
 
 from palate.loop.evidence import collect
+from palate.loop.forecaster import Evidence
 from palate.loop.question import Question
-from palate.loop.story import Evidence
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain
 from palate.store.project import Project

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from palate.loop.entries import PROMISE, SCHEMA, Here, double
+from palate.loop.forecaster import Author
 from palate.loop.ledger import seal_question
 from palate.loop.question import Question, question_from_body
 from palate.loop.references import reference_for, reference_seen
 from palate.loop.seen import evidence_of
-from palate.loop.story import Author, Story, find_story
+from palate.loop.story import Story, find_story
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, Record
 from palate.store.project import Project
@@ -116,10 +117,7 @@ def _checked_all(
         return []
     with Catalog.open(project) as catalog:
         evidence = evidence_of(project, catalog, question)
-        if evidence.points or evidence.samples:
-            reference = reference_seen(project.chain, catalog, question, evidence)
-        else:
-            reference = reference_for(project.chain, question)
+        reference = reference_seen(project.chain, catalog, question, evidence)
     here = Here(story, question.experiment, evidence, reference)
     found = [here.check(entry) for entry in entries]
     claims = [(body["author"], body.get("turn", kind), kind == PROMISE) for kind, body in found]

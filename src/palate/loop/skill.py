@@ -11,7 +11,7 @@ import numpy as np
 
 from palate.forecast.calibration import Calibration, Claim, calibration_of
 from palate.forecast.skill import Scored, Skill, skill_of
-from palate.loop.story import BLIND, TEAM, evidence_of_body
+from palate.loop.forecaster import BLIND, TEAM, evidence_of_body
 from palate.store.chain import Chain, Record
 
 WHEN = "when"

@@ -7,8 +7,8 @@ import numpy as np
 
 from palate.forecast.calibration import Calibration
 from palate.forecast.skill import Skill
+from palate.loop.forecaster import BLIND, PART, REPEAT, TEAM
 from palate.loop.skill import WHEN, Standing
-from palate.loop.story import BLIND, PART, REPEAT, TEAM
 
 
 def document_of(standing: Standing) -> dict[str, Any]:
@@ -63,7 +63,8 @@ def _counts(standing: Standing) -> str:
         return f"{n} scored of {standing.forecast} sealed."
     crps = "" if standing.crps is None else f" CRPS {standing.crps:.2f} of the reference's."
     share = f" ({standing.coverage:.0%})" if standing.asked else ""
-    return f"{n} scored; {standing.forecast} of {standing.asked} questions forecast{share}.{crps}"
+    asked = f"{standing.asked} question{'s' * (standing.asked != 1)}"
+    return f"{n} scored; {standing.forecast} of {asked} forecast{share}.{crps}"
 
 
 def _trend(skill: Skill) -> str:
