@@ -6,6 +6,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out, say
 from palate.loop.forecasting import skill_now
+from palate.loop.scored import scored_rows
 from palate.loop.skill_words import document_of, words_of
 
 
@@ -21,12 +22,13 @@ def command(author: str | None, plot: Path | None, as_json: bool) -> None:
     The bound holds however often you look. Gut answers are what is judged; revisions, forecasts made after points of
     the treatment were seen, and when-forecasts stand apart.
     """
-    found = [one for one in skill_now(here()) if author in (None, one.author)]
+    project = here()
+    found = [one for one in skill_now(project) if author in (None, one.author)]
     lines = [line for standing in found for line in words_of(standing)]
     if plot is not None and found:
-        from palate.loop.figure import write_page
+        from palate.loop.page import write_page
 
-        write_page(found, plot)
+        write_page(found, scored_rows(project.chain), plot)
         say(f"{plot}: open it in a browser")
     document = {"schema": "palate.skill/1", "forecasters": [document_of(standing) for standing in found]}
     put_out(document, lines or ["No forecast has been scored yet.", "Next: palate try"], as_json=as_json)

@@ -7,6 +7,7 @@ quantiles of the difference). Both are read from the same text, and both from JS
 import json
 import math
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -155,7 +156,7 @@ def said_body(said: Said) -> dict[str, Any]:
     return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
 
 
-def said_of(body: dict[str, Any]) -> Said:
+def said_of(body: Mapping[str, Any]) -> Said:
     """Undo `said_body`."""
     if "quantiles" in body:
         low, middle, high = body["quantiles"]

@@ -1,21 +1,16 @@
 """`palate skill` as a figure: what may be said of each forecaster as the forecasts came in, and calibration.
 
-One Plotly figure serves notebooks and the page that is written here; plotly is imported only when one is asked for. The
-page holds all it needs: nothing is fetched when it is opened.
+One Plotly figure serves notebooks and the page (`palate.loop.page`); plotly is imported only when one is asked for.
 """
 
-import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palate.errors import InputError, NotFoundError
-from palate.forecast.calibration import Calibration
+from palate.errors import NotFoundError
 from palate.forecast.skill import bounds_of
 from palate.loop.skill import Standing
-from palate.loop.skill_words import words_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -33,14 +28,14 @@ def figure_of(standings: Sequence[Standing]) -> "Figure":
         NotFoundError: plotly is not installed.
     """
     objects, subplots = _plotly()
-    titles = [title for one in standings for title in (f"{_name(one)}: {one.skill.state}", _calibration_title(one))]
+    titles = [title for one in standings for title in (f"{name_of(one)}: {one.skill.state}", _calibration_title(one))]
     figure = subplots.make_subplots(
         rows=len(standings), cols=2, subplot_titles=titles, vertical_spacing=0.5 / (len(standings) + 1)
     )
     for row, standing in enumerate(standings, start=1):
         for trace in _skill_traces(objects, standing):
             figure.add_trace(trace, row=row, col=1)
-        for trace in _calibration_traces(objects, standing.calibration):
+        for trace in _calibration_traces(objects, standing):
             figure.add_trace(trace, row=row, col=2)
         figure.update_xaxes(title_text="forecasts", row=row, col=1)
         figure.update_yaxes(
@@ -56,28 +51,6 @@ def figure_of(standings: Sequence[Standing]) -> "Figure":
     return figure
 
 
-def write_page(standings: Sequence[Standing], path: Path) -> None:
-    """Write the figure as one page that needs nothing else: words, figure, and a table of the same numbers.
-
-    Raises:
-        NotFoundError: plotly is not installed.
-        InputError: the file cannot be written.
-    """
-    plot = figure_of(standings).to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="skill",
-        post_script=_ON_CLICK,
-        config={"displayModeBar": False, "responsive": True},
-    )
-    words = html.escape("\n".join(line for one in standings for line in words_of(one, plot=False)))
-    page = _PAGE.format(words=words, plot=plot, table=_table(standings))
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
-
-
 def _plotly() -> tuple[Any, Any]:
     try:
         import plotly.graph_objects as objects
@@ -91,7 +64,8 @@ def _plotly() -> tuple[Any, Any]:
     return objects, subplots
 
 
-def _name(standing: Standing) -> str:
+def name_of(standing: Standing) -> str:
+    """Name a forecaster, and the class where it is not the blind one."""
     return standing.author if standing.kind == "blind" else f"{standing.author} ({standing.kind})"
 
 
@@ -119,58 +93,24 @@ def _skill_traces(objects: Any, standing: Standing) -> list[Any]:
     ]  # fmt: skip
 
 
-def _calibration_traces(objects: Any, calibration: Calibration) -> list[Any]:
-    curve = calibration.curve
+def _calibration_traces(objects: Any, standing: Standing) -> list[Any]:
+    curve = standing.calibration.curve
     said = [point.said for point in curve]
     edge = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip"}
     scatter = objects.Scatter
     diagonal = scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": ZERO, "dash": "dot"}, hoverinfo="skip")
     if not curve:
         return [diagonal]
-    names = [", ".join(point.names) for point in curve]
+    names = [" ".join(point.names) for point in curve]
     return [
         diagonal,
         scatter(x=said, y=[point.high for point in curve], **edge),
         scatter(x=said, y=[point.low for point in curve], fill="tonexty", fillcolor=BAND, **edge),
         scatter(
             x=said, y=[point.came_true for point in curve], mode="lines+markers", line={"color": INK, "shape": "hv"},
-            marker={"size": [5 + 2 * len(point.names) ** 0.5 for point in curve]}, customdata=names, name="came true",
-            text=[f"{len(point.names)} forecasts" for point in curve],
-            hovertemplate="said %{x:.0%}, it did %{y:.0%}: %{text}<extra>click lists them</extra>",
+            marker={"size": [5 + 2 * len(point.names) ** 0.5 for point in curve]}, name="came true",
+            customdata=names, meta=standing.author,
+            text=[f"{n} forecast{'s' * (n != 1)}" for n in (len(point.names) for point in curve)],
+            hovertemplate="said %{x:.0%}, it did %{y:.0%}: %{text}<extra></extra>",
         ),
     ]  # fmt: skip
-
-
-def _table(standings: Sequence[Standing]) -> str:
-    rows = [
-        f"<tr><td>{html.escape(_name(one))}</td><td>{point.said:.0%}</td><td>{point.came_true:.0%}</td>"
-        f"<td>{point.low:.0%} to {point.high:.0%}</td><td>{html.escape(', '.join(point.names))}</td></tr>"
-        for one in standings
-        for point in one.calibration.curve
-    ]
-    return "\n".join(rows)
-
-
-_ON_CLICK = """
-document.getElementById('{plot_id}').on('plotly_click', function (clicked) {
-  var point = clicked.points[0];
-  if (typeof point.customdata !== 'string') return;
-  document.getElementById('chosen').textContent =
-    'Said ' + Math.round(100 * point.x) + ' %: ' + point.customdata + '  (palate show ID)';
-});
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>palate skill</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}}
-pre{{white-space:pre-wrap}}table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem;text-align:left;
-border-bottom:1px solid #ddd;vertical-align:top}}</style></head><body>
-<h1>Forecasting skill</h1><pre>{words}</pre>
-{plot}
-<p id="chosen" aria-live="polite">Click a point of a reliability curve to list its forecasts.</p>
-<details><summary>The curves as a table</summary><table><thead><tr><th>who</th><th>said "better"</th><th>it did</th>
-<th>a calibrated person (90 %)</th><th>experiments</th></tr></thead><tbody>
-{table}
-</tbody></table></details></body></html>
-"""

@@ -1,0 +1,55 @@
+"""The page of `palate skill --plot`, in a real browser."""
+
+import shutil
+
+import pytest
+from tests.cli.people import written
+
+from palate.loop.forecaster import Evidence
+from palate.loop.page import write_page
+from palate.loop.scored import scored_rows
+from palate.loop.skill import standings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ODD = "<img src=x onerror=alert(1)></script>"
+
+
+@pytest.fixture
+def tab():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: ./scripts/browser installs Debian's")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser.new_page(viewport={"width": 1200, "height": 1000})
+        browser.close()
+
+
+@pytest.mark.slow
+def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path, tab):
+    people = {"ada": (0.6, Evidence()), ODD: (0.7, Evidence())}
+    chain = written(tmp_path, people, sure=(60, 70, 80, 90))
+    page = tmp_path / "skill.html"
+    write_page(standings(chain), scored_rows(chain), page)
+    asked, broken = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: broken.append(str(error)))
+    tab.on("dialog", lambda dialog: broken.append(dialog.message))
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("#skill .points path")
+    assert tab.locator("#opened").is_hidden()
+    points = tab.locator("#skill .subplot.x2y2 .points path")
+    assert points.count() == 4
+    box = points.nth(1).bounding_box()
+    tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.wait_for_selector("#forecasts tr")
+    rows = [line.split("\t") for line in tab.locator("#forecasts tr").all_inner_texts()]
+    assert len(rows) == 15
+    assert rows[0][1:] == ["better, 70 %", rows[0][2], "lr of ada1?", "palate show ada1"]
+    assert {row[2] for row in rows} == {"better", "worse"}
+    assert all((float(row[0]) > 0) == (row[2] == "better") for row in rows)
+    assert "15 times:" in tab.inner_text("#chosen")
+    assert ODD in tab.inner_text("pre")
+    assert [url for url in asked if not url.startswith("file:")] == broken == []
