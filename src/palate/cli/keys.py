@@ -71,8 +71,8 @@ class Screen:
         if self.typing == "why":
             return f"why? {self.text}"
         if self.typing == "quantiles":
-            return f"10/50/90 % quantiles of the difference, as -0.01/0.02/0.05: {self.text}{self._fault()}"
-        size = f" by {self.size} seed sds" if self.size else ""
+            return f"10/50/90 % as -0.01/0.02/0.05  (Enter seals): {self.text}{self._fault()}"
+        size = f" by {self.size} seed sd" if self.size else ""
         told = f"{self.answer}{size}" if self.answer else "an arrow first"
         sure = f", {self.confidence} %  (Enter seals)" if self.confidence else ", how sure? 5-9" if self.answer else ""
         why = f'  "{self.why}"' if self.why else ""

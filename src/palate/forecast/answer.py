@@ -30,9 +30,9 @@ LARGEST = 1e100
 _WHOLE = f"A confidence is a whole number of percent, {LEAST} to {MOST}, as in better:80."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Forecast:
-    """An answer and its probability in percent.
+    """An answer and its probability in percent: `Forecast("better", 80)`.
 
     Attributes:
         answer: worse, same, better or crash.
@@ -65,13 +65,13 @@ class Forecast:
     @property
     def words(self) -> str:
         """The forecast as a person says it."""
-        size = f" by {self.size} seed sds" if self.size else ""
+        size = f" by {self.size} seed sd" if self.size else ""
         return f"{self.answer}{size}, {self.confidence} %"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Spread:
-    """Three quantiles of the difference, treatment - baseline, in the metric's unit and with its own sign.
+    """Three quantiles of the difference, treatment - baseline, in the metric's unit: `Spread(-0.01, 0.02, 0.05)`.
 
     Attributes:
         low, middle, high: the 10 %, 50 % and 90 % quantiles; the difference is below `low` one time in ten.

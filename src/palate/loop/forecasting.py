@@ -9,11 +9,13 @@ from palate.loop.forecaster import Author
 from palate.loop.report import forecast_document
 from palate.loop.resolve import score_body, score_sealed
 from palate.loop.run import look_now, read_evidence
+from palate.loop.session import Cooked
 from palate.loop.skill import Standing, standings
 from palate.loop.story import Story, read_story
 from palate.loop.when import resolve_when
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.vocabulary import TREATMENT
 
 
 def void_question(project: Project, experiment: str, reason: str, *, author: Author) -> None:
@@ -50,11 +52,13 @@ def skill_now(project: Project) -> list[Standing]:
         with Catalog.open(project) as catalog:
             catalog.refresh()
             resolve_when(project, catalog, now=datetime.now(UTC))
-    return standings(project.chain, list(_open_scores(project)))
+    begun = list(_begun(project))
+    scores = [body for story, cooked in begun for body in _open_scores(story, cooked)]
+    return standings(project.chain, scores, frozenset(story.question.experiment for story, _ in begun))
 
 
-def _open_scores(project: Project) -> Iterator[Mapping[str, Any]]:
-    """Score the forecasts of questions without a verdict by the pairs that have ended."""
+def _begun(project: Project) -> Iterator[tuple[Story, Cooked]]:
+    """Give the forecast questions without a verdict of which runs of the treatment have ended, judged as they stand."""
     chain = project.chain
     closed = {r.body["experiment"] for kind in ("verdict", "void") for r in chain.records(kind)}
     forecast = dict.fromkeys(record.body["experiment"] for record in chain.records("forecast"))
@@ -62,10 +66,16 @@ def _open_scores(project: Project) -> Iterator[Mapping[str, Any]]:
         if name not in closed:
             story = read_story(chain, name)
             cooked = look_now(project, story.question)
-            for sealed in story.forecasts if cooked.verdict.n else ():
-                found = score_sealed(sealed, story, cooked)
-                if found is not None:
-                    yield score_body(sealed, story, found, cooked)
+            if cooked.results[TREATMENT]:
+                yield story, cooked
+
+
+def _open_scores(story: Story, cooked: Cooked) -> Iterator[Mapping[str, Any]]:
+    """Score the forecasts of a question without a verdict by the pairs that have ended."""
+    for sealed in story.forecasts if cooked.verdict.n else ():
+        found = score_sealed(sealed, story, cooked)
+        if found is not None:
+            yield score_body(sealed, story, found, cooked)
 
 
 def story_document(story: Story, author: str) -> dict[str, Any]:

@@ -17,10 +17,19 @@ from palate.store.chain import Chain, Record
 
 
 def seal_question(
-    chain: Chain, question: Question, *, now: datetime, reference: Reference | None = None, commit: str | None = None
+    chain: Chain,
+    question: Question,
+    *,
+    now: datetime,
+    reference: Reference | None = None,
+    commit: str | None = None,
+    visible: bool = False,
 ) -> None:
-    """Seal a question, once, with the reference forecast of that moment and the commit of its code."""
-    told = {"reference": reference.body() if reference else None, "commit": commit}
+    """Seal a question, once, with the reference forecast of that moment, and the commit of its code.
+
+    `visible` says that its outcome could be seen already: then nobody can forecast it, and it is in nobody's coverage.
+    """
+    told = {"reference": reference.body() if reference else None, "commit": commit, "visible": visible}
 
     def known(records: Sequence[Record]) -> bool:
         return is_asked(records, question.experiment)
@@ -155,9 +164,24 @@ def refuse_closed(story: Story, evidence: Evidence) -> None:
             why="Its forecasts count for nobody.",
             todo="Ask a new question: palate run ...",
         )
-    if evidence.ended or story.verdict is not None:
+    refuse_seen(experiment, evidence.ended, judged=story.verdict is not None)
+
+
+def refuse_seen(experiment: str, ended: int, *, judged: bool = False) -> None:
+    """Refuse a forecast whose outcome can be seen.
+
+    Args:
+        experiment: of which.
+        ended: runs of the treatment that have ended.
+        judged: whether the verdict is sealed.
+
+    Raises:
+        OutcomeSeenError: any has ended, or the verdict is sealed.
+    """
+    if ended or judged:
+        seen = f"runs of the treatment have ended ({ended})" if ended else "its verdict is sealed"
         raise OutcomeSeenError(
-            f"experiment {experiment}: runs of the treatment have ended ({evidence.ended}).",
+            f"experiment {experiment}: {seen}.",
             why="A forecast that comes after results are visible cannot be scored.",
             todo=(
                 "Go on without one:  palate run ... --no-forecast   (not scored, marked exploratory)",

@@ -123,11 +123,16 @@ def _seal(project: Project, question: Question, opened: Opening, revise: Reviser
     """Seal the question with the reference of its moment, then what was said; give the forecasts sealed now."""
     chain, author = project.chain, opened.author
     commit = commit_of(project.home.parent)
+    visible = read_evidence(project, question).ended
+    if opened.said is not None and find_story(chain, question.experiment) is None:
+        ledger.refuse_seen(question.experiment, visible)  # before the question is sealed: a refusal leaves no trace
     reference = reference_for(chain, question)
-    ledger.seal_question(chain, question, now=datetime.now(UTC), reference=reference, commit=commit)
+    ledger.seal_question(
+        chain, question, now=datetime.now(UTC), reference=reference, commit=commit, visible=visible > 0
+    )
     mine = read_story(chain, question.experiment).of(author.name)
     if opened.said is None:
-        if mine is None:
+        if mine is None and not visible:
             ledger.seal_skip(chain, question, author=author, now=datetime.now(UTC))
         return []
     if mine is not None and mine.said == opened.said:

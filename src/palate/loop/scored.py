@@ -6,6 +6,7 @@ from typing import Any
 
 from palate.forecast.answer import said_of, said_words
 from palate.forecast.when import NEVER, Event, When
+from palate.loop.coverage import asked_of
 from palate.store.chain import Chain
 from palate.vocabulary import Metric
 
@@ -15,7 +16,7 @@ Row = Mapping[str, Any]
 def scored_document(chain: Chain, author: str) -> dict[str, Any]:
     """Give somebody's scored forecasts, oldest first, and how much they forecast: schema `palate.score/1`."""
     void = {record.body["experiment"] for record in chain.records("void")}
-    asked = {record.body["experiment"] for record in chain.records("question")} - void
+    asked = asked_of(chain, author)
     turns = [record.body for kind in ("forecast", "revision") for record in chain.records(kind)]
     forecast = {body["experiment"] for body in turns if body["author"] == author} - void
     rows = [row for row in scored_rows(chain) if row["author"] == author]
@@ -61,11 +62,13 @@ def _row(body: Row, question: Row, said: Row, void: set[str]) -> dict[str, Any]:
 
 def _whens(chain: Chain, author: str) -> list[dict[str, Any]]:
     said = {record.hash: record.body for record in chain.records("when")}
+    void = {record.body["experiment"] for record in chain.records("void")}
     return [
         {
             "run": body["run"],
             "event": Event(**said[body["forecast"]]["event"]).words,
             "said": When(tenth=said[body["forecast"]]["tenth"], confidence=said[body["forecast"]]["confidence"]).words,
+            "void": said[body["forecast"]]["experiment"] in void,
             **{name: body[name] for name in ("kind", "happened", "bits", "rps", "rps_reference")},
         }
         for body in (record.body for record in chain.records("when_score"))
@@ -86,4 +89,5 @@ def line_of(row: Row, who: str) -> str:
 def when_line(row: Row) -> str:
     """Say in a line how a when-forecast did."""
     happened = "never" if row["happened"] == NEVER else f"in tenth {row['happened'] + 1}"
-    return f"{row['run']}  {row['bits']:+5.1f} bits  {row['event']} {row['said']}; it was {happened}"
+    noted = " [void]" if row["void"] else ""
+    return f"{row['run']}  {row['bits']:+5.1f} bits  {row['event']} {row['said']}; it was {happened}{noted}"

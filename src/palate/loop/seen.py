@@ -1,15 +1,21 @@
 """What of a question's treatment exists already, read from its journals and never asked."""
 
+import math
 import statistics
+from collections.abc import Sequence
 
 from palate.loop.evidence import collect
 from palate.loop.forecaster import Evidence
-from palate.loop.question import Question
+from palate.loop.question import Question, question_from_body
+from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.vocabulary import BASELINE, TREATMENT
+
+NEAR = 0.01
+"""Share by which two values may differ for what came of one to tell what will come of the other."""
 
 SAMPLE = "sample"
 """The kind of event by which a run keeps an image or a text to look at."""
@@ -25,25 +31,55 @@ def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evide
         samples=sum(_samples(project, run) for run in runs),
         share=_share(catalog, question, max((row["last_step"] for row in rows), default=0)) if rows else None,
         ended=len(ended[TREATMENT]),
-        repeat=was_answered(project.chain, question),
+        repeat=was_seen(project.chain, catalog, question),
     )
 
 
-def was_answered(chain: Chain, question: Question) -> bool:
-    """Whether the same change was asked about before, of this training and metric, and has a verdict.
+def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
+    """Whether the same change was asked about before, of this training and metric, and something of it was seen.
 
-    Other code, data, margin or budget make it another question, but who has seen the answer to one is not blind to
-    the other.
+    Other code, data, margin, budget or other settings make it another question, and so do values that are a little
+    off; but who has seen what came of one is not blind to the other.
     """
-    told = {record.body["experiment"] for record in chain.records("verdict")} - {question.experiment}
-    mine = question.body()
-    return any(
-        record.body["experiment"] in told
-        and record.body["changes"] == mine["changes"]
+    told = {record.body["experiment"] for record in chain.records("verdict")}
+    alike = (
+        question_from_body(record.body)
+        for record in chain.records("question")
+        if record.body["experiment"] != question.experiment
         and record.body["metric"]["name"] == question.metric.name
         and record.body["target"]["label"] == question.target.label
-        for record in chain.records("question")
     )
+    return any(
+        same_changes(other.changes, question.changes)
+        and (other.experiment in told or bool(collect(catalog, other)[TREATMENT]))
+        for other in alike
+    )
+
+
+def same_changes(some: Sequence[Change], others: Sequence[Change]) -> bool:
+    """Whether two lists of changes are the same, numbers that differ by less than a hundredth being so.
+
+    >>> some, others = (Change(path="lr", before=0.1, after=after) for after in (0.2, 0.2000001))
+    >>> same_changes([some], [others])
+    True
+    """
+    if len(some) != len(others):
+        return False
+    by_path = {change.path: change for change in others}
+    return all(
+        (other := by_path.get(one.path)) is not None
+        and _near(one.before, other.before)
+        and _near(one.after, other.after)
+        for one in some
+    )
+
+
+def _near(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=NEAR)
+    if isinstance(other, float) and isinstance(one, int):
+        return math.isclose(one, other, rel_tol=NEAR)
+    return type(one) is type(other) and one == other
 
 
 def _samples(project: Project, run: str) -> int:
@@ -51,8 +87,10 @@ def _samples(project: Project, run: str) -> int:
 
 
 def _share(catalog: Catalog, question: Question, step: int) -> float | None:
-    """Say how much of its budget the treatment has run, by how long finished runs of the baseline are."""
-    finished = [row["id"] for row in catalog.runs([question.run_key(BASELINE)]) if row["exit"] == "ok"]
-    lengths = [row["last_step"] for row in catalog.summaries(finished) if row["metric"] == question.metric.name]
+    """Say how much of its budget the treatment has run: by how long finished runs of the baseline are, else of any."""
+    finished = [row for row in catalog.runs() if row["label"] == question.target.label and row["exit"] == "ok"]
+    baseline = [row["id"] for row in finished if row["key"] == question.run_key(BASELINE)]
+    summaries = catalog.summaries(baseline or [row["id"] for row in finished])
+    lengths = [row["last_step"] for row in summaries if row["metric"] == question.metric.name]
     longest = statistics.median(lengths) if lengths else 0
     return min(step / longest, 1.0) if longest > 0 else None

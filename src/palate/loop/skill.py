@@ -11,6 +11,7 @@ import numpy as np
 
 from palate.forecast.calibration import Calibration, Claim, calibration_of
 from palate.forecast.skill import Scored, Skill, skill_of
+from palate.loop.coverage import asked_of
 from palate.loop.forecaster import BLIND, TEAM, evidence_of_body
 from palate.store.chain import Chain, Record
 
@@ -32,12 +33,15 @@ class Standing:
         calibration: confidence against what came true.
         crps: mean continuous ranked probability score over the reference's (below 1 is better); None without any.
         forecast: questions that they forecast in this class.
-        asked: questions of the project, void ones left out.
+        asked: questions that they could have forecast since their first; see `palate.loop.coverage`.
         scores: of the gut answers, in the order in which they were made.
         open: of these, how many are of questions that were seen but never settled.
         provisional: scored without a known noise, so in no skill.
+        unscored: of questions of which something was seen, too little to score by.
+        waiting: of questions of which nothing has been run.
         void: of their forecasts, questions that were voided.
         void_seen: of these, voided when something of the treatment had been seen.
+        void_by: others who voided any of these.
         unopened: promises of theirs that were not opened although the outcome is there.
     """
 
@@ -54,8 +58,11 @@ class Standing:
     scores: tuple[Scored, ...]
     open: int = 0
     provisional: int = 0
+    unscored: int = 0
+    waiting: int = 0
     void: int = 0
     void_seen: int = 0
+    void_by: tuple[str, ...] = ()
     unopened: int = 0
 
     @property
@@ -64,14 +71,15 @@ class Standing:
         return self.forecast / self.asked if self.asked else 0.0
 
 
-def standings(chain: Chain, still_open: Sequence[Body] = ()) -> list[Standing]:
+def standings(chain: Chain, still_open: Sequence[Body] = (), begun: frozenset[str] = frozenset()) -> list[Standing]:
     """Read every forecaster's standing from the sealed chain, the one with most forecasts first.
 
     Args:
         chain: the sealed chain.
         still_open: scores, as they would be sealed now, of questions that were seen but have no verdict.
+        begun: experiments without a verdict of which runs of the treatment have ended.
     """
-    book = _Book(chain, still_open)
+    book = _Book(chain, still_open, begun)
     found = [_standing(book, author, kind) for author, kind in book.classes()]
     found += _when_standings(book)
     team = list(_team(book))
@@ -83,12 +91,13 @@ def standings(chain: Chain, still_open: Sequence[Body] = ()) -> list[Standing]:
 class _Book:
     """What the chain says that standings need; each forecast has one score, the first one."""
 
-    def __init__(self, chain: Chain, still_open: Sequence[Body]) -> None:
+    def __init__(self, chain: Chain, still_open: Sequence[Body], begun: frozenset[str]) -> None:
         self.chain = chain
         self.void = {record.body["experiment"]: record.body for record in chain.records("void")}
         self.said = {r.body.get("sealed_as", r.hash): r for r in chain.records("forecast")}
         self.asked = len({r.body["experiment"] for r in chain.records("question")} - set(self.void))
         self.closed = {r.body["experiment"] for r in chain.records("verdict")}
+        self.seen = self.closed | begun
         self.scores: dict[str, Body] = {}
         for body in (*(record.body for record in chain.records("score")), *still_open):
             if body["experiment"] not in self.void:
@@ -125,6 +134,8 @@ class _Book:
 def _standing(book: _Book, author: str, kind: str) -> Standing:
     mine = book.forecasts_of(author, kind)
     found = [book.scores[key] for r in mine if (key := r.body.get("sealed_as", r.hash)) in book.scores]
+    scored = {body["experiment"] for body in found}
+    rest = [name for r in mine if (name := r.body["experiment"]) not in scored and name not in book.void]
     gut = [body for body in found if not body["provisional"]]
     second = book.revisions_of(author)
     claims = [_claim(body, book.said[body["forecast"]]) for body in gut if body["settled"]]
@@ -141,11 +152,14 @@ def _standing(book: _Book, author: str, kind: str) -> Standing:
         calibration=calibration_of(claims, rng=np.random.default_rng(len(claims))),
         crps=_crps_ratio(gut),
         forecast=len({record.body["experiment"] for record in mine} - set(book.void)),
-        asked=book.asked,
+        asked=len(asked_of(book.chain, author)),
         open=sum(body["experiment"] not in book.closed for body in gut),
         provisional=sum(body["provisional"] for body in found),
+        unscored=sum(name in book.seen for name in rest),
+        waiting=sum(name not in book.seen for name in rest),
         void=len(void),
         void_seen=sum(body["seen"] for body in void),
+        void_by=tuple(sorted({body["author"] for body in void} - {author})),
         unopened=book.unopened(author) if kind == BLIND else 0,
     )
 
@@ -220,13 +234,14 @@ def _team_standing(book: _Book, scores: Sequence[Scored]) -> Standing:
 
 def _when_standings(book: _Book) -> Iterator[Standing]:
     """Give standings of when-forecasts, blind ones and such of running curves apart."""
-    said = {r.hash: r.body for r in book.chain.records("when") if r.body["experiment"] not in book.void}
+    said = {r.hash: r.body for r in book.chain.records("when")}
     scores = {r.body["forecast"]: r.body for r in reversed(book.chain.records("when_score"))}
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, body in said.items():
         groups[body["author"], evidence_of_body(body).kind].append(key)
     for (author, kind), keys in groups.items():
-        done = [scores[key] for key in keys if key in scores]
+        void = [book.void[name] for key in keys if (name := said[key]["experiment"]) in book.void]
+        done = [scores[key] for key in keys if key in scores and said[key]["experiment"] not in book.void]
         bits = tuple(_bets(done))
         skill = skill_of(bits)
         claims = [_when_claim(body, said[body["forecast"]]) for body in done]
@@ -240,8 +255,11 @@ def _when_standings(book: _Book) -> Iterator[Standing]:
             revised=0,
             calibration=calibration_of(claims, rng=np.random.default_rng(len(claims)), curve=False),
             crps=None,
-            forecast=len(keys),
+            forecast=len(keys) - len(void),
             asked=0,
+            void=len(void),
+            void_seen=sum(body["seen"] for body in void),
+            void_by=tuple(sorted({body["author"] for body in void} - {author})),
         )
 
 

@@ -80,11 +80,14 @@ def _revisions(standing: Standing) -> str:
 
 
 def _left_out(standing: Standing) -> str:
+    others = f" by {', '.join(standing.void_by)}" if standing.void_by else ""
     seen = f", {standing.void_seen} of them after something was seen" if standing.void_seen else ""
     parts = (
         (standing.open, "left open, scored by the pairs that there are"),
         (standing.provisional, "provisional, not counted"),
-        (standing.void, f"voided{seen}"),
+        (standing.unscored, "seen, but too little to score by"),
+        (standing.waiting, "not run yet"),
+        (standing.void, f"voided{others}{seen}"),
         (standing.unopened, "promised and never opened"),
     )
     told = "; ".join(f"{count} {what}" for count, what in parts if count)

@@ -24,7 +24,8 @@ class Change:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.path} {show_value(self.before)} -> {show_value(self.after)}"
+        before, after = (show_value(value, digits=9) for value in (self.before, self.after))
+        return f"{self.path} {before} -> {after}"
 
 
 def recipe_id(settings: Settings) -> str:
@@ -32,10 +33,10 @@ def recipe_id(settings: Settings) -> str:
     return content_id(dict(settings))
 
 
-def show_value(value: object) -> str:
-    """Write a value as a person would type it."""
+def show_value(value: object, digits: int = 6) -> str:
+    """Write a value as a person would type it, a float to so many digits."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.{digits}g}"
     return str(value) if isinstance(value, str | Unread | Symbol | Tensor | Secret | Opaque) else repr(value)
 
 
