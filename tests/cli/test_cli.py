@@ -239,7 +239,7 @@ def test_skipping_is_one_key_and_is_counted(shop):
     )  # fmt: skip
     child.expect("val_acc\\?")
     keys(child, "s")
-    child.expect("No forecast was sealed")
+    child.expect("exploratory, not scored, counted as skipped")
     child.expect(pexpect.EOF)
     child.close()
     assert shop.json("score")["coverage"] == 0

@@ -9,6 +9,9 @@ import pexpect
 import pytest
 from tests.cli.shop import RUN, Shop
 
+from palate.loop.story import remembered_margin
+from palate.store.chain import Chain
+
 ASK = (*RUN, "-c", "gain=0.1", "--ask")
 
 
@@ -318,4 +321,32 @@ def test_when_is_asked_for_on_a_strip_of_tenths(asked):
     child.expect("When loss is best")
     child.send("48\r")
     child.expect("in tenth 4 of 10, 80 %")
+    child.expect(pexpect.EOF)
+
+
+@pytest.mark.slow
+def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(shop):
+    shop.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
+    refused = shop.call(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--forecast", "better:90")
+    assert refused.returncode == 4
+    assert len(shop.json("list")["rows"]) == 1
+    assert remembered_margin(Chain(shop.folder / ".palate" / "chain.jsonl"), "val_acc") is None
+    shop.json(*RUN, "-c", "gain=0.2", "--ask", "--no-forecast")
+    shop.json(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast")  # its outcome can be seen: nobody skipped it
+    assert shop.json("skill")["forecasters"][0]["asked"] == 2
+
+
+@pytest.mark.slow
+def test_at_a_narrow_terminal_no_word_is_cut_and_what_is_typed_is_shown_once(asked):
+    shop, experiment = asked
+    child = pexpect.spawn(
+        sys.executable, ["-m", "palate", "forecast", experiment, "--author", "bob"], cwd=str(shop.folder),
+        env={**shop.environment, "COLUMNS": "50"}, dimensions=(30, 50), encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    child.expect("d quantiles")
+    assert max(map(len, child.before.splitlines())) <= 50, child.before
+    child.send("d-0.3/-0.2")
+    child.expect("-0.3/-0.2")
+    child.send("/-0.1\r")
+    child.expect("bob: -20 points, between -30 and -10")
     child.expect(pexpect.EOF)

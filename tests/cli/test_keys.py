@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palate.cli.common import folded
 from palate.cli.keys import ARROWS, Screen, Stopped, press, split_keys
 from palate.forecast.answer import DIGITS, Forecast, Spread
 
@@ -91,3 +92,11 @@ def test_no_keys_do_harm(keys):
     except Stopped:
         return
     assert isinstance(screen.words, str)
+
+
+@given(st.lists(st.text("abc-", min_size=1, max_size=20), min_size=1), st.integers(20, 120))
+def test_folding_loses_no_word_and_fits(words, columns):
+    text = "Question   " + " ".join(words)
+    told = folded(text, columns)
+    assert told.split() == text.split()
+    assert all(len(line) <= max(columns, 33) for line in told.splitlines())

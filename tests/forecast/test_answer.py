@@ -90,3 +90,8 @@ def test_quantiles_are_said_in_the_metrics_unit():
     assert said_words(Spread(low=-0.01, middle=0.02, high=0.05), 100, " points") == (
         "+2 points, between -1 and +5 (80 %)"
     )
+
+
+def test_python_says_it_in_order_as_people_do():
+    assert Forecast("better", 80) == parse_forecast("better:80")
+    assert Spread(-0.01, 0.02, 0.05) == parse_forecast("-0.01/0.02/0.05")

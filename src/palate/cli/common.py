@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from palate.store.project import Project, find_project
+
+LABEL = 11
+"""Columns that a label in front of a line takes."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,17 +60,35 @@ def here() -> Project:
 
 
 def put_out(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-    """Print a result: one JSON document, or lines for people."""
+    """Print a result: one JSON document, or lines for people, on a terminal with no word cut at its edge."""
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
         for line in lines:
-            click.echo(line)
+            click.echo(_fitted(line, sys.stdout))
 
 
 def say(text: str = "") -> None:
-    """Say something that is no result, on standard error."""
-    click.echo(text, err=True)
+    """Say something that is no result, on standard error; on a terminal no word is cut at its edge."""
+    click.echo(_fitted(text, sys.stderr), err=True)
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    return folded(text, shutil.get_terminal_size().columns) if stream.isatty() else text
+
+
+def folded(text: str, columns: int) -> str:
+    r"""Break a line between words where it is wider than a terminal; what goes on stands under what a label names.
+
+    >>> folded("Question   lr 0.1 -> 0.2, all else equal: val_acc?", 32)
+    'Question   lr 0.1 -> 0.2, all\n           else equal: val_acc?'
+    """
+    if len(text) <= columns or "\n" in text:
+        return text
+    labelled = text[LABEL - 2 : LABEL] == "  " and text[LABEL : LABEL + 1].strip()
+    indent = " " * (LABEL if labelled else 2)
+    wide = max(columns, 3 * LABEL)
+    return textwrap.fill(text, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def at_terminal() -> bool:

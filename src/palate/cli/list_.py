@@ -78,9 +78,7 @@ def _flukes(rows: list[dict[str, Any]]) -> list[str]:
         return []
     flukes = expected_flukes(verdicts)
     plural = "s" if verdicts != 1 else ""
-    return [
-        f"{verdicts} verdict{plural}; expect up to {flukes:.1f} flukes among the {better} better ones. palate confirm"
-    ]
+    return [f"{verdicts} verdict{plural}; expect up to {flukes:.2g} flukes among the {better} better. palate confirm"]
 
 
 def _runs(catalog: Catalog) -> list[dict[str, Any]]:

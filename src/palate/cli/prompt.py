@@ -1,12 +1,10 @@
 """Ask for a forecast on a terminal: an arrow, a digit, Enter; light to import."""
 
-import click
-
 from palate.cli.common import at_terminal, say
 from palate.cli.keys import Screen, Stopped, press, split_keys
-from palate.cli.terminal import keys
+from palate.cli.terminal import Line, keys
 from palate.errors import InputError
-from palate.forecast.answer import Said, parse_forecast
+from palate.forecast.answer import Said, parse_forecast, said_words
 from palate.loop.question import Question
 from palate.verdict.words import size_words
 
@@ -64,7 +62,8 @@ def ask_gut(question: Question) -> Said | None:
 
 def ask_revision(question: Question, gut: Said) -> Said | None:
     """Ask for the one revision; None where Enter alone keeps the gut answer."""
-    say(f"Keep it?   Enter keeps {gut.words}, or revise it once:   {keys_line(question)}   x crash")
+    told = said_words(gut, question.metric.scale, question.metric.unit)
+    say(f"Keep it?   Enter keeps {told}, or revise it once:   {keys_line(question)}   x crash")
     return read_screen(again=True).done
 
 
@@ -88,11 +87,11 @@ def read_screen(*, again: bool = False) -> Screen:
     Raises:
         KeyboardInterrupt: the person wants out.
     """
-    screen = Screen(again=again)
+    screen, line = Screen(again=again), Line()
     with keys() as read:
         while not (screen.done or screen.skipped or screen.kept):
             screen = _after(screen, split_keys(read()))
-            click.echo(f"\r\x1b[K           {screen.words}", err=True, nl=False)
+            line.show(f"           {screen.words}")
     say()
     return screen
 

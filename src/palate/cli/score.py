@@ -7,6 +7,7 @@ import click
 from palate.cli.common import here, json_option, put_out
 from palate.cli.settings import whoami
 from palate.loop.scored import line_of, scored_document, when_line
+from palate.store.catalog import Catalog
 
 
 @click.command("score")
@@ -15,7 +16,11 @@ from palate.loop.scored import line_of, scored_document, when_line
 def command(author: str | None, as_json: bool) -> None:
     """See how forecasts did, one by one: bits over the reference, and how many questions were forecast at all."""
     me = whoami().name
-    document = scored_document(here().chain, author or me)
+    project = here()
+    if not project.chain.records():
+        with Catalog.open(project) as catalog:
+            catalog.refresh()  # says so where there was a chain
+    document = scored_document(project.chain, author or me)
     put_out(document, _lines(document, "you" if author in (None, me) else author), as_json=as_json)
 
 

@@ -79,9 +79,9 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     settings = {key: show_value(decode(value)) for key, value in json.loads(run["settings"]).items()}
     document = {"schema": "palate.run/1", **run, "settings": settings, "metrics": summaries, "output": printed}
     document["will_end"] = {metric: asdict(ending) for metric, ending in endings.items()}
-    ending = run["exit"] or "no ending: it goes on, or was interrupted"
+    ending = run["exit"] or ("goes on" if endings else "no ending: it goes on, or was interrupted")
     lines = [
-        f"{run['id']}   {run['label']}   seed {run['seed']}   {ending}",
+        f"{run['id']}   {run['label']}   {_seed(run)}   {ending}",
         "  ".join(f"{key} {value}" for key, value in settings.items()),
         *(_metric_line(row) for row in summaries),
         *(
@@ -91,6 +91,10 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         *(f"| {line}" for line in printed),
     ]
     put_out(document, lines, as_json=as_json)
+
+
+def _seed(run: dict[str, Any]) -> str:
+    return "no seed" if run["seed"] is None else f"seed {run['seed']}"
 
 
 def _metric_line(row: dict[str, Any]) -> str:

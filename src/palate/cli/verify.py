@@ -28,12 +28,15 @@ def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
         "records": found.records,
         "kinds": found.kinds,
         "head": found.head,
+        "runs_gone": found.gone,
         "anchors": [asdict(one) for one in found.anchors],
         "anchored": asdict(noted) if noted else None,
     }
     counted = ", ".join(f"{n} {kind}" for kind, n in found.kinds.items()) or "nothing sealed yet"
     records = f"{found.records} record{'s' * (found.records != 1)}"
     lines = [f"The seal holds: {records} ({counted}).", f"Head {max(found.records - 1, 0)}:{found.head}"]
+    if found.gone:
+        lines.append(f"Runs that verdicts rest on and that are not here any more: {found.gone}.")
     if noted is not None:
         lines.append(f"Noted on commit {noted.where}. Push it: git push origin refs/notes/palate")
     elif found.anchors:

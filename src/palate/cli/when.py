@@ -8,7 +8,7 @@ import click
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
 from palate.cli.keys import ENTER, STOP, split_keys
 from palate.cli.settings import whoami
-from palate.cli.terminal import keys
+from palate.cli.terminal import Line, keys
 from palate.errors import InputError
 from palate.forecast.when import NEVER, TENTHS, Event, When, parse_when
 from palate.loop.when import Awaited, await_event, seal_when
@@ -81,6 +81,7 @@ def _ask(awaited: Awaited, *, as_json: bool) -> When:
     say(f"When {awaited.event.words}?   {_strip(awaited)}   1-9, 0 the tenth{never}      then how sure, 2-9, Enter")
     tenth: int | None = None
     sure: int | None = None
+    line = Line()
     with keys() as read:
         for key in _each(read):
             if key in STOP:
@@ -93,7 +94,7 @@ def _ask(awaited: Awaited, *, as_json: bool) -> When:
                 sure = SURE[key]
             told = "a tenth first" if tenth is None else "never" if tenth == NEVER else f"tenth {tenth + 1}"
             rest = "" if sure is None else f", {sure} %  (Enter seals)"
-            click.echo(f"\r\x1b[K           {told}{rest}", err=True, nl=False)
+            line.show(f"           {told}{rest}")
     say()
     assert tenth is not None and sure is not None
     return When(tenth=tenth, confidence=sure)

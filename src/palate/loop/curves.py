@@ -19,7 +19,7 @@ def finished_curves(catalog: Catalog, label: str, metric: str, *, by_run: bool =
         by_run: whether each run is a family of its own, so that another seed of its arm may foretell it: that is what
             one has while a run goes. Else the runs of an arm are a family.
     """
-    past = [row for row in catalog.runs() if row["label"] == label and row["exit"] == "ok"][-MOST:]
+    past = [row for row in catalog.runs() if row["key"] and row["label"] == label and row["exit"] == "ok"][-MOST:]
     curves = (read_curve(catalog, row["id"], metric, row["id"] if by_run else row["key"]) for row in past)
     return [curve for curve in curves if curve is not None]
 

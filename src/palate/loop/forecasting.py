@@ -48,9 +48,9 @@ def skill_now(project: Project) -> list[Standing]:
     When-forecasts whose runs have ended are scored first. Questions of which pairs were seen but that were never
     settled count by the pairs that there are: leaving off where it starts badly must not pay.
     """
-    if project.chain.records("when"):
-        with Catalog.open(project) as catalog:
-            catalog.refresh()
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        if project.chain.records("when"):
             resolve_when(project, catalog, now=datetime.now(UTC))
     begun = list(_begun(project))
     scores = [body for story, cooked in begun for body in _open_scores(story, cooked)]

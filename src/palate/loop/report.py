@@ -219,7 +219,9 @@ class Report:
         if hidden:
             plural = "s" if hidden > 1 else ""
             told.append(f"{hidden} forecast{plural} of others: hidden until yours is sealed or theirs is opened.")
-        if self.sealed is None:
+        if self.sealed is None and self.author in self.story.skipped:
+            told.append("You made no forecast: exploratory, not scored, counted as skipped.")
+        elif self.sealed is None:
             told.append(f"{'You made no forecast' if visible else 'No forecast was sealed'}: exploratory, not scored.")
         return told
 

@@ -1,5 +1,6 @@
 """What of a question's treatment exists already, read from its journals and never asked."""
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from palate.loop.evidence import collect
 from palate.loop.forecaster import Evidence
 from palate.loop.question import Question, question_from_body
+from palate.recipe.codec import encode
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain
@@ -31,7 +33,7 @@ def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evide
         samples=sum(_samples(project, run) for run in runs),
         share=_share(catalog, question, max((row["last_step"] for row in rows), default=0)) if rows else None,
         ended=len(ended[TREATMENT]),
-        repeat=was_seen(project.chain, catalog, question),
+        repeat=was_seen(project.chain, catalog, question) or was_tried(catalog, question),
     )
 
 
@@ -54,6 +56,17 @@ def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
         and (other.experiment in told or bool(collect(catalog, other)[TREATMENT]))
         for other in alike
     )
+
+
+def was_tried(catalog: Catalog, question: Question) -> bool:
+    """Whether somebody ran the training with the treatment's settings outside of any question, and it logged."""
+    encoded = {name: encode(value) for name, value in question.settings(TREATMENT).items()}
+    tried = [
+        row["id"]
+        for row in catalog.runs([""])
+        if row["label"] in question.target.label.split(":") and encoded and json.loads(row["settings"]) == encoded
+    ]
+    return any(row["metric"] == question.metric.name for row in catalog.summaries(tried))
 
 
 def same_changes(some: Sequence[Change], others: Sequence[Change]) -> bool:
@@ -88,7 +101,9 @@ def _samples(project: Project, run: str) -> int:
 
 def _share(catalog: Catalog, question: Question, step: int) -> float | None:
     """Say how much of its budget the treatment has run: by how long finished runs of the baseline are, else of any."""
-    finished = [row for row in catalog.runs() if row["label"] == question.target.label and row["exit"] == "ok"]
+    finished = [
+        row for row in catalog.runs() if row["key"] and row["label"] == question.target.label and row["exit"] == "ok"
+    ]
     baseline = [row["id"] for row in finished if row["key"] == question.run_key(BASELINE)]
     summaries = catalog.summaries(baseline or [row["id"] for row in finished])
     lengths = [row["last_step"] for row in summaries if row["metric"] == question.metric.name]

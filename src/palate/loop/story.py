@@ -60,6 +60,9 @@ class Sealed:
     at: datetime
     mate: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.author.name}: {self.said.words}   sealed {self.hash[:12]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:

@@ -27,12 +27,14 @@ class Walked:
         kinds: how many of each.
         head: hash of the last.
         anchors: heads noted elsewhere, all of which it holds.
+        gone: runs that verdicts rest on and that are not here any more.
     """
 
     records: int
     kinds: dict[str, int]
     head: str
     anchors: tuple[Anchor, ...]
+    gone: int
 
 
 def walk(project: Project, heads: Sequence[Anchor] = ()) -> Walked:
@@ -64,7 +66,16 @@ def walk(project: Project, heads: Sequence[Anchor] = ()) -> Walked:
         kinds=dict(Counter(record.kind for record in records)),
         head=records[-1].hash if records else GENESIS,
         anchors=tuple(anchors),
+        gone=_gone(project),
     )
+
+
+def _gone(project: Project) -> int:
+    """Count runs that verdicts rest on and whose journals are not here."""
+    named = {
+        run for verdict in project.chain.records("verdict") for arm in verdict.body["runs"].values() for run in arm
+    }
+    return sum(not project.journal(run).exists() for run in named)
 
 
 def _refuse_contradicted(found: Iterator[tuple[int, str, str]]) -> None:

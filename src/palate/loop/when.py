@@ -250,7 +250,7 @@ def _seen(catalog: Catalog, subject: Subject, event: Event) -> tuple[FloatArray,
 def _past(catalog: Catalog, event: Event, label: str) -> list[tuple[FloatArray, int | None]]:
     """Give, of finished runs of a training, their steps and where in them it happened."""
     found = []
-    for row in [row for row in catalog.runs() if row["label"] == label and row["exit"] == "ok"][-MOST:]:
+    for row in [row for row in catalog.runs() if row["key"] and row["label"] == label and row["exit"] == "ok"][-MOST:]:
         steps, values = _curve(catalog, row["id"], event.metric)
         if len(steps) > 1 and steps[-1] > 0:
             found.append((steps, event.place(values)))

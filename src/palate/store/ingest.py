@@ -54,7 +54,7 @@ def _run(run_id: str, content: Content, curves: dict[str, Curve]) -> dict[str, A
         "elapsed_s": ending.get("elapsed_s", last_s),
         "exit": ending.get("exit"),
         "detail": ending.get("detail", ""),
-        "fresh": not recipe,
+        "fresh": not recipe.get("key"),
     }
 
 

@@ -69,7 +69,9 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
     try:
         buffer = Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: there is no such journal.", todo="palate list") from error
+        raise NotFoundError(
+            f"{path}: there is no such journal.", todo="Where its folder was removed:  palate doctor --rebuild"
+        ) from error
     if not buffer.startswith(lay.HEADER):
         raise StoreError(f"{path} is not a journal of palate, or of a newer one.")
     return _Reading(buffer).content()

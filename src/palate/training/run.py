@@ -75,8 +75,25 @@ class Run:
         if self._journal is not None:
             self._journal.close()
 
+    def begin_own(self, label: str) -> None:
+        """Write into the journal of a run that nobody planned what it is a run of."""
+        encoded = {name: encode(value) for name, value in self.settings.items()}
+        self.journal.event("recipe", key="", label=label, seed=self.seed, settings=encoded)
+
+    def end_own(self, fault: BaseException | None) -> None:
+        """Write into the journal of a run that nobody planned how it ended, and close it.
+
+        Args:
+            fault: what ended it; None where nothing did.
+        """
+        if self._journal is not None:
+            exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
+            self.journal.event("ending", exit=exit_word, detail="" if fault is None else repr(fault)[:200])
+        self.close()
+
 
 _current: Run | None = None
+_declared: dict[str, Any] = {}
 
 
 def current_run() -> Run:
@@ -85,10 +102,17 @@ def current_run() -> Run:
     if _current is None:
         if os.environ.get(FOLDER):
             _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_told())
+            atexit.register(_current.close)
         else:
             _current = _own_run()
-        atexit.register(_current.close)
+            atexit.register(_end_own, _current, os.getpid())
     return _current
+
+
+def _end_own(run: Run, process: int) -> None:
+    """End this process's own run as the process ends: by a fault that nobody caught, if there is one."""
+    if os.getpid() == process:
+        run.end_own(getattr(sys, "last_value", None))
 
 
 def set_current(run: Run | None) -> None:
@@ -107,7 +131,9 @@ def _own_run() -> Run:
     label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
     folder = new_run_folder(label)
     find_project(Path.cwd(), os.environ).make()
-    return Run(folder)
+    run = Run(folder, settings=_declared)
+    run.begin_own(label)
+    return run
 
 
 def log(step: int | None = None, /, **metrics: float) -> None:
@@ -125,7 +151,9 @@ def settings(**defaults: Any) -> SimpleNamespace:
     changes = apply_changes(defaults, told, flag="-c") if told else ()
     if told and set(told) - set(defaults):
         raise SettingError(f"{sorted(set(told) - set(defaults))} are not declared by this script's palate.settings().")
-    return SimpleNamespace(**with_changes(defaults, changes))
+    kept = with_changes(defaults, changes)
+    _declared.update(kept)
+    return SimpleNamespace(**kept)
 
 
 def _told() -> dict[str, Any]:

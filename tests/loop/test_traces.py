@@ -1,0 +1,145 @@
+"""What was peeked at, refused, left or voided leaves the traces that it should, and no others."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from tests.loop.stage import ADA, BOB
+
+from palate.errors import OutcomeSeenError
+from palate.forecast.when import Event, When
+from palate.loop import ledger
+from palate.loop.coverage import asked_of
+from palate.loop.forecaster import Evidence
+from palate.loop.forecasting import skill_now
+from palate.loop.run import judge_now, read_evidence
+from palate.loop.scored import scored_document, when_line
+from palate.loop.skill_words import words_of
+from palate.loop.story import read_story
+from palate.loop.verify import walk
+from palate.loop.when import await_event, resolve_when, seal_when
+from palate.store.catalog import Catalog
+
+
+def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(stage):
+    begun = stage.ask(stage.question())
+    stage.say(begun, "worse:90")
+    again = replace(begun, data="one file more")
+    assert read_evidence(stage.project, again).kind == "blind"
+    stage.cook(begun, "baseline", 0, 1.0)
+    stage.cook(begun, "treatment", 0, 1.4)
+    assert read_evidence(stage.project, again).kind == "asked before"
+
+
+@pytest.mark.parametrize(("lr", "kind"), [(0.3000001, "asked before"), (0.31, "blind"), (3, "blind")])
+def test_a_value_that_is_a_little_off_is_the_same_change(stage, lr, kind):
+    stage.cook_pairs(stage.ask(stage.question()), 1.0, 1.4)
+    judge_now(stage.project, stage.question().experiment, "ada")
+    near = stage.question(lr=lr)
+    assert near.text != stage.question().text
+    assert read_evidence(stage.project, near).kind == kind
+
+
+OWN = """
+import palate
+told = palate.settings(lr={lr}, width=8)
+for step in range(3):
+    palate.log(step, val_loss=1.0 + step)
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "exit_word"),
+    [("", "ok"), ("raise ValueError('no more')", "crashed"), ("raise KeyboardInterrupt", "stopped")],
+)
+def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(stage, end, exit_word):
+    path = stage.folder / "mine.py"
+    path.write_text(OWN.format(lr=0.1, end=""))
+    question = stage.ask(_of(stage, path, lr=0.4))
+    assert read_evidence(stage.project, question).kind == "blind"
+    path.write_text(OWN.format(lr=0.4, end=end))
+    subprocess.run(
+        [sys.executable, str(path)], cwd=stage.folder, env=dict(os.environ), capture_output=True, check=False
+    )
+    with Catalog.open(stage.project) as catalog:
+        catalog.refresh()
+        [run] = catalog.runs()
+    assert (run["exit"], run["label"], run["fresh"]) == (exit_word, "mine", True)
+    assert "no more" in run["detail"] or exit_word != "crashed"
+    assert read_evidence(stage.project, question).kind == "asked before"
+
+
+def _of(stage, path, **changes):
+    from palate.loop.question import build_question
+    from palate.training.target import find_target
+
+    return build_question(find_target(str(path)), changes, metric="val_loss", budget=4, margin=0.05)
+
+
+def test_coverage_begins_with_ones_first_and_leaves_out_what_could_be_seen(stage):
+    first = stage.ask(stage.question(lr=0.2))
+    assert asked_of(stage.chain, "bob") == frozenset()
+    second = stage.ask(stage.question(lr=0.5))
+    stage.say(second, "better:70", BOB)
+    third = stage.ask(stage.question(lr=0.7))
+    late = stage.question(lr=0.9)
+    ledger.seal_question(stage.chain, late, now=stage.tick(), visible=True)
+    assert asked_of(stage.chain, "bob") == {second.experiment, third.experiment}
+    stage.say(first, "worse:70", BOB)
+    assert asked_of(stage.chain, "bob") == {first.experiment, second.experiment, third.experiment}
+    void = read_story(stage.chain, third.experiment)
+    ledger.seal_void(stage.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=stage.tick())
+    assert scored_document(stage.chain, "bob")["coverage"] == 1.0
+
+
+def test_what_was_never_run_and_what_was_seen_too_little_of_are_said(stage):
+    waiting, seen = stage.ask(stage.question(lr=0.2, margin=None)), stage.ask(stage.question(lr=0.5, margin=None))
+    for question in (waiting, seen):
+        stage.say(question, "better:70")
+    for arm in ("baseline", "treatment"):
+        stage.cook(seen, arm, 0, 1.0)
+    [mine] = skill_now(stage.project)
+    assert (mine.waiting, mine.unscored + mine.provisional, mine.skill.n) == (1, 1, 0)
+    assert "1 not run yet" in "\n".join(words_of(mine))
+
+
+def test_who_voided_is_said_to_those_whose_forecasts_went_and_nothing_vanishes(stage):
+    question = stage.ask(stage.question())
+    for author in (ADA, BOB):
+        stage.say(question, "worse:80", author)
+    with Catalog.open(stage.project) as catalog:
+        awaited = await_event(stage.project, catalog, question.experiment, Event(metric="val_loss", goal="min"), 60)
+        seal_when(stage.chain, awaited, When(tenth=9, confidence=80), author=BOB, now=stage.tick())
+        stage.cook_pairs(question, 1.0, 1.4)
+        judge_now(stage.project, question.experiment, "ada")
+        catalog.refresh()
+        resolve_when(stage.project, catalog, now=stage.tick())
+    story = read_story(stage.chain, question.experiment)
+    evidence = read_evidence(stage.project, question)
+    ledger.seal_void(stage.chain, story, "I was wrong", author=ADA, evidence=evidence, now=stage.tick())
+    bob = [one for one in skill_now(stage.project) if one.author == "bob"]
+    assert [(one.kind, one.void, one.void_seen, one.skill.n) for one in bob] == [("blind", 1, 1, 0), ("when", 1, 1, 0)]
+    assert all("1 voided by ada, 1 of them after something was seen" in "\n".join(words_of(one)) for one in bob)
+    [when] = scored_document(stage.chain, "bob")["when"]
+    assert when_line(when).endswith("[void]")
+
+
+def test_runs_that_a_verdict_rests_on_and_that_went_are_counted(stage):
+    question = stage.ask(stage.question())
+    stage.cook_pairs(question, 1.0, 1.4)
+    judge_now(stage.project, question.experiment, "ada")
+    assert walk(stage.project).gone == 0
+    gone = next(stage.project.runs.glob("*-s0"))
+    (gone / "journal").unlink()
+    assert walk(stage.project).gone == 1
+
+
+def test_a_refusal_says_whether_runs_or_a_verdict_closed_the_question():
+    with pytest.raises(OutcomeSeenError, match="runs of the treatment have ended \\(2\\)"):
+        ledger.refuse_seen("3f9c", 2)
+    with pytest.raises(OutcomeSeenError, match="its verdict is sealed"):
+        ledger.refuse_seen("3f9c", 0, judged=True)
+    ledger.refuse_seen("3f9c", 0)
