@@ -331,9 +331,9 @@ def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(shop):
     assert refused.returncode == 4
     assert len(shop.json("list")["rows"]) == 1
     assert remembered_margin(Chain(shop.folder / ".palate" / "chain.jsonl"), "val_acc") is None
-    shop.json(*RUN, "-c", "gain=0.2", "--ask", "--no-forecast")
+    shop.json(*RUN, "-c", "gain=0.2", "--no-forecast")
     shop.json(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast")  # its outcome can be seen: nobody skipped it
-    assert shop.json("skill")["forecasters"][0]["asked"] == 2
+    assert shop.json("skill")["forecasters"][0]["asked"] == shop.json("score")["asked"] == 2
 
 
 @pytest.mark.slow

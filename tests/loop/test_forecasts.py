@@ -177,6 +177,10 @@ def test_standings_know_coverage_skips_and_kinds(stage):
     ledger.seal_skip(stage.chain, question, author=ADA, now=stage.tick())
     assert len(stage.chain.records("skip")) == 1
     [standing] = skill_now(stage.project)
+    assert standing.coverage == 1.0  # what was never run is in nobody's coverage
+    stage.cook_pairs(question, 1.0, 1.4)
+    judge_now(stage.project, question.experiment, "ada")
+    [standing] = skill_now(stage.project)
     assert (standing.author, standing.kind, standing.coverage) == ("ada", "blind", 0.5)
 
 

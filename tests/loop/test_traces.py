@@ -87,8 +87,14 @@ def test_coverage_begins_with_ones_first_and_leaves_out_what_could_be_seen(stage
     third = stage.ask(stage.question(lr=0.7))
     late = stage.question(lr=0.9)
     ledger.seal_question(stage.chain, late, now=stage.tick(), visible=True)
-    assert asked_of(stage.chain, "bob") == {second.experiment, third.experiment}
+    never_run = stage.ask(stage.question(lr=0.6))
+    everything = frozenset(one.experiment for one in (first, second, third, late))
+    assert asked_of(stage.chain, "bob", everything) == {second.experiment, third.experiment}
     stage.say(first, "worse:70", BOB)
+    stage.say(never_run, "worse:70", BOB)
+    for question in (first, second, third):
+        stage.cook_pairs(question, 1.0, 1.4)
+        judge_now(stage.project, question.experiment, "ada")
     assert asked_of(stage.chain, "bob") == {first.experiment, second.experiment, third.experiment}
     void = read_story(stage.chain, third.experiment)
     ledger.seal_void(stage.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=stage.tick())

@@ -15,10 +15,9 @@ Row = Mapping[str, Any]
 
 def scored_document(chain: Chain, author: str) -> dict[str, Any]:
     """Give somebody's scored forecasts, oldest first, and how much they forecast: schema `palate.score/1`."""
-    void = {record.body["experiment"] for record in chain.records("void")}
     asked = asked_of(chain, author)
     turns = [record.body for kind in ("forecast", "revision") for record in chain.records(kind)]
-    forecast = {body["experiment"] for body in turns if body["author"] == author} - void
+    forecast = {body["experiment"] for body in turns if body["author"] == author} & asked
     rows = [row for row in scored_rows(chain) if row["author"] == author]
     counted = [row["bits"] for row in rows if row["turn"] == "forecast" and not row["void"] and not row["provisional"]]
     return {

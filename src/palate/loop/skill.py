@@ -32,8 +32,8 @@ class Standing:
         revised: how many were.
         calibration: confidence against what came true.
         crps: mean continuous ranked probability score over the reference's (below 1 is better); None without any.
-        forecast: questions that they forecast in this class.
-        asked: questions that they could have forecast since their first; see `palate.loop.coverage`.
+        forecast: questions that were run and that they forecast in this class.
+        asked: questions that were run and that they could have forecast; see `palate.loop.coverage`.
         scores: of the gut answers, in the order in which they were made.
         open: of these, how many are of questions that were seen but never settled.
         provisional: scored without a known noise, so in no skill.
@@ -95,8 +95,8 @@ class _Book:
         self.chain = chain
         self.void = {record.body["experiment"]: record.body for record in chain.records("void")}
         self.said = {r.body.get("sealed_as", r.hash): r for r in chain.records("forecast")}
-        self.asked = len({r.body["experiment"] for r in chain.records("question")} - set(self.void))
         self.closed = {r.body["experiment"] for r in chain.records("verdict")}
+        self.begun = begun
         self.seen = self.closed | begun
         self.scores: dict[str, Body] = {}
         for body in (*(record.body for record in chain.records("score")), *still_open):
@@ -141,6 +141,7 @@ def _standing(book: _Book, author: str, kind: str) -> Standing:
     claims = [_claim(body, book.said[body["forecast"]]) for body in gut if body["settled"]]
     bits = tuple(_bets(gut))
     void = [book.void[r.body["experiment"]] for r in mine if r.body["experiment"] in book.void]
+    asked = asked_of(book.chain, author, book.begun)
     return Standing(
         author=author,
         agent=bool(mine[0].body["agent"]),
@@ -151,8 +152,8 @@ def _standing(book: _Book, author: str, kind: str) -> Standing:
         revised=sum(body["experiment"] in second for body in gut),
         calibration=calibration_of(claims, rng=np.random.default_rng(len(claims))),
         crps=_crps_ratio(gut),
-        forecast=len({record.body["experiment"] for record in mine} - set(book.void)),
-        asked=len(asked_of(book.chain, author)),
+        forecast=len({record.body["experiment"] for record in mine} & asked),
+        asked=len(asked),
         open=sum(body["experiment"] not in book.closed for body in gut),
         provisional=sum(body["provisional"] for body in found),
         unscored=sum(name in book.seen for name in rest),
@@ -228,7 +229,7 @@ def _team_standing(book: _Book, scores: Sequence[Scored]) -> Standing:
     nothing = calibration_of([], rng=np.random.default_rng(0))
     return Standing(
         author=TEAM, agent=False, kind=BLIND, skill=skill, considered=skill.mean, revised=0, calibration=nothing,
-        crps=None, forecast=len(scores), asked=book.asked, scores=tuple(scores),
+        crps=None, forecast=len(scores), asked=len(book.seen - set(book.void)), scores=tuple(scores),
     )  # fmt: skip
 
 
