@@ -10,10 +10,11 @@ from palate.forecast.answer import Spread, parse_forecast
 from palate.loop import ledger
 from palate.loop.forecaster import Evidence
 from palate.loop.forecasting import skill_now, void_question
+from palate.loop.judge import judge_now
 from palate.loop.opening import treatment_is_touched
 from palate.loop.references import case_words, reference_for, reference_seen
 from palate.loop.resolve import score_sealed
-from palate.loop.run import forecast_question, judge_now
+from palate.loop.run import forecast_question
 from palate.loop.seen import evidence_of
 from palate.loop.story import read_story
 from palate.loop.verify import walk

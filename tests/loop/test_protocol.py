@@ -18,8 +18,9 @@ from palate.loop import ledger
 from palate.loop.entries import read_export
 from palate.loop.forecaster import Author, Evidence
 from palate.loop.forecasting import skill_now
+from palate.loop.judge import judge_now
 from palate.loop.references import case_words
-from palate.loop.run import forecast_question, judge_now
+from palate.loop.run import forecast_question
 from palate.loop.share import export_story, take_in
 from palate.loop.story import read_story
 from palate.loop.verify import walk
@@ -37,7 +38,7 @@ sys.path.insert(0, {root!r})
 from tests.loop.stage import Stage, ADA
 from palate.errors import PalateError
 from palate.loop import ledger
-from palate.loop.run import judge_now
+from palate.loop.judge import judge_now
 stage = Stage(Path({folder!r}), fresh=False)
 question = stage.question()
 while time.time() < {start}:

@@ -14,7 +14,8 @@ from palate.loop import ledger
 from palate.loop.coverage import asked_of
 from palate.loop.forecaster import Evidence
 from palate.loop.forecasting import skill_now
-from palate.loop.run import judge_now, read_evidence
+from palate.loop.judge import judge_now
+from palate.loop.run import read_evidence
 from palate.loop.scored import scored_document, when_line
 from palate.loop.skill_words import words_of
 from palate.loop.story import read_story

@@ -234,7 +234,7 @@ def _import(project: Project, path: Path, who: Author, *, as_json: bool) -> None
     from datetime import UTC, datetime
 
     from palate.loop.entries import read_export
-    from palate.loop.run import judge_now
+    from palate.loop.judge import judge_now
     from palate.loop.share import take_in
 
     project.make()

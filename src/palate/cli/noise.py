@@ -10,7 +10,7 @@ from palate.cli.settings import budget_of
 from palate.errors import InputError
 from palate.loop.ask import kitchen_of
 from palate.loop.noise import NoisePlan, measure_noise
-from palate.loop.run import SILENT
+from palate.loop.stove import SILENT
 from palate.store.config import read_config
 from palate.training.fingerprint import data_of
 from palate.training.target import find_target

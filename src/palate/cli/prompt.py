@@ -56,7 +56,7 @@ class Choice:
 def ask_gut(question: Question) -> Said | None:
     """Ask for the gut answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it."""
     say(f"{question.metric.name}?   {keys_line(question)}   x crash   s skip")
-    say("           then how sure, 5-9 (0 = 97 %), Enter      + size   w why   d quantiles")
+    say("           then how sure, 5-9 (0 = 97 %), Enter   + size  w why  d quantiles")
     return read_screen().done
 
 

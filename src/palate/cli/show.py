@@ -11,7 +11,7 @@ from palate.cli.common import here, json_option, put_out
 from palate.cli.settings import whoami
 from palate.errors import InputError, NotFoundError
 from palate.loop.ending import foretell_run
-from palate.loop.run import judge_now
+from palate.loop.judge import judge_now
 from palate.loop.story import read_story
 from palate.recipe.codec import decode
 from palate.recipe.settings import show_value

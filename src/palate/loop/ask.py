@@ -81,7 +81,8 @@ def run_function(
     ask_only: bool,
 ) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
-    from palate.loop.run import SILENT, run_question  # slow to import: numpy, SQLAlchemy
+    from palate.loop.run import run_question  # slow to import: numpy, SQLAlchemy
+    from palate.loop.stove import SILENT
 
     project = Project(home.absolute()) if home else find_project(Path.cwd(), os.environ)
     config = read_config(Path.cwd(), os.environ)

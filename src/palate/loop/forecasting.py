@@ -6,9 +6,10 @@ from typing import Any
 
 from palate.loop import ledger
 from palate.loop.forecaster import Author
+from palate.loop.judge import look_now
 from palate.loop.report import forecast_document
 from palate.loop.resolve import score_body, score_sealed
-from palate.loop.run import look_now, read_evidence
+from palate.loop.run import read_evidence
 from palate.loop.session import Cooked
 from palate.loop.skill import Standing, standings
 from palate.loop.story import Story, read_story

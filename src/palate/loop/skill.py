@@ -5,18 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from palate.forecast.calibration import Calibration, Claim, calibration_of
 from palate.forecast.skill import Scored, Skill, skill_of
+from palate.loop.book import Body, Book
 from palate.loop.coverage import asked_of
 from palate.loop.forecaster import BLIND, TEAM, evidence_of_body
 from palate.store.chain import Chain, Record
 
 WHEN = "when"
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def standings(chain: Chain, still_open: Sequence[Body] = (), begun: frozenset[st
         still_open: scores, as they would be sealed now, of questions that were seen but have no verdict.
         begun: experiments without a verdict of which runs of the treatment have ended.
     """
-    book = _Book(chain, still_open, begun)
+    book = Book(chain, still_open, begun)
     found = [_standing(book, author, kind) for author, kind in book.classes()]
     found += _when_standings(book)
     team = list(_team(book))
@@ -88,50 +87,7 @@ def standings(chain: Chain, still_open: Sequence[Body] = (), begun: frozenset[st
     return sorted(found, key=lambda standing: (standing.author == TEAM, -standing.skill.n))
 
 
-class _Book:
-    """What the chain says that standings need; each forecast has one score, the first one."""
-
-    def __init__(self, chain: Chain, still_open: Sequence[Body], begun: frozenset[str]) -> None:
-        self.chain = chain
-        self.void = {record.body["experiment"]: record.body for record in chain.records("void")}
-        self.said = {r.body.get("sealed_as", r.hash): r for r in chain.records("forecast")}
-        self.closed = {r.body["experiment"] for r in chain.records("verdict")}
-        self.begun = begun
-        self.seen = self.closed | begun
-        self.scores: dict[str, Body] = {}
-        for body in (*(record.body for record in chain.records("score")), *still_open):
-            if body["experiment"] not in self.void:
-                self.scores.setdefault(body["forecast"], body)
-
-    def classes(self) -> list[tuple[str, str]]:
-        """List who forecast in which class, oldest first."""
-        return list(dict.fromkeys((r.body["author"], evidence_of_body(r.body).kind) for r in self.said.values()))
-
-    def forecasts_of(self, author: str, kind: str) -> list[Record]:
-        """Give the gut answers that somebody sealed in a class, oldest first."""
-        mine = (record for record in self.said.values() if record.body["author"] == author)
-        return [record for record in mine if evidence_of_body(record.body).kind == kind]
-
-    def revisions_of(self, author: str) -> dict[str, Body]:
-        """Give the scores of somebody's revisions by experiment, whatever they had seen by then."""
-        return {
-            body["experiment"]: body
-            for body in self.scores.values()
-            if body["author"] == author and body["turn"] == "revision" and not body["provisional"]
-        }
-
-    def unopened(self, author: str) -> int:
-        """Count somebody's promises whose outcome is there and which they did not open."""
-        known = {*self.said, *(r.body.get("sealed_as", r.hash) for r in self.chain.records("revision"))}
-        return sum(
-            record.body["author"] == author
-            and record.body["experiment"] in self.closed
-            and record.body["hash"] not in known
-            for record in self.chain.records("commitment")
-        )
-
-
-def _standing(book: _Book, author: str, kind: str) -> Standing:
+def _standing(book: Book, author: str, kind: str) -> Standing:
     mine = book.forecasts_of(author, kind)
     found = [book.scores[key] for r in mine if (key := r.body.get("sealed_as", r.hash)) in book.scores]
     scored = {body["experiment"] for body in found}
@@ -200,7 +156,7 @@ def _crps_ratio(bodies: Sequence[Body]) -> float | None:
     return math.exp(fmean(math.log(max(ratio, 1e-9)) for ratio in ratios)) if ratios else None
 
 
-def _team(book: _Book) -> Iterator[Scored]:
+def _team(book: Book) -> Iterator[Scored]:
     """Give the score of the mean of all blind gut answers, where there are two or more.
 
     It is held against the reference that knew most, that of the last of them.
@@ -224,7 +180,7 @@ def _pooled(logs: Sequence[float]) -> float:
     return top + math.log2(fmean(2.0 ** (value - top) for value in logs))
 
 
-def _team_standing(book: _Book, scores: Sequence[Scored]) -> Standing:
+def _team_standing(book: Book, scores: Sequence[Scored]) -> Standing:
     skill = skill_of(scores)
     nothing = calibration_of([], rng=np.random.default_rng(0))
     return Standing(
@@ -233,7 +189,7 @@ def _team_standing(book: _Book, scores: Sequence[Scored]) -> Standing:
     )  # fmt: skip
 
 
-def _when_standings(book: _Book) -> Iterator[Standing]:
+def _when_standings(book: Book) -> Iterator[Standing]:
     """Give standings of when-forecasts, blind ones and such of running curves apart."""
     said = {r.hash: r.body for r in book.chain.records("when")}
     scores = {r.body["forecast"]: r.body for r in reversed(book.chain.records("when_score"))}

@@ -203,3 +203,16 @@ def _free_name(project: Project, name: str) -> str:
         attempt += 1
         free = f"{name}-{attempt}"
     return free
+
+
+class _Silent:
+    """A watcher that says nothing."""
+
+    def sealed(self, *_: object) -> None: ...
+    def started(self, *_: object) -> None: ...
+    def tick(self, *_: object) -> None: ...
+    def ended(self, *_: object) -> None: ...
+    def looked(self, *_: object) -> None: ...
+
+
+SILENT: Watcher = _Silent()
