@@ -85,8 +85,12 @@ def test_calling_an_experiment_trains_once_in_a_run_of_its_own(tmp_path, monkeyp
     def train(run, *, gain=0.5):
         run.log(0, acc=gain)
 
-    run = train(gain=0.25)
-    assert read_journal(run.folder / "journal").curves["acc"].values.tolist() == [0.25]
+    first, second = train(gain=0.25), train()
+    for run, gain in ((first, 0.25), (second, 0.5)):  # also within one second
+        told = read_journal(run.folder / "journal")
+        assert told.curves["acc"].values.tolist() == [gain]
+        assert told.last_event("recipe")["settings"] == {"gain": gain}
+        assert told.last_event("ending")["exit"] == "ok"
 
 
 def test_a_script_on_its_own_logs_to_a_run_of_its_own(tmp_path):

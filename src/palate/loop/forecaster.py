@@ -8,7 +8,7 @@ from palate.errors import InputError
 from palate.forecast.answer import is_line
 
 BLIND, REPEAT, PART = "blind", "asked before", "part seen"
-"""Classes of forecasts: nothing of the treatment was there; the same change was asked about and answered before; some
+"""Classes of forecasts: nothing of the treatment was there; the same change was seen or tried before; some
 of it was there, but nobody knew how much of a run that is."""
 
 SHARES = (10, 25, 50, 75, 90, 100)
@@ -71,7 +71,7 @@ class Evidence:
     @property
     def words(self) -> str:
         """How much was seen, as it is said in a sentence; empty where nothing was."""
-        seen = {BLIND: "", REPEAT: "the same change answered before", PART: "part of the curve seen"}
+        seen = {BLIND: "", REPEAT: "the same change tried before", PART: "part of the curve seen"}
         return seen.get(self.kind, f"up to {self.kind} of the curve seen")
 
     def body(self) -> dict[str, Any]:

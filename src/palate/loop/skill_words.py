@@ -48,7 +48,7 @@ def _who(standing: Standing) -> str:
     kinds = {
         BLIND: "",
         WHEN: " (when-forecasts)",
-        REPEAT: " (changes that were answered before)",
+        REPEAT: " (changes that were tried before)",
         PART: " (part of the curve seen)",
     }
     kind = kinds.get(standing.kind, f" (up to {standing.kind} of the curve seen)")

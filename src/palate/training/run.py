@@ -1,6 +1,7 @@
 """The run as training code sees it; standard library only, so that it costs a training process nothing."""
 
 import atexit
+import itertools
 import json
 import os
 import sys
@@ -122,9 +123,11 @@ def set_current(run: Run | None) -> None:
 
 
 def new_run_folder(label: str) -> Path:
-    """Name a folder for a run that nobody planned: when, what, which process."""
+    """Name a folder for a run that nobody planned: when, what, which process, and of several at once which."""
+    runs = find_project(Path.cwd(), os.environ).runs
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
-    return find_project(Path.cwd(), os.environ).runs / name
+    names = itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2)))
+    return next(folder for one in names if not (folder := runs / one).exists())
 
 
 def _own_run() -> Run:
