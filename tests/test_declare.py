@@ -160,10 +160,10 @@ from mine import train
 
 asked = train.run(gain=0.7, forecast=palate.Forecast(answer="better", confidence=80, why="more"), ask_only=True)
 name = asked.question.experiment
-sealed = palate.seal(name, {"quantiles": [0.1, 0.2, 0.3]}, author="claude", agent=True)
-palate.seal(name, "better:90", author="claude", revise=True)
+sealed = palate.seal(name, {"quantiles": [0.1, 0.2, 0.3]}, author="robo", agent=True)
+palate.seal(name, "better:90", author="robo", revise=True)
 try:
-    palate.seal(name, "same:60", author="claude")
+    palate.seal(name, "same:60", author="robo")
 except palate.OutcomeSeenError as error:
     print("refused:", error.what)
 print(sealed.author, sealed.reference.chances)
@@ -185,8 +185,8 @@ def test_forecasts_are_sealed_and_judged_from_python(tmp_path):
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("refused: experiment ")
-    assert "name='claude', agent=True" in lines[1]
+    assert "name='robo', agent=True" in lines[1]
     assert "('ada', False, 0)" in lines[2]
-    assert "('claude', True, 1)" in lines[2]
+    assert "('robo', True, 1)" in lines[2]
     assert lines[3].startswith("ada: can't tell yet, +")
     assert lines[-1].startswith("0 True ")
