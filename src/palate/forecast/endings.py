@@ -40,6 +40,8 @@ TAIL = 3.0
 """Degrees of freedom of each member's error: heavy tails, so that one odd run does not ruin it."""
 
 RANGE = (0.1, 0.9)
+CLIP = (0.005, 0.995)
+"""Probabilities of the mixture that its range goes to at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,12 @@ def fit_endings(curves: Sequence[Curve], share: float) -> Endings | None:
     ends = np.array([end for _, end in tried])
     errors = {member: np.array([guess[member] for guess in guesses]) - ends for member in MEMBERS}
     scales = {member: _scale(error) for member, error in errors.items()}
-    bare = Endings(share=share, past=past, scales=scales, weights=_weights(errors, scales))
-    reached = [_below(bare, guess, end) for guess, end in zip(guesses, ends, strict=True)]
-    low, high = np.quantile(reached, RANGE)
-    levels = (float(np.clip(low, 0.005, 0.3)), float(np.clip(high, 0.7, 0.995)))
-    return Endings(share=share, past=past, scales=scales, weights=bare.weights, levels=levels)
+    weights = _weights(errors, scales)
+    reached = [
+        _below(weights, _scales_without(errors, place), guess, float(end))
+        for place, (guess, end) in enumerate(zip(guesses, ends, strict=True))
+    ]
+    return Endings(share=share, past=past, scales=scales, weights=weights, levels=_levels(reached))
 
 
 def guesses_of(past: Past, part: Curve, *, without: str | None = None) -> dict[Member, float]:
@@ -235,9 +238,27 @@ def _log_student(error: FloatArray | float, scale: float) -> FloatArray:
     return told
 
 
-def _below(endings: Endings, guesses: dict[Member, float], value: float) -> float:
+def _levels(reached: Sequence[float]) -> tuple[float, float]:
+    """Give the mixture's probabilities between which one more end lies with 80 %, by where past ends lay.
+
+    Of n ends the k-th smallest has a share k / (n + 1) of what comes below it; what lies outside of all of them, which
+    nobody has seen, reaches to the clip.
+    """
+    padded = [CLIP[0], *sorted(reached), CLIP[1]]
+    low, high = np.interp([share * (len(reached) + 1) for share in RANGE], np.arange(len(padded)), padded)
+    return float(np.clip(low, CLIP[0], 0.3)), float(np.clip(high, 0.7, CLIP[1]))
+
+
+def _scales_without(errors: dict[Member, FloatArray], place: int) -> dict[Member, float]:
+    """Give the spreads of the members' errors as they are without one run: it must not vouch for itself."""
+    return {member: _scale(np.delete(error, place)) for member, error in errors.items()}
+
+
+def _below(
+    weights: dict[Member, float], scales: dict[Member, float], guesses: dict[Member, float], value: float
+) -> float:
     """Give the mixture's probability of an end below a value."""
-    return sum(endings.weights[m] * float(stdtr(TAIL, (value - guesses[m]) / endings.scales[m])) for m in MEMBERS)
+    return sum(weights[m] * float(stdtr(TAIL, (value - guesses[m]) / scales[m])) for m in MEMBERS)
 
 
 def _quantile(endings: Endings, guesses: dict[Member, float], share: float) -> float:
@@ -246,5 +267,7 @@ def _quantile(endings: Endings, guesses: dict[Member, float], share: float) -> f
     low, high = min(guesses.values()) - 60 * widest, max(guesses.values()) + 60 * widest
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _below(endings, guesses, middle) < share else (low, middle)
+        low, high = (
+            (middle, high) if _below(endings.weights, endings.scales, guesses, middle) < share else (low, middle)
+        )
     return (low + high) / 2

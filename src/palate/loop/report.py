@@ -145,6 +145,8 @@ class Report:
         made, reused = self.cooked.fresh, self.cooked.reused
         checked = self.data_known or self.question.data or not reused
         unchecked = "" if checked else " (data were not declared, so not checked: --data)"
+        if not self.elapsed_s:  # only looked at
+            return f"{made + reused} run{'s' * (made + reused != 1)}{unchecked}."
         return f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s."
 
     def next_commands(self) -> list[str]:
