@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, normalised
-from palate.forecast.curves import Curve
+from palate.forecast.curves import Curve, FloatArray
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.endings import Endings, guesses_of
 from palate.forecast.reference import Told, weigh
@@ -56,8 +56,7 @@ def gaps_of(endings: Endings, mine: Curve, base: Sequence[Curve], sign: int) -> 
     guesses = guesses_of(endings.past, mine, without=mine.family or None)
     ended = [curve.values[-1] for curve in base if curve.share >= 1]
     several = math.sqrt(1 + 1 / len(base))
-    gains = endings.past.ends - endings.past.now
-    spread = 1.4826 * float(np.median(np.abs(gains - np.median(gains)))) or endings.scales["persistence"]
+    spread = _spread(endings.past.ends - endings.past.now) or endings.scales["persistence"]
     told = {"persistence": (gap_now(mine, base, sign), spread)}
     for member in EARLY[1:]:
         seen = [guesses_of(endings.past, curve.until(mine.share))[member] for curve in base] if not ended else []
@@ -67,6 +66,17 @@ def gaps_of(endings: Endings, mine: Curve, base: Sequence[Curve], sign: int) -> 
         member: Gap(difference=told[member][0], error=told[member][1] * several, weight=endings.weights[member])
         for member in EARLY
     }
+
+
+def _spread(gains: FloatArray) -> float:
+    """Give how much gains vary, robustly: the median absolute deviation as a standard deviation of one more gain.
+
+    A few values lie closer to their own median than one more will: n / (n - .8) is the correction of Croux and
+    Rousseeuw 1992 (COMPSTAT), sqrt(1 + 1/n) is for the one more.
+    """
+    n = len(gains)
+    deviation = 1.4826 * float(np.median(np.abs(gains - np.median(gains))))
+    return deviation * n / (n - 0.8) * math.sqrt(1 + 1 / n)
 
 
 def gap_features(gap: float) -> dict[str, float]:
