@@ -87,26 +87,31 @@ def settings_of_a_training(runs, rng):
     ]
 
 
+def share_inside(runs, worlds, holds):
+    """Give how often something holds of a new run and the end it comes to, told by `runs` past ones."""
+    rng = np.random.default_rng(3)
+    trainings = (settings_of_a_training(runs + 1, rng) for _ in range(worlds))
+    return np.mean([holds(fit_endings(past, 0.5), past, new.until(0.5), new.values[-1]) for new, *past in trainings])
+
+
 @pytest.mark.parametrize("runs", [4, 10])
 def test_the_range_holds_what_it_says_also_by_few_past_runs(runs):
     """80 % of 200 ends, each told by a few runs of other settings; by ranks among these alone it were half."""
-    rng = np.random.default_rng(3)
-    inside = 0
-    for _ in range(200):
-        new, *past = settings_of_a_training(runs + 1, rng)
-        told = foretell(fit_endings(past, 0.5), new.until(0.5))
-        inside += told.low <= new.values[-1] <= told.high
-    assert 0.70 <= inside / 200 <= 0.90
+
+    def holds(endings, _, part, end):
+        told = foretell(endings, part)
+        return told.low <= end <= told.high
+
+    assert 0.70 <= share_inside(runs, 200, holds) <= 0.90
 
 
 @pytest.mark.parametrize("runs", [3, 6])
 def test_what_a_curve_says_of_the_effect_is_as_far_off_as_it_says_by_few_past_runs_too(runs):
-    """A normal's 80 % within 1.28 errors; .62 to .87 of 150 effects, where .50 were by a deviation not corrected."""
-    rng = np.random.default_rng(4)
-    inside = 0
-    for _ in range(150):
-        new, *past = settings_of_a_training(runs + 1, rng)
-        gap = gaps_of(fit_endings(past, 0.5), new.until(0.5), past[:2], 1)["persistence"]
-        effect = new.values[-1] - np.mean([curve.values[-1] for curve in past[:2]])
-        inside += abs(gap.difference - effect) < 1.2816 * gap.error
-    assert 0.6 <= inside / 150 <= 0.9
+    """A normal's 80 % lie within 1.28 errors; of 150 effects half did by a deviation that was not corrected."""
+
+    def holds(endings, past, part, end):
+        gap = gaps_of(endings, part, past[:2], 1)["persistence"]
+        effect = end - np.mean([curve.values[-1] for curve in past[:2]])
+        return abs(gap.difference - effect) < 1.2816 * gap.error
+
+    assert 0.6 <= share_inside(runs, 150, holds) <= 0.9

@@ -223,8 +223,10 @@ def test_a_promise_that_is_not_opened_is_counted(mates):
 def test_a_question_from_elsewhere_is_written_anew_with_the_reference_of_this_project(mates):
     ada, bob, question = mates
     document = exported(ada, question.experiment, ADA)
+    assert "reference" not in document["question"]  # whoever reads the file has not answered yet
     document["question"]["text"] = "nonsense?"
-    document["question"]["reference"]["chances"] = {"worse": 0.01, "same": 0.01, "better": 0.97, "crash": 0.01}
+    chances = {"worse": 0.01, "same": 0.01, "better": 0.97, "crash": 0.01}
+    document["question"]["reference"] = {"chances": chances}
     take_in(bob.project, document, now=bob.tick())
     [body] = [record.body for record in bob.chain.records("question")]
     assert body["text"] == question.text

@@ -15,6 +15,7 @@ from palate.loop.coverage import asked_of
 from palate.loop.forecaster import Evidence
 from palate.loop.forecasting import skill_now
 from palate.loop.judge import judge_now
+from palate.loop.question import build_question
 from palate.loop.run import read_evidence
 from palate.loop.scored import scored_document, when_line
 from palate.loop.skill_words import words_of
@@ -22,6 +23,7 @@ from palate.loop.story import read_story
 from palate.loop.verify import walk
 from palate.loop.when import await_event, resolve_when, seal_when
 from palate.store.catalog import Catalog
+from palate.training.target import find_target
 
 
 def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(stage):
@@ -29,8 +31,7 @@ def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(st
     stage.say(begun, "worse:90")
     again = replace(begun, data="one file more")
     assert read_evidence(stage.project, again).kind == "blind"
-    stage.cook(begun, "baseline", 0, 1.0)
-    stage.cook(begun, "treatment", 0, 1.4)
+    stage.cook(begun, "treatment", 0, 1.4, points=9, ended=False)
     assert read_evidence(stage.project, again).kind == "asked before"
 
 
@@ -74,9 +75,6 @@ def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(stage, end
 
 
 def _of(stage, path, **changes):
-    from palate.loop.question import build_question
-    from palate.training.target import find_target
-
     return build_question(find_target(str(path)), changes, metric="val_loss", budget=4, margin=0.05)
 
 

@@ -38,12 +38,11 @@ def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evide
 
 
 def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
-    """Whether the same change was asked about before, of this training and metric, and something of it was seen.
+    """Whether the same change was asked about before, of this training and metric, and its treatment logged anything.
 
     Other code, data, margin, budget or other settings make it another question, and so do values that are a little
     off; but who has seen what came of one is not blind to the other.
     """
-    told = {record.body["experiment"] for record in chain.records("verdict")}
     alike = (
         question_from_body(record.body)
         for record in chain.records("question")
@@ -51,11 +50,8 @@ def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
         and record.body["metric"]["name"] == question.metric.name
         and record.body["target"]["label"] == question.target.label
     )
-    return any(
-        same_changes(other.changes, question.changes)
-        and (other.experiment in told or bool(collect(catalog, other)[TREATMENT]))
-        for other in alike
-    )
+    keys = {one.run_key(TREATMENT) for one in alike if same_changes(one.changes, question.changes)}
+    return bool(catalog.summaries([row["id"] for row in catalog.runs(keys)])) if keys else False
 
 
 def was_tried(catalog: Catalog, question: Question) -> bool:

@@ -21,6 +21,9 @@ from palate.store.catalog import Catalog
 from palate.store.chain import Chain, Record
 from palate.store.project import Project
 
+_OURS = ("reference", "commit", "visible")
+"""What a question is sealed with here and is not handed on: the reference would anchor whoever reads the file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
@@ -61,7 +64,7 @@ def export_story(chain: Chain, story: Story, author: Author, *, blind: bool) -> 
     ]
     return {
         "schema": SCHEMA,
-        "question": story.asked.body,
+        "question": {name: value for name, value in story.asked.body.items() if name not in _OURS},
         "forecasts": [_promise(record) if blind else _whole(record) for record in mine],
     }
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,6 @@ def _standing(book: Book, author: str, kind: str) -> Standing:
     second = book.revisions_of(author)
     claims = [_claim(body, book.said[body["forecast"]]) for body in gut if body["settled"]]
     bits = tuple(_bets(gut))
-    void = [book.void[r.body["experiment"]] for r in mine if r.body["experiment"] in book.void]
     asked = asked_of(book.chain, author, book.begun)
     return Standing(
         author=author,
@@ -114,11 +114,16 @@ def _standing(book: Book, author: str, kind: str) -> Standing:
         provisional=sum(body["provisional"] for body in found),
         unscored=sum(name in book.seen for name in rest),
         waiting=sum(name not in book.seen for name in rest),
-        void=len(void),
-        void_seen=sum(body["seen"] for body in void),
-        void_by=tuple(sorted({body["author"] for body in void} - {author})),
+        **_voided(book, author, [record.body["experiment"] for record in mine]),
         unopened=book.unopened(author) if kind == BLIND else 0,
     )
+
+
+def _voided(book: Book, author: str, names: Sequence[str]) -> dict[str, Any]:
+    """Count, of forecasts by their experiments, the void ones and those voided late; name others who voided any."""
+    void = [book.void[name] for name in names if name in book.void]
+    others = sorted({body["author"] for body in void} - {author})
+    return {"void": len(void), "void_seen": sum(body["seen"] for body in void), "void_by": tuple(others)}
 
 
 def _bets(bodies: Sequence[Body]) -> Iterator[Scored]:
@@ -197,7 +202,7 @@ def _when_standings(book: Book) -> Iterator[Standing]:
     for key, body in said.items():
         groups[body["author"], evidence_of_body(body).kind].append(key)
     for (author, kind), keys in groups.items():
-        void = [book.void[name] for key in keys if (name := said[key]["experiment"]) in book.void]
+        void = _voided(book, author, [said[key]["experiment"] for key in keys])
         done = [scores[key] for key in keys if key in scores and said[key]["experiment"] not in book.void]
         bits = tuple(_bets(done))
         skill = skill_of(bits)
@@ -212,11 +217,9 @@ def _when_standings(book: Book) -> Iterator[Standing]:
             revised=0,
             calibration=calibration_of(claims, rng=np.random.default_rng(len(claims)), curve=False),
             crps=None,
-            forecast=len(keys) - len(void),
+            forecast=len(keys) - void["void"],
             asked=0,
-            void=len(void),
-            void_seen=sum(body["seen"] for body in void),
-            void_by=tuple(sorted({body["author"] for body in void} - {author})),
+            **void,
         )
 
 

@@ -111,9 +111,12 @@ def current_run() -> Run:
 
 
 def _end_own(run: Run, process: int) -> None:
-    """End this process's own run as the process ends: by a fault that nobody caught, if there is one."""
+    """End this process's own run as the process ends: by a fault that nobody caught, if there is one.
+
+    At a prompt and in notebooks faults end nothing, so the last one says nothing of the run.
+    """
     if os.getpid() == process:
-        run.end_own(getattr(sys, "last_value", None))
+        run.end_own(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
 
 
 def set_current(run: Run | None) -> None:
