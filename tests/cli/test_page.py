@@ -50,6 +50,6 @@ def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path,
     assert rows[0][1:] == ["better, 70 %", rows[0][2], "lr of ada1?", "palate show ada1"]
     assert {row[2] for row in rows} == {"better", "worse"}
     assert all((float(row[0]) > 0) == (row[2] == "better") for row in rows)
-    assert "15 times:" in tab.inner_text("#chosen")
+    assert "15 times (bits over the reference):" in tab.inner_text("#chosen")
     assert ODD in tab.inner_text("pre")
     assert [url for url in asked if not url.startswith("file:")] == broken == []

@@ -72,12 +72,13 @@ document.getElementById('{plot_id}').on('plotly_click', function (clicked) {
   var rows = JSON.parse(document.getElementById('rows').textContent)[point.data.meta] || {};
   var ids = point.customdata.split(' ');
   document.getElementById('chosen').textContent = point.data.meta + ' said ' + Math.round(100 * point.x)
-    + ' % that it gets better, ' + (ids.length === 1 ? 'once:' : ids.length + ' times:');
+    + ' % that it gets better, ' + (ids.length === 1 ? 'once' : ids.length + ' times')
+    + ' (bits over the reference):';
   var body = document.getElementById('forecasts');
   body.replaceChildren();
   ids.forEach(function (id) {
     var row = rows[id], line = body.insertRow();
-    [row.bits.toFixed(1), row.said, row.verdict, row.question, 'palate show ' + id].forEach(function (text) {
+    [row.bits.toFixed(2), row.said, row.verdict, row.question, 'palate show ' + id].forEach(function (text) {
       line.insertCell().textContent = text;
     });
   });
@@ -90,11 +91,12 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}}
 pre{{white-space:pre-wrap}}table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem;text-align:left;
-border-bottom:1px solid #ddd;vertical-align:top}}</style></head><body>
+border-bottom:1px solid #ddd;vertical-align:top}}
+#forecasts td:not(:nth-child(4)){{white-space:nowrap}}</style></head><body>
 <h1>Forecasting skill</h1><pre>{words}</pre>
 {plot}
 <p id="chosen" aria-live="polite">Click a point of a reliability curve to open its forecasts.</p>
-<table id="opened" hidden><thead><tr><th>bits over the reference</th><th>said</th><th>it was</th><th>question</th>
+<table id="opened" hidden><thead><tr><th>bits</th><th>said</th><th>it was</th><th>question</th>
 <th></th></tr></thead><tbody id="forecasts"></tbody></table>
 <details><summary>The curves as a table</summary><table><thead><tr><th>who</th><th>said "better"</th><th>it did</th>
 <th>a calibrated person (90 %)</th><th>experiments</th></tr></thead><tbody>
