@@ -1,14 +1,25 @@
-"""What the house costs before it does anything: CPU time of whole processes, each next to bare Python."""
+"""How the house is built, and what it costs before it does anything: CPU time of processes, each next to bare Python.
+
+Circles and layers are read off the imports, look-ups by text off the source (`lookups`), how a run walks through the
+files off one run (`walk`), and what a long past costs off two projects of different age (`scale`).
+"""
 
 import resource
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+from importlinter.application import use_cases
+from importlinter.configuration import configure
+from scripts.circles import find_circles, read_arrows
+
+from benchmarks import lookups, scale, walk
 from benchmarks.table import Row
 
 RUNS = 15
+PACKAGE = Path(__file__).parents[1] / "src" / "palate"
 
 
 def cpu_s(*command: str) -> float:
@@ -26,6 +37,32 @@ def median_ms(*command: str) -> float:
 
 
 def rows() -> Iterator[Row]:
+    """Measure all of it."""
+    circled = sum(map(len, find_circles(read_arrows(PACKAGE))))
+    yield Row(name="files that import each other in circles", measured=circled, target=0)
+    yield Row(name="arrows upwards: imports that a contract forbids", measured=forbidden_imports(), target=0)
+    yield from lookups.rows()
+    yield from walk.rows()
+    yield from start_rows()
+    yield from scale.rows()
+
+
+def forbidden_imports() -> int:
+    """Count the chains of imports that break the contracts of the layers."""
+    configure()
+    pyproject = PACKAGE.parents[1] / "pyproject.toml"
+    options = use_cases.read_user_options(config_filename=str(pyproject))
+    use_cases._register_contract_types(options)
+    report = use_cases.create_report(options, cache_dir=None)
+    broken = [
+        check.metadata["invalid_dependencies"]
+        for contract, check in report.get_contracts_and_checks()
+        if not check.kept and "invalid_dependencies" in check.metadata
+    ]
+    return sum(len(layer["routes"]) for layers in broken for layer in layers)
+
+
+def start_rows() -> Iterator[Row]:
     """Measure the start of the command line and of `import palate`."""
     bare = median_ms(sys.executable, "-c", "pass")
     yield Row(name="bare Python, CPU", measured=bare, unit="ms")

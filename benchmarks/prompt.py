@@ -1,18 +1,12 @@
 """What it costs to get from a command to its prompt, in a project with a past; key presses; the seal, bit by bit."""
 
-import os
-import pty
-import select
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.table import Row
+from benchmarks.terminal import cpu_to_prompt
 from palate.cli.keys import Screen, press
 from palate.errors import ChainBrokenError
 from palate.forecast.answer import parse_forecast
@@ -70,29 +64,6 @@ def _with_past(folder: Path) -> None:
                 evidence=Evidence(), reference=reference, nonce="0" * 32, now=now,
             )  # fmt: skip
             project.chain.append("verdict", {"experiment": question.experiment, **verdict}, now=now)
-
-
-def cpu_to_prompt(folder: Path, words: tuple[str, ...], want: bytes = b"then how sure") -> float:
-    """Run a command on a pseudo-terminal until it prompts; give the seconds of CPU that it took."""
-    command = [sys.executable, "-m", "palate", *words]
-    environment = {**os.environ, "PALATE_HOME": str(folder / ".palate"), "PALATE_AUTHOR": "bench"}
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
-    )
-    os.close(terminal)
-    try:
-        told, until = b"", time.monotonic() + 30
-        while want not in told:
-            if not select.select([controller], [], [], 1)[0] and time.monotonic() > until:
-                raise TimeoutError(told)
-            told += os.read(controller, 4096)
-        taken = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-        os.close(controller)
-    return taken
 
 
 def seal_row(folder: Path) -> Row:

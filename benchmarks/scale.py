@@ -1,0 +1,191 @@
+"""What a long past costs: the same commands in a project of 50 questions and in one of 5,000.
+
+Each question has a forecast, a verdict and a score, and there are two runs a question, of 10 points each. The first
+question is really asked, run, judged and scored; the others are written after it, with other values of the same
+setting, other outcomes and other scores, straight into the chain's file and into journals. The catalog is filled before
+anything is measured. `python -m benchmarks.scale FOLDER [QUESTIONS]` makes such a project and keeps it.
+"""
+
+import copy
+import importlib
+import importlib.util
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.table import Row
+from benchmarks.terminal import cpu_to_prompt
+from palate.recipe.codec import content_id
+from palate.store.chain import Chain, Record, hash_record
+from palate.store.journal import Journal
+from palate.store.project import Project
+
+FEW, MANY = 50, 5_000
+TIMES = 5
+RATIO = 1.5
+POINTS = 10
+SCRIPT = """
+import random
+import palate
+lr = 0.1
+width = 8
+seed = 0
+random.seed(seed)
+for step in range(10):
+    palate.log(step, val_loss=1 / (1 + step) + lr / 10 + random.gauss(0, 0.01))
+"""
+ASKED = ("run", "train.py", "-c", "lr=0.2", "--metric", "val_loss", "--pairs", "2", "--forecast", "better:70")
+COMMANDS = (("list",), ("forecast", "last", "--show"), ("skill",))
+PROMPT = ("run", "train.py", "-c", "lr=0.7", "--metric", "val_loss")
+QUESTION_MODULES = ("palate.question.question", "palate.loop.question")
+
+Body = dict[str, Any]
+
+
+def rows() -> Iterator[Row]:
+    """Measure each command in both projects."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = Path(folder) / "few", Path(folder) / "many"
+        make_project(few, FEW)
+        make_project(many, MANY)
+        for words in COMMANDS:
+            yield from _ratio(f"palate {' '.join(words)}", lambda place, words=words: cpu_of(place, *words), few, many)
+        yield from _ratio("palate run to its prompt", lambda place: cpu_to_prompt(place, PROMPT), few, many)
+
+
+def _ratio(what: str, cpu_s: Callable[[Path], float], few: Path, many: Path) -> Iterator[Row]:
+    short, long = (statistics.median(cpu_s(place) for _ in range(TIMES)) for place in (few, many))
+    yield Row(name=f"{what}, {FEW} questions in the past, CPU", measured=1000 * short, unit="ms")
+    yield Row(name=f"{what}, {MANY:,} questions in the past, CPU", measured=1000 * long, unit="ms")
+    yield Row(name=f"{what}, by how much {MANY:,} take longer than {FEW}", measured=long / short, target=RATIO)
+
+
+def cpu_of(place: Path, *words: str) -> float:
+    """CPU seconds (user and system) of one command in a project."""
+    command = [sys.executable, "-m", "palate", *words]
+    process = subprocess.Popen(command, cwd=place, env=_environment(place), stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return used.ru_utime + used.ru_stime
+
+
+def _environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "PALATE_HOME": str(place / ".palate"), "PALATE_AUTHOR": "bench"}
+
+
+def make_project(place: Path, count: int) -> None:
+    """Make a project with so many questions in its past, its catalog filled."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "train.py").write_text(SCRIPT)
+    cpu_of(place, *ASKED)
+    project = Project(place / ".palate")
+    first = {record.kind: record for record in project.chain.records()}
+    questions = list(_questions(first["question"].body, count))
+    _write_runs(project, first["question"].body["target"]["label"], questions)
+    _write_chain(project.chain, first, [body for body, _ in questions])
+    for words in (("doctor", "--rebuild"), *COMMANDS):
+        cpu_of(place, *words)
+
+
+def _questions(first: Body, count: int) -> Iterator[tuple[Body, Any]]:
+    """Give questions like the first one, each with another value, as they are sealed."""
+    read: Any = _question_reader()
+    kept = {name: first[name] for name in ("reference", "commit", "visible") if name in first}
+    seen = {first["experiment"]}
+    for k in range(count):
+        body = copy.deepcopy(first)
+        body["changes"][0]["after"] = 0.2 if k == 0 else round(0.2 + 0.00007 * k, 6)
+        question = read(body)
+        if k and question.experiment in seen:
+            continue
+        seen.add(question.experiment)
+        yield {**question.body(), **kept}, question
+
+
+def _question_reader() -> Callable[[Mapping[str, Any]], Any]:
+    for name in QUESTION_MODULES:
+        if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
+            reader: Callable[[Mapping[str, Any]], Any] = importlib.import_module(name).question_from_body
+            return reader
+    raise ImportError(f"none of {', '.join(QUESTION_MODULES)} is there")
+
+
+def _run_ids(experiment: str) -> list[str]:
+    return [f"train-{experiment}-s{seed}" for seed in range(2)]
+
+
+def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]]) -> None:
+    """Write two runs of each question's treatment; those of the first question were really made."""
+    rng = random.Random(1)
+    with mock.patch.object(threading.Thread, "start"), mock.patch("os.fsync"):  # they need not survive a power cut
+        for body, question in questions[1:]:
+            key, settings = question.run_key("treatment"), question.settings("treatment")
+            for seed, name in enumerate(_run_ids(body["experiment"])):
+                journal = Journal.open(project.journal(name))
+                journal.event("recipe", key=key, label=label, seed=seed, settings=settings)
+                for step in range(POINTS):
+                    journal.log(step, {"val_loss": 1 / (1 + step) + rng.gauss(0, 0.01)})
+                journal.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
+                journal.close()
+
+
+def _write_chain(chain: Chain, first: Mapping[str, Record], bodies: list[Body]) -> None:
+    """Write question, forecast, verdict and score of each, and seal them, into the chain's file."""
+    rng = random.Random(2)
+    lines: list[str] = []
+    head = "0" * 64
+    at = datetime.now(UTC) - timedelta(days=300)
+
+    def seal(kind: str, body: Body) -> str:
+        nonlocal head
+        stamp = (at + timedelta(minutes=len(lines))).isoformat(timespec="microseconds")
+        fields = {"number": len(lines), "at": stamp, "kind": kind, "body": body, "previous": head}
+        head = hash_record(fields)
+        lines.append(json.dumps({**fields, "hash": head}, sort_keys=True, ensure_ascii=False))
+        return head
+
+    ran = first["verdict"].body["runs"]
+    for body in bodies:
+        name = body["experiment"]
+        outcome = rng.choice(("better", "worse", "same"))
+        seal("question", body)
+        said = {
+            "experiment": name,
+            "answer": rng.choice(("better", "worse", "same")),
+            "nonce": f"{rng.getrandbits(128):x}",
+        }
+        forecast = seal("forecast", {**first["forecast"].body, **said})
+        judged = {"experiment": name, "runs": {**ran, "treatment": _run_ids(name)} if lines[4:] else ran}
+        seal("verdict", {**first["verdict"].body, **_verdict(outcome, rng), **judged})
+        bits = max(-3.0, min(rng.gauss(0.05, 0.8), 2.0))
+        scored = {"experiment": name, "forecast": forecast, "settled": outcome, "bits": bits, "own": bits - 1}
+        brier, runs = rng.uniform(0.1, 1.4), content_id([name])[:16]
+        seal("score", {**first["score"].body, **scored, "brier": brier, "runs": runs, "provisional": False})
+    chain.path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _verdict(outcome: str, rng: random.Random) -> Body:
+    raw = {"better": 0.03, "worse": -0.03, "same": 0.0}[outcome] + rng.gauss(0, 0.004)
+    told = {"kind": outcome, "n": 6, "raw": raw, "effect": 0.8 * raw, "low": raw - 0.01, "high": raw + 0.01}
+    return {**told, "margin": 0.01, "seed_sd": 0.01, "spread": 0.012, "variance": 1.44e-4, "reason": ""}
+
+
+def main() -> None:
+    """Make a project and keep it."""
+    make_project(Path(sys.argv[1]).absolute(), int(sys.argv[2]) if len(sys.argv) > 2 else MANY)
+
+
+if __name__ == "__main__":
+    main()
