@@ -65,15 +65,17 @@ def rows() -> Iterator[Row]:
 
 def _ratio(what: str, cpu_s: Callable[[Path], float], few: Path, many: Path) -> Iterator[Row]:
     short, long = (statistics.median(cpu_s(place) for _ in range(TIMES)) for place in (few, many))
-    yield Row(name=f"{what}, {FEW} questions in the past, CPU", measured=1000 * short, unit="ms")
-    yield Row(name=f"{what}, {MANY:,} questions in the past, CPU", measured=1000 * long, unit="ms")
-    yield Row(name=f"{what}, by how much {MANY:,} take longer than {FEW}", measured=long / short, target=RATIO)
+    yield Row(name=f"{what}, after {FEW} questions, CPU", measured=1000 * short, unit="ms")
+    yield Row(name=f"{what}, after {MANY:,} questions, CPU", measured=1000 * long, unit="ms")
+    yield Row(name=f"{what}, times as long after {MANY:,} as after {FEW}", measured=long / short, target=RATIO)
 
 
 def cpu_of(place: Path, *words: str) -> float:
     """CPU seconds (user and system) of one command in a project."""
     command = [sys.executable, "-m", "palate", *words]
-    process = subprocess.Popen(command, cwd=place, env=_environment(place), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=place, env=_environment(place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

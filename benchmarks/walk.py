@@ -10,9 +10,9 @@ reader passes over it. A generator counts each time it goes on; what a module do
 nothing. Progress is told by the clock, so moves differ by some ten from one time to the next; the script is short to
 keep that small. A training of more steps gives more moves, as its journals are read record by record.
 
-The chain is opened to be read where its file is opened and not to append; it is parsed as a whole where its first
-record is. `python -m benchmarks.walk` lists between which files the moves are, the most first; `--no-forecast` for a
-run without one.
+The chain is opened to be read where its file is opened and not to append. It is parsed as a whole where its first
+record is; a fresh project has none, so that is told of a project with a past. `python -m benchmarks.walk` lists between
+which files the moves are, the most first; `--no-forecast` for a run without one.
 """
 
 import inspect
@@ -45,6 +45,7 @@ for step in range(20):
 """
 FORECAST, NONE = ("--forecast", "better:70"), ("--no-forecast",)
 WORDS = ("run", "train.py", "-c", "gain=0.6", "--metric", "val_acc", "--pairs", "2")
+PAST = ("run", "train.py", "-c", "gain=0.7", "--metric", "val_acc", "--pairs", "2", "--ask", "--forecast", "same:60")
 INSIDE = "--inside"
 FIRST_RECORD = '"number": 0,'
 
@@ -85,21 +86,26 @@ class Walk:
 
 
 def rows() -> Iterator[Row]:
-    """Walk once."""
-    walk = take_walk()
+    """Walk in a fresh project, and in one with a past."""
+    walk, later = take_walk(), take_walk(past=True)
     what = "a run of 4 trainings"
     yield Row(name=f"{what}: moves between files", measured=walk.moved, target=800)
     yield Row(name=f"{what}: files that take part in them", measured=walk.visited)
     yield Row(name=f"{what}: files of which code ran", measured=walk.files)
     yield Row(name=f"{what}: the chain opened to be read", measured=walk.opened, target=1)
-    yield Row(name=f"{what}: the chain parsed as a whole", measured=walk.whole, target=1)
-    yield Row(name=f"{what}: bytes of the chain parsed, of {walk.length}", measured=walk.parsed)
+    yield Row(name=f"{what}: the chain parsed as a whole, where it is not new", measured=later.whole, target=1)
+    yield Row(name=f"{what}: bytes of it parsed then, of {later.length}", measured=later.parsed)
     yield Row(name=f"{what}: the catalog opened", measured=walk.catalogs, target=1)
     yield Row(name=f"{what}: ids hashed from content", measured=walk.content_ids, target=30)
 
 
-def take_walk(words: tuple[str, ...] = FORECAST) -> Walk:
-    """Run the command in a fresh project, in a process of its own, and give what it did."""
+def take_walk(words: tuple[str, ...] = FORECAST, *, past: bool = False) -> Walk:
+    """Run the command in a project, in a process of its own, and give what it did.
+
+    Args:
+        words: that follow the others.
+        past: whether another question is sealed in the project before; else it is fresh.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "train.py").write_text(SCRIPT)
@@ -107,6 +113,9 @@ def take_walk(words: tuple[str, ...] = FORECAST) -> Walk:
         environment = {
             **os.environ, "PYTHONPATH": path, "PALATE_HOME": str(place / ".palate"), "PALATE_AUTHOR": "bench",
         }  # fmt: skip
+        if past:
+            before = [sys.executable, "-m", "palate", *PAST]
+            subprocess.run(before, cwd=place, env=environment, check=True, capture_output=True)
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.walk", INSIDE, str(place / "walk.json"), *WORDS, *words],
             cwd=place, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
