@@ -1,6 +1,7 @@
 """Experiments from Python: in a file, in a notebook cell, called once."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,17 @@ report = train.run(gain=0.7, forecast="better:90")
 """
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder that Python code in this process is run in, as ada."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PALATE_HOME", str(tmp_path / ".palate"))
+    monkeypatch.setenv("PALATE_AUTHOR", "ada")
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
 def call(folder, *command):
     environment = {**os.environ, "PALATE_HOME": str(folder / ".palate")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
@@ -56,25 +68,17 @@ def test_a_file_runs_its_own_experiment(tmp_path):
     assert ended.stdout.startswith("Better: "), ended.stderr
 
 
-def test_a_file_that_runs_its_experiment_on_import_is_told_why_not(tmp_path):
-    (tmp_path / "mine.py").write_text(FILE.replace('if __name__ == "__main__":', "if True:"))
-    ended = call(tmp_path, sys.executable, "mine.py")
-    assert 'if __name__ == "__main__":' in ended.stderr
+def test_a_file_that_runs_its_experiment_on_import_is_told_why_not(here):
+    (here / "mine.py").write_text(FILE.replace('if __name__ == "__main__":', "if True:"))
+    with pytest.raises(palate.RunsFailedError, match='if __name__ == "__main__":'):
+        runpy.run_path(str(here / "mine.py"), run_name="__main__")
 
 
-def test_a_notebook_cell_runs_through_cloudpickle_and_its_baseline_is_reused(tmp_path):
-    code = "\n".join(
-        [
-            "cell = " + repr(CELL),
-            "scope = {'__name__': '__main__'}",
-            "exec(compile(cell, '<ipython-input-1>', 'exec'), globals())",
-            "print(report.headline)",
-            "print(train.run(gain=0.9, forecast=None).cooked.reused > 0)",
-        ]
-    )
-    ended = call(tmp_path, sys.executable, "-c", code)
-    assert ended.stdout.startswith("Better: "), ended.stderr
-    assert ended.stdout.strip().endswith("True")
+def test_a_notebook_cell_runs_through_cloudpickle_and_its_baseline_is_reused(here):
+    notebook = {"__name__": "__main__"}
+    exec(compile(CELL, "<ipython-input-1>", "exec"), notebook)
+    assert notebook["report"].headline.startswith("Better: ")
+    assert notebook["train"].run(gain=0.9, forecast=None).cooked.reused > 0
 
 
 def test_calling_an_experiment_trains_once_in_a_run_of_its_own(tmp_path, monkeypatch):
@@ -175,15 +179,11 @@ print(len(palate.skill(author="nobody")), "<pre>" in told._repr_html_(), len(tol
 """
 
 
-def test_forecasts_are_sealed_and_judged_from_python(tmp_path):
-    (tmp_path / "mine.py").write_text(FILE)
-    (tmp_path / "ask.py").write_text(ASKED)
-    ended = subprocess.run(
-        [sys.executable, "ask.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        env={**os.environ, "PALATE_HOME": str(tmp_path / ".palate"), "PALATE_AUTHOR": "ada"},
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    lines = ended.stdout.splitlines()
+def test_forecasts_are_sealed_and_judged_from_python(here, capsys):
+    (here / "mine.py").write_text(FILE)
+    (here / "ask.py").write_text(ASKED)
+    runpy.run_path(str(here / "ask.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("refused: experiment ")
     assert "name='robo', agent=True" in lines[1]
     assert "('ada', False, 0)" in lines[2]

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from benchmarks.fooled import STORED
-from benchmarks.fooled.train import TASKS, recipe_of, train_arm
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "arm"), [("cancer", "base"), ("digits", "wide")])
 def test_stored_scores_come_out_again_within_tolerance(task, arm):
+    from benchmarks.fooled.train import TASKS, recipe_of, train_arm
+
     scores, right = train_arm(TASKS[task], recipe_of(TASKS[task], arm))
     with np.load(STORED) as stored:
         kept = stored[f"{task}/{arm}/score"]

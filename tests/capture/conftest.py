@@ -1,9 +1,12 @@
 """What the tests of capturing share."""
 
 import pytest
-from tests.cli.shop import Shop
+from tests.cli.workplace import Workplace
+
+collect_ignore = ["networks.py"]  # looking for doctests would import torch wherever tests are collected
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+def workplace(tmp_path):
+    """An empty folder to call palate in."""
+    return Workplace(tmp_path)

@@ -50,14 +50,14 @@ def value(recipe, *path):
     return find(recipe.root, path).value
 
 
-def dry(shop, name="train.py"):
-    document = shop.json("dry", name)
+def dry(workplace, name="train.py"):
+    document = workplace.json("dry", name)
     return from_document(document["recipe"]), document["notes"]
 
 
-def test_the_trainer_of_hugging_face_is_read_with_what_post_init_rewrote(shop):
-    shop.write(textwrap.dedent(HUGGING_FACE))
-    recipe, notes = dry(shop)
+def test_the_trainer_of_hugging_face_is_read_with_what_post_init_rewrote(workplace):
+    workplace.write(textwrap.dedent(HUGGING_FACE))
+    recipe, notes = dry(workplace)
     chunks = [chunk.name for chunk in recipe.root.items]
     assert {"model", "optimiser", "schedule", "TrainingArguments"} <= set(chunks)
     rewritten = find(recipe.root, ("TrainingArguments", "lr_scheduler_kwargs"))
@@ -69,9 +69,9 @@ def test_the_trainer_of_hugging_face_is_read_with_what_post_init_rewrote(shop):
     assert (decay.value, decay.origin) == (0.0, Origin.DERIVED)
 
 
-def test_lightning_is_read_from_outside(shop):
-    shop.write(LIGHTNING)
-    recipe, _ = dry(shop)
+def test_lightning_is_read_from_outside(workplace):
+    workplace.write(LIGHTNING)
+    recipe, _ = dry(workplace)
     assert value(recipe, "optimiser", "lr") == 0.02
     assert value(recipe, "schedule", "step_size") == 5
     assert value(recipe, "Trainer", "gradient_clip_val") == 0.5
@@ -104,15 +104,15 @@ def install(folder, version, **defaults):
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: yogi\nVersion: {version}\n")
 
 
-def test_a_default_that_changed_between_two_installed_versions_is_drift_not_a_co_change(shop):
-    install(shop.folder / "old", "1.0", momentum=0.0, dampening=0.0)
-    install(shop.folder / "new", "2.0", momentum=0.9, dampening=0.0)
-    shop.write(TRAINING)
+def test_a_default_that_changed_between_two_installed_versions_is_drift_not_a_co_change(workplace):
+    install(workplace.folder / "old", "1.0", momentum=0.0, dampening=0.0)
+    install(workplace.folder / "new", "2.0", momentum=0.9, dampening=0.0)
+    workplace.write(TRAINING)
     for version in ("old", "new"):
-        path = os.pathsep.join([str(shop.folder / version), os.environ.get("PYTHONPATH", "")])
-        exported = shop.call("recipe", "export", "train.py", "-o", f"{version}.json", PYTHONPATH=path)
+        path = os.pathsep.join([str(workplace.folder / version), os.environ.get("PYTHONPATH", "")])
+        exported = workplace.call("recipe", "export", "train.py", "-o", f"{version}.json", PYTHONPATH=path)
         assert exported.returncode == 0, exported.stderr
-    document = shop.json("recipe", "diff", "old.json", "new.json")
+    document = workplace.json("recipe", "diff", "old.json", "new.json")
     reasons = {change["path"]: change["reason"] for change in document["changes"]}
     assert reasons["optimiser.momentum"] == "default drift"
     assert "optimiser.dampening" not in reasons

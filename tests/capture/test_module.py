@@ -5,8 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
-from torch import nn
 
 from palate.capture.module import module_recipe
 from palate.errors import InputError
@@ -20,6 +18,19 @@ from palate.recipe.report import merged_words
 from palate.recipe.tree import Repeat, Setting, find, path_text
 
 
+@pytest.fixture
+def nn(torch):
+    return torch.nn
+
+
+@pytest.fixture
+def networks(torch):
+    """The module of networks, which imports torch."""
+    from tests.capture import networks
+
+    return networks
+
+
 def named(recipe):
     return {item.name: item for item in recipe.root.items}
 
@@ -29,68 +40,40 @@ def causes(one, other):
     return merged_words(explain(module_recipe(one), module_recipe(other)).changes)
 
 
-class Net(nn.Module):
-    def __init__(self, *, heads=4, tied=False, theta=1e4, scale=2.0, act=torch.relu, mask=1.0):
-        super().__init__()
-        self.theta, self.scale, self.act = theta, scale, act
-        self.embed = nn.Embedding(10, 8)
-        self.attention = nn.MultiheadAttention(8, heads)
-        self.norm = nn.BatchNorm1d(8)
-        self.head = nn.Linear(8, 10, bias=False)
-        self.register_buffer("mask", torch.full((4,), mask), persistent=False)
-        if tied:
-            self.head.weight = self.embed.weight
-
-    def forward(self, x):
-        return self.head(self.act(self.embed(x)) * self.scale)
-
-
-def frozen():
-    net = Net()
-    net.embed.weight.requires_grad_(False)
-    return net
+PRINT_ALIKE = (
+    "heads",
+    "precision",
+    "tied",
+    "rope theta",
+    "a scale",
+    "a function",
+    "two lambdas",
+    "frozen",
+    "mode",
+    "a buffer",
+    "a hook",
+    "order of norms",
+)
 
 
-def hooked():
-    net = Net()
-    net.head.register_forward_hook(lambda module, inputs, output: output * 2)
-    return net
+def test_every_pair_of_networks_is_tested(networks):
+    assert tuple(networks.PAIRS) == PRINT_ALIKE
 
 
-PAIRS = {
-    "heads": (Net(), Net(heads=8), "attention.num_heads 4 -> 8"),
-    "precision": (Net(), Net().bfloat16(), "float32 -> "),
-    "tied": (Net(), Net(tied=True), "tied"),
-    "rope theta": (Net(), Net(theta=5e5), "theta 10000 -> 500000"),
-    "a scale": (Net(), Net(scale=3.0), "scale 2 -> 3"),
-    "a function": (Net(), Net(act=torch.tanh), "act relu -> tanh"),
-    "two lambdas": (Net(act=lambda x: x), Net(act=lambda x: -x), "act "),
-    "frozen": (Net(), frozen(), "embed.weight"),
-    "mode": (Net(), Net().eval(), "training"),
-    "a buffer": (Net(), Net(mask=0.0), "mask"),
-    "a hook": (Net(), hooked(), "forward_hooks"),
-    "order of norms": (
-        nn.TransformerEncoderLayer(8, 2, norm_first=False),
-        nn.TransformerEncoderLayer(8, 2, norm_first=True),
-        "norm_first False -> True",
-    ),
-}
-
-
-@pytest.mark.parametrize("pair", PAIRS)
-def test_twelve_pairs_that_print_alike_are_told_apart_and_the_cause_is_named(pair):
-    one, other, cause = PAIRS[pair]
+@pytest.mark.parametrize("pair", PRINT_ALIKE)
+def test_twelve_pairs_that_print_alike_are_told_apart_and_the_cause_is_named(networks, pair):
+    one, other, cause = networks.PAIRS[pair]
     assert str(one) == str(other)
     assert module_recipe(one).id != module_recipe(other).id
     assert any(cause in words for words in causes(one, other)[:4]), causes(one, other)
 
 
-def test_the_same_model_built_twice_is_the_same():
-    assert module_recipe(Net()).id == module_recipe(Net()).id
-    assert explain(module_recipe(Net()), module_recipe(Net())).changes == ()
+def test_the_same_model_built_twice_is_the_same(networks):
+    assert module_recipe(networks.Net()).id == module_recipe(networks.Net()).id
+    assert explain(module_recipe(networks.Net()), module_recipe(networks.Net())).changes == ()
 
 
-def test_layers_fold_to_one_and_what_differs():
+def test_layers_fold_to_one_and_what_differs(nn):
     class Layer(nn.Module):
         def __init__(self, index):
             super().__init__()
@@ -110,31 +93,31 @@ def test_layers_fold_to_one_and_what_differs():
     assert "9 x sliding, 3 x full, in turns of 4" in shown
 
 
-def test_runs_of_a_choice_are_shown_apart():
+def test_runs_of_a_choice_are_shown_apart(nn):
     model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], *[nn.Conv1d(2, 2, 1) for _ in range(5)])
     shown = lines(view(module_recipe(model)), depth=1, details=False)
     assert any("3 x" in line and "Linear" in line for line in shown)
     assert any("5 x" in line and "Conv1d" in line for line in shown)
 
 
-def test_layers_that_only_look_alike_stay_apart():
+def test_layers_that_only_look_alike_stay_apart(nn):
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     assert not any(isinstance(item, Repeat) for item in fold(module_recipe(model).root).items)
 
 
-def test_a_module_in_two_places_is_one():
+def test_a_module_in_two_places_is_one(nn):
     shared = nn.Linear(2, 2)
     recipe = module_recipe(nn.ModuleDict({"a": shared, "b": shared}))
     assert named(recipe)["b"].value == Symbol(kind="reference", text="a")
 
 
-def test_a_module_that_holds_itself_ends():
+def test_a_module_that_holds_itself_ends(nn):
     model = nn.Linear(2, 2)
     model._modules["again"] = model
     assert named(module_recipe(model))["again"].value == Symbol(kind="reference", text="itself")
 
 
-def test_none_children_and_absent_biases_are_kept():
+def test_none_children_and_absent_biases_are_kept(nn):
     model = nn.Module()
     model.register_module("skip", None)
     model.linear = nn.Linear(2, 2, bias=False)
@@ -143,12 +126,12 @@ def test_none_children_and_absent_biases_are_kept():
     assert find(recipe.root, ("linear", "bias")).value is None
 
 
-def test_a_lazy_module_is_told_as_one_without_a_shape():
+def test_a_lazy_module_is_told_as_one_without_a_shape(nn):
     recipe = module_recipe(nn.LazyLinear(3))
     assert named(recipe)["weight"].value == Symbol(kind="lazy", text="not shaped yet float32")
 
 
-def test_what_extra_repr_says_cannot_hide_what_is():
+def test_what_extra_repr_says_cannot_hide_what_is(nn):
     class Liar(nn.Linear):
         def extra_repr(self):
             return "in_features=1, out_features=1"
@@ -157,7 +140,7 @@ def test_what_extra_repr_says_cannot_hide_what_is():
     assert "in_features 2 -> 4" in " ".join(causes(Liar(2, 3), Liar(4, 5)))
 
 
-def test_an_extra_repr_that_fails_is_said():
+def test_an_extra_repr_that_fails_is_said(nn):
     class Broken(nn.Linear):
         def extra_repr(self):
             raise RuntimeError("no")
@@ -165,7 +148,7 @@ def test_an_extra_repr_that_fails_is_said():
     assert named(module_recipe(Broken(1, 1)))["says"].value == "extra_repr failed: RuntimeError: no"
 
 
-def test_a_module_held_in_a_list_is_told_as_unregistered():
+def test_a_module_held_in_a_list_is_told_as_unregistered(nn):
     model = nn.Module()
     model.experts = [nn.Linear(2, 2)]
     told = find(module_recipe(model).root, ("experts",)).value
@@ -175,7 +158,7 @@ def test_a_module_held_in_a_list_is_told_as_unregistered():
     assert causes(model, other)
 
 
-def test_an_attribute_nobody_can_take_apart_is_never_called_the_same():
+def test_an_attribute_nobody_can_take_apart_is_never_called_the_same(nn):
     one, other = nn.Linear(1, 1), nn.Linear(1, 1)
     one.lock = other.lock = __import__("threading").Lock()
     assert isinstance(named(module_recipe(one))["lock"].value, Opaque)
@@ -183,7 +166,7 @@ def test_an_attribute_nobody_can_take_apart_is_never_called_the_same():
     assert path_text(unknown.edit.path) == "lock"
 
 
-def test_a_private_object_of_the_persons_own_counts():
+def test_a_private_object_of_the_persons_own_counts(nn):
     class Plan:
         def __init__(self, scale):
             self.scale = scale
@@ -193,7 +176,7 @@ def test_a_private_object_of_the_persons_own_counts():
     assert causes(one, other) == ("_plan.scale 2 -> 3",)
 
 
-def test_code_of_ones_own_class_counts():
+def test_code_of_ones_own_class_counts(nn):
     def build(double):
         class Own(nn.Module):
             def forward(self, x):
@@ -210,7 +193,7 @@ def test_code_of_ones_own_class_counts():
     assert module_recipe(one).id != module_recipe(other).id
 
 
-def test_code_below_decorators_and_what_it_uses_of_its_module_counts(tmp_path):
+def test_code_below_decorators_and_what_it_uses_of_its_module_counts(nn, tmp_path):
     import importlib.util
 
     def build(number, text):
@@ -232,7 +215,7 @@ def test_code_below_decorators_and_what_it_uses_of_its_module_counts(tmp_path):
     assert build(4, text.replace("class Net", "def act(x): return -x\nclass Net")) != same
 
 
-def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line():
+def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line(nn):
     model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(6)])
     for layer in list(model)[:3]:
         layer.requires_grad_(False)
@@ -241,7 +224,7 @@ def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line():
     assert any("36 in all, 18 trained" in line for line in shown) or any("frozen" in line for line in shown)
 
 
-def test_children_with_digits_that_are_no_sequence_keep_their_names():
+def test_children_with_digits_that_are_no_sequence_keep_their_names(nn):
     model = nn.Module()
     for name in ("conv1_1", "conv1_2", "conv2_1"):
         model.add_module(name, nn.Conv2d(1, 1, 1))
@@ -249,8 +232,8 @@ def test_children_with_digits_that_are_no_sequence_keep_their_names():
     assert [item.name for item in unfold(fold(recipe.root)).items][-3:] == ["conv1_1", "conv1_2", "conv2_1"]
 
 
-def test_a_recipe_of_a_model_is_the_same_in_another_process(tmp_path):
-    recipe = module_recipe(Net(tied=True))
+def test_a_recipe_of_a_model_is_the_same_in_another_process(networks, tmp_path):
+    recipe = module_recipe(networks.Net(tied=True))
     path = tmp_path / "r.json"
     path.write_text(dumps(recipe))
     code = (
@@ -269,7 +252,7 @@ def test_no_model_is_refused():
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_settings_fold_exactly():
+def test_a_hundred_thousand_settings_fold_exactly(nn):
     model = nn.ModuleList(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.1)) for _ in range(10_000))
     recipe = module_recipe(model)
     folded = fold(recipe.root)

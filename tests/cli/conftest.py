@@ -1,11 +1,12 @@
 """What the tests of the command line share."""
 
 import pytest
-from tests.cli.shop import SCRIPT, Shop
+from tests.cli.workplace import SCRIPT, Workplace
 
 
 @pytest.fixture
-def shop(tmp_path):
-    made = Shop(tmp_path)
+def workplace(tmp_path):
+    """A folder with a training script in it."""
+    made = Workplace(tmp_path)
     made.write(SCRIPT)
     return made

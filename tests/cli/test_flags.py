@@ -1,7 +1,7 @@
 """Every way of spelling a setting, and what is refused before anything is sealed."""
 
 import pytest
-from tests.cli.shop import RUN
+from tests.cli.workplace import RUN
 
 OPTIONS = """
 import argparse
@@ -20,9 +20,9 @@ palate.log(0, score=level)
 
 
 @pytest.mark.parametrize("change", ["n-layers=4", "L=4", "n_layers=4", "opt=adam", "warm=false", "betas=[1.9, 0.99]"])
-def test_every_way_of_spelling_a_flag_reaches_the_script(shop, change):
-    shop.write(OPTIONS, "opts.py")
-    report = shop.json("run", "opts.py", "-c", change, "--metric", "score", "--no-forecast", "--pairs", "5")
+def test_every_way_of_spelling_a_flag_reaches_the_script(workplace, change):
+    workplace.write(OPTIONS, "opts.py")
+    report = workplace.json("run", "opts.py", "-c", change, "--metric", "score", "--no-forecast", "--pairs", "2")
     assert report["verdict"]["raw"] > 0.9
 
 
@@ -36,14 +36,14 @@ def test_every_way_of_spelling_a_flag_reaches_the_script(shop, change):
         (("-c", "lr=0.2", "--margin", "nan"), "no difference that could matter"),
     ],
 )
-def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(shop, words, told):
-    shop.write(OPTIONS, "opts.py")
-    ended = shop.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
+def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(workplace, words, told):
+    workplace.write(OPTIONS, "opts.py")
+    ended = workplace.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
     assert (ended.returncode, told in ended.stderr) == (2, True), ended.stderr
-    assert not (shop.folder / ".palate").exists()
+    assert not (workplace.folder / ".palate").exists()
 
 
-def test_a_failure_is_told_with_what_the_run_said_last(shop):
-    told = shop.call(*RUN, "-c", "mode=crash", "--no-forecast")
+def test_a_failure_is_told_with_what_the_run_said_last(workplace):
+    told = workplace.call(*RUN, "-c", "mode=crash", "--no-forecast")
     assert "exit status 1: RuntimeError: out of luck" in told.stdout
     assert "palate show train-" in told.stdout

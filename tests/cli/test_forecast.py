@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 import time
 
 import pexpect
 import pytest
-from tests.cli.shop import RUN, Shop
+from tests.cli.workplace import RUN, Workplace
 
 from palate.loop.story import remembered_margin
 from palate.store.chain import Chain
@@ -16,95 +15,99 @@ ASK = (*RUN, "-c", "gain=0.1", "--ask")
 
 
 @pytest.fixture
-def asked(shop):
-    """A shop in which ada asked a question and forecast it; nothing was run."""
-    report = shop.json(*ASK, "--forecast", "worse:80", "--why", "slower", "--author", "ada")
+def asked(workplace):
+    """A workplace in which ada asked a question and forecast it; nothing was run."""
+    report = workplace.json(*ASK, "--forecast", "worse:80", "--why", "slower", "--author", "ada")
     assert report["runs"]["made"] == 0
-    return shop, report["experiment"]
+    return workplace, report["experiment"]
 
 
 @pytest.mark.slow
 def test_others_forecasts_are_hidden_until_ones_own_is_sealed(asked):
-    shop, experiment = asked
-    hidden = shop.call("forecast", experiment, "--author", "bob")
+    workplace, experiment = asked
+    hidden = workplace.call("forecast", experiment, "--author", "bob")
     assert "1 of others: hidden" in hidden.stdout
     assert "worse" not in hidden.stdout
     assert "Yours is not" in hidden.stdout
-    assert shop.json("forecast", experiment, "-0.1/0.01/0.1", "--author", "dora")["forecast"]["quantiles"][0] == -0.1
-    assert shop.json("forecast", experiment, "--author", "bob")["forecasts"] == []
-    assert shop.json("show", experiment, PALATE_AUTHOR="bob")["forecasts"] == []
-    assert shop.json("list", PALATE_AUTHOR="bob")["rows"][0]["forecast"] is None
-    assert "80" not in shop.call("verdict", experiment, PALATE_AUTHOR="bob").stdout
-    told = shop.json("forecast", experiment, '{"answer": "better", "confidence": 60}', "--author", "robo", "--agent")
+    assert (
+        workplace.json("forecast", experiment, "-0.1/0.01/0.1", "--author", "dora")["forecast"]["quantiles"][0] == -0.1
+    )
+    assert workplace.json("forecast", experiment, "--author", "bob")["forecasts"] == []
+    assert workplace.json("show", experiment, PALATE_AUTHOR="bob")["forecasts"] == []
+    assert workplace.json("list", PALATE_AUTHOR="bob")["rows"][0]["forecast"] is None
+    assert "80" not in workplace.call("verdict", experiment, PALATE_AUTHOR="bob").stdout
+    told = workplace.json(
+        "forecast", experiment, '{"answer": "better", "confidence": 60}', "--author", "robo", "--agent"
+    )
     assert [(one["author"], one["agent"]) for one in told["forecasts"]] == [
         ("ada", False),
         ("dora", False),
         ("robo", True),
     ]
-    assert shop.json("list", PALATE_AUTHOR="bob")["rows"][0]["others"] == 3
+    assert workplace.json("list", PALATE_AUTHOR="bob")["rows"][0]["others"] == 3
     assert told["forecasts"][0]["why"] == "slower"
 
 
 def test_everybody_is_scored_against_the_same_reference_and_the_mean_of_all_is_one_more(asked):
-    shop, experiment = asked
-    shop.json("forecast", experiment, "better:60", "--author", "robo", "--agent")
-    report = shop.json(*RUN, "-c", "gain=0.1", "--author", "ada")
+    workplace, experiment = asked
+    workplace.json("forecast", experiment, "better:60", "--author", "robo", "--agent")
+    report = workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
     bits = {one["author"]: one["score"]["bits"] for one in report["forecasts"]}
     assert bits["ada"] > 0 > bits["robo"]
     assert report["forecasts"][0]["reference"] == report["forecasts"][1]["reference"]
     assert report["score"]["crps"] < report["score"]["crps_reference"]
-    standings = {one["author"]: one for one in shop.json("skill")["forecasters"]}
+    standings = {one["author"]: one for one in workplace.json("skill")["forecasters"]}
     assert standings["robo"]["agent"]
     assert bits["robo"] < standings["mean of all"]["skill"]["mean"] < bits["ada"]
-    assert shop.json("score", "--author", "robo")["scored"][0]["said"] == "better, 60 %"
+    assert workplace.json("score", "--author", "robo")["scored"][0]["said"] == "better, 60 %"
 
 
 @pytest.mark.slow
 def test_one_revision_is_kept_beside_the_gut_answer_and_scored_apart(asked):
-    shop, experiment = asked
-    told = shop.json("forecast", experiment, "--revise", "worse:97", "--author", "ada")
+    workplace, experiment = asked
+    told = workplace.json("forecast", experiment, "--revise", "worse:97", "--author", "ada")
     assert told["forecast"]["confidence"] == 80
     assert told["revision"]["confidence"] == 97
-    refused = shop.call("forecast", experiment, "--revise", "worse:60", "--author", "ada")
+    refused = workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "ada")
     assert refused.returncode == 4
     assert "one revision" in refused.stderr
-    assert shop.call("forecast", experiment, "--revise", "worse:60", "--author", "eve").returncode == 4
-    assert shop.call("forecast", experiment, "worse:60", "--author", "ada").returncode == 4
-    report = shop.json(*RUN, "-c", "gain=0.1", "--author", "ada")
+    assert workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "eve").returncode == 4
+    assert workplace.call("forecast", experiment, "worse:60", "--author", "ada").returncode == 4
+    report = workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
     gut, second = (one["score"]["bits"] for one in report["forecasts"])
     assert second > gut
-    [standing] = shop.json("skill")["forecasters"]
+    [standing] = workplace.json("skill")["forecasters"]
     assert standing["revised"] == 1
     assert standing["considered"] == pytest.approx(second)
     assert standing["skill"]["mean"] == pytest.approx(gut)
-    assert shop.call("forecast", experiment, "--revise", "worse:60", "--author", "ada").returncode == 4
+    assert workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "ada").returncode == 4
 
 
 @pytest.mark.slow
 def test_voiding_wants_a_reason_stays_visible_and_counts_for_nobody(asked):
-    shop, experiment = asked
-    assert "no reason is given" in shop.call("forecast", experiment, "--void", " ").stderr
-    shop.json(*RUN, "-c", "gain=0.1", "--author", "ada")
-    assert len(shop.json("score", "--author", "ada")["scored"]) == 1
-    told = shop.call("forecast", experiment, "--void", "wrong data", "--author", "ada")
+    workplace, experiment = asked
+    assert "no reason is given" in workplace.call("forecast", experiment, "--void", " ").stderr
+    workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
+    assert len(workplace.json("score", "--author", "ada")["scored"]) == 1
+    told = workplace.call("forecast", experiment, "--void", "wrong data", "--author", "ada")
     assert "Void after something was seen by ada: wrong data" in told.stdout
-    assert "void: wrong data" in shop.call("list").stdout
-    [standing] = shop.json("skill")["forecasters"]
+    assert "void: wrong data" in workplace.call("list").stdout
+    [standing] = workplace.json("skill")["forecasters"]
     assert (standing["skill"]["n"], standing["void"], standing["void_seen"]) == (0, 1, 1)
-    assert "1 voided, 1 of them after something was seen" in shop.call("skill").stdout
-    assert shop.json("score", "--author", "ada")["mean_bits"] is None
-    assert shop.json("score", "--author", "ada")["scored"][0]["void"]
-    assert shop.json("show", experiment)["void"] == "wrong data"
-    assert shop.call("forecast", experiment, "--void", "again").returncode == 4
-    assert shop.call(*RUN, "-c", "gain=0.1", "--author", "ada").returncode == 4
+    assert "1 voided, 1 of them after something was seen" in workplace.call("skill").stdout
+    assert workplace.json("score", "--author", "ada")["mean_bits"] is None
+    assert workplace.json("score", "--author", "ada")["scored"][0]["void"]
+    assert workplace.json("show", experiment)["void"] == "wrong data"
+    assert workplace.call("forecast", experiment, "--void", "again").returncode == 4
+    assert workplace.call(*RUN, "-c", "gain=0.1", "--author", "ada").returncode == 4
 
 
 @pytest.mark.slow
 def test_skipping_on_purpose_is_counted_and_bad_combinations_are_told(asked):
-    shop, experiment = asked
-    assert shop.json("forecast", experiment, "--skip", "--author", "bob")["skipped"] == ["bob"]
+    workplace, experiment = asked
+    assert workplace.json("forecast", experiment, "--skip", "--author", "bob")["skipped"] == ["bob"]
     for who in ("bob", "ada"):
-        assert shop.call("forecast", experiment, "--skip", "--author", who).returncode == 4
+        assert workplace.call("forecast", experiment, "--skip", "--author", who).returncode == 4
     for words, told in (
         ((experiment, "better:60", "--skip"), "do not go together"),
         ((experiment, "--blind"), "goes with --export"),
@@ -119,142 +122,141 @@ def test_skipping_on_purpose_is_counted_and_bad_combinations_are_told(asked):
         ((experiment, "--export", "x.json", "--blind", "--author", "nobody"), "no forecast"),
         ((experiment, "better:200"), "cannot be a confidence"),
     ):
-        ended = shop.call("forecast", *words, "--json")
+        ended = workplace.call("forecast", *words, "--json")
         assert ended.returncode in (2, 3, 4), ended.stderr
         assert told in ended.stderr
         assert "Traceback" not in ended.stderr
     assert (
         "--ask does not go with --split"
-        in shop.call(*RUN, "-c", "gain=0.1", "-c", "noise=0.1", "--split", "--ask").stderr
+        in workplace.call(*RUN, "-c", "gain=0.1", "-c", "noise=0.1", "--split", "--ask").stderr
     )
-    assert "--why goes with --forecast" in shop.call(*RUN, "-c", "gain=0.1", "--no-forecast", "--why", "x").stderr
+    assert "--why goes with --forecast" in workplace.call(*RUN, "-c", "gain=0.1", "--no-forecast", "--why", "x").stderr
 
 
 @pytest.fixture
 def mates(asked, tmp_path):
-    """Ada's shop, in which a question is asked, and bob's, who has a folder of his own."""
-    shop, experiment = asked
+    """Ada's workplace, in which a question is asked, and that of bob, who has a folder of his own."""
+    workplace, experiment = asked
     home = tmp_path / "bob"
     home.mkdir()
-    bob = Shop(home)
+    bob = Workplace(home)
     bob.environment["PALATE_AUTHOR"] = "bob"
-    shop.environment["PALATE_AUTHOR"] = "ada"
-    return shop, bob, experiment
+    workplace.environment["PALATE_AUTHOR"] = "ada"
+    return workplace, bob, experiment
 
 
 @pytest.mark.slow
 def test_a_promise_before_the_runs_lets_a_team_mates_forecast_count_after_them(mates, tmp_path):
-    shop, bob, experiment = mates
+    workplace, bob, experiment = mates
     question, promise, opened = (str(tmp_path / name) for name in ("q.json", "promise.json", "open.json"))
-    shop.json("forecast", experiment, "--export", question, "--blind")
+    workplace.json("forecast", experiment, "--export", question, "--blind")
     taken = bob.json("forecast", "--import", question)
     assert (taken["experiment"], taken["question"], taken["promised"]) == (experiment, True, 1)
     assert '"answer"' not in (bob.folder / ".palate" / "chain.jsonl").read_text()
     bob.json("forecast", experiment, "worse:90")
     bob.json("forecast", experiment, "--export", promise, "--blind")
     bob.json("forecast", experiment, "--export", opened)
-    assert shop.json("forecast", "--import", promise)["promised"] == 1
-    assert shop.json("forecast", experiment)["hidden"] == 1
-    shop.json(*RUN, "-c", "gain=0.1")
-    assert shop.json("forecast", "--import", opened)["opened"] == 1
-    assert shop.json("forecast", "--import", opened)["known"] == 1
-    report = shop.json("verdict", experiment)
+    assert workplace.json("forecast", "--import", promise)["promised"] == 1
+    assert workplace.json("forecast", experiment)["hidden"] == 1
+    workplace.json(*RUN, "-c", "gain=0.1")
+    assert workplace.json("forecast", "--import", opened)["opened"] == 1
+    assert workplace.json("forecast", "--import", opened)["known"] == 1
+    report = workplace.json("verdict", experiment)
     assert {one["author"]: one["score"]["bits"] > 0 for one in report["forecasts"]} == {"ada": True, "bob": True}
-    assert {one["author"] for one in shop.json("skill")["forecasters"]} >= {"ada", "bob"}
-    assert shop.json("verify")["holds"]
+    assert {one["author"] for one in workplace.json("skill")["forecasters"]} >= {"ada", "bob"}
+    assert workplace.json("verify")["holds"]
 
 
 @pytest.mark.slow
 def test_a_team_mates_forecast_that_comes_after_the_outcome_or_was_changed_is_refused(mates, tmp_path):
-    shop, bob, experiment = mates
+    workplace, bob, experiment = mates
     question, late = (tmp_path / name for name in ("q.json", "late.json"))
-    shop.json("forecast", experiment, "--export", str(question), "--blind")
+    workplace.json("forecast", experiment, "--export", str(question), "--blind")
     bob.json("forecast", "--import", str(question))
     bob.json("forecast", experiment, "worse:90")
     bob.json("forecast", experiment, "--export", str(late))
     document = json.loads(late.read_text())
     document["forecasts"][0]["body"]["confidence"] = 97
     (tmp_path / "changed.json").write_text(json.dumps(document))
-    changed = shop.call("forecast", "--import", str(tmp_path / "changed.json"))
+    changed = workplace.call("forecast", "--import", str(tmp_path / "changed.json"))
     assert changed.returncode == 1
     assert "was changed after it was sealed" in changed.stderr
-    shop.json(*RUN, "-c", "gain=0.1")
-    refused = shop.call("forecast", "--import", str(late))
+    workplace.json(*RUN, "-c", "gain=0.1")
+    refused = workplace.call("forecast", "--import", str(late))
     assert refused.returncode == 4
     assert "after results are visible" in refused.stderr
     (tmp_path / "junk.json").write_text("{}")
-    assert shop.call("forecast", "--import", str(tmp_path / "junk.json")).returncode == 2
+    assert workplace.call("forecast", "--import", str(tmp_path / "junk.json")).returncode == 2
 
 
-def git(shop, *words):
+def git(workplace, *words):
     return subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words], cwd=shop.folder, check=True,
-        capture_output=True, text=True, env={**shop.environment, "GIT_CONFIG_GLOBAL": "/dev/null"},
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words], cwd=workplace.folder, check=True,
+        capture_output=True, text=True, env={**workplace.environment, "GIT_CONFIG_GLOBAL": "/dev/null"},
     ).stdout  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_head_noted_in_git_shows_a_chain_that_was_cut_or_made_anew(asked):
-    shop, _ = asked
-    nothing = shop.call("verify", "--anchor")
+    workplace, _ = asked
+    nothing = workplace.call("verify", "--anchor")
     assert nothing.returncode == 3
     assert "no git repository" in nothing.stderr
-    git(shop, "init", "-q")
-    git(shop, "add", "train.py")
-    git(shop, "commit", "-q", "-m", "code")
+    git(workplace, "init", "-q")
+    git(workplace, "add", "train.py")
+    git(workplace, "commit", "-q", "-m", "code")
     who = {f"GIT_{role}_{what}": "t@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    assert shop.json("verify", "--anchor", **who)["anchored"]["number"] == 1
-    assert " 1 " in git(shop, "notes", "--ref=palate", "show")
-    other = {"PALATE_HOME": str(shop.folder / "other" / ".palate")}
-    shop.json(*ASK, "--no-forecast", **other)
-    assert shop.json("verify", **other)["anchors"] == []  # another chain's notes are not this one's
-    assert len(shop.json("verify")["anchors"]) == 1
-    chain = shop.folder / ".palate" / "chain.jsonl"
+    assert workplace.json("verify", "--anchor", **who)["anchored"]["number"] == 1
+    assert " 1 " in git(workplace, "notes", "--ref=palate", "show")
+    other = {"PALATE_HOME": str(workplace.folder / "other" / ".palate")}
+    workplace.json(*ASK, "--no-forecast", **other)
+    assert workplace.json("verify", **other)["anchors"] == []  # another chain's notes are not this one's
+    assert len(workplace.json("verify")["anchors"]) == 1
+    chain = workplace.folder / ".palate" / "chain.jsonl"
     lines = chain.read_text().splitlines(keepends=True)
     chain.write_text(lines[0])
-    cut = shop.call("verify")
+    cut = workplace.call("verify")
     assert cut.returncode == 1
     assert "record 1 is not the one that was noted" in cut.stderr
 
 
 def test_a_head_that_was_handed_over_is_held_against_the_chain(asked):
-    shop, _ = asked
-    head = shop.json("verify")["head"]
-    assert shop.json("verify", "--against", f"1:{head}")["anchors"][0]["where"] == "handed over"
-    assert shop.call("verify", "--against", f"1:{'0' * 64}").returncode == 1
-    assert shop.call("verify", "--against", "nonsense").returncode == 2
+    workplace, _ = asked
+    head = workplace.json("verify")["head"]
+    assert workplace.json("verify", "--against", f"1:{head}")["anchors"][0]["where"] == "handed over"
+    assert workplace.call("verify", "--against", f"1:{'0' * 64}").returncode == 1
+    assert workplace.call("verify", "--against", "nonsense").returncode == 2
 
 
 def test_records_dropped_from_the_end_are_noticed_by_the_catalog(asked):
-    shop, _ = asked
-    shop.json("list")
-    chain = shop.folder / ".palate" / "chain.jsonl"
+    workplace, _ = asked
+    workplace.json("list")
+    chain = workplace.folder / ".palate" / "chain.jsonl"
     chain.write_text(chain.read_text().splitlines(keepends=True)[0])
     for command in ("verify", "list"):
-        ended = shop.call(command)
+        ended = workplace.call(command)
         assert ended.returncode == 1
         assert "the catalog remembers 2 records" in ended.stderr
-    shop.json("doctor", "--rebuild")
-    assert shop.json("verify")["records"] == 1
+    workplace.json("doctor", "--rebuild")
+    assert workplace.json("verify")["records"] == 1
 
 
 @pytest.mark.slow
-def test_a_forecast_on_a_curve_that_is_part_seen_is_a_class_of_its_own(shop):
-    long = shop.folder / "train.py"
+def test_a_forecast_on_a_curve_that_is_part_seen_is_a_class_of_its_own(workplace):
+    long = workplace.folder / "train.py"
     long.write_text(long.read_text().replace("range(5)", "range(60)"))
-    shop.json(*RUN, "-c", "gain=0.4", "--no-forecast", "--pairs", "4")
+    workplace.json(*RUN, "-c", "gain=0.4", "--no-forecast", "--pairs", "4")
     asked = (*RUN, "-c", "gain=0.1", "-c", "pause=0.1", "--no-forecast", "--pairs", "4", "--workers", "1")
-    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    going = subprocess.Popen([sys.executable, "-m", "palate", *asked], cwd=shop.folder, env=shop.environment, **quiet)
+    going = workplace.start(*asked, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 30
-        while not (runs := list((shop.folder / ".palate" / "runs").glob("*/journal"))) or len(runs) < 9:
+        while not (runs := list((workplace.folder / ".palate" / "runs").glob("*/journal"))) or len(runs) < 9:
             assert time.monotonic() < until
             time.sleep(0.1)
             if len({run.parent.name.split("-")[1] for run in runs}) == 3:
                 break
         time.sleep(2)  # a third of the treatment's first run
-        seen = shop.json("forecast", "last", "worse:80", "--author", "ada")["forecast"]
+        seen = workplace.json("forecast", "last", "worse:80", "--author", "ada")["forecast"]
     finally:
         going.terminate()
         going.wait(20)
@@ -265,31 +267,24 @@ def test_a_forecast_on_a_curve_that_is_part_seen_is_a_class_of_its_own(shop):
 
 @pytest.mark.slow
 def test_when_something_happens_is_a_forecast_of_its_own(asked):
-    shop, experiment = asked
-    refused = shop.call("when", experiment, "4:70", "--metric", "loss", "--json")
+    workplace, experiment = asked
+    refused = workplace.call("when", experiment, "4:70", "--metric", "loss", "--json")
     assert refused.returncode == 2
     assert "how many steps will it have?" in refused.stderr
-    assert "when-forecast is missing" in shop.call("when", experiment, "--metric", "loss", "--steps", "4").stderr
-    told = shop.json("when", experiment, "10:80", "--metric", "loss", "--steps", "4", "--author", "ada")
+    assert "when-forecast is missing" in workplace.call("when", experiment, "--metric", "loss", "--steps", "4").stderr
+    told = workplace.json("when", experiment, "10:80", "--metric", "loss", "--steps", "4", "--author", "ada")
     assert (told["tenth"], told["confidence"], told["evidence_seen"]) == (9, 80, 0)
-    shop.json(*RUN, "-c", "gain=0.1", "--author", "ada")
-    kinds = {one["kind"]: one for one in shop.json("skill")["forecasters"]}
+    workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
+    kinds = {one["kind"]: one for one in workplace.json("skill")["forecasters"]}
     assert kinds["when"]["skill"]["mean"] > 0
-    assert "ada (when-forecasts)" in shop.call("skill").stdout
-    assert shop.call("when", experiment, "4:70", "--metric", "loss", "--steps", "4").returncode == 4
-
-
-def spawn(shop, *words):
-    return pexpect.spawn(
-        sys.executable, ["-m", "palate", *words], cwd=str(shop.folder), env=shop.environment,
-        dimensions=(40, 200), encoding="utf-8", timeout=60,
-    )  # fmt: skip
+    assert "ada (when-forecasts)" in workplace.call("skill").stdout
+    assert workplace.call("when", experiment, "4:70", "--metric", "loss", "--steps", "4").returncode == 4
 
 
 @pytest.mark.slow
-def test_after_the_gut_answer_the_reference_is_shown_and_may_be_followed_once(shop):
-    shop.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
-    child = spawn(shop, *RUN, "-c", "gain=0.2")
+def test_after_the_gut_answer_the_reference_is_shown_and_may_be_followed_once(workplace):
+    workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
+    child = workplace.terminal(*RUN, "-c", "gain=0.2")
     child.expect("val_acc\\?")
     before = child.before
     assert "Reference" not in before  # no base rate before the gut answer
@@ -300,14 +295,14 @@ def test_after_the_gut_answer_the_reference_is_shown_and_may_be_followed_once(sh
     child.send("\x1b[D9\r")
     child.expect("You then said worse, 90 %")
     child.expect(pexpect.EOF)
-    told = shop.json("forecast")
+    told = workplace.json("forecast")
     assert (told["forecast"]["answer"], told["revision"]["answer"]) == ("better", "worse")
 
 
 @pytest.mark.slow
 def test_a_forecast_of_a_sealed_question_is_asked_for_at_a_terminal(asked):
-    shop, experiment = asked
-    child = spawn(shop, "forecast", experiment, "--author", "bob")
+    workplace, experiment = asked
+    child = workplace.terminal("forecast", experiment, "--author", "bob")
     child.expect("val_acc\\?")
     child.send("\x1b[B7\r")
     child.expect("bob: same, 70 %")
@@ -316,8 +311,8 @@ def test_a_forecast_of_a_sealed_question_is_asked_for_at_a_terminal(asked):
 
 @pytest.mark.slow
 def test_when_is_asked_for_on_a_strip_of_tenths(asked):
-    shop, experiment = asked
-    child = spawn(shop, "when", experiment, "--metric", "loss", "--steps", "4", "--author", "ada")
+    workplace, experiment = asked
+    child = workplace.terminal("when", experiment, "--metric", "loss", "--steps", "4", "--author", "ada")
     child.expect("When loss is best")
     child.send("48\r")
     child.expect("in tenth 4 of 10, 80 %")
@@ -325,24 +320,23 @@ def test_when_is_asked_for_on_a_strip_of_tenths(asked):
 
 
 @pytest.mark.slow
-def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(shop):
-    shop.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
-    refused = shop.call(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--forecast", "better:90")
+def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(workplace):
+    workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
+    refused = workplace.call(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--forecast", "better:90")
     assert refused.returncode == 4
-    assert len(shop.json("list")["rows"]) == 1
-    assert remembered_margin(Chain(shop.folder / ".palate" / "chain.jsonl"), "val_acc") is None
-    shop.json(*RUN, "-c", "gain=0.2", "--no-forecast")
-    shop.json(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast")  # its outcome can be seen: nobody skipped it
-    assert shop.json("skill")["forecasters"][0]["asked"] == shop.json("score")["asked"] == 2
+    assert len(workplace.json("list")["rows"]) == 1
+    assert remembered_margin(Chain(workplace.folder / ".palate" / "chain.jsonl"), "val_acc") is None
+    workplace.json(*RUN, "-c", "gain=0.2", "--no-forecast")
+    workplace.json(
+        *RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast"
+    )  # its outcome can be seen: nobody skipped it
+    assert workplace.json("skill")["forecasters"][0]["asked"] == workplace.json("score")["asked"] == 2
 
 
 @pytest.mark.slow
 def test_at_a_narrow_terminal_no_word_is_cut_and_what_is_typed_is_shown_once(asked):
-    shop, experiment = asked
-    child = pexpect.spawn(
-        sys.executable, ["-m", "palate", "forecast", experiment, "--author", "bob"], cwd=str(shop.folder),
-        env={**shop.environment, "COLUMNS": "50"}, dimensions=(30, 50), encoding="utf-8", timeout=60,
-    )  # fmt: skip
+    workplace, experiment = asked
+    child = workplace.terminal("forecast", experiment, "--author", "bob", rows=30, columns=50)
     child.expect("d quantiles")
     assert max(map(len, child.before.splitlines())) <= 50, child.before
     child.send("d-0.3/-0.2")

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from tests.cli.people import written
+from tests.cli.forecasters import chain_of
 
 from palate.loop.forecaster import Evidence
 from palate.loop.page import write_page
@@ -30,7 +30,7 @@ def tab():
 @pytest.mark.slow
 def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path, tab):
     people = {"ada": (0.6, Evidence()), ODD: (0.7, Evidence())}
-    chain = written(tmp_path, people, sure=(60, 70, 80, 90))
+    chain = chain_of(tmp_path, people, sure=(60, 70, 80, 90))
     page = tmp_path / "skill.html"
     write_page(standings(chain), scored_rows(chain), page)
     asked, broken = [], []

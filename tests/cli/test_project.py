@@ -1,12 +1,12 @@
 """What a project knows beyond one question: splits, noise, confirmation, history, other metrics."""
 
 import pytest
-from tests.cli.shop import RUN, SCRIPT
+from tests.cli.workplace import RUN, SCRIPT
 
 pytestmark = pytest.mark.slow
 
 
-def test_two_changes_are_split_and_credited(shop):
+def test_two_changes_are_split_and_credited(workplace):
     text = """
 import palate
 lr = 0.1
@@ -15,29 +15,29 @@ seed = 0
 acc = 0.02 * (lr > 0.1) + 0.01 * (width > 8) + 0.03 * (lr > 0.1) * (width > 8)
 palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)) % 7 / 7000)
 """
-    shop.write(text, "two.py")
-    split = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--split", "--metric", "val_acc")
+    workplace.write(text, "two.py")
+    split = workplace.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--split", "--metric", "val_acc")
     told = {row["effect"]: row["verdict"]["kind"] for row in split["effects"]}
     assert told == {"lr": "better", "width": "better", "lr x width": "better"}
     assert any("together" in line for line in split["words"])
-    both = shop.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--metric", "val_acc", "--no-forecast")
+    both = workplace.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--metric", "val_acc", "--no-forecast")
     assert both["runs"]["made"] == 0
-    noise = shop.json("noise", "two.py", "--metric", "val_acc", "--runs", "6")
+    noise = workplace.json("noise", "two.py", "--metric", "val_acc", "--runs", "6")
     assert noise["seed_sd_interval"][0] < noise["seed_sd"] < noise["seed_sd_interval"][1]
-    held = shop.json("confirm")["verdicts"]
+    held = workplace.json("confirm")["verdicts"]
     assert [one["badge"] for one in held] == ["confirmed"]
-    assert "flukes among the 1 better" in shop.call("list").stdout
-    assert shop.json("confirm")["verdicts"] == held
+    assert "flukes among the 1 better" in workplace.call("list").stdout
+    assert workplace.json("confirm")["verdicts"] == held
 
 
-def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(shop):
-    shop.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
-    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
+def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(workplace):
+    workplace.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
+    report = workplace.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     assert report["verdict"]["kind"] == "worse"
     assert [told.partition(":")[0] for told in report["opposed"]] == ["But latency_loss is better"]
 
 
-def test_what_examples_disagree_on_is_a_floor_for_few_pairs(shop):
+def test_what_examples_disagree_on_is_a_floor_for_few_pairs(workplace):
     text = """
 import palate
 @palate.experiment(metric="acc", resolution=0.01)
@@ -47,25 +47,25 @@ def train(run, *, gain=0, keep=True):
     if keep:
         run.examples(right)
 """
-    shop.write(text, "ex.py")
-    kept = shop.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
+    workplace.write(text, "ex.py")
+    kept = workplace.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
     assert kept["verdict"]["spread"] >= 0.05
-    shop.write(text.replace("keep=True", "keep=False"), "ex.py")
-    bare = shop.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
+    workplace.write(text.replace("keep=True", "keep=False"), "ex.py")
+    bare = workplace.json("run", "ex.py", "-c", "gain=1", "--no-forecast", "--pairs", "5")
     assert bare["verdict"]["spread"] < 0.05
 
 
-def test_groups_of_runs_are_compared_paired_by_seed(shop):
-    report = shop.json(*RUN, "-c", "gain=0.1", "--no-forecast")
+def test_groups_of_runs_are_compared_paired_by_seed(workplace):
+    report = workplace.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     baseline, treatment = (report["runs"][arm][0]["id"].rpartition("-s")[0] for arm in ("baseline", "treatment"))
-    told = shop.json("compare", baseline, treatment, "--metric", "val_acc")
+    told = workplace.json("compare", baseline, treatment, "--metric", "val_acc")
     assert told["verdict"]["kind"] == "worse"
     assert told["verdict"]["n"] == report["verdict"]["n"]
 
 
-def test_after_five_verdicts_the_noise_they_showed_is_borrowed(shop):
+def test_after_five_verdicts_the_noise_they_showed_is_borrowed(workplace):
     for gain in (0.1, 0.15, 0.2, 0.25, 0.3):
-        assert shop.json(*RUN, "-c", f"gain={gain}", "--no-forecast")["verdict"]["noise"] == "cold"
-    told = shop.call(*RUN, "-c", "gain=0.4", "--no-forecast")
+        assert workplace.json(*RUN, "-c", f"gain={gain}", "--no-forecast")["verdict"]["noise"] == "cold"
+    told = workplace.call(*RUN, "-c", "gain=0.4", "--no-forecast")
     assert "pairs confirm" in told.stderr
-    assert shop.json("verdict")["verdict"]["noise"] == "history"
+    assert workplace.json("verdict")["verdict"]["noise"] == "history"

@@ -12,7 +12,6 @@ def build():
     return nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)])
 def needs(width):
     return nn.Linear(width, 1)
-SETTINGS = {"lr": 0.1}
 """
 TRAINING = """
 import argparse, json, torch
@@ -39,103 +38,105 @@ for step in range(3):
 
 
 @pytest.fixture
-def kitchen(shop):
-    shop.write(FULL, "full.yaml")
-    shop.write(LORA, "lora.yaml")
-    shop.write(MODEL, "model.py")
-    shop.write(TRAINING, "train.py")
-    shop.write('{"lr": 0.1}', "a.json")
-    shop.write('{"lr": 0.2, "momentum": 0.5}', "b.json")
-    return shop
+def workplace(workplace):
+    """A workplace with two configurations, a model, and a training that reads one of two files."""
+    workplace.write(FULL, "full.yaml")
+    workplace.write(LORA, "lora.yaml")
+    workplace.write(MODEL, "model.py")
+    workplace.write(TRAINING, "train.py")
+    workplace.write('{"lr": 0.1}', "a.json")
+    workplace.write('{"lr": 0.2, "momentum": 0.5}', "b.json")
+    return workplace
 
 
-def test_a_file_is_seven_lines_or_fewer_and_opens(kitchen):
-    shown = kitchen.call("recipe", "show", "full.yaml").stdout.splitlines()
+def test_a_file_is_seven_lines_or_fewer_and_opens(workplace):
+    shown = workplace.call("recipe", "show", "full.yaml").stdout.splitlines()
     assert [line.split()[0] for line in shown] == ["full", "model", "optimiser", "schedule"]
-    opened = kitchen.call("recipe", "show", "full.yaml", "--open", "optimiser.optimizer").stdout
+    opened = workplace.call("recipe", "show", "full.yaml", "--open", "optimiser.optimizer").stdout
     assert "lr  " in opened and "2e-05" in opened
-    assert kitchen.call("recipe", "show", "full.yaml", "--open", "nothing").returncode == 2
+    assert workplace.call("recipe", "show", "full.yaml", "--open", "nothing").returncode == 2
 
 
-def test_a_difference_names_every_co_change(kitchen):
-    document = kitchen.json("recipe", "diff", "full.yaml", "lora.yaml", "--declare", "model")
+def test_a_difference_names_every_co_change(workplace):
+    document = workplace.json("recipe", "diff", "full.yaml", "lora.yaml", "--declare", "model")
     assert [(c["path"], c["reason"]) for c in document["changes"]] == [
         ("model._component_", "declared"),
         ("optimizer.lr", "co-change"),
         ("epochs", "co-change"),
     ]
     assert document["confounders"] == 2
-    told = kitchen.call("recipe", "diff", "full.yaml", "full.yaml").stdout
+    told = workplace.call("recipe", "diff", "full.yaml", "full.yaml").stdout
     assert told == "No difference. Same: model 2, optimiser 2, schedule 1.\n"
 
 
-def test_why_tells_value_and_source_and_what_is_near_where_there_is_none(kitchen):
-    assert kitchen.json("recipe", "why", "lr", "full.yaml")["chain"] == ["optimizer.lr = 2e-05", "  set"]
-    missing = kitchen.call("recipe", "why", "optimizer.l", "full.yaml")
+def test_why_tells_value_and_source_and_what_is_near_where_there_is_none(workplace):
+    assert workplace.json("recipe", "why", "lr", "full.yaml")["chain"] == ["optimizer.lr = 2e-05", "  set"]
+    missing = workplace.call("recipe", "why", "optimizer.l", "full.yaml")
     assert missing.returncode == 3
     assert "did you mean optimizer.lr?" in missing.stderr
 
 
 @pytest.mark.slow
-def test_chunks_are_proposed_taken_renamed_and_refused(kitchen):
+def test_chunks_are_proposed_taken_renamed_and_refused(workplace):
     names = []
     for k in range(6):
         text = FULL.replace("epochs: 1", f"epochs: {k}").replace(
             "rank: 8", f"rank: {k}\n  d: 1\n  e: {k}".replace("\n", ",")
         )
-        names.append(kitchen.write(text.replace("lr: 2e-5", "lr: 2e-5, eps: 1e-8, fused: true"), f"c{k}.yaml"))
-    proposed = kitchen.json("recipe", "chunks", *names)["proposals"]
+        names.append(workplace.write(text.replace("lr: 2e-5", "lr: 2e-5, eps: 1e-8, fused: true"), f"c{k}.yaml"))
+    proposed = workplace.json("recipe", "chunks", *names)["proposals"]
     name = next(p["name"] for p in proposed if p["chunk"] == "optimiser")
-    taken = kitchen.json("recipe", "chunks", *names, "--accept", f"{name}=usual")
+    taken = workplace.json("recipe", "chunks", *names, "--accept", f"{name}=usual")
     assert [word["name"] for word in taken["named"]] == ["usual"]
     assert taken["lines"] < taken["settings"]
-    assert "optimiser  usual" in kitchen.call("recipe", "show", "c0.yaml").stdout
-    assert kitchen.json("recipe", "chunks", "--rename", "usual", "house")["named"][0]["name"] == "house"
-    assert kitchen.call("recipe", "chunks", "--rename", "nobody", "x").returncode == 2
-    assert kitchen.call("recipe", "chunks", *names, "--accept", "nothing").returncode == 3
+    assert "optimiser  usual" in workplace.call("recipe", "show", "c0.yaml").stdout
+    assert workplace.json("recipe", "chunks", "--rename", "usual", "house")["named"][0]["name"] == "house"
+    assert workplace.call("recipe", "chunks", "--rename", "nobody", "x").returncode == 2
+    assert workplace.call("recipe", "chunks", *names, "--accept", "nothing").returncode == 3
 
 
-def test_an_exported_recipe_is_the_recipe(kitchen):
-    kitchen.call("recipe", "export", "full.yaml", "-o", "out.json")
-    assert kitchen.json("recipe", "diff", "full.yaml", "out.json")["changes"] == []
-    text = (kitchen.folder / "out.json").read_text()
-    (kitchen.folder / "half.json").write_text(text[:-40])
-    assert kitchen.call("recipe", "show", "half.json").returncode == 2
+def test_an_exported_recipe_is_the_recipe(workplace):
+    workplace.call("recipe", "export", "full.yaml", "-o", "out.json")
+    assert workplace.json("recipe", "diff", "full.yaml", "out.json")["changes"] == []
+    text = (workplace.folder / "out.json").read_text()
+    (workplace.folder / "half.json").write_text(text[:-40])
+    assert workplace.call("recipe", "show", "half.json").returncode == 2
 
 
-def test_what_is_no_recipe_is_refused_with_what_to_do(kitchen):
-    assert kitchen.call("recipe", "show", "none.yaml").returncode == 3
-    assert kitchen.call("recipe", "show", "model.py:SETTINGS").returncode == 0
+def test_what_is_no_recipe_is_refused_with_what_to_do(workplace):
+    assert workplace.call("recipe", "show", "none.yaml").returncode == 3
+    workplace.write('SETTINGS = {"lr": 0.1}\n', "settings.py")
+    assert workplace.call("recipe", "show", "settings.py:SETTINGS").returncode == 0
     for name in ("a", "b"):
-        (kitchen.folder / name).mkdir()
-        kitchen.write("from sizes import SIZE\ndef build():\n    return {'width': SIZE}\n", f"{name}/net.py")
-        kitchen.write(f"SIZE = {len(name) + (name == 'b')}\n", f"{name}/sizes.py")
-    assert len(kitchen.json("recipe", "diff", "a/net.py:build", "b/net.py:build")["changes"]) == 1
-    nothing = kitchen.call("recipe", "show", "model.py:nothing")
+        (workplace.folder / name).mkdir()
+        workplace.write("from sizes import SIZE\ndef build():\n    return {'width': SIZE}\n", f"{name}/net.py")
+        workplace.write(f"SIZE = {len(name) + (name == 'b')}\n", f"{name}/sizes.py")
+    assert len(workplace.json("recipe", "diff", "a/net.py:build", "b/net.py:build")["changes"]) == 1
+    nothing = workplace.call("recipe", "show", "settings.py:nothing")
     assert (nothing.returncode, "It has:" in nothing.stderr) == (3, True)
 
 
 @pytest.mark.slow
-def test_a_models_tree_is_short_and_its_page_opens(kitchen):
-    shown = kitchen.call("recipe", "show", "model.py:build").stdout.splitlines()
+def test_a_models_tree_is_short_and_its_page_opens(workplace):
+    shown = workplace.call("recipe", "show", "model.py:build").stdout.splitlines()
     assert shown[0].startswith("model  Sequential, 60 parameters, float32, 4 modules")
     assert len(shown) == 2 and "3 x 0..2" in shown[1]
-    assert "cannot be called without arguments" in kitchen.call("recipe", "show", "model.py:needs").stderr
-    assert kitchen.call("recipe", "show", "model.py:build", "--html", "m.html").returncode == 0
-    page = (kitchen.folder / "m.html").read_text()
+    assert "cannot be called without arguments" in workplace.call("recipe", "show", "model.py:needs").stderr
+    assert workplace.call("recipe", "show", "model.py:build", "--html", "m.html").returncode == 0
+    page = (workplace.folder / "m.html").read_text()
     assert "<details" in page and "<script" not in page and "http" not in page
 
 
 @pytest.mark.slow
-def test_a_dry_run_shows_what_is_in_force_and_trains_nothing(kitchen):
-    document = kitchen.json("dry", "train.py", "-c", "boost=2.0")
+def test_a_dry_run_shows_what_is_in_force_and_trains_nothing(workplace):
+    document = workplace.json("dry", "train.py", "-c", "boost=2.0")
     reasons = {change["path"]: change["reason"] for change in document["difference"]["changes"]}
     assert reasons == {"settings.boost": "declared", "optimiser.lr": "entailed"}
-    assert not (kitchen.folder / ".palate" / "runs").exists()
-    kitchen.write("import time, torch\ntime.sleep(60)", "slow.py")
-    assert "within 3 s" in kitchen.call("dry", "slow.py", "--timeout", "3").stderr
-    kitchen.write("import torch\nraise SystemExit('no data')", "broken.py")
-    broken = kitchen.call("dry", "broken.py")
+    assert not (workplace.folder / ".palate" / "runs").exists()
+    workplace.write("import time, torch\ntime.sleep(60)", "slow.py")
+    assert "within 3 s" in workplace.call("dry", "slow.py", "--timeout", "3").stderr
+    workplace.write("import torch\nraise SystemExit('no data')", "broken.py")
+    broken = workplace.call("dry", "broken.py")
     assert broken.returncode == 5
     assert "no data" in broken.stderr
 
@@ -144,49 +145,49 @@ RUN = ("run", "train.py", "--metric", "val_loss", "--no-forecast", "--pairs", "2
 
 
 @pytest.mark.slow
-def test_arms_that_differ_in_more_than_was_declared_are_named_asked_about_or_refused(kitchen):
-    strict = kitchen.call(*RUN, "-c", "config=b.json", "--strict")
+def test_arms_that_differ_in_more_than_was_declared_are_named_asked_about_or_refused(workplace):
+    strict = workplace.call(*RUN, "-c", "config=b.json", "--strict")
     assert strict.returncode == 4
     assert "lr 0.1 -> 0.2, + momentum 0.5" in strict.stderr
-    document = kitchen.json(*RUN, "-c", "config=b.json")
+    document = workplace.json(*RUN, "-c", "config=b.json")
     assert document["confounders"] == ["lr 0.1 -> 0.2", "+ momentum 0.5"]
     assert set(document["chunks"]) == {"data", "optimiser"}
-    told = kitchen.call("verdict", "last").stdout
+    told = workplace.call("verdict", "last").stdout
     assert "Confounded by what was not declared: lr 0.1 -> 0.2, + momentum 0.5." in told
     assert not told.startswith("Better")
-    assert "confounded" in kitchen.call("list").stdout
-    late = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
+    assert "confounded" in workplace.call("list").stdout
+    late = workplace.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
     assert (late["confounders"], late["runs"]["made"]) == (document["confounders"], 0)  # after the outcome
 
 
 @pytest.mark.slow
-def test_what_was_declared_before_the_runs_is_no_confounder_and_a_typo_is_refused(kitchen):
-    typo = kitchen.call(*RUN, "-c", "config=b.json", "--declare", "optimizers")
+def test_what_was_declared_before_the_runs_is_no_confounder_and_a_typo_is_refused(workplace):
+    typo = workplace.call(*RUN, "-c", "config=b.json", "--declare", "optimizers")
     assert typo.returncode == 2
     assert "did you mean optimiser?" in typo.stderr
-    meant = kitchen.json(*RUN, "-c", "config=b.json", "--declare", "optimiser", "--strict")
+    meant = workplace.json(*RUN, "-c", "config=b.json", "--declare", "optimiser", "--strict")
     assert meant["confounders"] == []
     assert meant["verdict"]["confounded"] is False
 
 
 @pytest.mark.slow
-def test_arms_that_cannot_be_read_are_refused_by_strict_and_said_otherwise(kitchen):
-    kitchen.write(TRAINING.replace("for step", "if args.boost > 1: raise SystemExit('too hot')\nfor step"))
-    strict = kitchen.call(*RUN, "-c", "boost=2.0", "--strict")
+def test_arms_that_cannot_be_read_are_refused_by_strict_and_said_otherwise(workplace):
+    workplace.write(TRAINING.replace("for step", "if args.boost > 1: raise SystemExit('too hot')\nfor step"))
+    strict = workplace.call(*RUN, "-c", "boost=2.0", "--strict")
     assert strict.returncode == 4
     assert "could not be read" in strict.stderr
-    told = kitchen.call(*RUN, "-c", "boost=2.0")
+    told = workplace.call(*RUN, "-c", "boost=2.0")
     assert "Hidden     not known" in told.stderr
     assert "Failed" in told.stdout
 
 
 @pytest.mark.slow
-def test_what_changes_from_one_reading_to_the_next_is_blamed_on_no_change(kitchen):
+def test_what_changes_from_one_reading_to_the_next_is_blamed_on_no_change(workplace):
     unsteady = TRAINING.replace(
         'lr=config["lr"] * args.boost', 'lr=float(__import__("numpy").random.default_rng().random())'
     )
-    kitchen.write(unsteady)
-    told = kitchen.call(*RUN, "-c", "boost=2.0")
+    workplace.write(unsteady)
+    told = workplace.call(*RUN, "-c", "boost=2.0")
     assert "Follows" not in told.stderr
     assert "Hidden     nothing up to the first optimizer step" in told.stderr
 
@@ -199,37 +200,37 @@ model = Odd(4, 2)
 
 
 @pytest.mark.slow
-def test_a_training_that_palate_cannot_read_is_told_as_such_and_still_runs(kitchen):
-    kitchen.write(TRAINING.replace("model = nn.Linear(4, 2)\n", ODD))
-    dry = kitchen.call("dry", "train.py")
+def test_a_training_that_palate_cannot_read_is_told_as_such_and_still_runs(workplace):
+    workplace.write(TRAINING.replace("model = nn.Linear(4, 2)\n", ODD))
+    dry = workplace.call("dry", "train.py")
     assert dry.returncode == 5
     assert "palate could not read this training" in dry.stderr
-    assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 4
+    assert workplace.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 4
 
 
 @pytest.mark.slow
-def test_faults_of_a_persons_own_code_are_told_as_theirs(kitchen):
-    kitchen.write("def build():\n    raise ValueError('no such size')\n", "bad.py")
-    fails = kitchen.call("recipe", "show", "bad.py:build")
+def test_faults_of_a_persons_own_code_are_told_as_theirs(workplace):
+    workplace.write("def build():\n    raise ValueError('no such size')\n", "bad.py")
+    fails = workplace.call("recipe", "show", "bad.py:build")
     assert (fails.returncode, "ValueError: no such size" in fails.stderr) == (2, True)
-    kitchen.write("def build(:\n", "syntax.py")
-    assert kitchen.call("recipe", "show", "syntax.py:build").returncode == 2
-    assert kitchen.call("recipe", "show", ".").returncode == 2
-    assert kitchen.call("recipe", "export", "full.yaml", "-o", "/nonexistent/x.json").returncode == 2
+    workplace.write("def build(:\n", "syntax.py")
+    assert workplace.call("recipe", "show", "syntax.py:build").returncode == 2
+    assert workplace.call("recipe", "show", ".").returncode == 2
+    assert workplace.call("recipe", "export", "full.yaml", "-o", "/nonexistent/x.json").returncode == 2
 
 
 @pytest.mark.slow
-def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_runs(kitchen):
-    first = kitchen.call(*RUN, "-c", "boost=2.0")
+def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_runs(workplace):
+    first = workplace.call(*RUN, "-c", "boost=2.0")
     assert "Follows    optimiser.lr 0.1 -> 0.2" in first.stderr
     assert "Hidden     nothing up to the first optimizer step (0 hidden)" in first.stderr
-    assert kitchen.json("recipe", "diff", "last")["confounders"] == 0
-    descent = kitchen.json("recipe", "show", "last", "--parent")
+    assert workplace.json("recipe", "diff", "last")["confounders"] == 0
+    descent = workplace.json("recipe", "show", "last", "--parent")
     assert descent["lines"] == 3 < descent["settings"]
     assert any("lr" in words for words in descent["edits"])
-    assert "set: train.py:14" in kitchen.call("recipe", "why", "optimiser.lr").stdout
-    assert kitchen.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 0
-    (kitchen.folder / "a.json").write_text('{"lr": 0.3}')
-    again = kitchen.json(*RUN, "-c", "boost=2.0")
+    assert "set: train.py:14" in workplace.call("recipe", "why", "optimiser.lr").stdout
+    assert workplace.json(*RUN, "-c", "boost=2.0")["runs"]["made"] == 0
+    (workplace.folder / "a.json").write_text('{"lr": 0.3}')
+    again = workplace.json(*RUN, "-c", "boost=2.0")
     assert again["runs"]["made"] == 4
     assert json.dumps(again["chunks"])

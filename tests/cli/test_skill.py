@@ -1,8 +1,8 @@
 """`palate skill`, on a chain with real scores and on chains with many, and its figure."""
 
 import pytest
-from tests.cli.people import written
-from tests.cli.shop import RUN
+from tests.cli.forecasters import chain_of
+from tests.cli.workplace import RUN
 
 from palate.loop.figure import figure_of
 from palate.loop.forecaster import TEAM, Evidence
@@ -14,21 +14,21 @@ from palate.loop.skill_words import document_of, words_of
 PART = Evidence(points=40, share=0.2)
 
 
-def test_one_scored_forecast_says_that_nobody_can_tell_yet(shop):
-    shop.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
-    [standing] = shop.json("skill")["forecasters"]
+def test_one_scored_forecast_says_that_nobody_can_tell_yet(workplace):
+    workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
+    [standing] = workplace.json("skill")["forecasters"]
     assert (standing["skill"]["n"], standing["skill"]["state"]) == (1, "can't tell yet")
     assert standing["coverage"] == 1.0
-    assert "19 more until calibration can be shown." in shop.call("skill").stdout
-    assert shop.json("skill", "--author", "nobody")["forecasters"] == []
+    assert "19 more until calibration can be shown." in workplace.call("skill").stdout
+    assert workplace.json("skill", "--author", "nobody")["forecasters"] == []
 
 
-def test_without_forecasts_it_says_what_to_do(shop):
-    assert "No forecast has been scored yet." in shop.call("skill").stdout
+def test_without_forecasts_it_says_what_to_do(workplace):
+    assert "No forecast has been scored yet." in workplace.call("skill").stdout
 
 
 def test_the_skilled_are_ahead_the_lucky_are_not_and_kinds_are_not_mixed(tmp_path):
-    chain = written(tmp_path, {"ada": (0.9, Evidence()), "bob": (0.25, Evidence()), "eve": (0.95, PART)})
+    chain = chain_of(tmp_path, {"ada": (0.9, Evidence()), "bob": (0.25, Evidence()), "eve": (0.95, PART)})
     by_name = {(standing.author, standing.kind): standing for standing in standings(chain)}
     assert by_name[("ada", "blind")].skill.state == "ahead"
     assert by_name[("bob", "blind")].skill.state == "behind"
@@ -44,7 +44,7 @@ def test_the_skilled_are_ahead_the_lucky_are_not_and_kinds_are_not_mixed(tmp_pat
 
 
 def test_the_mean_of_all_stands_at_the_end_and_loses_less_than_the_worst(tmp_path):
-    told = standings(written(tmp_path, {"ada": (0.9, Evidence()), "bob": (0.3, Evidence())}, together=True))
+    told = standings(chain_of(tmp_path, {"ada": (0.9, Evidence()), "bob": (0.3, Evidence())}, together=True))
     assert [standing.author for standing in told][-1] == TEAM
     ada, bob, team = (standing.skill.mean for standing in sorted(told, key=lambda one: one.author))
     assert bob < team < ada
@@ -52,7 +52,7 @@ def test_the_mean_of_all_stands_at_the_end_and_loses_less_than_the_worst(tmp_pat
 
 
 def test_the_figure_shows_each_forecaster_and_its_page_needs_nothing_from_elsewhere(tmp_path):
-    chain = written(tmp_path, {"ada": (0.85, Evidence()), "<b>eve</b>": (0.9, PART)})
+    chain = chain_of(tmp_path, {"ada": (0.85, Evidence()), "<b>eve</b>": (0.9, PART)})
     found = standings(chain)
     figure = figure_of(found)
     assert len(figure.data) == 2 * (3 + 4)

@@ -39,7 +39,7 @@ def test_the_mixture_is_never_much_worse_than_its_best_member_on_families_it_has
         assert mean["R0"] >= max(mean[member] for member in MEMBERS) - 0.02
 
 
-@pytest.mark.parametrize("share", [0.25, 0.7])
+@pytest.mark.parametrize("share", [0.25, pytest.param(0.7, marks=pytest.mark.slow)])
 def test_the_range_holds_eight_in_ten_and_the_guess_beats_persistence(share):
     past, fresh = world(np.random.default_rng(2), 150), world(np.random.default_rng(3), 300)
     fitted = fit_endings(past, share)
@@ -94,7 +94,7 @@ def share_inside(runs, worlds, holds):
     return np.mean([holds(fit_endings(past, 0.5), past, new.until(0.5), new.values[-1]) for new, *past in trainings])
 
 
-@pytest.mark.parametrize("runs", [4, 10])
+@pytest.mark.parametrize("runs", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_range_holds_what_it_says_also_by_few_past_runs(runs):
     """80 % of 200 ends, each told by a few runs of other settings; by ranks among these alone it were half."""
 
@@ -105,7 +105,7 @@ def test_the_range_holds_what_it_says_also_by_few_past_runs(runs):
     assert 0.70 <= share_inside(runs, 200, holds) <= 0.90
 
 
-@pytest.mark.parametrize("runs", [3, 6])
+@pytest.mark.parametrize("runs", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_what_a_curve_says_of_the_effect_is_as_far_off_as_it_says_by_few_past_runs_too(runs):
     """A normal's 80 % lie within 1.28 errors; of 150 effects half did by a deviation that was not corrected."""
 

@@ -84,7 +84,7 @@ def world(rng, n):
         yield case(("worse", "same", "better")[rng.choice(3, p=chances)], name, after, k)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2))])
 def test_r0_is_never_worse_than_its_best_member_by_more_than_two_hundredths_of_a_bit(seed):
     past, told, bits = [], [], dict.fromkeys((*BLIND, "R0"), 0.0)
     n = 120

@@ -2,15 +2,13 @@
 
 import math
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import pytest
-import scoringrules
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import quad
 from scipy.special import ndtr
-from scipy.stats import norm
 
 from palate.errors import InputError
 from palate.forecast.answer import ANSWERS, SIZES, Forecast, Spread
@@ -86,6 +84,8 @@ def flat_reference(margin=1.0, crash=0.05):
 @pytest.mark.parametrize("difference", [0.0, 0.3, -2.0, 9.0])
 @pytest.mark.parametrize("error", [0.02, 0.4, 1.5])
 def test_log_scores_and_crps_are_those_of_scoringrules_where_the_density_is_a_normal_mixture(difference, error):
+    import scoringrules
+
     reference = flat_reference()
     cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
     at, noise = np.array([[difference]]), np.array([error])
@@ -120,19 +120,23 @@ def test_quantiles_are_kept_and_turned_round_where_lower_is_better(goal):
 
 @pytest.mark.parametrize(("difference", "error"), [(0.3, 0.5), (-2.0, 0.8), (5.0, 1.0)])
 def test_class_densities_are_the_integrals_they_stand_for(difference, error):
+    from scipy.integrate import quad
+
     def prior(effect):
-        return sum(weight * norm.pdf(effect, 0, 2 * width) for weight, width in SHAPE)
+        return sum(weight * NormalDist(0, 2 * width).pdf(effect) for weight, width in SHAPE)
 
     wanted = []
     for low, high in pairwise([-80, -1, 1, 80]):
         points = [x for x in (difference,) if low < x < high] or None
-        joint = quad(lambda e: prior(e) * norm.pdf(difference, e, error), low, high, points=points, limit=300)[0]
+        joint = quad(lambda e: prior(e) * NormalDist(e, error).pdf(difference), low, high, points=points, limit=300)[0]
         wanted.append(joint / quad(prior, low, high, limit=300)[0])
     got = class_densities(Cells([Scale(margin=1.0, seed_sd=1.0, unit=2.0)]), np.array([difference]), np.array([error]))
     assert got[0] == pytest.approx(np.array(wanted), rel=1e-4, abs=1e-8)
 
 
 def test_without_noise_brier_and_bits_are_those_of_the_chances():
+    import scoringrules
+
     said = Forecast(answer="better", confidence=80)
     mine = chances_of(said, EVEN)
     found = score(Entry(said=said, reference=EVEN, seen=seen(3.0, 1e-6, "better")))

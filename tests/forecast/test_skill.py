@@ -20,7 +20,15 @@ def people(said, reference, came_true, n, rng):
     return np.where(rng.random((n, LOOKS)) < came_true, won, lost), lost, won
 
 
-@pytest.mark.parametrize(("said", "reference"), [(0.8, 0.45), (0.97, 0.6), (0.6, 0.33), (0.9, 0.9)])
+@pytest.mark.parametrize(
+    ("said", "reference"),
+    [
+        (0.8, 0.45),
+        (0.9, 0.9),
+        pytest.param(0.97, 0.6, marks=pytest.mark.slow),
+        pytest.param(0.6, 0.33, marks=pytest.mark.slow),
+    ],
+)
 def test_somebody_without_skill_is_called_ahead_at_most_one_time_in_twenty_at_any_look(said, reference):
     rng = np.random.default_rng(7)
     won, lost = np.log2(said / reference), np.log2((1 - said) / (1 - reference))

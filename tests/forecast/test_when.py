@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scoringrules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +80,8 @@ def test_the_only_answer_left_is_sure():
 
 
 def test_a_near_miss_is_better_than_a_far_one_and_ranks_are_those_of_scoringrules():
+    import scoringrules
+
     reference = strip_rate([], ALL)
     near, far = (score_when(When(tenth=4, confidence=70), reference, happened) for happened in (5, 9))
     assert near.bits > far.bits

@@ -1,9 +1,10 @@
 """What the tests of the loop share."""
 
 import pytest
-from tests.loop.stage import Stage
+from tests.loop.written_project import WrittenProject
 
 
 @pytest.fixture
-def stage(tmp_path):
-    return Stage(tmp_path)
+def written(tmp_path):
+    """A project whose runs are written straight into journals."""
+    return WrittenProject(tmp_path)

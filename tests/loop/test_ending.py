@@ -12,7 +12,7 @@ from palate.training.outcome import begin_run
 STEPS = np.arange(60)
 
 
-def cook(project, name, rate, *, points=60, ended=True):
+def write_run(project, name, rate, *, points=60, ended=True):
     rng = np.random.default_rng(len(name) * 1000 + int(rate * 100))
     journal = project.journal(name)
     begin_run(journal, key=f"k{rate}", label="train", seed=0, settings={"lr": rate})
@@ -39,8 +39,8 @@ def told(project, name):
 
 def test_a_running_run_says_where_it_will_end(project):
     for k in range(20):
-        cook(project, f"past-{k}", 0.3 + 0.03 * k)
-    cook(project, "now", 0.5, points=15, ended=False)
+        write_run(project, f"past-{k}", 0.3 + 0.03 * k)
+    write_run(project, "now", 0.5, points=15, ended=False)
     ending = told(project, "now")["val_loss"]
     truth = 1 + 2 * 60**-0.5
     seen = 1 + 2 * 15**-0.5
@@ -49,7 +49,7 @@ def test_a_running_run_says_where_it_will_end(project):
 
 
 def test_an_ended_run_and_one_without_enough_past_say_nothing(project):
-    cook(project, "past-0", 0.5)
-    cook(project, "now", 0.5, points=15, ended=False)
+    write_run(project, "past-0", 0.5)
+    write_run(project, "now", 0.5, points=15, ended=False)
     assert told(project, "past-0") == {}
     assert told(project, "now") == {}

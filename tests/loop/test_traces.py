@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.loop.stage import ADA, BOB
+from tests.loop.written_project import ADA, BOB
 
 from palate.errors import OutcomeSeenError
 from palate.forecast.when import Event, When
@@ -26,22 +26,22 @@ from palate.store.catalog import Catalog
 from palate.training.target import find_target
 
 
-def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(stage):
-    begun = stage.ask(stage.question())
-    stage.say(begun, "worse:90")
+def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(written):
+    begun = written.ask(written.question())
+    written.say(begun, "worse:90")
     again = replace(begun, data="one file more")
-    assert read_evidence(stage.project, again).kind == "blind"
-    stage.cook(begun, "treatment", 0, 1.4, points=9, ended=False)
-    assert read_evidence(stage.project, again).kind == "asked before"
+    assert read_evidence(written.project, again).kind == "blind"
+    written.write_run(begun, "treatment", 0, 1.4, points=9, ended=False)
+    assert read_evidence(written.project, again).kind == "asked before"
 
 
 @pytest.mark.parametrize(("lr", "kind"), [(0.3000001, "asked before"), (0.31, "blind"), (3, "blind")])
-def test_a_value_that_is_a_little_off_is_the_same_change(stage, lr, kind):
-    stage.cook_pairs(stage.ask(stage.question()), 1.0, 1.4)
-    judge_now(stage.project, stage.question().experiment, "ada")
-    near = stage.question(lr=lr)
-    assert near.text != stage.question().text
-    assert read_evidence(stage.project, near).kind == kind
+def test_a_value_that_is_a_little_off_is_the_same_change(written, lr, kind):
+    written.write_pairs(written.ask(written.question()), 1.0, 1.4)
+    judge_now(written.project, written.question().experiment, "ada")
+    near = written.question(lr=lr)
+    assert near.text != written.question().text
+    assert read_evidence(written.project, near).kind == kind
 
 
 OWN = """
@@ -57,89 +57,92 @@ for step in range(3):
     ("end", "exit_word"),
     [("", "ok"), ("raise ValueError('no more')", "crashed"), ("raise KeyboardInterrupt", "stopped")],
 )
-def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(stage, end, exit_word):
-    path = stage.folder / "mine.py"
+def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(written, end, exit_word):
+    path = written.folder / "mine.py"
     path.write_text(OWN.format(lr=0.1, end=""))
-    question = stage.ask(_of(stage, path, lr=0.4))
-    assert read_evidence(stage.project, question).kind == "blind"
+    question = written.ask(_of(written, path, lr=0.4))
+    assert read_evidence(written.project, question).kind == "blind"
     path.write_text(OWN.format(lr=0.4, end=end))
     subprocess.run(
-        [sys.executable, str(path)], cwd=stage.folder, env=dict(os.environ), capture_output=True, check=False
+        [sys.executable, str(path)], cwd=written.folder, env=dict(os.environ), capture_output=True, check=False
     )
-    with Catalog.open(stage.project) as catalog:
+    with Catalog.open(written.project) as catalog:
         catalog.refresh()
         [run] = catalog.runs()
     assert (run["exit"], run["label"], run["fresh"]) == (exit_word, "mine", True)
     assert "no more" in run["detail"] or exit_word != "crashed"
-    assert read_evidence(stage.project, question).kind == "asked before"
+    assert read_evidence(written.project, question).kind == "asked before"
 
 
-def _of(stage, path, **changes):
+def _of(written, path, **changes):
     return build_question(find_target(str(path)), changes, metric="val_loss", budget=4, margin=0.05)
 
 
-def test_coverage_begins_with_ones_first_and_leaves_out_what_could_be_seen(stage):
-    first = stage.ask(stage.question(lr=0.2))
-    assert asked_of(stage.chain, "bob") == frozenset()
-    second = stage.ask(stage.question(lr=0.5))
-    stage.say(second, "better:70", BOB)
-    third = stage.ask(stage.question(lr=0.7))
-    late = stage.question(lr=0.9)
-    ledger.seal_question(stage.chain, late, now=stage.tick(), visible=True)
-    never_run = stage.ask(stage.question(lr=0.6))
+def test_coverage_begins_with_ones_first_and_leaves_out_what_could_be_seen(written):
+    first = written.ask(written.question(lr=0.2))
+    assert asked_of(written.chain, "bob") == frozenset()
+    second = written.ask(written.question(lr=0.5))
+    written.say(second, "better:70", BOB)
+    third = written.ask(written.question(lr=0.7))
+    late = written.question(lr=0.9)
+    ledger.seal_question(written.chain, late, now=written.tick(), visible=True)
+    never_run = written.ask(written.question(lr=0.6))
     everything = frozenset(one.experiment for one in (first, second, third, late))
-    assert asked_of(stage.chain, "bob", everything) == {second.experiment, third.experiment}
-    stage.say(first, "worse:70", BOB)
-    stage.say(never_run, "worse:70", BOB)
+    assert asked_of(written.chain, "bob", everything) == {second.experiment, third.experiment}
+    written.say(first, "worse:70", BOB)
+    written.say(never_run, "worse:70", BOB)
     for question in (first, second, third):
-        stage.cook_pairs(question, 1.0, 1.4)
-        judge_now(stage.project, question.experiment, "ada")
-    assert asked_of(stage.chain, "bob") == {first.experiment, second.experiment, third.experiment}
-    void = read_story(stage.chain, third.experiment)
-    ledger.seal_void(stage.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=stage.tick())
-    assert scored_document(stage.chain, "bob")["coverage"] == 1.0
+        written.write_pairs(question, 1.0, 1.4)
+        judge_now(written.project, question.experiment, "ada")
+    assert asked_of(written.chain, "bob") == {first.experiment, second.experiment, third.experiment}
+    void = read_story(written.chain, third.experiment)
+    ledger.seal_void(written.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=written.tick())
+    assert scored_document(written.chain, "bob")["coverage"] == 1.0
 
 
-def test_what_was_never_run_and_what_was_seen_too_little_of_are_said(stage):
-    waiting, seen = stage.ask(stage.question(lr=0.2, margin=None)), stage.ask(stage.question(lr=0.5, margin=None))
+def test_what_was_never_run_and_what_was_seen_too_little_of_are_said(written):
+    waiting, seen = (
+        written.ask(written.question(lr=0.2, margin=None)),
+        written.ask(written.question(lr=0.5, margin=None)),
+    )
     for question in (waiting, seen):
-        stage.say(question, "better:70")
+        written.say(question, "better:70")
     for arm in ("baseline", "treatment"):
-        stage.cook(seen, arm, 0, 1.0)
-    [mine] = skill_now(stage.project)
+        written.write_run(seen, arm, 0, 1.0)
+    [mine] = skill_now(written.project)
     assert (mine.waiting, mine.unscored + mine.provisional, mine.skill.n) == (1, 1, 0)
     assert "1 not run yet" in "\n".join(words_of(mine))
 
 
-def test_who_voided_is_said_to_those_whose_forecasts_went_and_nothing_vanishes(stage):
-    question = stage.ask(stage.question())
+def test_who_voided_is_said_to_those_whose_forecasts_went_and_nothing_vanishes(written):
+    question = written.ask(written.question())
     for author in (ADA, BOB):
-        stage.say(question, "worse:80", author)
-    with Catalog.open(stage.project) as catalog:
-        awaited = await_event(stage.project, catalog, question.experiment, Event(metric="val_loss", goal="min"), 60)
-        seal_when(stage.chain, awaited, When(tenth=9, confidence=80), author=BOB, now=stage.tick())
-        stage.cook_pairs(question, 1.0, 1.4)
-        judge_now(stage.project, question.experiment, "ada")
+        written.say(question, "worse:80", author)
+    with Catalog.open(written.project) as catalog:
+        awaited = await_event(written.project, catalog, question.experiment, Event(metric="val_loss", goal="min"), 60)
+        seal_when(written.chain, awaited, When(tenth=9, confidence=80), author=BOB, now=written.tick())
+        written.write_pairs(question, 1.0, 1.4)
+        judge_now(written.project, question.experiment, "ada")
         catalog.refresh()
-        resolve_when(stage.project, catalog, now=stage.tick())
-    story = read_story(stage.chain, question.experiment)
-    evidence = read_evidence(stage.project, question)
-    ledger.seal_void(stage.chain, story, "I was wrong", author=ADA, evidence=evidence, now=stage.tick())
-    bob = [one for one in skill_now(stage.project) if one.author == "bob"]
+        resolve_when(written.project, catalog, now=written.tick())
+    story = read_story(written.chain, question.experiment)
+    evidence = read_evidence(written.project, question)
+    ledger.seal_void(written.chain, story, "I was wrong", author=ADA, evidence=evidence, now=written.tick())
+    bob = [one for one in skill_now(written.project) if one.author == "bob"]
     assert [(one.kind, one.void, one.void_seen, one.skill.n) for one in bob] == [("blind", 1, 1, 0), ("when", 1, 1, 0)]
     assert all("1 voided by ada, 1 of them after something was seen" in "\n".join(words_of(one)) for one in bob)
-    [when] = scored_document(stage.chain, "bob")["when"]
+    [when] = scored_document(written.chain, "bob")["when"]
     assert when_line(when).endswith("[void]")
 
 
-def test_runs_that_a_verdict_rests_on_and_that_went_are_counted(stage):
-    question = stage.ask(stage.question())
-    stage.cook_pairs(question, 1.0, 1.4)
-    judge_now(stage.project, question.experiment, "ada")
-    assert walk(stage.project).gone == 0
-    gone = next(stage.project.runs.glob("*-s0"))
+def test_runs_that_a_verdict_rests_on_and_that_went_are_counted(written):
+    question = written.ask(written.question())
+    written.write_pairs(question, 1.0, 1.4)
+    judge_now(written.project, question.experiment, "ada")
+    assert walk(written.project).gone == 0
+    gone = next(written.project.runs.glob("*-s0"))
     (gone / "journal").unlink()
-    assert walk(stage.project).gone == 1
+    assert walk(written.project).gone == 1
 
 
 def test_a_refusal_says_whether_runs_or_a_verdict_closed_the_question():

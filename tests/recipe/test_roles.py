@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.recipe.grown import plain
+from tests.recipe.random_trees import plain
 
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold

@@ -116,28 +116,35 @@ def test_a_curve_survives_packing(project):
     np.testing.assert_array_equal(back.elapsed_s, curve.elapsed_s)
 
 
-FRESH = """
-import sys
+EIGHT = """
+import os, sys, traceback
 from pathlib import Path
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-with Catalog.open(Project(Path(sys.argv[1]))) as catalog:
-    catalog.refresh()
-    print(len(catalog.runs()))
+wait, go = os.pipe()
+for _ in range(8):
+    if os.fork():
+        continue
+    os.close(go)
+    os.read(wait, 1)  # until all are there
+    try:
+        with Catalog.open(Project(Path(sys.argv[1]))) as catalog:
+            catalog.refresh()
+            os.write(1, b"%d\\n" % len(catalog.runs()))
+    except BaseException:
+        traceback.print_exc()
+    os._exit(0)
+os.close(go)
+for _ in range(8):
+    os.wait()
 """
 
 
 def test_eight_fresh_processes_open_one_fresh_store(project):
     for part in project.home.glob("catalog*"):
         part.unlink()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", FRESH, str(project.home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for _ in range(8)
-    ]
-    told = [process.communicate() for process in started]
-    assert [(out.strip(), err) for out, err in told] == [(b"3", b"")] * 8
+    told = subprocess.run([sys.executable, "-c", EIGHT, str(project.home)], capture_output=True, text=True)
+    assert (told.stdout.split(), told.stderr) == (["3"] * 8, "")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import boschloo_exact, ttest_rel
 
 from palate.errors import InputError
 from palate.verdict.boundary import critical
@@ -98,6 +97,8 @@ def test_verdicts_by_a_right_history_are_false_at_most_as_often_as_said(d0):
 
 
 def test_failures_are_told_apart_by_boschlooes_test():
+    from scipy.stats import boschloo_exact
+
     failures = Failures(treatment=7, treatment_runs=20, baseline=0, baseline_runs=20)
     assert fails_differently(failures) == pytest.approx(boschloo_exact([[7, 0], [13, 20]]).pvalue)
     assert failure_words(failures, at_end=True).endswith("the change makes runs fail more often.")
@@ -109,6 +110,8 @@ def test_failures_are_told_apart_by_boschlooes_test():
 
 
 def test_with_all_looks_but_the_last_left_out_the_statistic_is_the_paired_t():
+    from scipy.stats import ttest_rel
+
     rng = np.random.default_rng(1)
     base, other = rng.normal(0, 1, 12), rng.normal(0.3, 1, 12)
     judged = judge(make_pairs(base, other))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control, permutation_test, ttest_rel
 
 from palate.errors import InputError
 from palate.verdict.many import benjamini_hochberg, confirm_all, expected_flukes
@@ -13,6 +12,8 @@ from palate.verdict.pairs import make_pairs
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_discoveries_are_those_of_scipys_adjusted_p_values(p):
+    from scipy.stats import false_discovery_control
+
     wanted = false_discovery_control(p, method="bh")
     for chosen, adjusted in zip(benjamini_hochberg(p), wanted, strict=True):
         assert chosen == (adjusted <= 0.10) or adjusted == pytest.approx(0.10)
@@ -25,6 +26,8 @@ def test_p_values_that_are_none_are_refused():
 
 
 def test_fresh_runs_confirm_contradict_or_leave_it_open():
+    from scipy.stats import ttest_rel
+
     rng = np.random.default_rng(0)
     base = rng.normal(0, 1, 20)
     noise = rng.normal(0, 0.5, 20)
@@ -69,6 +72,8 @@ def test_e_values_choose_fewer_and_only_what_p_values_choose_too():
 
 
 def test_the_fixed_n_p_value_is_near_that_of_all_sign_flips():
+    from scipy.stats import permutation_test
+
     rng = np.random.default_rng(5)
     pairs = make_pairs(np.zeros(12), rng.normal(0.5, 1, 12))
     flipped = permutation_test((pairs.differences,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import t as t_distribution
-from statsmodels.stats.weightstats import ttost_paired
 
 from palate.errors import InputError, ListError
 from palate.verdict.boundary import BUDGETS, PRIORS, critical
@@ -241,6 +239,9 @@ def test_the_outlook_names_a_range_inside_the_budget():
 @given(st.integers(0, 10_000), st.floats(0.05, 2.0))
 @settings(deadline=None, max_examples=60)
 def test_with_classical_bounds_the_same_means_what_statsmodels_ttost_says(seed, margin):
+    from scipy.stats import t as t_distribution
+    from statsmodels.stats.weightstats import ttost_paired
+
     rng = np.random.default_rng(seed)
     base, other = rng.normal(0, 1, 10), rng.normal(0.1, 1, 10)
     p = ttost_paired(other, base, -margin, margin)[0]

@@ -1,4 +1,4 @@
-"""Chains as years of forecasting would leave them, by people who are right as often as they are told to be."""
+"""Chains as years of forecasting leave them, by made-up forecasters who are right as often as they are told to be."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -17,11 +17,11 @@ REFERENCE = Reference(chances=Chances(worse=0.3, same=0.3, better=0.3, crash=0.1
 METRIC = asdict(Metric(name="val_acc", goal="max"))
 
 
-def written(folder, people, n=60, *, together=False, sure=(80,)):
-    """A chain of many scored forecasts that something gets better.
+def chain_of(folder, forecasters, n=60, *, together=False, sure=(80,)):
+    """Write a chain of many scored forecasts, each of which says that something gets better.
 
     Args:
-        people: how often they are right, and what they had seen.
+        forecasters: by name, how often each is right and what each had seen.
         n: forecasts each.
         together: whether all answer the same questions.
         sure: confidences, in percent, that they take in turn.
@@ -30,7 +30,7 @@ def written(folder, people, n=60, *, together=False, sure=(80,)):
     rng = np.random.default_rng(5)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for k in range(n):
-        for place, (author, (right, evidence)) in enumerate(people.items()):
+        for place, (author, (right, evidence)) in enumerate(forecasters.items()):
             name = f"{'all' if together else author}{k}"
             now += timedelta(seconds=1)
             hit = bool(rng.random() < right)

@@ -20,7 +20,7 @@ ADA, BOB = Author(name="ada"), Author(name="bob", agent=True)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class Stage:
+class WrittenProject:
     """A project in a folder, with a clock that ticks."""
 
     def __init__(self, folder: Path, *, fresh: bool = True) -> None:
@@ -54,7 +54,7 @@ class Stage:
             reference=reference, nonce="0" * 32, now=self.tick(),
         )  # fmt: skip
 
-    def cook(self, question, arm, seed, end, *, points=60, ended=True, rate=0.5):
+    def write_run(self, question, arm, seed, end, *, points=60, ended=True, rate=0.5):
         """Write a run whose curve falls to about `end`."""
         key = question.run_key(arm)
         journal = self.project.journal(f"{question.target.name}-{key[:6]}-s{seed}")
@@ -69,9 +69,9 @@ class Stage:
         log.close()
         return journal.parent.name
 
-    def cook_pairs(self, question, base, treat, pairs=4, spread=0.01):
+    def write_pairs(self, question, base, treat, pairs=4, spread=0.01):
         rng = np.random.default_rng(7)
         for seed in range(pairs):
             shift = float(rng.normal(0, spread))
-            self.cook(question, "baseline", seed, base + shift)
-            self.cook(question, "treatment", seed, treat + shift + float(rng.normal(0, spread)))
+            self.write_run(question, "baseline", seed, base + shift)
+            self.write_run(question, "treatment", seed, treat + shift + float(rng.normal(0, spread)))

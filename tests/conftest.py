@@ -1,0 +1,45 @@
+"""What all tests share: which of them run in one process, and how many examples a law is tried on."""
+
+import pytest
+
+TOGETHER = {
+    "tests/capture/": "torch",
+    "tests/forecast/": "scipy",
+    "tests/verdict/": "scipy",
+    "tests/cli/test_skill.py": "plotly",
+    "tests/test_declare.py": "plotly",
+}
+"""Tests that share an import which takes long: of the processes that run tests, one pays it."""
+
+EXAMPLES = 30
+"""Examples of each law in the fast suite; hypothesis's own hundred otherwise."""
+
+
+def pytest_configure(config):
+    """Try fewer examples in the fast suite."""
+    runs_tests = hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None)
+    if config.option.markexpr == "not slow" and runs_tests:
+        from hypothesis import settings
+
+        settings.register_profile("fast", max_examples=EXAMPLES)
+        settings.load_profile("fast")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out among processes as xdist does, but keep those together that share an import."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return next((group for place, group in TOGETHER.items() if nodeid.startswith(place)), nodeid)
+
+    return Together(config, log)
+
+
+@pytest.fixture
+def torch():
+    """Torch, imported where it is needed and not wherever tests are collected."""
+    return pytest.importorskip("torch")
