@@ -7,16 +7,16 @@ from pathlib import Path
 
 from benchmarks.table import Row
 from benchmarks.terminal import cpu_to_prompt
-from palate.cli.keys import Screen, press
+from palate.cli.terminal.keys import Screen, press
 from palate.errors import ChainBrokenError
 from palate.forecast.answer import parse_forecast
-from palate.loop import ledger
-from palate.loop.forecaster import Author, Evidence
-from palate.loop.question import build_question
-from palate.loop.references import reference_for
+from palate.ledger import seal as ledger
+from palate.ledger.records import Author, Evidence
+from palate.loop.reference import reference_for
+from palate.question.question import build_question
+from palate.question.target import find_target
 from palate.store.chain import Chain
 from palate.store.project import Project
-from palate.training.target import find_target
 
 PAST = 200
 SCRIPT = "import torch\nimport palate\nlr = 0.1\nseed = 0\nfor step in range(60):\n    palate.log(step, val_loss=1.0)\n"

@@ -19,12 +19,12 @@ from benchmarks.zoo import NAMED
 from palate.recipe.diff import diff
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import group, ungroup
-from palate.recipe.parents import Family
+from palate.recipe.names import written_lines
+from palate.recipe.nearest import Family
 from palate.recipe.proposals import propose
 from palate.recipe.roles import role_label
 from palate.recipe.tree import Chunk, leaves
 from palate.recipe.values import from_value
-from palate.recipe.vocabulary import written_lines
 
 CONFIGS = Path(__file__).parents[2] / "shared" / "data" / "configs"
 HELD_OUT = 0.2
@@ -212,7 +212,7 @@ TRAINING = """
 import sys, time, torch
 from torch import nn
 capture, modules, steps = sys.argv[1] == "capture", int(sys.argv[2]), 3000
-from palate.capture.session import capture as watch
+from palate.capture.api import capture as watch
 import contextlib
 torch.set_num_threads(1)
 nn.Linear(1, 1); torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=.1).step()

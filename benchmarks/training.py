@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.table import Row
+from palate.question.target import Order
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
-from palate.training.pool import Order, Pool, count_cores
+from palate.training.local import Pool, count_cores
 
 POINTS = 100_000
 KILLS = 20

@@ -94,7 +94,7 @@ def folded(model: Any) -> dict[str, Any]:
     from palate.recipe.document import dumps, loads
     from palate.recipe.fold import fold, unfold
     from palate.recipe.groups import count_leaves, fullest, group, ungroup
-    from palate.recipe.outline import lines, view
+    from palate.recipe.view import lines
 
     module_recipe(model)  # classes and their code are looked at once a process
     start = time.process_time()
@@ -108,7 +108,7 @@ def folded(model: Any) -> dict[str, Any]:
         "cpu_s": took,
         "exact": exact,
         "fullest": fullest(grouped),
-        "lines": len(lines(view(recipe), depth=99, details=False)),
+        "lines": len(lines(recipe.view(), depth=99, details=False)),
         "print_lines": _print_lines(model),
     }
 

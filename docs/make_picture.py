@@ -13,14 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from palate.forecast.answer import Forecast
-from palate.loop.ask import kitchen_of, question_of
-from palate.loop.ledger import Author
-from palate.loop.opening import opening
+from palate.ledger.seal import Author
+from palate.loop.ask import kitchen_of, opening, question_of
 from palate.loop.report import Report
 from palate.loop.run import SILENT, run_question
+from palate.question.target import find_target
 from palate.store.config import read_config
 from palate.store.project import Project
-from palate.training.target import find_target
 from palate.verdict.rule import Terms, judge
 
 

@@ -16,9 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from palate.capture.api import diff_recipes, read_recipe
-    from palate.capture.session import capture
-    from palate.declare import Experiment, experiment
+    from palate.api import Experiment, experiment, seal, skill
+    from palate.capture.api import capture, diff_recipes, read_recipe
     from palate.errors import (
         InputError,
         NotFoundError,
@@ -29,40 +28,38 @@ if TYPE_CHECKING:
         StoreError,
     )
     from palate.forecast.answer import Forecast, Spread
-    from palate.forecasts import seal, skill
-    from palate.recipe.reasons import Difference
-    from palate.recipe.tree import Recipe
-    from palate.training.run import Run, log, settings
-    from palate.training.seeds import seed_everything
-    from palate.verdict.lists import Comparison, compare
+    from palate.recipe.difference import Difference
+    from palate.recipe.recipe import Recipe
+    from palate.training.run import Run, log, seed_everything, settings
+    from palate.verdict.compare import Comparison, compare
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "palate.verdict.lists",
-    "Difference": "palate.recipe.reasons",
-    "Experiment": "palate.declare",
+    "Comparison": "palate.verdict.compare",
+    "Difference": "palate.recipe.difference",
+    "Experiment": "palate.api",
     "Forecast": "palate.forecast.answer",
     "InputError": "palate.errors",
     "NotFoundError": "palate.errors",
     "OutcomeSeenError": "palate.errors",
     "PalateError": "palate.errors",
-    "Recipe": "palate.recipe.tree",
+    "Recipe": "palate.recipe.recipe",
     "RefusedError": "palate.errors",
     "Run": "palate.training.run",
     "RunsFailedError": "palate.errors",
     "Spread": "palate.forecast.answer",
     "StoreError": "palate.errors",
-    "capture": "palate.capture.session",
-    "compare": "palate.verdict.lists",
+    "capture": "palate.capture.api",
+    "compare": "palate.verdict.compare",
     "diff_recipes": "palate.capture.api",
-    "experiment": "palate.declare",
+    "experiment": "palate.api",
     "log": "palate.training.run",
     "read_recipe": "palate.capture.api",
-    "seal": "palate.forecasts",
-    "seed_everything": "palate.training.seeds",
+    "seal": "palate.api",
+    "seed_everything": "palate.training.run",
     "settings": "palate.training.run",
-    "skill": "palate.forecasts",
+    "skill": "palate.api",
 }
 
 __all__ = [

@@ -7,19 +7,32 @@ from typing import Literal
 from palate.errors import InputError
 
 Goal = Literal["max", "min"]
+
+
 Arm = str
 """An arm's name; the first is always the baseline."""
 
+
 BASELINE: Arm = "baseline"
+
+
 TREATMENT: Arm = "treatment"
+
+
 Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted"]
 """How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand."""
 
+
 FAILED: frozenset[Ending] = frozenset({"nan", "crashed", "timeout", "no_metric"})
 
+
 _LOWER_IS_BETTER = ("loss", "err", "mse", "mae", "rmse", "nll", "perplexity", "ppl", "wer", "cer", "fid", "bpb", "bpc")
+
+
 _HIGHER_IS_BETTER = ("acc", "f1", "auc", "precision", "recall", "map", "iou", "dice", "bleu", "rouge", "r2", "score",
                      "reward", "return", "psnr", "ssim", "top1", "top5", "win_rate")  # fmt: skip
+
+
 _FRACTIONS = ("acc", "f1", "auc", "precision", "recall", "iou", "dice", "top1", "top5", "win_rate", "err")
 
 
@@ -109,3 +122,7 @@ class Outcome:
     def failed(self) -> bool:
         """Whether the run counts as a failure (an interrupted one does not: it never got its chance)."""
         return self.ending in FAILED
+
+
+Take = Literal["last", "best"]
+"""Which value of a curve counts: its last, or its best by the metric's goal."""

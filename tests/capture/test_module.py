@@ -9,13 +9,12 @@ import pytest
 from palate.capture.module import module_recipe
 from palate.errors import InputError
 from palate.recipe.codec import Opaque, Symbol, Tensor
+from palate.recipe.difference import explain, merged_words
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import fullest, group, ungroup
-from palate.recipe.outline import lines, view
-from palate.recipe.reasons import explain
-from palate.recipe.report import merged_words
 from palate.recipe.tree import Repeat, Setting, find, path_text
+from palate.recipe.view import lines
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_layers_fold_to_one_and_what_differs(nn):
     [repeat] = [item for item in folded.items if isinstance(item, Repeat)]
     assert repeat.count == 12
     assert unfold(folded) == recipe.root
-    shown = "\n".join(lines(view(recipe), depth=3, details=False))
+    shown = "\n".join(lines(recipe.view(), depth=3, details=False))
     assert "12 x 0..11  Layer" in shown
     assert "layer_idx 0..11" in shown
     assert "9 x sliding, 3 x full, in turns of 4" in shown
@@ -95,7 +94,7 @@ def test_layers_fold_to_one_and_what_differs(nn):
 
 def test_runs_of_a_choice_are_shown_apart(nn):
     model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], *[nn.Conv1d(2, 2, 1) for _ in range(5)])
-    shown = lines(view(module_recipe(model)), depth=1, details=False)
+    shown = lines(module_recipe(model).view(), depth=1, details=False)
     assert any("3 x" in line and "Linear" in line for line in shown)
     assert any("5 x" in line and "Conv1d" in line for line in shown)
 
@@ -219,7 +218,7 @@ def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line(nn):
     model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(6)])
     for layer in list(model)[:3]:
         layer.requires_grad_(False)
-    shown = lines(view(module_recipe(model)), depth=2, details=False)
+    shown = lines(module_recipe(model).view(), depth=2, details=False)
     assert shown[0].startswith("model  Sequential, 36 parameters, 18 of them trained")
     assert any("36 in all, 18 trained" in line for line in shown) or any("frozen" in line for line in shown)
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from palate.capture.session import capture
+from palate.capture.api import capture
 from palate.errors import InputError
 from palate.recipe.tree import Origin, find
 
@@ -153,13 +153,13 @@ def test_own_subclasses_declared_in_the_script_are_read(captured):
 
 
 def test_two_optimizers_with_a_schedule_on_one_are_told_apart(captured):
-    from palate.recipe.outline import lines, view
+    from palate.recipe.view import lines
 
     recipe = captured("""\
         other = torch.optim.AdamW(model[0].parameters(), lr=3e-4)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 10)""")
     assert setting(recipe, "optimiser", "other", "lr").value == 3e-4
-    assert lines(view(recipe), depth=9)
+    assert lines(recipe.view(), depth=9)
 
 
 def test_what_was_built_before_anybody_watched_is_read_too(tmp_path):

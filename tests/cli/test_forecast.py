@@ -8,7 +8,7 @@ import pexpect
 import pytest
 from tests.cli.workplace import RUN, Workplace
 
-from palate.loop.story import remembered_margin
+from palate.ledger.ledger import remembered_margin
 from palate.store.chain import Chain
 
 ASK = (*RUN, "-c", "gain=0.1", "--ask")

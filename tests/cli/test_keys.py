@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.cli.common import folded
-from palate.cli.keys import ARROWS, Screen, Stopped, press, split_keys
+from palate.cli.terminal.keys import ARROWS, Screen, Stopped, press, split_keys
 from palate.forecast.answer import DIGITS, Forecast, Spread
 
 LEFT, DOWN, RIGHT = "\x1b[D", "\x1b[B", "\x1b[C"

@@ -5,10 +5,10 @@ import shutil
 import pytest
 from tests.cli.forecasters import chain_of
 
-from palate.loop.forecaster import Evidence
-from palate.loop.page import write_page
-from palate.loop.scored import scored_rows
-from palate.loop.skill import standings
+from palate.ledger.records import Evidence
+from palate.ledger.standings import standings
+from palate.ledger.words import scored_rows
+from palate.web.figures import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

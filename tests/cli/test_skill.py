@@ -4,12 +4,10 @@ import pytest
 from tests.cli.forecasters import chain_of
 from tests.cli.workplace import RUN
 
-from palate.loop.figure import figure_of
-from palate.loop.forecaster import TEAM, Evidence
-from palate.loop.page import write_page
-from palate.loop.scored import scored_rows
-from palate.loop.skill import standings
-from palate.loop.skill_words import document_of, words_of
+from palate.ledger.records import TEAM, Evidence
+from palate.ledger.standings import standings
+from palate.ledger.words import document_of, scored_rows, words_of
+from palate.web.figures import figure_of, write_page
 
 PART = Evidence(points=40, share=0.2)
 

@@ -8,9 +8,8 @@ import pytest
 from palate.forecast.chances import OUTCOMES, Chances, reference_of_body
 from palate.forecast.density import Scale
 from palate.forecast.early import EARLY, Gap, gap_features, refer_early
-from palate.forecast.features import family_of, features_of
+from palate.forecast.features import family_of, features_of, fit_ridge
 from palate.forecast.reference import BLIND, Case, base_rate, effect_unit, posteriors, refer, sure_of, weigh
-from palate.forecast.ridge import fit_ridge
 from palate.recipe.settings import Change
 
 NAMES = ("lr", "width", "dropout", "weight_decay", "batch_size", "norm_eps", "hidden", "smoothing")

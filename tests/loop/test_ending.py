@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palate.loop.ending import foretell_run
+from palate.loop.reference import foretell_run
 from palate.store.catalog import Catalog
 from palate.store.journal import Journal
 from palate.store.project import Project

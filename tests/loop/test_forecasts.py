@@ -7,17 +7,15 @@ from tests.loop.written_project import ADA, BOB
 
 from palate.errors import ChainBrokenError, OutcomeSeenError, RefusedError
 from palate.forecast.answer import Spread, parse_forecast
-from palate.loop import ledger
-from palate.loop.forecaster import Evidence
-from palate.loop.forecasting import skill_now, void_question
-from palate.loop.judge import judge_now
-from palate.loop.opening import treatment_is_touched
-from palate.loop.references import case_words, reference_for, reference_seen
-from palate.loop.resolve import score_sealed
-from palate.loop.run import forecast_question
-from palate.loop.seen import evidence_of
-from palate.loop.story import read_story
-from palate.loop.verify import walk
+from palate.ledger import seal as ledger
+from palate.ledger.ledger import read_story
+from palate.ledger.records import Evidence
+from palate.ledger.verify import walk
+from palate.loop.ask import treatment_is_touched
+from palate.loop.evidence import evidence_of
+from palate.loop.reference import case_words, reference_for, reference_seen
+from palate.loop.run import forecast_question, judge_now, void_question
+from palate.loop.score import score_sealed, skill_now
 from palate.store.catalog import Catalog
 from palate.store.chain import Record
 from palate.store.journal import Journal

@@ -17,16 +17,14 @@ from tests.loop.written_project import ADA, BOB, WrittenProject
 from palate.errors import ChainBrokenError, InputError, OutcomeSeenError, RefusedError
 from palate.forecast.answer import Forecast, parse_forecast
 from palate.forecast.when import Event, When
-from palate.loop import ledger
-from palate.loop.entries import read_export
-from palate.loop.forecaster import Author, Evidence
-from palate.loop.forecasting import skill_now
-from palate.loop.judge import judge_now
-from palate.loop.references import case_words
-from palate.loop.run import forecast_question
-from palate.loop.share import export_story, take_in
-from palate.loop.story import read_story
-from palate.loop.verify import walk
+from palate.ledger import seal as ledger
+from palate.ledger.ledger import read_story
+from palate.ledger.records import Author, Evidence
+from palate.ledger.verify import walk
+from palate.loop.exchange import export_story, read_export, take_in
+from palate.loop.reference import case_words
+from palate.loop.run import forecast_question, judge_now
+from palate.loop.score import skill_now
 from palate.loop.when import await_event, resolve_when, seal_when
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain

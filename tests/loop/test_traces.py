@@ -10,20 +10,17 @@ from tests.loop.written_project import ADA, BOB
 
 from palate.errors import OutcomeSeenError
 from palate.forecast.when import Event, When
-from palate.loop import ledger
-from palate.loop.coverage import asked_of
-from palate.loop.forecaster import Evidence
-from palate.loop.forecasting import skill_now
-from palate.loop.judge import judge_now
-from palate.loop.question import build_question
-from palate.loop.run import read_evidence
-from palate.loop.scored import scored_document, when_line
-from palate.loop.skill_words import words_of
-from palate.loop.story import read_story
-from palate.loop.verify import walk
+from palate.ledger import seal as ledger
+from palate.ledger.ledger import asked_of, read_story
+from palate.ledger.records import Evidence
+from palate.ledger.verify import walk
+from palate.ledger.words import scored_document, when_line, words_of
+from palate.loop.run import judge_now, read_evidence
+from palate.loop.score import skill_now
 from palate.loop.when import await_event, resolve_when, seal_when
+from palate.question.question import build_question
+from palate.question.target import find_target
 from palate.store.catalog import Catalog
-from palate.training.target import find_target
 
 
 def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(written):

@@ -5,7 +5,7 @@ from tests.loop.written_project import ADA
 
 from palate.errors import InputError, OutcomeSeenError
 from palate.forecast.when import Event, When
-from palate.loop.forecasting import skill_now
+from palate.loop.score import skill_now
 from palate.loop.when import await_event, seal_when
 from palate.store.catalog import Catalog
 from palate.store.journal import Journal

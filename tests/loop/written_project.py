@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from palate.forecast.answer import parse_forecast
-from palate.loop import ledger
-from palate.loop.forecaster import Author, Evidence
-from palate.loop.question import build_question
-from palate.loop.references import reference_for
+from palate.ledger import seal as ledger
+from palate.ledger.records import Author, Evidence
+from palate.loop.reference import reference_for
+from palate.question.question import build_question
+from palate.question.target import find_target
 from palate.store.journal import Journal
 from palate.store.project import Project
 from palate.training.outcome import begin_run
-from palate.training.target import find_target
 
 SCRIPT = "import palate\nlr = 0.1\nwidth = 8\nseed = 0\nfor step in range(60):\n    palate.log(step, val_loss=1.0)\n"
 ADA, BOB = Author(name="ada"), Author(name="bob", agent=True)

@@ -5,10 +5,10 @@ import pytest
 from palate.errors import InputError
 from palate.recipe.codec import Opaque, Secret
 from palate.recipe.diff import ABSENT, diff, patch
+from palate.recipe.difference import difference_lines, explain, merged_words
 from palate.recipe.document import dumps, loads
-from palate.recipe.reasons import explain
-from palate.recipe.report import merged_words, told
-from palate.recipe.tree import Chunk, Note, Origin, Recipe, Setting, chunk_id, path_text
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk, Note, Origin, Setting, chunk_id, path_text
 from palate.recipe.values import from_value
 
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_compared_is_never_called_the_same():
     assert not edit.comparable
     difference = explain(Recipe(unknown), Recipe(unknown))
     assert difference.changes == ()
-    assert told(difference) == [
+    assert difference_lines(difference) == [
         "No difference that can be seen. Same: optimiser 1.",
         "not comparable: sampler cannot be compared (<Sampler, content unknown>).",
     ]
@@ -106,12 +106,12 @@ def test_every_change_has_one_reason():
 def test_the_warning_counts_what_confounds():
     one = recipe(model={"name": "full"}, optimizer={"lr": 1e-5}, epochs=1)
     other = recipe(model={"name": "lora"}, optimizer={"lr": 3e-4}, epochs=2)
-    lines = told(explain(one, other, declared=["model"]))
+    lines = difference_lines(explain(one, other, declared=["model"]))
     assert lines[-2] == (
         "A verdict about the declared change would be confounded by 2 settings in 2 chunks (optimiser, schedule)."
     )
     assert "CO-CHANGE" in lines[1]
-    assert told(explain(one, other, declared=["model", "optimiser", "epochs"]))[-1].endswith("1 changed")
+    assert difference_lines(explain(one, other, declared=["model", "optimiser", "epochs"]))[-1].endswith("1 changed")
 
 
 def test_ties_on_one_side_only_are_told():

@@ -10,7 +10,8 @@ from palate.recipe.diff import diff, invert, patch
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import count_leaves, fullest, group, merge, split, ungroup
-from palate.recipe.tree import SEVEN, Chunk, Recipe, chunk_id, leaves
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import SEVEN, Chunk, chunk_id, leaves
 from palate.recipe.values import from_value, same_value, to_value
 
 

@@ -11,11 +11,10 @@ from tests.recipe.random_trees import plain
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold
 from palate.recipe.groups import fullest, group, merge, ungroup
-from palate.recipe.lexicon import ROLES, role_of_path
-from palate.recipe.outline import view
+from palate.recipe.lexicon import ACCELERATOR, ROLES, TRAINER, TRAINING_ARGUMENTS, role_of_path, table_of
+from palate.recipe.recipe import Recipe
 from palate.recipe.roles import LENSES, by_lens, by_role, role_label
-from palate.recipe.tables import ACCELERATOR, TRAINER, TRAINING_ARGUMENTS, table_of
-from palate.recipe.tree import Chunk, Recipe, Setting, leaves
+from palate.recipe.tree import Chunk, Setting, leaves
 from palate.recipe.values import from_value, same_value, to_value
 
 CONFIGS = Path(__file__).parents[3] / "shared" / "data" / "configs"
@@ -89,7 +88,7 @@ def test_a_persons_own_sections_go_where_they_say():
 
 def test_any_recipe_has_at_most_seven_lines():
     value = {"data": 1, "model": 1, "loss": 1, "optimizer": 1, "scheduler": 1, "device": "x", "log": 1, "zzz": {"q": 1}}
-    node = view(Recipe(from_value("recipe", value)))
+    node = Recipe(from_value("recipe", value)).view()
     assert [item.label for item in node.items] == [*ROLES[:6], "run, other"]
     assert node.settings == 8
 
@@ -124,7 +123,7 @@ def test_public_configurations_come_back_exactly_and_find_their_chunks(name, kno
         assert same_value(to_value(tree), config)
         recipe = Recipe(tree)
         assert loads(dumps(recipe)) == recipe
-        assert len(view(recipe).items) <= 7
+        assert len(recipe.view().items) <= 7
         label = role_label(tree)
         roles.update(label(path, setting) for path, setting in leaves(tree))
     assert 1 - roles["other"] / roles.total() >= known

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from palate.recipe.outline import view
-from palate.recipe.parents import Family
+from palate.recipe.names import Named, written_lines
+from palate.recipe.nearest import Family
 from palate.recipe.proposals import content, propose
-from palate.recipe.tree import Recipe
+from palate.recipe.recipe import Recipe
 from palate.recipe.values import from_value
-from palate.recipe.vocabulary import Named, written_lines
 
 CONFIGS = Path(__file__).parents[3] / "shared" / "data" / "configs"
 USUAL = {"_target_": "torch.optim.AdamW", "lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-8, "fused": True}
@@ -53,9 +52,9 @@ def test_a_named_chunk_shortens_every_view():
     recipes = history()
     base = from_value("recipe", {"optimizer": USUAL})
     word = Named(name="usual", role="optimiser", slot="", base=base)
-    node = view(Recipe(recipes[0]), vocabulary=[word])
+    node = Recipe(recipes[0]).view(vocabulary=[word])
     assert node.items[1].words == "usual + 1 changed"
-    assert view(Recipe(recipes[1]), vocabulary=[word]).items[1].words == "usual"
+    assert Recipe(recipes[1]).view(vocabulary=[word]).items[1].words == "usual"
 
 
 def test_a_recipe_is_its_nearest_earlier_one_and_the_difference():

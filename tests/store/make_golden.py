@@ -205,10 +205,10 @@ def write_configs(folder: Path) -> None:
 
 def keep_recipes(ada: Kitchen) -> None:
     """Put the recipes of a question's two arms on the shelf, as capturing would; the arms differ in more than asked."""
-    from palate.loop.question import build_question
+    from palate.question.question import build_question
+    from palate.question.target import find_target
     from palate.store.project import Project
-    from palate.store.shelf import Shelf
-    from palate.training.target import find_target
+    from palate.store.recipes import Shelf
 
     here = Path.cwd()
     os.chdir(ada.folder)
@@ -222,7 +222,8 @@ def keep_recipes(ada: Kitchen) -> None:
 def recipe_of(width: int, lr: float) -> object:
     """Make a small recipe: values of every kind that is written, every origin, a tie, an environment, notes."""
     from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread
-    from palate.recipe.tree import Chunk, Note, Origin, Recipe, Setting
+    from palate.recipe.recipe import Recipe
+    from palate.recipe.tree import Chunk, Note, Origin, Setting
 
     layer = Chunk(
         "0", "module",
@@ -296,7 +297,7 @@ def keep() -> None:
 
 def write_ids(names: dict[str, str]) -> None:
     """Write down what must never change: ids, keys, numbers, kinds, hashes."""
-    from palate.loop.question import question_from_body
+    from palate.question.question import question_from_body
 
     records = [json.loads(line) for line in (GOLDEN / "home" / "chain.jsonl").read_text().splitlines()]
     asked = {one["body"]["experiment"]: one["body"] for one in records if one["kind"] == "question"}

@@ -15,10 +15,10 @@ from tests.store.calls import listed
 from tests.store.transcript import GOLDEN, IDS, call, environment, golden_copy, kept, settled, stage
 
 from palate.cli import COMMANDS
+from palate.ledger.ledger import read_story
+from palate.ledger.verify import walk
 from palate.loop.judge import look_now
-from palate.loop.question import question_from_body
-from palate.loop.story import read_story
-from palate.loop.verify import walk
+from palate.question.question import question_from_body
 from palate.store.catalog import Catalog, rebuild
 from palate.store.chain import Chain, hash_record
 from palate.store.project import Project

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from palate.errors import SetupFailedError
+from palate.question.target import Order
 from palate.store.reader import read_journal
-from palate.training.pool import Order, Pool, share_out
+from palate.training.local import Pool, share_out
 
 RUNS = """
 import os, signal, sys, time

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from palate.errors import InputError, NotFoundError, SettingError
+from palate.question.fingerprint import code_of_file, data_of
+from palate.question.source import read_source
+from palate.question.target import OTHER_ARGUMENTS, find_target, target_from_body
 from palate.recipe.codec import Unread
 from palate.recipe.settings import with_changes
-from palate.training.fingerprint import code_of_file, data_of
-from palate.training.source import read_source
-from palate.training.target import OTHER_ARGUMENTS, find_target, target_from_body
 
 SCRIPT = """
 import argparse

@@ -10,9 +10,9 @@ from palate.verdict.boundary import critical
 from palate.verdict.history import Noise, Past, conflicts, effect_sd, fit_noise, noise_of
 from palate.verdict.outlook import look_ahead, smallest_confirmable
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rates import fails_differently, failure_bound, failure_words
 from palate.verdict.rule import Failures, Terms, judge
 from palate.verdict.simulate import Paths
+from palate.verdict.words import fails_differently, failure_bound, failure_words
 
 LIMMA_SIGMA = [1.3425032, 0.4647155, 1.1993444, 0.9428569, 0.9421509]
 

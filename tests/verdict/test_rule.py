@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from palate.errors import InputError, ListError
 from palate.verdict.boundary import BUDGETS, PRIORS, critical
+from palate.verdict.compare import compare
 from palate.verdict.history import Noise
-from palate.verdict.lists import compare
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Failures, Terms, beyond_budget, classify, estimate_spread, judge, shrink

@@ -10,7 +10,8 @@ from typing import Any
 from palate.capture.describe import describe, named
 from palate.capture.module import module_recipe
 from palate.errors import InputError
-from palate.recipe.tree import Chunk, Origin, Recipe, Setting
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk, Origin, Setting
 from palate.recipe.values import from_value
 
 

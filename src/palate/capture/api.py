@@ -1,14 +1,19 @@
 """Recipes from Python: read one of anything, hold two against each other."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from palate.capture.adapters import recipe_of
 from palate.capture.documents import read_file
-from palate.recipe.reasons import Difference, explain
-from palate.recipe.tree import Recipe
+from palate.capture.observe import Observer, Seen
+from palate.capture.snapshot import snapshot
+from palate.errors import InputError
+from palate.recipe.difference import Difference, explain
+from palate.recipe.recipe import Recipe
 
 
 def read_recipe(thing: Any) -> Recipe:
@@ -39,3 +44,54 @@ def diff_recipes(before: Any, after: Any, *, declared: str | Sequence[str] = ())
     """
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     return explain(read_recipe(before), read_recipe(after), declared=names)
+
+
+@dataclass(slots=True)
+class Captured:
+    """What a capture found; `recipe` is there from the first optimizer step on.
+
+    Where the block ends without one, it tells what was built, with a note that nothing stepped.
+    """
+
+    found: Recipe | None = None
+    fault: Exception | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe.
+
+        Raises:
+            InputError: no optimizer has stepped yet.
+        """
+        if self.fault is not None:
+            raise InputError(f"The training could not be read: {self.fault!r}.") from self.fault
+        if self.found is None:
+            raise InputError(
+                "Nothing is captured yet: no optimizer has stepped.",
+                todo="Read .recipe after the first optimizer.step(), or behind the with block.",
+            )
+        return self.found
+
+
+@contextlib.contextmanager
+def capture(**settings: Any) -> Iterator[Captured]:
+    """Capture the recipe of the training that starts inside of the block.
+
+    Args:
+        settings: settings of the script's own that belong to the recipe.
+
+    Yields:
+        what will hold the recipe, from the first optimizer step on.
+    """
+    captured = Captured()
+
+    def then(seen: Seen) -> None:
+        captured.found = snapshot(seen, settings=settings, home=Path.cwd() / ".palate")
+
+    observer = Observer(then)
+    observer.start()
+    try:
+        yield captured
+    finally:
+        observer.stop()
+        captured.fault = observer.fault

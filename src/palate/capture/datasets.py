@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.capture.code import class_symbol
-from palate.capture.describe import describe, named
+from palate.capture.describe import built_chunk, describe, named
 from palate.capture.module import torch_module
 from palate.capture.observe import Seen
 from palate.capture.probes import Built
@@ -45,8 +45,6 @@ def _lies_in(name: str, folder: Path) -> bool:
 
 
 def _loader(name: str, built: Built, seen: Seen) -> Chunk:
-    from palate.capture.snapshot import built_chunk
-
     chunk = built_chunk(name, built, without=HIDDEN)
     items = list(chunk.items)
     items.append(Setting("batches", _length(built.made), Origin.DERIVED))
@@ -60,8 +58,6 @@ def _loader(name: str, built: Built, seen: Seen) -> Chunk:
 
 
 def _made(name: str, made: Any, seen: Seen) -> Item:
-    from palate.capture.snapshot import built_chunk
-
     built = next((part for part in seen.probes.seen if part.made is made), None)
     if built is not None:
         return built_chunk(name, built, without=("data_source", "dataset", "generator"))
@@ -70,8 +66,6 @@ def _made(name: str, made: Any, seen: Seen) -> Item:
 
 def _dataset(name: str, dataset: Any, seen: Seen, depth: int = 0) -> Chunk:
     """Describe a data set: its class, how it was built, how long it is, and hashes of the tensors it holds."""
-    from palate.capture.snapshot import built_chunk
-
     built = next((part for part in seen.probes.seen if part.made is dataset), None)
     held = {key: value for key, value in getattr(dataset, "__dict__", {}).items() if key != "dataset"}
     items: list[Item] = [Setting("class", class_symbol(type(dataset)))]

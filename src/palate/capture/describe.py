@@ -13,29 +13,38 @@ import re
 import sys
 import types
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from palate.capture.code import class_symbol, function_symbol
+from palate.capture.probes import Built
 from palate.capture.secrets import is_secret, seal_secret
 from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, canonical_text, encode
 from palate.recipe.numbering import holds_unknown
-from palate.recipe.values import Fields
+from palate.recipe.tree import Chunk, Item, Origin, Setting
+from palate.recipe.values import Fields, from_value
 
 PLAIN = (bool, int, float, str, bytes, type(None))
+
+
 WRITTEN_EXACTLY = (
     range, slice, complex, decimal.Decimal, fractions.Fraction, datetime.date, datetime.time, datetime.timedelta,
     datetime.timezone, re.Pattern, uuid.UUID,
 )  # fmt: skip
 """Types whose `repr` says all there is."""
 
+
 DEEPEST = 12
+
+
 OBJECTS = 3
 """Objects in objects that are taken apart; what lies deeper (a trainer's own machinery) is opaque."""
 
+
 LONG = 1000
 """Members from which on a list or a dictionary is kept as its length and a hash."""
+
 
 SMALL = 4096
 """Elements up to which the content of a buffer or an array is hashed."""
@@ -221,6 +230,8 @@ def _object(value: Any, above: tuple[int, ...]) -> Any:
 
 
 _HEAP_TYPE = 1 << 9
+
+
 _MACHINERY = (types.ModuleType, types.FrameType, types.TracebackType, logging.Logger, logging.Handler)
 
 
@@ -264,3 +275,28 @@ _TELLERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, tuple[int, ...]], An
     (lambda v: isinstance(v, Mapping), _mapping),
     (lambda v: isinstance(v, int | float | str | bytes), _exact),
 )
+
+
+def built_chunk(name: str, built: Built, *, without: Sequence[str] = ()) -> Chunk:
+    """Describe an object by its class and its constructor's arguments."""
+    cls = type(built.made)
+    items: list[Item] = [Setting("class", class_symbol(cls), Origin.SET, built.source)]
+    home = version_of(cls)
+    for key, value in built.given.items():
+        if key not in without:
+            items.append(from_value(key, named(key, value), lambda _: (Origin.SET, built.source)))
+    for key, value in built.defaults.items():
+        if key not in without:
+            items.append(from_value(key, named(key, value), lambda _: (Origin.DEFAULT, home)))
+    return Chunk(name, "dict", tuple(items))
+
+
+def version_of(cls: type) -> str:
+    """Say whose default it is: package, version and class."""
+    from importlib import metadata
+
+    package = cls.__module__.partition(".")[0]
+    try:
+        return f"{package} {metadata.version(package)} {cls.__name__}"
+    except metadata.PackageNotFoundError:
+        return cls.__name__

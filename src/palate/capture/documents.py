@@ -11,7 +11,8 @@ from typing import Any
 from palate.capture.adapters import recipe_of
 from palate.errors import InputError, NotFoundError
 from palate.recipe.document import SCHEMA, from_document
-from palate.recipe.tree import Chunk, Note, Recipe, path_text
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk, Note, path_text
 from palate.recipe.values import MOST_SETTINGS, count_values, same_value
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")

@@ -13,20 +13,8 @@ from palate.capture.code import class_symbol
 from palate.capture.describe import describe, named, tensor_of
 from palate.errors import InputError
 from palate.recipe.codec import Opaque, Symbol
-from palate.recipe.tree import (
-    BUFFER,
-    PARAMETER,
-    Chunk,
-    Item,
-    Note,
-    Origin,
-    Path,
-    Recipe,
-    Setting,
-    chunk_id,
-    leaves,
-    path_text,
-)
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import BUFFER, PARAMETER, Chunk, Item, Note, Origin, Path, Setting, chunk_id, leaves, path_text
 from palate.recipe.values import from_value
 
 MACHINERY = ("lightning.", "pytorch_lightning.", "accelerate.", "torch.utils.hooks.", "torch._dynamo.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from palate.capture.code import class_symbol
-from palate.capture.describe import describe
+from palate.capture.describe import built_chunk, describe, version_of
 from palate.capture.observe import Seen
 from palate.capture.probes import Built
 from palate.recipe.codec import Opaque, canonical_text, encode
@@ -52,8 +52,6 @@ def live_optimisers(seen: Seen) -> list[Built]:
 
 
 def _optimiser(built: Built, seen: Seen, paths: dict[int, str], notes: list[Note]) -> list[Item]:
-    from palate.capture.snapshot import version_of
-
     optimizer = built.made
     cls = type(optimizer)
     first = optimizer.param_groups[0]
@@ -133,8 +131,6 @@ def _groups(optimizer: Any, paths: dict[int, str], notes: list[Note]) -> Item:
 
 def schedule_items(seen: Seen) -> tuple[list[Item], list[Note]]:
     """Describe the schedules; what they are built of (SequentialLR's parts) lies in them."""
-    from palate.capture.snapshot import built_chunk
-
     live = [part.made for part in live_optimisers(seen)]
     built = [part for part in seen.probes.seen if part.role == "schedule" and _drives(part.made, live)]
     inner = {id(made) for part in built for made in getattr(part.made, "_schedulers", ())}

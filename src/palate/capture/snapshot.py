@@ -4,20 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from palate.capture.code import class_symbol
 from palate.capture.datasets import data_items
-from palate.capture.describe import describe, named
+from palate.capture.describe import built_chunk, describe, named, version_of
 from palate.capture.module import module_recipe
 from palate.capture.observe import Seen
-from palate.capture.optimisers import optimiser_items, schedule_items
+from palate.capture.optimisers import live_optimisers, optimiser_items, schedule_items
 from palate.capture.place import place
 from palate.capture.probes import Built
-from palate.capture.traps import find_traps
+from palate.recipe.recipe import Recipe
 from palate.recipe.roles import CAPTURED
-from palate.recipe.tree import Chunk, Item, Note, Origin, Recipe, Setting
+from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
 from palate.recipe.tree import Path as Way
 from palate.recipe.values import from_value, same_value
-from palate.recipe.words import value_words
+from palate.recipe.words import count_words, value_words
 
 
 def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Path | None = None) -> Recipe:
@@ -93,31 +92,6 @@ def objective_items(seen: Seen) -> list[Item]:
     return found
 
 
-def built_chunk(name: str, built: Built, *, without: Sequence[str] = ()) -> Chunk:
-    """Describe an object by its class and its constructor's arguments."""
-    cls = type(built.made)
-    items: list[Item] = [Setting("class", class_symbol(cls), Origin.SET, built.source)]
-    home = version_of(cls)
-    for key, value in built.given.items():
-        if key not in without:
-            items.append(from_value(key, named(key, value), lambda _: (Origin.SET, built.source)))
-    for key, value in built.defaults.items():
-        if key not in without:
-            items.append(from_value(key, named(key, value), lambda _: (Origin.DEFAULT, home)))
-    return Chunk(name, "dict", tuple(items))
-
-
-def version_of(cls: type) -> str:
-    """Say whose default it is: package, version and class."""
-    from importlib import metadata
-
-    package = cls.__module__.partition(".")[0]
-    try:
-        return f"{package} {metadata.version(package)} {cls.__name__}"
-    except metadata.PackageNotFoundError:
-        return cls.__name__
-
-
 def arguments_chunk(built: Built, notes: list[Note]) -> Chunk:
     """Describe an object of arguments: its constructor's, and of a dataclass what it made of them since."""
     cls = type(built.made)
@@ -191,3 +165,34 @@ def _settings(seen: Seen, settings: Mapping[str, Any] | None) -> list[Item]:
         name = "settings" if not number else f"settings {number + 1}"
         found.append(Chunk(name, "dict", tuple(items)))
     return found
+
+
+def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[tuple[str, Recipe]]) -> list[Note]:
+    """Find parameters that are frozen, that no optimizer holds, that are trained though frozen, and ties."""
+    optimizers = [part.made for part in live_optimisers(seen)]
+    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    found: list[Note] = []
+    for name, model in models:
+        named = list(model.named_parameters())
+        frozen = [(path, p) for path, p in named if not p.requires_grad]
+        forgotten = [(path, p) for path, p in named if p.requires_grad and id(p) not in held]
+        idle = [path for path, p in frozen if id(p) in held]
+        if frozen:
+            found.append(Note("frozen", f"model.{name}", f"{_share(frozen, named)} frozen: {_first(frozen)}"))
+        if idle:
+            words = f"an optimizer holds {len(idle)} frozen tensors, which it never moves: {idle[0]}"
+            found.append(Note("frozen", f"model.{name}", words))
+        if forgotten and held:
+            words = f"{_share(forgotten, named)} in no optimizer, so never trained: {_first(forgotten)}"
+            found.append(Note("untrained", f"model.{name}", words))
+    found += [note for _, recipe in recipes for note in recipe.notes]
+    return found
+
+
+def _share(part: Sequence[tuple[str, Any]], whole: Sequence[tuple[str, Any]]) -> str:
+    sizes = [sum(p.numel() for _, p in some) for some in (part, whole)]
+    return f"{count_words(sizes[0])} of {count_words(sizes[1])} parameters ({len(part)} tensors)"
+
+
+def _first(part: Sequence[tuple[str, Any]]) -> str:
+    return part[0][0] if len(part) == 1 else f"{part[0][0]} ... {part[-1][0]}"

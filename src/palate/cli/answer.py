@@ -6,20 +6,19 @@ from dataclasses import dataclass
 import click
 
 from palate.cli.common import at_terminal, here, put_out, say
-from palate.cli.progress import watch
-from palate.cli.prompt import ask_revision
+from palate.cli.terminal.progress import watch
+from palate.cli.terminal.prompt import ask_revision
 from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
-from palate.loop.hidden import Inside, refuse_confounded, refuse_unread
-from palate.loop.kitchen import Kitchen
-from palate.loop.opening import Opening
-from palate.loop.question import Question
+from palate.loop.ask import Opening
+from palate.loop.confounders import Inside, refuse_confounded, refuse_unread
+from palate.loop.judge import terms_of
 from palate.loop.report import Report
 from palate.loop.run import Shown, keep, run_question
 from palate.loop.split import run_split
-from palate.loop.terms import terms_of
-from palate.recipe.report import told as told_lines
-from palate.recipe.report import words_of
+from palate.question.question import Question
+from palate.recipe.difference import difference_lines, words_of
+from palate.training.launch import Kitchen
 from palate.verdict.outlook import smallest_confirmable
 from palate.verdict.words import size_words
 
@@ -104,7 +103,7 @@ class Told:
         for line in _inside_lines(question, inside):
             say(line)
         if difference.confounders:
-            for line in told_lines(difference):
+            for line in difference_lines(difference):
                 say(f"           {line}")
             if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
                 refuse_confounded(difference)

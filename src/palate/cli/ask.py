@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 from palate.cli.common import here, say
-from palate.cli.prompt import choose_forecast, same_words
+from palate.cli.terminal.prompt import choose_forecast, same_words
 from palate.errors import InputError
-from palate.loop.ask import author_of, kitchen_of
-from palate.loop.opening import opening
-from palate.loop.question import Question
+from palate.loop.ask import author_of, kitchen_of, opening
+from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
 

@@ -11,10 +11,14 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from palate.ledger.records import Author
+from palate.loop.ask import author_of
+from palate.store.config import read_config
 from palate.store.project import Project, find_project
 
 LABEL = 11
 """Columns that a label in front of a line takes."""
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -94,3 +98,13 @@ def folded(text: str, columns: int) -> str:
 def at_terminal() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def budget_of(pairs: int | None) -> int:
+    """Give the budget in seed pairs: the flag, else the preference."""
+    return pairs or int(read_config(Path.cwd(), os.environ)["pairs"].value)
+
+
+def whoami(name: str | None = None, agent: bool | None = None) -> Author:
+    """Name who asks: the flags, else as configured, else the login name."""
+    return author_of(read_config(Path.cwd(), os.environ), name, agent)

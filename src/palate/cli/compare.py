@@ -40,7 +40,7 @@ def command(
     \b
     palate compare .912,.915,.910,.913,.911 .921,.919,.924,.922,.920
     """
-    from palate.verdict.lists import compare
+    from palate.verdict.compare import compare
 
     known = name_metric(metric, goal) if metric else Metric(name="value", goal=goal or "max")
     values = read_runs(here(), metric, (baseline, treatment)) if metric else map(read_values, (baseline, treatment))

@@ -9,7 +9,7 @@ import click
 from palate.cli.common import here, json_option, put_out, say
 from palate.loop.ask import kitchen_of
 from palate.loop.confirm import Held, confirm, winners
-from palate.loop.stove import SILENT
+from palate.loop.runner import SILENT
 from palate.store.config import read_config
 from palate.verdict.many import FALSE_DISCOVERY_RATE
 

@@ -15,7 +15,7 @@ from palate.errors import PalateError, RunsFailedError
 from palate.store.catalog import Catalog, rebuild
 from palate.store.project import Project
 from palate.store.reader import read_journal
-from palate.training.pool import count_cores
+from palate.training.local import count_cores
 
 LOW_DISK_BYTES = 1 << 30
 

@@ -9,16 +9,15 @@ from palate.cli.common import here, json_option, put_out
 from palate.cli.recipe import difference_document
 from palate.errors import RunsFailedError
 from palate.loop.ask import kitchen_of
+from palate.question.target import find_target
+from palate.recipe.difference import difference_lines, explain
 from palate.recipe.document import to_document
-from palate.recipe.outline import lines, view
-from palate.recipe.reasons import explain
-from palate.recipe.report import told
 from palate.recipe.settings import parse_assignments
+from palate.recipe.view import lines
 from palate.store.config import read_config
-from palate.store.shelf import Shelf
+from palate.store.recipes import Shelf
 from palate.training.dry import capture_arms
-from palate.training.pool import Pool
-from palate.training.target import find_target
+from palate.training.local import Pool
 from palate.vocabulary import BASELINE, TREATMENT
 
 
@@ -57,10 +56,10 @@ def command(
     recipe = recipes[BASELINE]
     document = {"schema": "palate.dry/1", "recipe": to_document(recipe), "notes": [n.words for n in recipe.notes]}
     words = Shelf(here().home).words()
-    shown = [*lines(view(recipe, vocabulary=words.named)), *(f"! {note.words}" for note in recipe.notes)]
+    shown = [*lines(recipe.view(vocabulary=words.named)), *(f"! {note.words}" for note in recipe.notes)]
     if declared:
         names = [f"settings.{change.path}" for change in declared]
         difference = explain(recipe, recipes[TREATMENT], declared=names, entailed=recipes[TREATMENT])
         document["difference"] = difference_document(difference)
-        shown += ["", *told(difference, full=full)]
+        shown += ["", *difference_lines(difference, full=full)]
     put_out(document, shown, as_json=as_json)

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 import click
 
 from palate.cli.ask import introduce
-from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
-from palate.cli.prompt import choose_forecast
-from palate.cli.settings import whoami
+from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
+from palate.cli.terminal.prompt import choose_forecast
 from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedError
 from palate.forecast.answer import Said, parse_forecast, said_words
-from palate.loop.forecaster import Author
-from palate.loop.story import Sealed, Story, read_story
+from palate.ledger.ledger import Story, read_story
+from palate.ledger.records import Author, Sealed
 from palate.store.project import Project
 
 if TYPE_CHECKING:
-    from palate.loop.share import Taken
+    from palate.loop.exchange import Taken
 
 
 @click.command("forecast", context_settings={"ignore_unknown_options": True})
@@ -122,11 +121,11 @@ def _act(
     """Do what was asked for; give what was sealed now."""
     name = story.question.experiment
     if void is not None:
-        from palate.loop.forecasting import void_question
+        from palate.loop.run import void_question
 
         void_question(project, name, void, author=who)
     elif skip:
-        from palate.loop.forecasting import skip_question
+        from palate.loop.run import skip_question
 
         if not skip_question(project, name, author=who):
             raise RefusedError(
@@ -166,7 +165,7 @@ def _forecast(
 
 
 def _put_story(project: Project, name: str, who: Author, fresh: list[Sealed], *, as_json: bool) -> None:
-    from palate.loop.forecasting import story_document
+    from palate.loop.run import story_document
 
     story = read_story(project.chain, name)
     for one in fresh:
@@ -208,7 +207,7 @@ def _line(one: Sealed, story: Story) -> str:
 def _export(project: Project, story: Story, who: Author, path: Path, *, blind: bool, as_json: bool) -> None:
     import json
 
-    from palate.loop.share import export_story
+    from palate.loop.exchange import export_story
 
     document = export_story(project.chain, story, who, blind=blind)
     count = len(document["forecasts"])
@@ -233,9 +232,8 @@ def _import(project: Project, path: Path, who: Author, *, as_json: bool) -> None
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from palate.loop.entries import read_export
-    from palate.loop.judge import judge_now
-    from palate.loop.share import take_in
+    from palate.loop.exchange import read_export, take_in
+    from palate.loop.run import judge_now
 
     project.make()
     found = take_in(project, read_export(path), now=datetime.now(UTC))

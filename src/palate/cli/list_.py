@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from palate.cli.common import here, json_option, put_out
-from palate.cli.settings import whoami
+from palate.cli.common import here, json_option, put_out, whoami
 from palate.forecast.answer import said_of
 from palate.store.catalog import Catalog
 from palate.verdict.many import expected_flukes

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import here, json_option, put_out
-from palate.cli.settings import budget_of
+from palate.cli.common import budget_of, here, json_option, put_out
 from palate.errors import InputError
 from palate.loop.ask import kitchen_of
 from palate.loop.noise import NoisePlan, measure_noise
-from palate.loop.stove import SILENT
+from palate.loop.runner import SILENT
+from palate.question.fingerprint import data_of
+from palate.question.target import find_target
 from palate.store.config import read_config
-from palate.training.fingerprint import data_of
-from palate.training.target import find_target
 from palate.vocabulary import Goal, name_metric
 
 

@@ -10,19 +10,18 @@ import click
 from palate.cli.common import here, json_option, put_out, say
 from palate.cli.recipe_chunks import chunks_command
 from palate.errors import InputError
-from palate.loop.subject import Reading, arms_of, find_recipe
-from palate.loop.why import chain_of
+from palate.loop.recipes import Reading, arms_of, find_recipe
 from palate.recipe.codec import encode
+from palate.recipe.difference import Difference, difference_lines, explain, lines_of
 from palate.recipe.document import dumps, to_document
-from palate.recipe.html import page, to_html
-from palate.recipe.outline import lines, open_at, view
-from palate.recipe.parents import Family
-from palate.recipe.reasons import Difference, explain
-from palate.recipe.report import lines_of, told
+from palate.recipe.nearest import Family
+from palate.recipe.recipe import Recipe
 from palate.recipe.roles import LENSES
-from palate.recipe.tree import Chunk, Recipe, Setting, path_text
+from palate.recipe.tree import Chunk, Setting, path_text
+from palate.recipe.view import lines, open_at, page, to_html
+from palate.recipe.why import chain_of
 from palate.recipe.words import edit_words
-from palate.store.shelf import Shelf
+from palate.store.recipes import Shelf
 
 SUBJECT = "config.yaml, model.py:build, train.py, a run, an experiment (3f9c:baseline)"
 
@@ -86,7 +85,7 @@ def show(
         show_parent(recipe, as_json=as_json)
         return
     words = Shelf(here().home).words()
-    node = view(recipe, vocabulary=words.named, lens=lens or "")
+    node = recipe.view(vocabulary=words.named, lens=lens or "")
     opened = open_at(node, path)
     if opened is None:
         raise InputError(f"There is no {path}.", why=f"There are: {', '.join(item.label for item in node.items)}.")
@@ -140,7 +139,7 @@ def diff_(
     palate recipe diff last
     """
     difference = difference_of(before, after, declared, Reading(loader=loader, meta=meta))
-    put_out(difference_document(difference), told(difference, full=full), as_json=as_json)
+    put_out(difference_document(difference), difference_lines(difference, full=full), as_json=as_json)
 
 
 def difference_of(before: str, after: str | None, declared: tuple[str, ...], reading: Reading) -> Difference:
@@ -173,7 +172,7 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "same": dict(difference.same),
         "unknown": [path_text(change.edit.path) for change in difference.unknown],
         "confounders": sum(change.settings for change in confounded),
-        "words": told(difference),
+        "words": difference_lines(difference),
     }
 
 

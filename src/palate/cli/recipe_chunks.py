@@ -4,12 +4,12 @@ import click
 
 from palate.cli.common import here, json_option, put_out
 from palate.errors import InputError, NotFoundError
-from palate.loop.subject import find_recipe
+from palate.loop.recipes import find_recipe
+from palate.recipe.names import Named, written_lines
 from palate.recipe.proposals import Proposal, content, propose
 from palate.recipe.tree import SEVEN, Chunk
-from palate.recipe.vocabulary import Named, written_lines
 from palate.recipe.words import chunk_words
-from palate.store.shelf import Shelf, Words, renamed, with_named
+from palate.store.recipes import Shelf, Words, renamed, with_named
 
 
 @click.command("chunks")

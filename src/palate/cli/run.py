@@ -3,13 +3,12 @@
 import click
 
 from palate.cli.ask import answer, answer_split
-from palate.cli.common import cooking_options, here, json_option
-from palate.cli.settings import budget_of
+from palate.cli.common import budget_of, cooking_options, here, json_option
 from palate.errors import InputError
+from palate.ledger.ledger import remembered_margin
 from palate.loop.ask import question_of
-from palate.loop.story import remembered_margin
+from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
-from palate.training.target import find_target
 from palate.vocabulary import Goal
 
 

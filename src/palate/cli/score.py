@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
-from palate.cli.common import here, json_option, put_out
-from palate.cli.settings import whoami
-from palate.loop.scored import line_of, scored_document, when_line
+from palate.cli.common import here, json_option, put_out, whoami
+from palate.ledger.words import line_of, scored_document, when_line
 from palate.store.catalog import Catalog
 
 

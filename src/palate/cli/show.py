@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from palate.cli.common import here, json_option, put_out
-from palate.cli.settings import whoami
+from palate.cli.common import here, json_option, put_out, whoami
 from palate.errors import InputError, NotFoundError
-from palate.loop.ending import foretell_run
-from palate.loop.judge import judge_now
-from palate.loop.story import read_story
+from palate.ledger.ledger import read_story
+from palate.loop.reference import foretell_run
+from palate.loop.run import judge_now
 from palate.recipe.codec import decode
 from palate.recipe.settings import show_value
 from palate.store.catalog import Catalog

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from palate.cli.common import here, json_option, put_out, say
-from palate.loop.forecasting import skill_now
-from palate.loop.scored import scored_rows
-from palate.loop.skill_words import document_of, words_of
+from palate.ledger.words import document_of, scored_rows, words_of
+from palate.loop.score import skill_now
 
 
 @click.command("skill")
@@ -26,7 +25,7 @@ def command(author: str | None, plot: Path | None, as_json: bool) -> None:
     found = [one for one in skill_now(project) if author in (None, one.author)]
     lines = [line for standing in found for line in words_of(standing)]
     if plot is not None and found:
-        from palate.loop.page import write_page
+        from palate.web.figures import write_page
 
         write_page(found, scored_rows(project.chain), plot)
         say(f"{plot}: open it in a browser")

@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from palate.cli.ask import answer
-from palate.cli.common import cooking_options, here, json_option, say
-from palate.cli.settings import budget_of
+from palate.cli.common import budget_of, cooking_options, here, json_option, say
 from palate.errors import NotFoundError
 from palate.loop.ask import question_of
-from palate.loop.question import Question
-from palate.training.target import find_target
+from palate.question.question import Question
+from palate.question.target import find_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

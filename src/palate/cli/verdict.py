@@ -3,9 +3,8 @@
 import click
 
 from palate.cli.answer import told
-from palate.cli.common import here, json_option, put_out
-from palate.cli.settings import whoami
-from palate.loop.judge import judge_now
+from palate.cli.common import here, json_option, put_out, whoami
+from palate.loop.run import judge_now
 
 
 @click.command("verdict")

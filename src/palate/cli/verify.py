@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.loop.anchor import anchor_head, parse_head
-from palate.loop.verify import walk
+from palate.ledger.verify import anchor_head, parse_head, walk
 
 
 @click.command("verify")

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 
 import click
 
-from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say
-from palate.cli.keys import ENTER, STOP, split_keys
-from palate.cli.settings import whoami
-from palate.cli.terminal import Line, keys
+from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
+from palate.cli.terminal.keys import ENTER, STOP, split_keys
+from palate.cli.terminal.screen import Line, keys
 from palate.errors import InputError
 from palate.forecast.when import NEVER, TENTHS, Event, When, parse_when
 from palate.loop.when import Awaited, await_event, seal_when

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from palate.forecast.chances import OUTCOMES, Chances, Member, Reference, mixed, normalised
 from palate.forecast.density import SHAPE
-from palate.forecast.features import Features
-from palate.forecast.ridge import fit_ridge
+from palate.forecast.features import Features, fit_ridge
 
 FloatArray = npt.NDArray[np.float64]
 BLIND: tuple[Member, ...] = ("base rate", "like changes", "features")

@@ -1,26 +1,27 @@
 """From what a person declares to a report: preferences read, target found, question built, loop run."""
 
 import getpass
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from palate.errors import ForecastTextError
-from palate.forecast.answer import Forecast, Said, Spread, parse_forecast
-from palate.loop.forecaster import Author
-from palate.loop.kitchen import Kitchen
-from palate.loop.opening import opening
-from palate.loop.question import Question, build_question
-from palate.store.config import Origin, read_config
-from palate.store.project import Project, find_project
-from palate.training.fingerprint import data_of
-from palate.training.pool import count_cores, share_out
-from palate.training.target import Target, target_of_function
-
-if TYPE_CHECKING:
-    from palate.loop.report import Report
+from palate.errors import RefusedError
+from palate.forecast.answer import Said
+from palate.ledger.ledger import Story, find_story
+from palate.ledger.records import Author
+from palate.loop.confounders import with_fresh_data
+from palate.question.fingerprint import data_of
+from palate.question.question import Question, build_question
+from palate.question.target import Target
+from palate.store.config import Origin
+from palate.store.project import Project
+from palate.training.launch import Kitchen, start_pool
+from palate.training.local import Pool, count_cores, share_out
+from palate.training.worker import INSIDE
+from palate.vocabulary import TREATMENT
 
 Config = Mapping[str, Origin]
 
@@ -46,53 +47,105 @@ def _login_name() -> str:
         return f"user {os.getuid()}"
 
 
-def said_from(given: "str | Forecast | Spread | Mapping[str, Any]", why: str = "") -> Said:
-    """Read a forecast however it is given in Python.
-
-    Raises:
-        ForecastTextError: it says nothing that can be scored.
-    """
-    if isinstance(given, Forecast | Spread):
-        return given
-    if not isinstance(given, str | Mapping):
-        raise ForecastTextError(
-            f"{given!r} is no forecast.",
-            why="It is text, a palate.Forecast, a palate.Spread, or a mapping.",
-            todo='forecast="better:80"   or forecast=None to explore without one',
-        )
-    return parse_forecast(given if isinstance(given, str) else json.dumps(dict(given)), why)
-
-
 def question_of(target: Target, changes: Mapping[str, Any], *, data: tuple[str, ...] = (), **options: Any) -> Question:
     """Build the question for a target, its data fingerprinted. See `build_question` for the options."""
     return build_question(target, changes, data=data_of((*target.data, *data), Path.cwd()), **options)
 
 
-def run_function(
-    function: Callable[..., Any],
-    options: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    *,
-    forecast: "str | Forecast | Spread | Mapping[str, Any] | None",
-    metric: str | None,
-    margin: float | None,
-    pairs: int | None,
-    home: Path | None,
-    ask_only: bool,
-) -> "Report":
-    """Run a live function through the loop. See `Experiment.run`."""
-    from palate.loop.run import run_question  # slow to import: numpy, SQLAlchemy
-    from palate.loop.stove import SILENT
-
-    project = Project(home.absolute()) if home else find_project(Path.cwd(), os.environ)
-    config = read_config(Path.cwd(), os.environ)
-    target = target_of_function(function, project.home / "functions", options)
-    question = question_of(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
-    kitchen, author = kitchen_of(config), author_of(config)
-    said = None if forecast is None else said_from(forecast)
-    with opening(project, question, author=author, ask=_skip, kitchen=kitchen, said=said) as opened:
-        return run_question(project, opened, kitchen=kitchen, watcher=SILENT, run=not ask_only)
+Ask = Callable[[Question], Said | None]
+"""Asks a person for the gut answer; None is a skip."""
 
 
-def _skip(_: Question) -> None:
-    """Ask nobody."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A question that is about to be run.
+
+    Attributes:
+        question: as it is asked of the data that are there now.
+        author: who forecasts.
+        said: the gut answer that was given now; None where one is sealed already, or none is made.
+        asked: whether a person was asked for it just now, and so can be asked for a revision.
+        changed: files that changed since earlier runs, which are therefore not used again.
+        pool: a worker that is warming up; None where all runs may be there already.
+    """
+
+    question: Question
+    author: Author
+    said: Said | None
+    asked: bool
+    changed: tuple[str, ...] = ()
+    pool: Pool | None = None
+
+
+@contextmanager
+def opening(
+    project: Project, question: Question, *, author: Author, ask: Ask, kitchen: Kitchen, said: Said | None = None
+) -> Iterator[Opening]:
+    """Open a question: look at what is sealed, warm the worker, ask for the gut answer where one is missing.
+
+    Args:
+        project: where it is kept.
+        question: what is asked.
+        author: who forecasts.
+        ask: asks the person; only called where they have no forecast, did not skip, and no outcome can be seen.
+        kitchen: what runs are carried out with.
+        said: the forecast, given beforehand.
+
+    Raises:
+        RefusedError: it is called from inside one of palate's own runs, or the question is void.
+    """
+    _refuse_inside()
+    project.make()
+    question, changed = with_fresh_data(project, question)
+    story = find_story(project.chain, question.experiment)
+    _refuse_void(story)
+    touched = treatment_is_touched(project, question)
+    pool = None if touched else start_pool(question.target, kitchen)
+    try:
+        wanted = said is None and _is_missing(story, author) and not (touched and _has_ended(project, question))
+        told = ask(question) if wanted else said
+        yield Opening(
+            question=question, author=author, said=told, asked=wanted and told is not None, changed=changed, pool=pool
+        )
+    finally:
+        if pool is not None:
+            pool.close()
+
+
+def treatment_is_touched(project: Project, question: Question) -> bool:
+    """Whether any run with the treatment's key was ever begun, told by the names of the runs' folders alone."""
+    key = question.run_key(TREATMENT)[:6]
+    with os.scandir(project.runs) as entries:
+        return any(f"-{key}-s" in entry.name for entry in entries)
+
+
+def _has_ended(project: Project, question: Question) -> bool:
+    from palate.loop.evidence import evidence_of  # slow, and rarely needed here
+    from palate.store.catalog import Catalog
+
+    with Catalog.open(project) as catalog:
+        return evidence_of(project, catalog, question).ended > 0
+
+
+def _is_missing(story: Story | None, author: Author) -> bool:
+    return story is None or (
+        story.of(author.name) is None and author.name not in story.skipped and story.verdict is None
+    )
+
+
+def _refuse_inside() -> None:
+    if os.environ.get(INSIDE):
+        raise RefusedError(
+            "palate was asked to run experiments from inside one of its own runs.",
+            why="The file starts its experiment when it is imported.",
+            todo='Put the call under:  if __name__ == "__main__":',
+        )
+
+
+def _refuse_void(story: Story | None) -> None:
+    if story is not None and story.void is not None:
+        raise RefusedError(
+            f"experiment {story.question.experiment} is void: {story.void['reason']}",
+            why="What was voided is not run again as the same question.",
+            todo="Mend what was wrong (other code or data, other question), or ask with another margin or budget.",
+        )

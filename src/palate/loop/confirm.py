@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from palate.loop.evidence import Results
-from palate.loop.kitchen import Kitchen
-from palate.loop.question import Asked, Question
-from palate.loop.story import read_story
-from palate.loop.stove import Stove, Watcher
+from palate.ledger.ledger import read_story
+from palate.loop.results import Results
+from palate.loop.runner import Stove, Watcher
+from palate.question.question import Asked, Question
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.training.launch import Kitchen
 from palate.verdict.many import Confirmation, confirm_all
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.vocabulary import Arm

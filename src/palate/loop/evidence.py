@@ -1,182 +1,107 @@
-"""The evidence for a question: what its runs gave, in the order of the seeds, and the first look that settles it."""
+"""What of a question's treatment exists already, read from its journals and never asked."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+import json
+import math
+import statistics
+from collections.abc import Sequence
 
-import numpy as np
-
-from palate.loop.question import ARMS, Question
+from palate.ledger.records import Evidence
+from palate.loop.results import collect
+from palate.question.question import Question, question_from_body
+from palate.recipe.codec import encode
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
-from palate.training.outcome import Take, read_outcome
-from palate.training.target import Target
-from palate.verdict.pairs import Pairs, make_pairs
-from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
-from palate.vocabulary import Arm, Metric, Outcome
+from palate.store.chain import Chain
+from palate.store.project import Project
+from palate.store.reader import read_journal
+from palate.vocabulary import BASELINE, TREATMENT
+
+NEAR = 0.01
+"""Share by which two values may differ for what came of one to tell what will come of the other."""
+
+SAMPLE = "sample"
+"""The kind of event by which a run keeps an image or a text to look at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """One run that ended: its id, its seed, how long it took and how it went."""
-
-    id: str
-    seed: int
-    elapsed_s: float
-    points: int
-    outcome: Outcome
-
-
-Results = Mapping[Arm, Mapping[int, RunResult]]
-Found = dict[Arm, dict[int, RunResult]]
-
-
-class Plan(Protocol):
-    """Which runs are wanted: a target, its arms, their seeds, and how a run is read."""
-
-    @property
-    def target(self) -> Target:
-        """What is run."""
-
-    @property
-    def metric(self) -> Metric:
-        """What is judged."""
-
-    @property
-    def take(self) -> Take:
-        """Which value of the curve counts."""
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """The arms, the baseline first."""
-
-    @property
-    def seeds(self) -> range:
-        """The seeds that may be run."""
-
-    def settings(self, arm: Arm) -> dict[str, Any]:
-        """All settings of an arm."""
-
-    def changes_of(self, arm: Arm) -> tuple[Change, ...]:
-        """What an arm has different from the baseline."""
-
-    def run_key(self, arm: Arm) -> str:
-        """Id of what decides a run of an arm but its seed."""
+def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evidence:
+    """Read how many points and samples of the treatment exist, how far it has come, and how many runs have ended."""
+    ended = collect(catalog, question)
+    runs = [row["id"] for row in catalog.runs([question.run_key(TREATMENT)])]
+    rows = catalog.summaries(runs)
+    return Evidence(
+        points=sum(row["n"] for row in rows),
+        samples=sum(_samples(project, run) for run in runs),
+        share=_share(catalog, question, max((row["last_step"] for row in rows), default=0)) if rows else None,
+        ended=len(ended[TREATMENT]),
+        repeat=was_seen(project.chain, catalog, question) or was_tried(catalog, question),
+    )
 
 
-def collect(catalog: Catalog, plan: Plan) -> Found:
-    """Find, for each arm, its ended runs by seed: made for this question or for any other with the same key.
+def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
+    """Whether the same change was asked about before, of this training and metric, and its treatment logged anything.
 
-    A run that failed before its first point is no outcome but a fault to mend: it is not taken, so it is tried again.
+    Other code, data, margin, budget or other settings make it another question, and so do values that are a little
+    off; but who has seen what came of one is not blind to the other.
     """
-    catalog.refresh()
-    return {arm: _of_key(catalog, plan, plan.run_key(arm)) for arm in plan.arms}
+    alike = (
+        question_from_body(record.body)
+        for record in chain.records("question")
+        if record.body["experiment"] != question.experiment
+        and record.body["metric"]["name"] == question.metric.name
+        and record.body["target"]["label"] == question.target.label
+    )
+    keys = {one.run_key(TREATMENT) for one in alike if same_changes(one.changes, question.changes)}
+    return bool(catalog.summaries([row["id"] for row in catalog.runs(keys)])) if keys else False
 
 
-def _of_key(catalog: Catalog, plan: Plan, key: str) -> dict[int, RunResult]:
-    rows = catalog.runs([key])
-    summaries: dict[str, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
-    for summary in catalog.summaries(list(summaries)):
-        summaries[summary["run_id"]].append(summary)
-    found: dict[int, RunResult] = {}
-    for row in rows:
-        result = read_result(row, summaries[row["id"]], plan)
-        if result is not None and result.points and result.outcome.ending != "no_metric":
-            found.setdefault(result.seed, result)
-    return found
-
-
-def read_result(row: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], plan: Plan) -> RunResult | None:
-    """Read one run's rows as a result; None while it goes or where it was interrupted."""
-    outcome = read_outcome(row, summaries, plan.metric, plan.take)
-    if outcome is None:
-        return None
-    points = sum(summary["n"] for summary in summaries)
-    return RunResult(id=row["id"], seed=row["seed"], elapsed_s=row["elapsed_s"], points=points, outcome=outcome)
-
-
-Disagreement = Callable[[Results, Sequence[int]], float]
-
-
-def _none(_: Results, __: Sequence[int]) -> float:
-    return 0.0
-
-
-def _whole(results: Results, looks: int) -> list[int]:
-    """Seeds of which both halves finished."""
-    return [seed for seed in range(looks) if all(results[arm][seed].outcome.value is not None for arm in ARMS)]
-
-
-def first_settled(
-    question: Question,
-    terms: Terms,
-    results: Results,
-    *,
-    identical: bool | None = None,
-    disagreement: Disagreement = _none,
-) -> tuple[Verdict, Pairs | None]:
-    """Judge look after look, in the order of the seeds; give the first verdict that settles it, else the last.
-
-    Seeds count from 0 without gaps: a pair that is still missing ends the looking, whatever came after it, so
-    that quick runs have no say in what is seen.
-
-    Args:
-        question: for the metric.
-        terms: what it is judged on.
-        results: ended runs by arm and seed.
-        identical: whether the arms' curves are equal, where all their values are.
-        disagreement: gives for some seeds how far per-example results of the arms disagree; see `judge`.
-    """
-    verdict, pairs = judge(None, terms), None
-    for looks in range(1, complete_pairs(results) + 1):
-        pairs, failures = _first(question, results, looks)
-        equal = identical if pairs is not None and pairs.identical else None
-        floor = disagreement(results, _whole(results, looks)) if looks <= DISAGREEMENT_PAIRS else 0.0
-        verdict = judge(pairs, terms, failures=failures, bit_identical=equal, disagreement=floor)
-        if verdict.settled:
-            break
-    if complete_pairs(results) >= question.budget and not verdict.settled and not verdict.reason:
-        verdict = replace(verdict, reason="budget")  # a failed half leaves fewer pairs, and no more will come
-    return verdict, pairs
-
-
-def complete_pairs(results: Results) -> int:
-    """Count the seeds from 0 on, without gaps, of which the runs of both arms have ended."""
-    seed = 0
-    while all(seed in results[arm] for arm in ARMS):
-        seed += 1
-    return seed
-
-
-def _first(question: Question, results: Results, looks: int) -> tuple[Pairs | None, Failures]:
-    by_arm = {arm: [results[arm][seed].outcome for seed in range(looks)] for arm in ARMS}
-    both = [
-        (a.value, b.value) for a, b in zip(*by_arm.values(), strict=True) if a.value is not None and b.value is not None
+def was_tried(catalog: Catalog, question: Question) -> bool:
+    """Whether somebody ran the training with the treatment's settings outside of any question, and it logged."""
+    encoded = {name: encode(value) for name, value in question.settings(TREATMENT).items()}
+    tried = [
+        row["id"]
+        for row in catalog.runs([""])
+        if row["label"] in question.target.label.split(":") and encoded and json.loads(row["settings"]) == encoded
     ]
-    failed = {arm: sum(outcome.failed for outcome in outcomes) for arm, outcomes in by_arm.items()}
-    failures = Failures(
-        baseline=failed["baseline"], treatment=failed["treatment"], baseline_runs=looks, treatment_runs=looks
+    return any(row["metric"] == question.metric.name for row in catalog.summaries(tried))
+
+
+def same_changes(some: Sequence[Change], others: Sequence[Change]) -> bool:
+    """Whether two lists of changes are the same, numbers that differ by less than a hundredth being so.
+
+    >>> some, others = (Change(path="lr", before=0.1, after=after) for after in (0.2, 0.2000001))
+    >>> same_changes([some], [others])
+    True
+    """
+    if len(some) != len(others):
+        return False
+    by_path = {change.path: change for change in others}
+    return all(
+        (other := by_path.get(one.path)) is not None
+        and _near(one.before, other.before)
+        and _near(one.after, other.after)
+        for one in some
     )
-    if not both:
-        return None, failures
-    baseline, treatment = zip(*both, strict=True)
-    metric = question.metric
-    return make_pairs(baseline, treatment, sign=metric.sign, resolution=metric.resolution), failures
 
 
-def curves_identical(catalog: Catalog, results: Results) -> bool:
-    """Whether every pair of runs logged bit for bit the same curves (wall-clock apart)."""
-    seeds = [seed for seed in results["baseline"] if seed in results["treatment"]]
-    return bool(seeds) and all(
-        _curves(catalog, results["baseline"][seed].id) == _curves(catalog, results["treatment"][seed].id)
-        for seed in seeds
-    )
+def _near(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=NEAR)
+    if isinstance(other, float) and isinstance(one, int):
+        return math.isclose(one, other, rel_tol=NEAR)
+    return type(one) is type(other) and one == other
 
 
-_TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput")
+def _samples(project: Project, run: str) -> int:
+    return sum(event["kind"] == SAMPLE for event in read_journal(project.journal(run)).events)
 
 
-def _curves(catalog: Catalog, run_id: str) -> dict[str, bytes]:
-    names = [row["metric"] for row in catalog.summaries([run_id])]
-    kept = [name for name in names if not any(word in name.lower() for word in _TIMES)]
-    return {name: np.ascontiguousarray(catalog.curve(run_id, name).values).tobytes() for name in kept}
+def _share(catalog: Catalog, question: Question, step: int) -> float | None:
+    """Say how much of its budget the treatment has run: by how long finished runs of the baseline are, else of any."""
+    finished = [
+        row for row in catalog.runs() if row["key"] and row["label"] == question.target.label and row["exit"] == "ok"
+    ]
+    baseline = [row["id"] for row in finished if row["key"] == question.run_key(BASELINE)]
+    summaries = catalog.summaries(baseline or [row["id"] for row in finished])
+    lengths = [row["last_step"] for row in summaries if row["metric"] == question.metric.name]
+    longest = statistics.median(lengths) if lengths else 0
+    return min(step / longest, 1.0) if longest > 0 else None

@@ -6,20 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from palate.loop.evidence import Results
-from palate.loop.kitchen import Kitchen
-from palate.loop.question import run_key_of
-from palate.loop.stove import Served, Stove, Watcher
+from palate.loop.results import Results
+from palate.loop.runner import Served, Stove, Watcher
+from palate.question.question import run_key_of
+from palate.question.target import Target
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-from palate.training.outcome import Take
-from palate.training.target import Target
+from palate.training.launch import Kitchen
 from palate.verdict.outlook import smallest_confirmable
 from palate.verdict.pairs import FloatArray
 from palate.verdict.special import gammaincinv
 from palate.verdict.words import size_words
-from palate.vocabulary import BASELINE, Arm, Metric
+from palate.vocabulary import BASELINE, Arm, Metric, Take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

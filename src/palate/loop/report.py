@@ -8,14 +8,18 @@ import numpy as np
 
 from palate.forecast.answer import said_body, said_words
 from palate.forecast.score import Score
-from palate.loop.evidence import RunResult
-from palate.loop.question import Question
-from palate.loop.session import Cooked
-from palate.loop.story import Sealed, Story
+from palate.ledger.ledger import Story, read_story
+from palate.ledger.records import BLIND, Sealed, score_of
+from palate.loop.judge import Cooked, opposed_words
+from palate.loop.results import RunResult
+from palate.loop.score import score_sealed
+from palate.question.question import Question
+from palate.store.catalog import Catalog
+from palate.store.project import Project
+from palate.store.recipes import Shelf
 from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
-from palate.verdict.rates import failure_words
-from palate.verdict.words import effect_words, headline
+from palate.verdict.words import effect_words, failure_words, headline
 from palate.vocabulary import BASELINE, TREATMENT
 
 CALIBRATION_FROM = 20
@@ -298,3 +302,54 @@ def failure_reason(result: RunResult) -> str:
 
 def _first_failure(results: Mapping[int, RunResult]) -> RunResult | None:
     return next((results[seed] for seed in sorted(results) if results[seed].outcome.failed), None)
+
+
+def report_of(
+    project: Project,
+    question: Question,
+    cooked: Cooked,
+    elapsed_s: float,
+    *,
+    author: str,
+    changed: tuple[str, ...] = (),
+) -> Report:
+    """Report an experiment as one author may see it, with the scores that are sealed and those that would be.
+
+    Args:
+        project: where it is kept.
+        question: what is asked.
+        cooked: what its runs gave.
+        elapsed_s: how long that took.
+        author: who looks; others' forecasts stay hidden until theirs is sealed.
+        changed: files that changed since earlier runs.
+    """
+    story = read_story(project.chain, question.experiment)
+    sealed = {one.hash: score_of(story.scores[one.hash]) for one in story.forecasts if one.hash in story.scores}
+    open_ = () if story.void else [one for one in story.visible(author) if one.hash not in sealed]
+    early = {one.hash: score_sealed(one, story, cooked) for one in open_}
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        opposed = opposed_words(catalog, question, cooked.results, cooked.verdict)
+    return Report(
+        opposed=tuple(opposed),
+        question=question,
+        cooked=cooked,
+        outlook=outlook_of(cooked),
+        story=story,
+        author=author,
+        scores={**{name: found for name, found in early.items() if found is not None}, **sealed},
+        final=frozenset(sealed),
+        counted=_counted(project, author),
+        elapsed_s=elapsed_s,
+        fresh_data=changed,
+        data_known=Shelf(project.home).find(question.run_key("baseline")) is not None,
+    )
+
+
+def _counted(project: Project, author: str) -> int:
+    """Count the blind gut answers of somebody that calibration can be told from: those with a settled outcome."""
+    scores = [record.body for record in project.chain.records("score")]
+    return sum(
+        one["author"] == author and one["turn"] == "forecast" and one["kind"] == BLIND and one["settled"] is not None
+        for one in scores
+    )

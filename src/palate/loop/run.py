@@ -6,25 +6,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from palate.capture.place import commit_of
 from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
-from palate.loop import ledger
-from palate.loop.forecaster import Author, Evidence
-from palate.loop.hidden import Inside, look_inside, read_arms, with_hidden
-from palate.loop.judge import close_question, report_of
-from palate.loop.kitchen import Kitchen
-from palate.loop.opening import Opening
-from palate.loop.question import Question
-from palate.loop.references import case_words, reference_for, reference_seen
-from palate.loop.report import Report
-from palate.loop.seen import evidence_of
-from palate.loop.session import Session
-from palate.loop.story import Sealed, find_story, read_story
-from palate.loop.stove import Watcher
+from palate.ledger import seal as ledger
+from palate.ledger.ledger import Story, find_story, read_story
+from palate.ledger.records import Author, Evidence, Sealed
+from palate.ledger.seal import seal_verdict
+from palate.loop.ask import Opening
+from palate.loop.confounders import Inside, look_inside, read_arms, with_hidden
+from palate.loop.evidence import evidence_of
+from palate.loop.judge import Cooked, Session, look_now
+from palate.loop.reference import case_words, reference_for, reference_seen
+from palate.loop.report import Report, forecast_document, report_of
+from palate.loop.runner import Watcher
+from palate.loop.score import seal_scores
+from palate.loop.when import resolve_when
+from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.training.launch import Kitchen
 
 Informer = Callable[[Question, Inside], None]
 """Told, before anything is sealed, of what was seen of the two arms; raises to stop."""
@@ -179,3 +182,78 @@ def revise_forecast(project: Project, question: Question, said: Said, *, author:
     return ledger.seal_revision(
         project.chain, question, said, author=author, evidence=evidence, nonce=nonce, now=datetime.now(UTC)
     )
+
+
+def judge_now(project: Project, experiment: str, author: str) -> Report:
+    """Judge an experiment by the runs that are there, running none; seal verdict and scores where they are due.
+
+    Args:
+        project: where it is kept.
+        experiment: its id, or the start of it.
+        author: who asks; others' forecasts stay hidden until theirs is sealed.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+    """
+    question = read_story(project.chain, experiment).question
+    cooked = look_now(project, question)
+    close_question(project, question, cooked)
+    return report_of(project, question, cooked, 0.0, author=author)
+
+
+def close_question(project: Project, question: Question, cooked: Cooked) -> None:
+    """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due."""
+    chain, now = project.chain, datetime.now(UTC)
+    if cooked.done:
+        seal_verdict(chain, question, cooked.verdict, _runs_of(cooked), now=now)
+        story = read_story(chain, question.experiment)
+        seal_scores(chain, story, cooked, now=now)
+    if chain.records("when"):
+        with Catalog.open(project) as catalog:
+            catalog.refresh()
+            resolve_when(project, catalog, now=now)
+
+
+def _runs_of(cooked: Cooked) -> dict[str, list[str]]:
+    return {arm: [by_seed[seed].id for seed in sorted(by_seed)] for arm, by_seed in cooked.results.items()}
+
+
+def void_question(project: Project, experiment: str, reason: str, *, author: Author) -> None:
+    """Void a question with a reason.
+
+    Raises:
+        InputError: no reason is given.
+        RefusedError: it is void already.
+    """
+    story = read_story(project.chain, experiment)
+    evidence = read_evidence(project, story.question)
+    ledger.seal_void(project.chain, story, reason, author=author, evidence=evidence, now=datetime.now(UTC))
+
+
+def skip_question(project: Project, experiment: str, *, author: Author) -> bool:
+    """Seal that somebody makes no forecast; give whether it was sealed now.
+
+    Raises:
+        OutcomeSeenError: the outcome is visible: then not forecasting is no choice any more.
+        RefusedError: the question is void.
+    """
+    story = read_story(project.chain, experiment)
+    ledger.refuse_closed(story, read_evidence(project, story.question))
+    return ledger.seal_skip(project.chain, story.question, author=author, now=datetime.now(UTC))
+
+
+def story_document(story: Story, author: str) -> dict[str, Any]:
+    """Give what may be seen of a question's forecasts as plain JSON data, schema `palate.forecast/1`."""
+    mine, second = story.of(author), story.of(author, "revision")
+    visible = story.visible(author)
+    return {
+        "schema": "palate.forecast/1",
+        "experiment": story.question.experiment,
+        "question": story.question.text,
+        "forecast": forecast_document(mine) if mine else None,
+        "revision": forecast_document(second) if second else None,
+        "forecasts": [forecast_document(one) for one in visible],
+        "hidden": len(story.forecasts) - len(visible) + len(story.committed),
+        "skipped": list(story.skipped),
+        "void": story.void["reason"] if story.void else None,
+    }

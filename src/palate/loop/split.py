@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from palate.loop.evidence import Results
-from palate.loop.kitchen import Kitchen
-from palate.loop.question import Asked, Question, run_key_of
-from palate.loop.stove import Served, Stove, Watcher
+from palate.loop.results import Results
+from palate.loop.runner import Served, Stove, Watcher
+from palate.question.question import Asked, Question, run_key_of
 from palate.recipe.settings import Change, with_changes
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.training.launch import Kitchen
 from palate.verdict.design import Design, Effect, make_design
 from palate.verdict.pairs import FloatArray
 from palate.verdict.rule import Terms, Verdict

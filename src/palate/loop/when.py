@@ -11,8 +11,8 @@ import numpy as np
 
 from palate.errors import InputError, NotFoundError, OutcomeSeenError
 from palate.forecast.when import NEVER, Event, FloatArray, When, possible, score_when, strip_rate, tenth_of
-from palate.loop.forecaster import Author, Evidence, evidence_of_body
-from palate.loop.story import find_story, read_story
+from palate.ledger.ledger import find_story, read_story
+from palate.ledger.records import Author, Evidence, evidence_of_body
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, Record
 from palate.store.project import Project

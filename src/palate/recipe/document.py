@@ -6,7 +6,8 @@ from typing import Any
 
 from palate.errors import InputError
 from palate.recipe.codec import canonical_text, decode, encode
-from palate.recipe.tree import Chunk, Item, Note, Origin, Recipe, Setting
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
 
 SCHEMA = "palate.recipe/1"
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palate.recipe.codec import Symbol
-from palate.recipe.flat import Flat, distance
+from palate.recipe.names import FEWEST_SETTINGS, Named, Writer, places
+from palate.recipe.nearest import Flat, distance
 from palate.recipe.numbering import STRUCTURE
 from palate.recipe.roles import Own, by_role
 from palate.recipe.settings import show_value
 from palate.recipe.tree import Chunk, chunk_id, leaves
-from palate.recipe.vocabulary import FEWEST_SETTINGS, Named, Writer, places
 
 FEWEST_USES = 3
 

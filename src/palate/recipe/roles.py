@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 from palate.recipe.codec import Symbol
 from palate.recipe.groups import Label, split
-from palate.recipe.lexicon import OTHER, ROLES, normal_path, role_of_path
+from palate.recipe.lexicon import OTHER, ROLES, Table, normal_path, role_of_path, table_of
 from palate.recipe.numbering import STRUCTURE
-from palate.recipe.tables import Table, table_of
 from palate.recipe.tree import Chunk, Origin, Path, Setting, name_key
 
 CAPTURED = "object recipe"

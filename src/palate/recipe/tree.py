@@ -7,7 +7,7 @@ together so that no level shows more than seven); `ungroup` and `unfold` take th
 import enum
 import hashlib
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from palate.recipe.codec import Opaque, Symbol, Tensor, canonical_text, encode
@@ -15,9 +15,16 @@ from palate.recipe.codec import Opaque, Symbol, Tensor, canonical_text, encode
 Key = Any
 """A setting's name: text, or whatever a dictionary has as a key (a whole number, a tuple)."""
 
+
 Path = tuple[Key, ...]
+
+Aliases = tuple[tuple[Path, ...], ...]
+"""Paths that lead to one and the same thing, a group each (tied weights)."""
+
+
 PARAMETER, BUFFER = "parameter", "buffer"
 """Sources of a module's tensors."""
+
 
 SEVEN = 7
 """No level shows more: what working memory holds."""
@@ -139,41 +146,6 @@ class Note:
     kind: str
     path: str
     words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that decides how a run goes.
-
-    Attributes:
-        root: the exact tree.
-        aliases: paths that lead to one and the same thing, a group each (tied weights).
-        env: what the place decided: versions, hardware, the state of the code; no part of the id.
-        notes: what is not as it looks; no part of the id.
-    """
-
-    root: Chunk
-    aliases: tuple[tuple[Path, ...], ...] = ()
-    env: Chunk = field(default_factory=lambda: Chunk("env", "dict", ()))
-    notes: tuple[Note, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Give the recipe's id: a hash of its values alone, so who decided them may differ."""
-        ties = sorted(sorted(path_text(path) for path in group) for group in self.aliases)
-        return hashlib.sha256(canonical_text([chunk_id(self.root), ties]).encode()).hexdigest()
-
-    def __str__(self) -> str:
-        from palate.recipe.outline import lines, view
-
-        notes = [f"! {note.words}" for note in self.notes]
-        return "\n".join([*lines(view(self), depth=9 if self.root.kind == "module" else 1, details=False), *notes])
-
-    def _repr_html_(self) -> str:
-        from palate.recipe.html import to_html
-        from palate.recipe.outline import view
-
-        return to_html(view(self), notes=tuple(note.words for note in self.notes))
 
 
 def key_of(value: Any) -> Hashable:

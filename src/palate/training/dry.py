@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palate.errors import RunsFailedError, SetupFailedError
+from palate.question.target import Target
 from palate.recipe.document import loads
+from palate.recipe.recipe import Recipe
 from palate.recipe.settings import Change
-from palate.recipe.tree import Recipe
+from palate.training.local import Ended, Pool
 from palate.training.outcome import tail_of
-from palate.training.pool import Ended, Pool
-from palate.training.target import Target
 from palate.training.worker import RECIPE, UNREADABLE
 
 DRY_SEED = 0

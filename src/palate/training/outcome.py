@@ -4,17 +4,16 @@ import math
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from palate.recipe.codec import encode
 from palate.store.journal import Journal
-from palate.training.pool import Ended
-from palate.vocabulary import Ending, Metric, Outcome
-
-Take = Literal["last", "best"]
-"""Which value of a curve counts: its last, or its best by the metric's goal."""
+from palate.training.local import Ended
+from palate.vocabulary import Ending, Metric, Outcome, Take
 
 TAIL_LINES = 12
+
+
 DIVERGED = 1e100
 """A metric beyond this is as good as infinite: its square is."""
 

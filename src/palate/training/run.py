@@ -4,6 +4,7 @@ import atexit
 import itertools
 import json
 import os
+import random
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from palate.errors import SettingError
+from palate.errors import InputError, SettingError
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import apply_changes, with_changes
 from palate.store.journal import Journal
@@ -94,6 +95,8 @@ class Run:
 
 
 _current: Run | None = None
+
+
 _declared: dict[str, Any] = {}
 
 
@@ -175,3 +178,23 @@ def environment_of(folder: Path, seed: int, told: Mapping[str, Any]) -> dict[str
     """Give the environment variables that tell a process its run, its seed and its settings."""
     encoded = json.dumps({name: encode(value) for name, value in told.items()})
     return {FOLDER: str(folder), SEED: str(seed), SETTINGS: encoded}
+
+
+def seed_everything(seed: int | None = None) -> int:
+    """Seed Python, and numpy and torch (CUDA included) where they are imported; give the seed used.
+
+    Args:
+        seed: a whole number from 0 to 2**32 - 1; what `palate run` chose (PALATE_SEED) if None, else 0.
+
+    Raises:
+        InputError: the seed is out of range.
+    """
+    chosen = int(os.environ.get("PALATE_SEED") or 0) if seed is None else seed
+    if not 0 <= chosen < 2**32:
+        raise InputError(f"seed {chosen} is not between 0 and 2**32 - 1: numpy would refuse it.")
+    random.seed(chosen)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(chosen)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(chosen)
+    return chosen

@@ -21,22 +21,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from palate.question.target import WARM_PACKAGES
 from palate.recipe.codec import Unread, decode
 from palate.training import run as training_run
 
-WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
-"""Slow to import and safe to fork after; scripts that import them find them ready."""
-
 INSIDE = "PALATE_INSIDE_WORKER"
+
+
 UNREADABLE = 70
 """Exit status of a dry run that palate failed to read; the training itself is not at fault."""
+
 
 RECIPE = "recipe.json"
 """Where a run that is captured leaves its recipe, in its folder."""
 
+
 POLL_S = 0.02
 
+
 Task = dict[str, Any]
+
+
 Order = dict[str, Any]
 
 
@@ -253,7 +258,7 @@ def _run_with_constants(file: str, constants: dict[str, Any]) -> None:
     import ast
     import types
 
-    from palate.training.source import top_constants
+    from palate.question.source import top_constants
 
     tree = ast.parse(Path(file).read_bytes(), filename=file)
     for name, node in top_constants(tree):

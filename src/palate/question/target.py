@@ -1,0 +1,382 @@
+"""What `palate run` is pointed at: a function in a file or module, a script, a command, a function in a notebook."""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from palate.errors import InputError, NotFoundError, SettingError
+from palate.question.fingerprint import code_of_file, code_of_function, imports_of, versions_of
+from palate.question.source import Function, Setting, Source, read_source
+from palate.recipe.codec import Unread, decode, encode
+from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
+
+WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
+"""Slow to import and safe to fork after; scripts that import them find them ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One run to carry out.
+
+    Attributes:
+        id: the run's id.
+        folder: the run's folder, with its journal begun.
+        seed: what the run is seeded with.
+        settings: all settings of its recipe.
+        takes_seed: whether the function has a parameter `seed`.
+        argv: command line arguments of a script.
+        constants: constants of a script that are replaced.
+        known: all settings of its recipe, however they are handed over.
+        capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
+    """
+
+    id: str
+    folder: Path
+    seed: int
+    settings: Mapping[str, Any]
+    takes_seed: bool = False
+    argv: tuple[str, ...] = ()
+    constants: Mapping[str, Any] | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+    capture: str = ""
+
+
+_LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
+
+
+OTHER_ARGUMENTS = "other_arguments"
+
+
+_TOLD = ("parameter", "settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is run, and all that decides how.
+
+    Attributes:
+        label: short name for people.
+        task: what the worker loads.
+        settings: the baseline's settings.
+        how: how a changed setting is handed over, by name: parameter, settings, constant, or the flag itself.
+        argv: arguments of both arms.
+        seed_by: how the seed is handed over besides PALATE_SEED: "", "parameter", or as in `how`, with its name.
+        code, versions: fingerprints.
+        choices, counts: what a script's flags take, by name; see `Setting`.
+        folder: where it is run from, seen from the file: relative paths to data depend on it.
+        takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
+        metric, goal, resolution, data: as declared by the experiment, where it does.
+    """
+
+    label: str
+    task: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    how: Mapping[str, str]
+    argv: tuple[str, ...] = ()
+    seed_by: str = ""
+    code: str = ""
+    versions: Mapping[str, str]
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    folder: str = ""
+    takes_any: bool = False
+    metric: str | None = None
+    goal: str | None = None
+    resolution: float | None = None
+    data: tuple[str, ...] = ()
+
+    def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change], *, capture: str = "") -> Order:
+        """Make the order for one run with some changes."""
+        values = {change.path: change.after for change in changes}
+        told = {name: value for name, value in {**self.settings, **values}.items() if self.hands(name) in _TOLD}
+        constants = {name: value for name, value in values.items() if self.hands(name) == "constant"}
+        argv = [*self.argv, *(text for name, value in values.items() for text in _as_flag(self.hands(name), value))]
+        kind, _, name = self.seed_by.partition(" ")
+        if kind == "constant":
+            constants[name] = seed
+        elif kind.startswith("--"):
+            argv += [kind, str(seed)]
+        return Order(
+            id=run_id,
+            folder=folder,
+            seed=seed,
+            settings=told,
+            takes_seed=self.seed_by == "parameter",
+            argv=tuple(argv),
+            constants=constants,
+            known={**self.settings, **values},
+            capture=capture,
+        )
+
+    @property
+    def learns(self) -> bool:
+        """Whether it imports torch, so that it can be watched until its first optimizer step."""
+        told = not _LEARNS.isdisjoint(self.versions)
+        return told or (self.task["kind"] == "pickle" and "torch" in sys.modules)
+
+    @property
+    def name(self) -> str:
+        """What is trained, without its function and its package: `train` of `project.train:fit`."""
+        return self.label.partition(":")[0].rpartition(".")[2]
+
+    def hands(self, name: str) -> str:
+        """Say how a setting is handed over: parameter, settings, constant, or its flag."""
+        return self.how.get(name, f"--{name.replace('_', '-')}")
+
+    def changes(self, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
+        """Hold assigned values against the settings.
+
+        Raises:
+            SettingError: names that do not exist, or values of another type.
+        """
+        known = {name: value for name, value in self.settings.items() if name != OTHER_ARGUMENTS}
+        if self.takes_any:
+            absent = Unread(type="absent", text="<not set>")
+            known = {name: known.get(name, absent) for name in (*known, *assigned)}
+            return apply_changes(known, assigned)
+        changes = apply_changes(known, {self._spelling(name): value for name, value in assigned.items()})
+        faults = [fault for change in changes if (fault := self._flag_fault(change))]
+        if faults:
+            raise SettingError("The script's own command line would refuse the change.", why=faults)
+        return changes
+
+    def _spelling(self, name: str) -> str:
+        """Take a setting by its name, with dashes for underscores, or by its flag."""
+        flags = {how.partition(":")[0].lstrip("-"): known for known, how in self.how.items() if how.startswith("--")}
+        plain = name.replace("-", "_")
+        dashed = name.replace("_", "-")
+        return name if name in self.settings else flags.get(dashed, plain if plain in self.settings else name)
+
+    def _flag_fault(self, change: Change) -> str:
+        name, value = change.path, change.after
+        if not self.hands(name).startswith("--"):
+            return ""
+        if value is None:
+            return f"-c {name}=None: a command line cannot say None; leave the flag out instead"
+        many = value if isinstance(value, list | tuple) else [value]
+        wanted = self.counts.get(name, 1)
+        if (wanted > 0 and len(many) != wanted) or not many:
+            return (
+                f"-c {name}={show_value(value)}: it takes {wanted if wanted > 0 else 'some'} values, as ({name}=[a, b])"
+            )
+        strange = [v for v in many if self.choices.get(name) and v not in self.choices[name]]
+        return (
+            f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
+        )
+
+    def body(self) -> dict[str, Any]:
+        """Write the target as plain JSON data."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "settings": {name: encode(value) for name, value in self.settings.items()}}
+
+
+def target_from_body(body: Mapping[str, Any]) -> Target:
+    """Undo `Target.body`."""
+    fields = {**body, "settings": {name: decode(value) for name, value in body["settings"].items()}}
+    choices = {name: tuple(values) for name, values in body["choices"].items()}
+    return Target(**{**fields, "argv": tuple(body["argv"]), "data": tuple(body["data"]), "choices": choices})
+
+
+def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
+    """Find what a person points at: `train.py`, `train.py:function`, `package.module:function`, `train.sh`.
+
+    Args:
+        text: the target as typed.
+        arguments: what both arms' scripts get as command line arguments.
+
+    Raises:
+        NotFoundError: there is no such file, module or function.
+        InputError: several experiments stand in the file and none is named.
+    """
+    place, _, name = text.partition(":")
+    path = Path(place)
+    if path.suffix != ".py" and not path.exists() and name:
+        return _in_module(place, name)
+    if path.suffix != ".py" and path.exists():
+        return _command(path, arguments)
+    source = read_source(path)
+    if name or source.functions:
+        function = _pick(source, name)
+        task = {"kind": "function", "file": str(path.absolute()), "name": function.name}
+        return _of_function(source, function, task)
+    return _of_script(source, arguments)
+
+
+def target_of_function(function: Callable[..., Any], folder: Path, options: Mapping[str, Any]) -> Target:
+    """Make a target of a live function; one without a file (a notebook's) is pickled into `folder`.
+
+    Args:
+        function: the undecorated function.
+        folder: where its pickle goes.
+        options: metric, goal, resolution and data, as declared.
+    """
+    file = inspect.getsourcefile(function) or ""
+    if Path(file).is_file() and "<" not in file and "ipykernel" not in file:
+        source = read_source(Path(file))
+        if function.__name__ in source.functions:
+            found = find_target(f"{file}:{function.__name__}")
+            return replace(found, settings={**found.settings, **_live_settings(function)}, **options)
+    import cloudpickle
+
+    code = code_of_function(function)
+    folder.mkdir(parents=True, exist_ok=True)
+    pickled = folder / f"{function.__name__}-{code[:12]}.pickle"
+    pickled.write_bytes(cloudpickle.dumps(function))
+    settings = _live_settings(function)
+    return Target(
+        label=function.__name__,
+        task={"kind": "pickle", "file": str(pickled), "name": function.__name__},
+        settings=settings,
+        how=dict.fromkeys(settings, "parameter"),
+        seed_by="parameter" if "seed" in inspect.signature(function).parameters else "",
+        code=code,
+        versions={},
+        **options,
+    )
+
+
+def _live_settings(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "seed"}
+
+
+def _in_module(module: str, name: str) -> Target:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        spec = None
+    if spec is None or not spec.origin:
+        raise NotFoundError(
+            f"{module}: there is no such file and no such module.", todo="palate run FILE.py -c name=value"
+        )
+    source = read_source(Path(spec.origin))
+    return _of_function(source, _pick(source, name), {"kind": "module", "module": module, "name": name})
+
+
+def _pick(source: Source, name: str) -> Function:
+    if name in source.functions:
+        return source.functions[name]
+    listed = ", ".join(source.functions) or "none"
+    if not name and len(source.functions) == 1:
+        return next(iter(source.functions.values()))
+    if not name:
+        raise InputError(
+            f"{source.path} declares {len(source.functions)} experiments: {listed}.",
+            todo=f"Name one: palate run {source.path}:{next(iter(source.functions))}",
+        )
+    raise NotFoundError(
+        f"{source.path} declares no experiment {name!r} (it declares: {listed}).",
+        todo="Put @palate.experiment(metric=...) above the function.",
+    )
+
+
+def _of_function(source: Source, function: Function, task: dict[str, Any]) -> Target:
+    return Target(
+        label=f"{source.path.stem}:{function.name}",
+        task=task,
+        folder="" if task["kind"] == "module" else os.path.relpath(Path.cwd(), source.path.absolute().parent),
+        settings={name: setting.value for name, setting in function.settings.items()},
+        how=dict.fromkeys(function.settings, "parameter"),
+        seed_by="parameter" if function.takes_seed else "",
+        code=code_of_file(source, function.name),
+        versions=versions_of(imports_of(source)),
+        metric=function.metric,
+        goal=function.goal,
+        resolution=function.resolution,
+        data=function.data,
+    )
+
+
+def _of_script(source: Source, arguments: Sequence[str]) -> Target:
+    settings = {name: setting.value for name, setting in source.settings.items()}
+    _refuse_seed(source, arguments)
+    rest = _take_arguments(source.settings, settings, arguments)
+    if rest:
+        settings[OTHER_ARGUMENTS] = tuple(rest)
+    how = {name: setting.flag if setting.how == "flag" else setting.how for name, setting in source.settings.items()}
+    seed_by = ""
+    if source.seed is not None:
+        seed_by = source.seed.flag if source.seed.how == "flag" else f"{source.seed.how} {source.seed_name}"
+    warm = [package for package in WARM_PACKAGES if any(name.split(".")[0] == package for name in source.imports)]
+    return Target(
+        label=source.path.stem,
+        task={"kind": "script", "file": str(source.path.absolute()), "warm": warm},
+        settings=settings,
+        how=how,
+        argv=tuple(arguments),
+        choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
+        counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
+        folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
+        seed_by=seed_by,
+        code=code_of_file(source, ""),
+        versions=versions_of(imports_of(source)),
+    )
+
+
+def _refuse_seed(source: Source, arguments: Sequence[str]) -> None:
+    flag = source.seed.flag if source.seed is not None else ""
+    if flag and any(text.partition("=")[0] == flag for text in arguments):
+        raise InputError(
+            f"{flag} is set by palate: a seed for each pair.",
+            why="With one seed for all runs there would be one run.",
+            todo=f"Leave {flag} out.",
+        )
+
+
+def _command(path: Path, arguments: Sequence[str]) -> Target:
+    if not os.access(path, os.X_OK):
+        shell = shutil.which("bash") if path.suffix in (".sh", ".bash") else None
+        if shell is None:
+            raise InputError(f"{path} is neither Python nor executable.", todo=f"chmod +x {path}")
+        argv = [shell, str(path.absolute())]
+    else:
+        argv = [str(path.absolute())]
+    return Target(
+        label=path.stem,
+        folder=os.path.relpath(Path.cwd(), path.absolute().parent),
+        task={"kind": "command", "argv": argv},
+        settings={OTHER_ARGUMENTS: tuple(arguments)} if arguments else {},
+        how={},
+        argv=tuple(arguments),
+        code=hashlib.sha256(path.read_bytes()).hexdigest(),
+        versions={},
+        takes_any=True,
+    )
+
+
+def _take_arguments(declared: Mapping[str, Setting], settings: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+    """Read the declared flags out of a command line into `settings`; give what is left."""
+    flags = {setting.flag.partition(":")[0]: name for name, setting in declared.items() if setting.how == "flag"}
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        flag, equals, value = waiting.pop(0).partition("=")
+        name = flags.get(flag)
+        if name is None:
+            rest.append(flag + equals + value)
+        elif declared[name].flag.endswith((":store_true", ":store_false")):
+            settings[name] = declared[name].flag.endswith(":store_true")
+        else:
+            text = value if equals or not waiting else waiting.pop(0)
+            settings[name] = fit_type(settings[name], parse_value(text))
+    return rest
+
+
+def _as_flag(how: str, value: Any) -> list[str]:
+    if not how.startswith("--"):
+        return []
+    flag, _, action = how.partition(":")
+    if action == "optional":
+        return [flag if value else f"--no-{flag.lstrip('-')}"]
+    if action in ("store_true", "store_false"):
+        return [flag] if value is (action == "store_true") else []
+    values = value if isinstance(value, tuple | list) else [value]
+    return [flag, *(repr(v) if isinstance(v, float) else show_value(v) for v in values)]

@@ -1,0 +1,123 @@
+"""The shelf: recipes that were captured, one file a recipe key, and the person's own words for chunks."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palate.errors import InputError, StoreError
+from palate.recipe.document import dumps, item_document, item_of, loads
+from palate.recipe.names import Named
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk
+
+VOCABULARY = "vocabulary.json"
+SCHEMA = "palate.vocabulary/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A person's vocabulary: chunks with names, and hashes of the proposals that they refused."""
+
+    named: tuple[Named, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The recipes of a project."""
+
+    home: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipes lie."""
+        return self.home / "recipes"
+
+    def keep(self, key: str, recipe: Recipe) -> None:
+        """Keep a recipe under the key of the runs that are made by it; a file is whole or not there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / f"{key}.json", dumps(recipe))
+
+    def find(self, key: str) -> Recipe | None:
+        """Give the recipe of a key, or None."""
+        try:
+            return loads((self.folder / f"{key}.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def all(self) -> list[tuple[str, Recipe]]:
+        """Give every recipe with its key, the oldest first."""
+        files = sorted(self.folder.glob("*.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
+        return [(file.stem, loads(file.read_text())) for file in files]
+
+    def words(self) -> Words:
+        """Read the vocabulary.
+
+        Raises:
+            StoreError: its file is damaged.
+        """
+        try:
+            document = json.loads((self.home / VOCABULARY).read_text())
+            named = tuple(_named(entry) for entry in document["named"])
+            return Words(named, tuple(document["refused"]))
+        except FileNotFoundError:
+            return Words()
+        except (ValueError, KeyError, TypeError, InputError) as error:
+            raise StoreError(
+                f"{self.home / VOCABULARY} is damaged: {error}.", todo="Put it right, or move it away."
+            ) from error
+
+    def put_words(self, words: Words) -> None:
+        """Write the vocabulary."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        document = {"schema": SCHEMA, "named": [_entry(n) for n in words.named], "refused": list(words.refused)}
+        _write(self.home / VOCABULARY, json.dumps(document))
+
+
+def _entry(named: Named) -> dict[str, Any]:
+    return {"name": named.name, "role": named.role, "slot": named.slot, "base": item_document(named.base)}
+
+
+def _named(entry: dict[str, Any]) -> Named:
+    base = item_of(entry["base"])
+    if not isinstance(base, Chunk):
+        raise TypeError("a name stands for a chunk")
+    return Named(name=entry["name"], role=entry["role"], slot=entry["slot"], base=base)
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def renamed(words: Words, old: str, new: str) -> Words:
+    """Give the vocabulary with a name changed.
+
+    Raises:
+        InputError: there is no such name, or the new one is taken.
+    """
+    names = [named.name for named in words.named]
+    if old not in names:
+        raise InputError(f"There is no chunk named {old}.", why=f"There are: {', '.join(names) or 'none'}.")
+    if new in names:
+        raise InputError(f"{new} is a name already.", why="A name is never pointed at something else.")
+    return Words(
+        tuple(Named(name=new if n.name == old else n.name, role=n.role, slot=n.slot, base=n.base) for n in words.named),
+        words.refused,
+    )
+
+
+def with_named(words: Words, fresh: Sequence[Named]) -> Words:
+    """Give the vocabulary with new names; a taken name gets a version, so that none is re-pointed."""
+    named = list(words.named)
+    for one in fresh:
+        name, version = one.name, 1
+        while name in {known.name for known in named}:
+            version += 1
+            name = f"{one.name}-v{version}"
+        named.append(Named(name=name, role=one.role, slot=one.slot, base=one.base))
+    return Words(tuple(named), words.refused)
