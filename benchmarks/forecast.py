@@ -11,7 +11,7 @@ from benchmarks.table import Row
 from palate.forecast.answer import Forecast
 from palate.forecast.calibration import Claim, calibration_of
 from palate.forecast.chances import Chances
-from palate.forecast.curves import Curve
+from palate.forecast.curves import PastCurve
 from palate.forecast.density import Scale
 from palate.forecast.endings import fit_endings, foretell
 from palate.forecast.features import family_of, features_of
@@ -73,10 +73,10 @@ def cost_rows() -> Iterator[Row]:
     )
 
 
-def _runs(rng: np.random.Generator, n: int = MANY) -> list[Curve]:
+def _runs(rng: np.random.Generator, n: int = MANY) -> list[PastCurve]:
     steps = np.arange(1, 101, dtype=float)
     return [
-        Curve(steps=steps, values=1 + 2 * steps ** -rng.uniform(0.3, 1), total=100.0, family=str(k // 5))
+        PastCurve(steps=steps, values=1 + 2 * steps ** -rng.uniform(0.3, 1), total=100.0, family=str(k // 5))
         for k in range(n)
     ]
 

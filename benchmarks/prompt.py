@@ -10,13 +10,15 @@ from benchmarks.terminal import cpu_to_prompt
 from palate.cli.terminal.keys import Screen, press
 from palate.errors import ChainBrokenError
 from palate.forecast.answer import parse_forecast
-from palate.ledger import seal as ledger
+from palate.ledger import seal
+from palate.ledger.ledger import Ledger
 from palate.ledger.records import Author, Evidence
 from palate.loop.reference import reference_for
 from palate.question.question import build_question
 from palate.question.target import find_target
 from palate.store.chain import Chain
 from palate.store.project import Project
+from palate.verdict.rule import Verdict
 
 PAST = 200
 SCRIPT = "import torch\nimport palate\nlr = 0.1\nseed = 0\nfor step in range(60):\n    palate.log(step, val_loss=1.0)\n"
@@ -53,17 +55,17 @@ def _with_past(folder: Path) -> None:
     project.make()
     target = find_target(str(folder / "train.py"))
     now = datetime.now(UTC) - timedelta(days=1)
-    verdict = {"kind": "better", "n": 5, "seed_sd": 0.01, "spread": 0.01, "raw": 0.02, "variance": 1e-4, "margin": 0.01}
+    verdict = Verdict(kind="better", n=5, budget=20, seed_sd=0.01, spread=0.01, raw=0.02, variance=1e-4, margin=0.01)
     for k in range(PAST):
         question = build_question(target, {"lr": 0.2 + k / 1000}, metric="val_loss")
-        reference = reference_for(project.chain, question) if k % 50 == 0 else reference  # noqa: F821
-        ledger.seal_question(project.chain, question, now=now, reference=reference)
+        reference = reference_for(Ledger.of(project.chain), question) if k % 50 == 0 else reference  # noqa: F821
+        seal.seal_question(project.chain, question, now=now, reference=reference)
         if k < PAST - 1:
-            ledger.seal_forecast(
+            seal.seal_forecast(
                 project.chain, question, parse_forecast("better:80"), author=Author(name="somebody"),
                 evidence=Evidence(), reference=reference, nonce="0" * 32, now=now,
             )  # fmt: skip
-            project.chain.append("verdict", {"experiment": question.experiment, **verdict}, now=now)
+            seal.seal_verdict(project.chain, question, verdict, {}, now=now)
 
 
 def seal_row(folder: Path) -> Row:

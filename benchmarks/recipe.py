@@ -84,7 +84,7 @@ def pair_rows() -> Iterator[Row]:
     treescope 0.1.10 asks tensors for names, which torch 2.13 no longer has, and shows no model with real weights.
     """
     import torchinfo
-    from tests.capture.test_module import PAIRS
+    from tests.capture.networks import PAIRS
 
     from palate.capture.module import module_recipe
 

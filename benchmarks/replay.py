@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import Row
-from palate.forecast.curves import Curve
+from palate.forecast.curves import PastCurve
 from palate.forecast.density import Scale
 from palate.forecast.early import EARLY, gap_features, gap_now, gaps_of, refer_early
 from palate.forecast.endings import LEAST_POINTS, MEMBERS, Endings, fit_endings, foretell, log_densities
-from palate.forecast.reference import BLIND, Case, Told, refer, sure_of
+from palate.forecast.reference import BLIND, Case, PastPrediction, refer, sure_of
 
 RUNS = Path(__file__).parents[2] / "shared" / "data" / "runs" / "modded-nanogpt.jsonl.gz"
 SEEN = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -48,7 +48,7 @@ def rows() -> Iterator[Row]:
     yield from winner_rows(curves)
 
 
-def public_curves() -> list[Curve]:
+def public_curves() -> list[PastCurve]:
     """Read the public curves that ran to their end."""
     if not RUNS.exists():
         return []
@@ -58,7 +58,9 @@ def public_curves() -> list[Curve]:
             steps, values = np.array(told["steps"], float), np.array(told["val"], float)
             whole = len(steps) >= 7 and np.isfinite(values).all() and steps[-1] >= 0.95 * told["total"]
             if whole and (np.diff(steps) > 0).all():
-                found.append(Curve(steps=steps, values=values, total=float(steps[-1]), family=_family(told["path"])))
+                found.append(
+                    PastCurve(steps=steps, values=values, total=float(steps[-1]), family=_family(told["path"]))
+                )
     return found
 
 
@@ -67,14 +69,14 @@ def _family(path: str) -> str:
     return "/".join(parts[:3] if parts[0] == "track_3_optimization" else parts[:2])
 
 
-def _cut(curve: Curve) -> Curve | None:
+def _cut(curve: PastCurve) -> PastCurve | None:
     part = curve.until(ELSEWHERE)
     if len(part.steps) < 7:
         return None
-    return Curve(steps=part.steps, values=part.values, total=float(part.steps[-1]), family=curve.family)
+    return PastCurve(steps=part.steps, values=part.values, total=float(part.steps[-1]), family=curve.family)
 
 
-def ending_rows(what: str, curves: list[Curve]) -> Iterator[Row]:
+def ending_rows(what: str, curves: list[PastCurve]) -> Iterator[Row]:
     """Foretell where every third curve ends, from its beginning, by what was fitted on other families alone."""
     unit = seed_sd(curves)
     for share in SEEN:
@@ -89,7 +91,7 @@ def ending_rows(what: str, curves: list[Curve]) -> Iterator[Row]:
         yield Row(name=f"{told}: inside of R0's 80 % range", measured=float(np.mean(held)))
 
 
-def seed_sd(curves: Sequence[Curve]) -> float:
+def seed_sd(curves: Sequence[PastCurve]) -> float:
     """Give the median standard deviation within a family of four runs or more."""
     ends = defaultdict(list)
     for curve in curves:
@@ -97,7 +99,9 @@ def seed_sd(curves: Sequence[Curve]) -> float:
     return float(np.median([np.std(values, ddof=1) for values in ends.values() if len(values) >= LEAST_RUNS]))
 
 
-def _replayed(curves: list[Curve], share: float) -> tuple[dict[str, list[float]], dict[str, list[float]], list[bool]]:
+def _replayed(
+    curves: list[PastCurve], share: float
+) -> tuple[dict[str, list[float]], dict[str, list[float]], list[bool]]:
     """Fit on nine tenths of the families and foretell the others; weights, errors and ranges know nothing of them."""
     families = sorted({curve.family for curve in curves})
     part_of = {family: place % PARTS for place, family in enumerate(families)}
@@ -114,7 +118,7 @@ def _replayed(curves: list[Curve], share: float) -> tuple[dict[str, list[float]]
 
 def _foretold(
     fitted: Endings,
-    curve: Curve,
+    curve: PastCurve,
     share: float,
     errors: dict[str, list[float]],
     bits: dict[str, list[float]],
@@ -135,14 +139,14 @@ class Match:
     """A record against the one before it in its track: both arms' curves up to a horizon, and how it went."""
 
     name: str
-    mine: list[Curve]
-    base: list[Curve]
+    mine: list[PastCurve]
+    base: list[PastCurve]
     outcome: str
 
 
-def matches(curves: list[Curve], unit: float) -> list[Match]:
+def matches(curves: list[PastCurve], unit: float) -> list[Match]:
     """Pair each record with the one before it, at their values after as many steps; margin one seed sd."""
-    arms: dict[str, list[Curve]] = defaultdict(list)
+    arms: dict[str, list[PastCurve]] = defaultdict(list)
     for curve in curves:
         arms[curve.family].append(curve)
     kept = sorted(name for name, runs in arms.items() if len(runs) >= LEAST_RUNS)
@@ -157,7 +161,7 @@ def matches(curves: list[Curve], unit: float) -> list[Match]:
     return found
 
 
-def _together(mine: list[Curve], base: list[Curve]) -> tuple[list[Curve], list[Curve]] | None:
+def _together(mine: list[PastCurve], base: list[PastCurve]) -> tuple[list[PastCurve], list[PastCurve]] | None:
     """Cut both arms at the last step that all their runs have in common; None where there are fewer than 7."""
     steps = set.intersection(*(set(curve.steps) for curve in (*mine, *base)))
     if len(steps) < 7:
@@ -165,7 +169,7 @@ def _together(mine: list[Curve], base: list[Curve]) -> tuple[list[Curve], list[C
     end = max(steps)
     both = [
         [
-            Curve(steps=c.steps[c.steps <= end], values=c.values[c.steps <= end], total=float(end), family=c.family)
+            PastCurve(steps=c.steps[c.steps <= end], values=c.values[c.steps <= end], total=float(end), family=c.family)
             for c in arm
         ]
         for arm in (mine, base)
@@ -173,7 +177,7 @@ def _together(mine: list[Curve], base: list[Curve]) -> tuple[list[Curve], list[C
     return both[0], both[1]
 
 
-def winner_rows(curves: list[Curve]) -> Iterator[Row]:
+def winner_rows(curves: list[PastCurve]) -> Iterator[Row]:
     """Foretell whether a record is worse, the same or better than the one before, from its first run's beginning.
 
     One after the other, as they were made: each knows the outcomes and the curves of those before it alone.
@@ -189,10 +193,10 @@ def winner_rows(curves: list[Curve]) -> Iterator[Row]:
         yield Row(name=f"{told}: bits of the best member over R0", measured=best - bits["R0"], target=0.02)
 
 
-def _before(curves: list[Curve], end: float, name: str) -> list[Curve]:
+def _before(curves: list[PastCurve], end: float, name: str) -> list[PastCurve]:
     """Cut the runs of earlier records at the step up to which a match is played; shorter ones are left out."""
     return [
-        Curve(steps=c.steps[c.steps <= end], values=c.values[c.steps <= end], total=end, family=c.family)
+        PastCurve(steps=c.steps[c.steps <= end], values=c.values[c.steps <= end], total=end, family=c.family)
         for c in curves
         if _date(c.family) < _date(name) and end in c.steps
     ]
@@ -203,10 +207,10 @@ def _date(family: str) -> str:
     return "".join(letter for letter in family.rpartition("/")[2][:10] if letter.isdigit())
 
 
-def _play(played: list[Match], curves: list[Curve], share: float, unit: float) -> tuple[dict[str, float], int]:
+def _play(played: list[Match], curves: list[PastCurve], share: float, unit: float) -> tuple[dict[str, float], int]:
     past: list[Case] = []
-    told: list[Told] = []
-    early: list[Told] = []
+    told: list[PastPrediction] = []
+    early: list[PastPrediction] = []
     bits: dict[str, list[float]] = defaultdict(list)
     scale = Scale(margin=unit, seed_sd=unit)
     for match in sorted(played, key=lambda one: _date(one.name)):

@@ -7,8 +7,6 @@ anything is measured. `python -m benchmarks.scale FOLDER [QUESTIONS]` makes such
 """
 
 import copy
-import importlib
-import importlib.util
 import json
 import os
 import random
@@ -25,13 +23,14 @@ from unittest import mock
 
 from benchmarks.table import Row
 from benchmarks.terminal import cpu_to_prompt
+from palate.ledger.records import question_body, question_of
 from palate.recipe.codec import content_id
 from palate.store.chain import Chain, Record, hash_record
 from palate.store.journal import Journal
 from palate.store.project import Project
 
 FEW, MANY = 50, 5_000
-TIMES = 5
+TIMES = 9
 RATIO = 1.5
 POINTS = 10
 SCRIPT = """
@@ -47,7 +46,6 @@ for step in range(10):
 ASKED = ("run", "train.py", "-c", "lr=0.2", "--metric", "val_loss", "--pairs", "2", "--forecast", "better:70")
 COMMANDS = (("list",), ("forecast", "last", "--show"), ("skill",))
 PROMPT = ("run", "train.py", "-c", "lr=0.7", "--metric", "val_loss")
-QUESTION_MODULES = ("palate.question.question", "palate.loop.question")
 
 Body = dict[str, Any]
 
@@ -64,10 +62,12 @@ def rows() -> Iterator[Row]:
 
 
 def _ratio(what: str, cpu_s: Callable[[Path], float], few: Path, many: Path) -> Iterator[Row]:
-    short, long = (statistics.median(cpu_s(place) for _ in range(TIMES)) for place in (few, many))
+    pairs = [(cpu_s(few), cpu_s(many)) for _ in range(TIMES)]  # by turns: the machine's speed drifts
+    short, long = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(slow / quick for quick, slow in pairs)
     yield Row(name=f"{what}, after {FEW} questions, CPU", measured=1000 * short, unit="ms")
     yield Row(name=f"{what}, after {MANY:,} questions, CPU", measured=1000 * long, unit="ms")
-    yield Row(name=f"{what}, times as long after {MANY:,} as after {FEW}", measured=long / short, target=RATIO)
+    yield Row(name=f"{what}, times as long after {MANY:,} as after {FEW}", measured=ratio, target=RATIO)
 
 
 def cpu_of(place: Path, *words: str) -> float:
@@ -103,7 +103,7 @@ def make_project(place: Path, count: int) -> None:
 
 def _questions(first: Body, count: int) -> Iterator[tuple[Body, Any]]:
     """Give questions like the first one, each with another value, as they are sealed."""
-    read: Any = _question_reader()
+    read: Any = question_of
     kept = {name: first[name] for name in ("reference", "commit", "visible") if name in first}
     seen = {first["experiment"]}
     for k in range(count):
@@ -113,15 +113,7 @@ def _questions(first: Body, count: int) -> Iterator[tuple[Body, Any]]:
         if k and question.experiment in seen:
             continue
         seen.add(question.experiment)
-        yield {**question.body(), **kept}, question
-
-
-def _question_reader() -> Callable[[Mapping[str, Any]], Any]:
-    for name in QUESTION_MODULES:
-        if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
-            reader: Callable[[Mapping[str, Any]], Any] = importlib.import_module(name).question_from_body
-            return reader
-    raise ImportError(f"none of {', '.join(QUESTION_MODULES)} is there")
+        yield {**question_body(question), **kept}, question
 
 
 def _run_ids(experiment: str) -> list[str]:
@@ -133,7 +125,7 @@ def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]])
     rng = random.Random(1)
     with mock.patch.object(threading.Thread, "start"), mock.patch("os.fsync"):  # they need not survive a power cut
         for body, question in questions[1:]:
-            key, settings = question.run_key("treatment"), question.settings("treatment")
+            key, settings = question.plan.keys["treatment"], question.plan.settings["treatment"]
             for seed, name in enumerate(_run_ids(body["experiment"])):
                 journal = Journal.open(project.journal(name))
                 journal.event("recipe", key=key, label=label, seed=seed, settings=settings)

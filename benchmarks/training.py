@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.table import Row
-from palate.question.target import Order
+from palate.question.target import Order, Task
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
-from palate.training.local import Pool, count_cores
+from palate.training.local import LocalLauncher, count_cores
 
 POINTS = 100_000
 KILLS = 20
@@ -170,12 +170,14 @@ def _killed_peer(peer: str, folder: str) -> int:
 
 def warm_rows(folder: Path) -> Iterator[Row]:
     """Run the `try` task 20 times in a warm pool, next to the sum of the runs' own training time over the cores."""
-    task = {"kind": "module", "module": "benchmarks.timed_task", "name": "train"}
+    task = Task(kind="module", module="benchmarks.timed_task", name="train")
     cores = count_cores()
-    with Pool(task, workers=cores, threads=1) as pool:
-        _carry_out(pool, [_order(folder, f"first-{i}", i) for i in range(cores)])  # imports and data are there after it
+    with LocalLauncher(task, workers=cores, threads=1) as launcher:
+        _carry_out(
+            launcher, [_order(folder, f"first-{i}", i) for i in range(cores)]
+        )  # imports and data are there after it
         started = time.perf_counter()
-        _carry_out(pool, [_order(folder, f"run-{i}", i) for i in range(20)])
+        _carry_out(launcher, [_order(folder, f"run-{i}", i) for i in range(20)])
         wall = time.perf_counter() - started
     own = sum(read_journal(folder / f"run-{i}" / "journal").curves["own_s"].values[-1] for i in range(20))
     yield Row(name="20 runs of the try task: their own training time / cores", measured=own / cores, unit="s")
@@ -188,11 +190,11 @@ def _order(folder: Path, run_id: str, seed: int) -> Order:
     return Order(id=run_id, folder=folder / run_id, seed=seed, settings={})
 
 
-def _carry_out(pool: Pool, orders: list[Order]) -> None:
+def _carry_out(launcher: LocalLauncher, orders: list[Order]) -> None:
     for order in orders:
-        pool.submit(order)
+        launcher.submit(order)
     left = len(orders)
     while left:
-        for ended in pool.poll(0.01):
+        for ended in launcher.poll(0.01):
             assert ended.status == 0, ended
             left -= 1

@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from palate.forecast.answer import Forecast
-from palate.ledger.seal import Author
-from palate.loop.ask import kitchen_of, opening, question_of
+from palate.ledger.records import Author
+from palate.loop.ask import nobody, opening, question_about, resources_of
 from palate.loop.report import Report
-from palate.loop.run import SILENT, run_question
+from palate.loop.run import run_question
 from palate.question.target import find_target
 from palate.store.config import read_config
 from palate.store.project import Project
@@ -27,16 +27,18 @@ def measure() -> Report:
     """Run the loop for real, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
-        question = question_of(find_target("palate.examples.mnist1d_cnn:train"), {"label_smoothing": 0.1}, margin=0.01)
-        kitchen = kitchen_of(read_config(Path.cwd(), {}))
+        question = question_about(
+            find_target("palate.examples.mnist1d_cnn:train"), {"label_smoothing": 0.1}, margin=0.01
+        )
+        resources, person = resources_of(read_config(Path.cwd(), {})), nobody()
         said, who = Forecast(answer="better", confidence=80), Author(name="picture")
-        with opening(project, question, author=who, ask=lambda _: None, kitchen=kitchen, said=said) as opened:
-            return run_question(project, opened, kitchen=kitchen, watcher=SILENT)
+        with opening(project, question, author=who, person=person, resources=resources, said=said) as opened:
+            return run_question(project, opened, person=person)
 
 
 def draw(report: Report, path: str) -> None:
     """Draw pairs, intervals and verdict."""
-    pairs, verdict = report.cooked.pairs, report.cooked.verdict
+    pairs, verdict = report.judgement.pairs, report.judgement.verdict
     assert pairs is not None
     looks = [judge(pairs.first(n), Terms(budget=verdict.budget, margin=0.01)) for n in range(2, pairs.n + 1)]
     n = np.array([look.n for look in looks])

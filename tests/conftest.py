@@ -6,12 +6,12 @@ TOGETHER = {
     "tests/capture/": "torch",
     "tests/forecast/": "scipy",
     "tests/verdict/": "scipy",
-    "tests/cli/test_skill.py": "plotly",
+    "tests/web/": "plotly",
     "tests/test_declare.py": "plotly",
 }
 """Tests that share an import which takes long: of the processes that run tests, one pays it."""
 
-EXAMPLES = 30
+EXAMPLES = 20
 """Examples of each law in the fast suite; hypothesis's own hundred otherwise."""
 
 

@@ -78,7 +78,7 @@ def test_a_notebook_cell_runs_through_cloudpickle_and_its_baseline_is_reused(her
     notebook = {"__name__": "__main__"}
     exec(compile(CELL, "<ipython-input-1>", "exec"), notebook)
     assert notebook["report"].headline.startswith("Better: ")
-    assert notebook["train"].run(gain=0.9, forecast=None).cooked.reused > 0
+    assert notebook["train"].run(gain=0.9, forecast=None).judgement.reused > 0
 
 
 def test_calling_an_experiment_trains_once_in_a_run_of_its_own(tmp_path, monkeypatch):
@@ -91,10 +91,10 @@ def test_calling_an_experiment_trains_once_in_a_run_of_its_own(tmp_path, monkeyp
 
     first, second = train(gain=0.25), train()
     for run, gain in ((first, 0.25), (second, 0.5)):  # also within one second
-        told = read_journal(run.folder / "journal")
-        assert told.curves["acc"].values.tolist() == [gain]
-        assert told.last_event("recipe")["settings"] == {"gain": gain}
-        assert told.last_event("ending")["exit"] == "ok"
+        journal = read_journal(run.folder / "journal")
+        assert journal.curves["acc"].values.tolist() == [gain]
+        assert journal.last_event("recipe")["settings"] == {"gain": gain}
+        assert journal.last_event("ending")["exit"] == "ok"
 
 
 def test_a_script_on_its_own_logs_to_a_run_of_its_own(tmp_path):
@@ -172,10 +172,10 @@ except palate.OutcomeSeenError as error:
     print("refused:", error.what)
 print(sealed.author, sealed.reference.chances)
 report = train.run(gain=0.7, forecast=None)
-told = palate.skill()
-print([(one.author, one.agent, one.revised) for one in told])
-print(told)
-print(len(palate.skill(author="nobody")), "<pre>" in told._repr_html_(), len(told.figure().data))
+standings = palate.skill()
+print([(one.author, one.agent, one.revised) for one in standings])
+print(standings)
+print(len(palate.skill(author="nobody")), "<pre>" in standings._repr_html_(), len(standings.figure().data))
 """
 
 

@@ -44,3 +44,9 @@ def test_help_imports_nothing_heavy():
         "print([m for m in ('torch', 'numpy', 'scipy', 'sqlalchemy', 'rich') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip().endswith("[]")
+
+
+def test_capture_is_called_whether_its_package_was_imported_before_or_not():
+    for before in ("", "import palate.capture.api; "):
+        code = f"import palate; {before}c = palate.capture(); print(hasattr(c, '__enter__'))"
+        assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"

@@ -16,9 +16,8 @@ from palate.vocabulary import Goal
 
 if TYPE_CHECKING:
     from palate.forecast.answer import Forecast, Said, Spread
-    from palate.ledger.records import Sealed
+    from palate.ledger.records import SealedForecast
     from palate.loop.report import Report
-    from palate.question.question import Question
     from palate.store.project import Project
     from palate.web.figures import Standings
 
@@ -37,8 +36,10 @@ class Experiment:
         self.options = options
 
     def __call__(self, **settings: Any) -> Run:
-        """Train once, in a run of its own; give the run. Settings as in the function's signature."""
-        run = Run(new_run_folder(self.function.__name__), seed=settings.get("seed", 0), settings=self._kept(settings))
+        """Train once, in a run of its own; return the run. Settings as in the function's signature."""
+        given = self._with_defaults(settings)
+        seed = given.pop("seed", 0)
+        run = Run(new_run_folder(self.function.__name__), seed=seed, settings=given)
         run.begin_own(self.function.__name__)
         try:
             self.function(run, **settings)
@@ -48,13 +49,13 @@ class Experiment:
         run.end_own(None)
         return run
 
-    def _kept(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Give all settings of a call: the function's defaults with what was given."""
+    def _with_defaults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings of a call: the function's defaults with what was given."""
         import inspect  # .01 s, and needed by nobody who only imports palate
 
         parameters = inspect.signature(self.function).parameters.values()
         defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
-        return {name: value for name, value in {**defaults, **settings}.items() if name != "seed"}
+        return {**defaults, **settings}
 
     def run(
         self,
@@ -152,7 +153,7 @@ def seal(
     author: str | None = None,
     agent: bool | None = None,
     home: str | os.PathLike[str] | None = None,
-) -> "Sealed":
+) -> "SealedForecast":
     """Seal a forecast of a question that was asked (`palate run ... --ask`, or `train.run(..., ask_only=True)`).
 
     Args:
@@ -169,17 +170,19 @@ def seal(
         NotFoundError: there is no such experiment.
         OutcomeSeenError: its outcome is visible, or this author has a forecast of it already.
     """
-    from palate.ledger.ledger import read_story
-    from palate.loop.ask import author_of
+    from palate.ledger.ledger import Ledger
+    from palate.loop.ask import author_of, nobody
     from palate.loop.run import forecast_question, revise_forecast
+    from palate.store.catalog import Catalog
     from palate.store.config import read_config
 
     who = author_of(read_config(Path.cwd(), os.environ), author, agent)
     project, said = _project(home), said_from(forecast, why)
-    question = read_story(project.chain, experiment).question
-    if revise:
-        return revise_forecast(project, question, said, author=who)
-    return forecast_question(project, question, said, author=who)[0]
+    question = Ledger.of(project.chain).read(experiment).question
+    with Catalog.open(project) as catalog:
+        if revise:
+            return revise_forecast(catalog, question, said, author=who)
+        return forecast_question(catalog, question, said, author=who, person=nobody())[0]
 
 
 def skill(*, author: str | None = None, home: str | os.PathLike[str] | None = None) -> "Standings":
@@ -189,11 +192,15 @@ def skill(*, author: str | None = None, home: str | os.PathLike[str] | None = No
         author: of one forecaster only.
         home: the project's folder; found from the working folder if None.
     """
+    from palate.ledger.ledger import Ledger
     from palate.loop.score import skill_now
+    from palate.store.catalog import Catalog
     from palate.web.figures import Standings
 
-    found = skill_now(_project(home))
-    return Standings(tuple(one for one in found if author in (None, one.author)))
+    project = _project(home)
+    with Catalog.open(project) as catalog:
+        standings = skill_now(Ledger.of(project.chain), catalog)
+    return Standings(tuple(one for one in standings if author in (None, one.author)))
 
 
 def _project(home: str | os.PathLike[str] | None) -> "Project":
@@ -214,7 +221,7 @@ def said_from(given: "str | Forecast | Spread | Mapping[str, Any]", why: str = "
         return given
     if not isinstance(given, str | Mapping):
         raise ForecastTextError(
-            f"{given!r} is no forecast.",
+            f"{given!r} is not a forecast.",
             why="It is text, a palate.Forecast, a palate.Spread, or a mapping.",
             todo='forecast="better:80"   or forecast=None to explore without one',
         )
@@ -234,21 +241,16 @@ def run_function(
     ask_only: bool,
 ) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
-    from palate.loop.ask import author_of, kitchen_of, opening, question_of
+    from palate.loop.ask import author_of, nobody, opening, question_about, resources_of
     from palate.loop.run import run_question
-    from palate.loop.runner import SILENT
     from palate.question.target import target_of_function
     from palate.store.config import read_config
 
-    project = _project(home)
+    project, person = _project(home), nobody()
     config = read_config(Path.cwd(), os.environ)
     target = target_of_function(function, project.home / "functions", options)
-    question = question_of(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
-    kitchen, author = kitchen_of(config), author_of(config)
+    question = question_about(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
     said = None if forecast is None else said_from(forecast)
-    with opening(project, question, author=author, ask=_skip, kitchen=kitchen, said=said) as opened:
-        return run_question(project, opened, kitchen=kitchen, watcher=SILENT, run=not ask_only)
-
-
-def _skip(_: "Question") -> None:
-    """Ask nobody."""
+    resources, author = resources_of(config), author_of(config)
+    with opening(project, question, author=author, person=person, resources=resources, said=said) as opened:
+        return run_question(project, opened, person=person, run=not ask_only)

@@ -11,7 +11,7 @@ PalateError                     exit status 1
 |  `- ConfoundedError               arms that differ in more than was declared
 |- RunsFailedError              5   the training itself did not deliver
 |  |- MetricNotLoggedError          finished, but never logged the metric asked for
-|  `- SetupFailedError              failed before the first point: a fault to mend, no outcome
+|  `- SetupFailedError              failed before the first point: a fault to fix, no outcome
 `- StoreError                   1   the folder, the journals, the chain or the catalog
    |- JournalTakenError             two processes write one journal
    |- ChainBrokenError              the sealed chain was changed
@@ -117,7 +117,7 @@ class MetricNotLoggedError(RunsFailedError):
 
 
 class SetupFailedError(RunsFailedError):
-    """Runs failed before their first point: a fault to mend, not an outcome."""
+    """Runs failed before their first point: a fault to fix, not an outcome."""
 
 
 class StoreError(PalateError):

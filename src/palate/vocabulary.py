@@ -8,30 +8,22 @@ from palate.errors import InputError
 
 Goal = Literal["max", "min"]
 
-
 Arm = str
 """An arm's name; the first is always the baseline."""
 
-
 BASELINE: Arm = "baseline"
 
-
 TREATMENT: Arm = "treatment"
-
 
 Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted"]
 """How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand."""
 
-
 FAILED: frozenset[Ending] = frozenset({"nan", "crashed", "timeout", "no_metric"})
-
 
 _LOWER_IS_BETTER = ("loss", "err", "mse", "mae", "rmse", "nll", "perplexity", "ppl", "wer", "cer", "fid", "bpb", "bpc")
 
-
 _HIGHER_IS_BETTER = ("acc", "f1", "auc", "precision", "recall", "map", "iou", "dice", "bleu", "rouge", "r2", "score",
                      "reward", "return", "psnr", "ssim", "top1", "top5", "win_rate")  # fmt: skip
-
 
 _FRACTIONS = ("acc", "f1", "auc", "precision", "recall", "iou", "dice", "top1", "top5", "win_rate", "err")
 
@@ -85,7 +77,7 @@ def name_metric(name: str, goal: Goal | None = None, resolution: float | None = 
 
 
 def guess_goal(name: str) -> Goal:
-    """Tell from a metric's name which way is better.
+    """Return which way is better, told by a metric's name.
 
     Raises:
         InputError: the name does not tell.

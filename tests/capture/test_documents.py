@@ -1,4 +1,4 @@
-"""Configurations of every kind, read as their own framework reads them; what nobody can read for sure is refused."""
+"""Configurations of every kind are read as their own framework reads them; an ambiguous file is refused."""
 
 import argparse
 import dataclasses
@@ -53,26 +53,26 @@ def test_a_file_with_the_marks_of_omegaconf_is_read_as_omegaconf_reads_it(tmp_pa
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.yaml", "lr: 1\nlr: 2\n", "stands twice"),
-        ("a.yaml", "a: {b: 1, b: 2}\n", "stands twice"),
-        ("a.yaml", "on: 1\n1: 2\n", "stands twice"),
-        ("a.yaml", "a: [1, 2\n", "no YAML"),
+        ("a.yaml", "lr: 1\nlr: 2\n", "is given twice"),
+        ("a.yaml", "a: {b: 1, b: 2}\n", "is given twice"),
+        ("a.yaml", "on: 1\n1: 2\n", "is given twice"),
+        ("a.yaml", "a: [1, 2\n", "not valid YAML"),
         ("a.yaml", "[a, b]: 1\n", "cannot be a list"),
-        ("a.yaml", "- 1\n", "no settings with names"),
+        ("a.yaml", "- 1\n", "not settings with names"),
         ("a.json", '{"lr": 1, "lr": 2}', "more than once"),
-        ("a.json", '{"lr": 1', "no whole JSON"),
-        ("a.toml", "lr = 1\nlr = 2\n", "no TOML"),
-        ("a.json", "[1]", "no settings with names"),
+        ("a.json", '{"lr": 1', "not a complete JSON"),
+        ("a.toml", "lr = 1\nlr = 2\n", "not valid TOML"),
+        ("a.json", "[1]", "not settings with names"),
     ],
 )
-def test_files_that_say_two_things_or_half_a_thing_are_refused(tmp_path, name, text, message):
+def test_ambiguous_and_incomplete_files_are_refused(tmp_path, name, text, message):
     with pytest.raises(InputError, match=message):
         read_file(written(tmp_path, name, text))
     with pytest.raises(NotFoundError):
         read_file(tmp_path / "none.yaml")
 
 
-def test_names_that_are_no_text_and_names_with_dots_stay_what_they_are(tmp_path):
+def test_names_that_are_not_text_and_names_with_dots_are_kept(tmp_path):
     recipe = read_file(written(tmp_path, "a.yaml", "7: x\na.b: 1\ntrue: 2\nmilestones: {30: 0.1, '30': 0.2}\n"))
     assert [(path, setting.value) for path, setting in leaves(recipe.root)][:3] == [
         ((7,), "x"),
@@ -88,9 +88,9 @@ def test_what_is_merged_in_can_be_overridden(tmp_path):
     assert values(recipe)["optim.wd"] == 0
 
 
-def test_anchors_in_anchors_and_thousands_of_names_do_not_take_forever(tmp_path):
+def test_nested_anchors_are_refused_and_thousands_of_names_are_read_quickly(tmp_path):
     rows = ["a0: &a0 [1, 2]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    with pytest.raises(InputError, match="anchors in anchors"):
+    with pytest.raises(InputError, match="are its anchors nested"):
         read_file(written(tmp_path, "a.yaml", "\n".join(rows)))
     names = ", ".join(f'"n{n}": {n}' for n in range(20_000))
     assert len(values(read_file(written(tmp_path, "a.json", f"{{{names}}}")))) == 20_000
@@ -110,7 +110,7 @@ class Plain:
     name: str = "a"
 
 
-def test_every_kind_of_configuration_tells_what_was_set():
+def test_every_kind_of_configuration_shows_what_was_set():
     assert values(recipe_of(argparse.Namespace(lr=0.1, deep={"a": 1}))) == {"lr": 0.1, "deep.a": 1}
     assert origins(recipe_of(Plain(lr=0.2))) == {"lr": "set", "layers": "default", "name": "default"}
     from pydantic import BaseModel
@@ -152,10 +152,10 @@ def test_secrets_never_get_into_a_recipe():
     secret = ("HF_TOKEN", "wandbApiKey", "password", "openai_key", "aws_secret_key", "passphrase", "hf_token_read")
     public = ("tokens", "author", "image_token_id", "max_tokens", "monkey", "keys", "key", "tokenizer")
     assert [name for name in (*secret, *public) if is_secret_name(name)] == list(secret)
-    told = values(
+    sealed = values(
         recipe_of({"url": "postgres://bob:s3cret@db/x", "h": "Authorization: Bearer abc123", "x": "sk-abcd1"})
     )
-    assert all(isinstance(value, Secret) for value in told.values())
+    assert all(isinstance(value, Secret) for value in sealed.values())
     assert values(recipe_of({"image_token": 32000})) == {"image_token": 32000}
 
 

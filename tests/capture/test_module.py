@@ -1,4 +1,4 @@
-"""Models are told apart by what they are, whatever print() shows of them."""
+"""Models are compared by their content, whatever print() shows of them."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def named(recipe):
 
 
 def causes(one, other):
-    """The first words of what differs."""
+    """The differences in words, causes first."""
     return merged_words(explain(module_recipe(one), module_recipe(other)).changes)
 
 
@@ -60,7 +60,7 @@ def test_every_pair_of_networks_is_tested(networks):
 
 
 @pytest.mark.parametrize("pair", PRINT_ALIKE)
-def test_twelve_pairs_that_print_alike_are_told_apart_and_the_cause_is_named(networks, pair):
+def test_twelve_pairs_that_print_alike_differ_and_the_cause_is_named(networks, pair):
     one, other, cause = networks.PAIRS[pair]
     assert str(one) == str(other)
     assert module_recipe(one).id != module_recipe(other).id
@@ -110,7 +110,7 @@ def test_a_module_in_two_places_is_one(nn):
     assert named(recipe)["b"].value == Symbol(kind="reference", text="a")
 
 
-def test_a_module_that_holds_itself_ends(nn):
+def test_a_module_that_contains_itself_is_read(nn):
     model = nn.Linear(2, 2)
     model._modules["again"] = model
     assert named(module_recipe(model))["again"].value == Symbol(kind="reference", text="itself")
@@ -125,12 +125,12 @@ def test_none_children_and_absent_biases_are_kept(nn):
     assert find(recipe.root, ("linear", "bias")).value is None
 
 
-def test_a_lazy_module_is_told_as_one_without_a_shape(nn):
+def test_a_lazy_module_is_described_without_a_shape(nn):
     recipe = module_recipe(nn.LazyLinear(3))
     assert named(recipe)["weight"].value == Symbol(kind="lazy", text="not shaped yet float32")
 
 
-def test_what_extra_repr_says_cannot_hide_what_is(nn):
+def test_extra_repr_cannot_hide_an_attribute(nn):
     class Liar(nn.Linear):
         def extra_repr(self):
             return "in_features=1, out_features=1"
@@ -139,7 +139,7 @@ def test_what_extra_repr_says_cannot_hide_what_is(nn):
     assert "in_features 2 -> 4" in " ".join(causes(Liar(2, 3), Liar(4, 5)))
 
 
-def test_an_extra_repr_that_fails_is_said(nn):
+def test_an_extra_repr_that_fails_is_described(nn):
     class Broken(nn.Linear):
         def extra_repr(self):
             raise RuntimeError("no")
@@ -147,17 +147,17 @@ def test_an_extra_repr_that_fails_is_said(nn):
     assert named(module_recipe(Broken(1, 1)))["says"].value == "extra_repr failed: RuntimeError: no"
 
 
-def test_a_module_held_in_a_list_is_told_as_unregistered(nn):
+def test_a_module_in_a_list_is_described_as_unregistered(nn):
     model = nn.Module()
     model.experts = [nn.Linear(2, 2)]
-    told = find(module_recipe(model).root, ("experts",)).value
-    assert told[0].type == "unregistered torch.nn.modules.linear.Linear"
+    experts = find(module_recipe(model).root, ("experts",)).value
+    assert experts[0].type == "unregistered torch.nn.modules.linear.Linear"
     other = nn.Module()
     other.experts = [nn.Linear(2, 3)]
     assert causes(model, other)
 
 
-def test_an_attribute_nobody_can_take_apart_is_never_called_the_same(nn):
+def test_an_attribute_that_cannot_be_described_is_never_called_the_same(nn):
     one, other = nn.Linear(1, 1), nn.Linear(1, 1)
     one.lock = other.lock = __import__("threading").Lock()
     assert isinstance(named(module_recipe(one))["lock"].value, Opaque)
@@ -214,7 +214,7 @@ def test_code_below_decorators_and_what_it_uses_of_its_module_counts(nn, tmp_pat
     assert build(4, text.replace("class Net", "def act(x): return -x\nclass Net")) != same
 
 
-def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line(nn):
+def test_frozen_parameters_are_shown_on_their_line(nn):
     model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(6)])
     for layer in list(model)[:3]:
         layer.requires_grad_(False)
@@ -223,7 +223,7 @@ def test_frozen_parameters_and_shapes_that_grow_are_told_on_their_line(nn):
     assert any("36 in all, 18 trained" in line for line in shown) or any("frozen" in line for line in shown)
 
 
-def test_children_with_digits_that_are_no_sequence_keep_their_names(nn):
+def test_children_with_digits_that_are_not_a_sequence_keep_their_names(nn):
     model = nn.Module()
     for name in ("conv1_1", "conv1_2", "conv2_1"):
         model.add_module(name, nn.Conv2d(1, 1, 1))
@@ -239,14 +239,14 @@ def test_a_recipe_of_a_model_is_the_same_in_another_process(networks, tmp_path):
         "import sys; from palate.recipe.document import *; r = loads(open(sys.argv[1]).read()); print(r.id, dumps(r))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    told, text = done.stdout.split(" ", 1)
-    assert told == recipe.id
+    recipe_id, text = done.stdout.split(" ", 1)
+    assert recipe_id == recipe.id
     assert json.loads(text) == json.loads(dumps(recipe))
     assert loads(text) == recipe
 
 
-def test_no_model_is_refused():
-    with pytest.raises(InputError, match=r"no torch\.nn\.Module"):
+def test_an_object_that_is_not_a_model_is_refused():
+    with pytest.raises(InputError, match=r"not a torch\.nn\.Module"):
         module_recipe(object())
 
 

@@ -1,4 +1,4 @@
-"""Trainings that do something else than they say: a script each, unchanged, and the trap named."""
+"""Trainings that do something else than their code seems to say: one script each, unchanged, and the trap is named."""
 
 import runpy
 import textwrap
@@ -39,9 +39,9 @@ def captured(tmp_path, monkeypatch):
     def run(change="", script=TRAINING):
         path = tmp_path / "train.py"
         path.write_text(script.replace("# CHANGE", textwrap.dedent(change)))
-        with capture() as told:
+        with capture() as training:
             runpy.run_path(str(path), run_name="__main__")
-        return told.recipe
+        return training.recipe
 
     return run
 
@@ -105,11 +105,11 @@ def test_parameters_that_no_optimizer_holds_are_named(captured):
     )
 
 
-def test_frozen_layers_are_named_and_those_that_an_optimizer_holds_for_nothing(captured):
+def test_frozen_layers_are_named_and_those_that_are_in_an_optimizer(captured):
     recipe = captured("model[0].requires_grad_(False)")
-    told = [note.words for note in recipe.notes if note.kind == "frozen"]
-    assert told[0] == "40 of 58 parameters (2 tensors) frozen: 0.weight ... 0.bias"
-    assert "an optimizer holds 2 frozen tensors" in told[1]
+    words = [note.words for note in recipe.notes if note.kind == "frozen"]
+    assert words[0] == "40 of 58 parameters (2 tensors) frozen: 0.weight ... 0.bias"
+    assert "an optimizer holds 2 frozen tensors" in words[1]
 
 
 def test_parameter_groups_that_differ_are_named(captured):
@@ -133,7 +133,7 @@ def test_losses_that_are_functions_are_read_with_their_options(captured):
     assert setting(recipe, "objective", "cross_entropy", "label_smoothing").value == 0.2
 
 
-def test_files_that_are_read_are_told_by_their_content(captured, tmp_path):
+def test_files_that_are_read_are_compared_by_their_content(captured, tmp_path):
     (tmp_path / "x.csv").write_text("1,2\n")
     first = captured("text = __import__('pathlib').Path('x.csv').read_text()")
     (tmp_path / "x.csv").write_text("1,3\n")
@@ -152,7 +152,7 @@ def test_own_subclasses_declared_in_the_script_are_read(captured):
     assert setting(recipe, "optimiser", "lr").origin is Origin.DEFAULT
 
 
-def test_two_optimizers_with_a_schedule_on_one_are_told_apart(captured):
+def test_two_optimizers_with_a_schedule_on_one_are_separate(captured):
     from palate.recipe.view import lines
 
     recipe = captured("""\
@@ -162,19 +162,19 @@ def test_two_optimizers_with_a_schedule_on_one_are_told_apart(captured):
     assert lines(recipe.view(), depth=9)
 
 
-def test_what_was_built_before_anybody_watched_is_read_too(tmp_path):
+def test_an_optimizer_built_before_the_capture_is_read_too(tmp_path):
     import torch
 
     model = torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
-    with capture() as told:
+    with capture() as training:
         model(torch.ones(1, 2)).sum().backward()
         optimizer.step()
-    assert setting(told.recipe, "optimiser", "lr").value == 5.0
-    assert setting(told.recipe, "model", "model", "in_features").value == 2
+    assert setting(training.recipe, "optimiser", "lr").value == 5.0
+    assert setting(training.recipe, "model", "model", "in_features").value == 2
 
 
-def test_reading_that_fails_never_ends_the_training(tmp_path):
+def test_a_fault_of_the_capture_does_not_end_the_training(tmp_path):
     import torch
 
     class Stream(torch.utils.data.Dataset):
@@ -194,12 +194,12 @@ def test_reading_that_fails_never_ends_the_training(tmp_path):
             pass
 
     model = torch.nn.Linear(2, 1)
-    with capture() as told:
+    with capture() as captured:
         torch.utils.data.DataLoader(Stream(), batch_size=None, sampler=[0])
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         model(torch.ones(1, 2)).sum().backward()
         optimizer.step()
-    assert setting(told.recipe, "data", "loader", "dataset", "length").value is None
+    assert setting(captured.recipe, "data", "loader", "dataset", "length").value is None
     with capture() as broken:
         odd = Odd(2, 1)
         optimizer = torch.optim.SGD(odd.parameters(), lr=0.1)
@@ -209,7 +209,7 @@ def test_reading_that_fails_never_ends_the_training(tmp_path):
         _ = broken.recipe
 
 
-def test_captures_do_not_lie_in_one_another():
+def test_a_capture_in_a_capture_is_refused():
     with capture(), pytest.raises(InputError, match="captured already"), capture():
         pass
 

@@ -15,6 +15,7 @@ from palate.cli import COMMANDS
 
 
 def test_a_plain_script_goes_through_the_whole_loop(workplace):
+    workplace.real_workers = True
     report = workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
     assert report["schema"] == "palate.report/1"
     assert report["verdict"]["kind"] == "worse"
@@ -102,7 +103,7 @@ def test_a_timeout_is_an_outcome(workplace):
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("words", "status", "complaint"),
     [
         (("run", "train.py", "-c", "gain=0.1"), 2, "which metric is judged?"),
         ((*RUN, "-c", "gian=0.1", "--no-forecast"), 2, "did you mean gain?"),
@@ -112,8 +113,8 @@ def test_a_timeout_is_an_outcome(workplace):
         ((*RUN, "-c", "gain=0.1"), 2, "--forecast better:80"),
         ((*RUN, "-c", "gain=0.1", "--forecast", "better:120"), 2, "120 % cannot be a confidence"),
         ((*RUN, "-c", "gain=0.1", "--forecast", "same:50", "--no-forecast"), 2, "contradict"),
-        ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "0"), 2, "no difference that could matter"),
-        ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "-1"), 2, "no difference that could matter"),
+        ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "0"), 2, "not a difference that could matter"),
+        ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "-1"), 2, "not a difference that could matter"),
         (("run", "none.py", "-c", "a=1", "--metric", "acc"), 3, "no such file"),
         (("run", "train.py", "-c", "gain=0.1", "--metric", "val_acc2", "--no-forecast"), 5, "did you mean val_acc?"),
         (("run", "train.py", "-c", "gain=0.1", "--metric", "zeta", "--no-forecast"), 2, "is higher better, or lower?"),
@@ -123,17 +124,17 @@ def test_a_timeout_is_an_outcome(workplace):
         (("show", "last", "--output"), 2, "goes with a run"),
         (("log", "1", "acc=1"), 2, "outside of a run"),
         (("compare", "", ""), 2, "is empty"),
-        (("compare", "1,2", "1"), 2, "make no pairs"),
-        (("compare", "1,nan", "1,2"), 2, "no number as value 2"),
-        (("compare", "1,two", "1,2"), 2, "no list of numbers"),
+        (("compare", "1,2", "1"), 2, "cannot be paired"),
+        (("compare", "1,nan", "1,2"), 2, "something other than a number as value 2"),
+        (("compare", "1,two", "1,2"), 2, "is not a list of numbers"),
         (("rnu",), 2, "Did you mean `palate run`?"),
         (("run",), 2, "Missing argument"),
     ],
 )
-def test_bad_input_is_told_in_the_house_style_with_its_status(workplace, words, status, told):
+def test_bad_input_is_told_in_the_house_style_with_its_status(workplace, words, status, complaint):
     ended = workplace.call(*words, "--json")
     assert ended.returncode == status
-    assert told in ended.stderr
+    assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr
     assert json.loads(ended.stdout)["schema"] == "palate.error/1"
 
@@ -175,8 +176,8 @@ def test_a_process_ends_with_the_status_and_says_what_the_same_call_within_pytho
 def test_identical_lists_did_nothing_and_clear_ones_get_a_verdict(workplace):
     assert workplace.json("compare", "1,2,3", "1,2,3")["verdict"]["kind"] == "nothing"
     (workplace.folder / "a.txt").write_text("0.912\n0.915\n0.910\n0.913\n0.911\n0.914\n")
-    told = workplace.call("compare", "a.txt", "[0.921, 0.919, 0.924, 0.922, 0.920, 0.925]", "--resolution", "0.001")
-    assert told.stdout.startswith("Better: ")
+    ended = workplace.call("compare", "a.txt", "[0.921, 0.919, 0.924, 0.922, 0.920, 0.925]", "--resolution", "0.001")
+    assert ended.stdout.startswith("Better: ")
 
 
 @pytest.mark.slow
@@ -209,11 +210,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(workplace):
     while "seed pairs 2" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    told = process.stderr.read()
+    words = process.stderr.read()
     assert process.wait(20) == 130
     process.stderr.close()
-    assert "type the same command again to go on" in told
-    assert "Traceback" not in told
+    assert "type the same command again to go on" in words
+    assert "Traceback" not in words
     kept = workplace.json("verdict")
     assert kept["runs"]["reused"] >= 4
     going = workplace.json(*command)
@@ -278,8 +279,8 @@ def test_a_margin_is_asked_for_once_a_project(workplace):
 
 def test_config_says_who_decided(workplace):
     (workplace.folder / "pyproject.toml").write_text("[tool.palate]\npairs = 7\n")
-    told = workplace.json("config")["preferences"]["pairs"]
-    assert told == {"value": 7, "origin": str(workplace.folder / "pyproject.toml")}
+    pairs = workplace.json("config")["preferences"]["pairs"]
+    assert pairs == {"value": 7, "origin": str(workplace.folder / "pyproject.toml")}
 
 
 @pytest.mark.slow

@@ -27,23 +27,23 @@ def test_every_way_of_spelling_a_flag_reaches_the_script(workplace, change):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "complaint"),
     [
         (("-c", "opt=adagrad"), "it is one of sgd, adam"),
         (("-c", "betas=0.5"), "it takes 2 values"),
         (("-c", "lr=None"), "cannot say None"),
         (("-c", "lr=0.2", "--", "--seed", "5"), "--seed is set by palate"),
-        (("-c", "lr=0.2", "--margin", "nan"), "no difference that could matter"),
+        (("-c", "lr=0.2", "--margin", "nan"), "not a difference that could matter"),
     ],
 )
-def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(workplace, words, told):
+def test_what_the_script_would_refuse_is_refused_before_anything_is_sealed(workplace, words, complaint):
     workplace.write(OPTIONS, "opts.py")
     ended = workplace.call("run", "opts.py", "--metric", "score", "--no-forecast", *words)
-    assert (ended.returncode, told in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, complaint in ended.stderr) == (2, True), ended.stderr
     assert not (workplace.folder / ".palate").exists()
 
 
 def test_a_failure_is_told_with_what_the_run_said_last(workplace):
-    told = workplace.call(*RUN, "-c", "mode=crash", "--no-forecast")
-    assert "exit status 1: RuntimeError: out of luck" in told.stdout
-    assert "palate show train-" in told.stdout
+    report = workplace.call(*RUN, "-c", "mode=crash", "--no-forecast")
+    assert "exit status 1: RuntimeError: out of luck" in report.stdout
+    assert "palate show train-" in report.stdout

@@ -1,4 +1,4 @@
-"""Forecasts on the command line: several people and agents, revisions, voids, files between team mates, anchors."""
+"""Forecasts on the command line: several people and agents, revisions, voids, files between colleagues, anchors."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pexpect
 import pytest
 from tests.cli.workplace import RUN, Workplace
 
-from palate.ledger.ledger import remembered_margin
+from palate.ledger.ledger import Ledger
 from palate.store.chain import Chain
 
 ASK = (*RUN, "-c", "gain=0.1", "--ask")
@@ -36,16 +36,16 @@ def test_others_forecasts_are_hidden_until_ones_own_is_sealed(asked):
     assert workplace.json("show", experiment, PALATE_AUTHOR="bob")["forecasts"] == []
     assert workplace.json("list", PALATE_AUTHOR="bob")["rows"][0]["forecast"] is None
     assert "80" not in workplace.call("verdict", experiment, PALATE_AUTHOR="bob").stdout
-    told = workplace.json(
+    report = workplace.json(
         "forecast", experiment, '{"answer": "better", "confidence": 60}', "--author", "robo", "--agent"
     )
-    assert [(one["author"], one["agent"]) for one in told["forecasts"]] == [
+    assert [(one["author"], one["agent"]) for one in report["forecasts"]] == [
         ("ada", False),
         ("dora", False),
         ("robo", True),
     ]
     assert workplace.json("list", PALATE_AUTHOR="bob")["rows"][0]["others"] == 3
-    assert told["forecasts"][0]["why"] == "slower"
+    assert report["forecasts"][0]["why"] == "slower"
 
 
 def test_everybody_is_scored_against_the_same_reference_and_the_mean_of_all_is_one_more(asked):
@@ -63,23 +63,23 @@ def test_everybody_is_scored_against_the_same_reference_and_the_mean_of_all_is_o
 
 
 @pytest.mark.slow
-def test_one_revision_is_kept_beside_the_gut_answer_and_scored_apart(asked):
+def test_one_revision_is_kept_beside_the_first_answer_and_scored_apart(asked):
     workplace, experiment = asked
-    told = workplace.json("forecast", experiment, "--revise", "worse:97", "--author", "ada")
-    assert told["forecast"]["confidence"] == 80
-    assert told["revision"]["confidence"] == 97
+    report = workplace.json("forecast", experiment, "--revise", "worse:97", "--author", "ada")
+    assert report["forecast"]["confidence"] == 80
+    assert report["revision"]["confidence"] == 97
     refused = workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "ada")
     assert refused.returncode == 4
     assert "one revision" in refused.stderr
     assert workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "eve").returncode == 4
     assert workplace.call("forecast", experiment, "worse:60", "--author", "ada").returncode == 4
     report = workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
-    gut, second = (one["score"]["bits"] for one in report["forecasts"])
-    assert second > gut
+    first, second = (one["score"]["bits"] for one in report["forecasts"])
+    assert second > first
     [standing] = workplace.json("skill")["forecasters"]
     assert standing["revised"] == 1
     assert standing["considered"] == pytest.approx(second)
-    assert standing["skill"]["mean"] == pytest.approx(gut)
+    assert standing["skill"]["mean"] == pytest.approx(first)
     assert workplace.call("forecast", experiment, "--revise", "worse:60", "--author", "ada").returncode == 4
 
 
@@ -89,8 +89,8 @@ def test_voiding_wants_a_reason_stays_visible_and_counts_for_nobody(asked):
     assert "no reason is given" in workplace.call("forecast", experiment, "--void", " ").stderr
     workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
     assert len(workplace.json("score", "--author", "ada")["scored"]) == 1
-    told = workplace.call("forecast", experiment, "--void", "wrong data", "--author", "ada")
-    assert "Void after something was seen by ada: wrong data" in told.stdout
+    voided = workplace.call("forecast", experiment, "--void", "wrong data", "--author", "ada")
+    assert "Void after something was seen by ada: wrong data" in voided.stdout
     assert "void: wrong data" in workplace.call("list").stdout
     [standing] = workplace.json("skill")["forecasters"]
     assert (standing["skill"]["n"], standing["void"], standing["void_seen"]) == (0, 1, 1)
@@ -108,7 +108,7 @@ def test_skipping_on_purpose_is_counted_and_bad_combinations_are_told(asked):
     assert workplace.json("forecast", experiment, "--skip", "--author", "bob")["skipped"] == ["bob"]
     for who in ("bob", "ada"):
         assert workplace.call("forecast", experiment, "--skip", "--author", who).returncode == 4
-    for words, told in (
+    for words, complaint in (
         ((experiment, "better:60", "--skip"), "do not go together"),
         ((experiment, "--blind"), "goes with --export"),
         ((experiment, "--import", "none.json"), "there is no such file"),
@@ -124,7 +124,7 @@ def test_skipping_on_purpose_is_counted_and_bad_combinations_are_told(asked):
     ):
         ended = workplace.call("forecast", *words, "--json")
         assert ended.returncode in (2, 3, 4), ended.stderr
-        assert told in ended.stderr
+        assert complaint in ended.stderr
         assert "Traceback" not in ended.stderr
     assert (
         "--ask does not go with --split"
@@ -134,7 +134,7 @@ def test_skipping_on_purpose_is_counted_and_bad_combinations_are_told(asked):
 
 
 @pytest.fixture
-def mates(asked, tmp_path):
+def colleagues(asked, tmp_path):
     """Ada's workplace, in which a question is asked, and that of bob, who has a folder of his own."""
     workplace, experiment = asked
     home = tmp_path / "bob"
@@ -146,8 +146,8 @@ def mates(asked, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_promise_before_the_runs_lets_a_team_mates_forecast_count_after_them(mates, tmp_path):
-    workplace, bob, experiment = mates
+def test_a_promise_before_the_runs_lets_a_colleagues_forecast_count_after_them(colleagues, tmp_path):
+    workplace, bob, experiment = colleagues
     question, promise, opened = (str(tmp_path / name) for name in ("q.json", "promise.json", "open.json"))
     workplace.json("forecast", experiment, "--export", question, "--blind")
     taken = bob.json("forecast", "--import", question)
@@ -168,8 +168,8 @@ def test_a_promise_before_the_runs_lets_a_team_mates_forecast_count_after_them(m
 
 
 @pytest.mark.slow
-def test_a_team_mates_forecast_that_comes_after_the_outcome_or_was_changed_is_refused(mates, tmp_path):
-    workplace, bob, experiment = mates
+def test_a_colleagues_forecast_that_comes_after_the_outcome_or_was_changed_is_refused(colleagues, tmp_path):
+    workplace, bob, experiment = colleagues
     question, late = (tmp_path / name for name in ("q.json", "late.json"))
     workplace.json("forecast", experiment, "--export", str(question), "--blind")
     bob.json("forecast", "--import", str(question))
@@ -272,8 +272,8 @@ def test_when_something_happens_is_a_forecast_of_its_own(asked):
     assert refused.returncode == 2
     assert "how many steps will it have?" in refused.stderr
     assert "when-forecast is missing" in workplace.call("when", experiment, "--metric", "loss", "--steps", "4").stderr
-    told = workplace.json("when", experiment, "10:80", "--metric", "loss", "--steps", "4", "--author", "ada")
-    assert (told["tenth"], told["confidence"], told["evidence_seen"]) == (9, 80, 0)
+    sealed = workplace.json("when", experiment, "10:80", "--metric", "loss", "--steps", "4", "--author", "ada")
+    assert (sealed["tenth"], sealed["confidence"], sealed["evidence_seen"]) == (9, 80, 0)
     workplace.json(*RUN, "-c", "gain=0.1", "--author", "ada")
     kinds = {one["kind"]: one for one in workplace.json("skill")["forecasters"]}
     assert kinds["when"]["skill"]["mean"] > 0
@@ -282,12 +282,12 @@ def test_when_something_happens_is_a_forecast_of_its_own(asked):
 
 
 @pytest.mark.slow
-def test_after_the_gut_answer_the_reference_is_shown_and_may_be_followed_once(workplace):
+def test_after_the_first_answer_the_reference_is_shown_and_may_be_followed_once(workplace):
     workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
     child = workplace.terminal(*RUN, "-c", "gain=0.2")
     child.expect("val_acc\\?")
     before = child.before
-    assert "Reference" not in before  # no base rate before the gut answer
+    assert "Reference" not in before  # no base rate before the first answer
     child.send("\x1b[C6\r")
     child.expect("Reference  worse ")
     child.expect("gain 0.5 -> 0.1: worse")
@@ -295,8 +295,8 @@ def test_after_the_gut_answer_the_reference_is_shown_and_may_be_followed_once(wo
     child.send("\x1b[D9\r")
     child.expect("You then said worse, 90 %")
     child.expect(pexpect.EOF)
-    told = workplace.json("forecast")
-    assert (told["forecast"]["answer"], told["revision"]["answer"]) == ("better", "worse")
+    sealed = workplace.json("forecast")
+    assert (sealed["forecast"]["answer"], sealed["revision"]["answer"]) == ("better", "worse")
 
 
 @pytest.mark.slow
@@ -325,7 +325,7 @@ def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(workplace):
     refused = workplace.call(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--forecast", "better:90")
     assert refused.returncode == 4
     assert len(workplace.json("list")["rows"]) == 1
-    assert remembered_margin(Chain(workplace.folder / ".palate" / "chain.jsonl"), "val_acc") is None
+    assert Ledger.of(Chain(workplace.folder / ".palate" / "chain.jsonl")).remembered_margin("val_acc") is None
     workplace.json(*RUN, "-c", "gain=0.2", "--no-forecast")
     workplace.json(
         *RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast"

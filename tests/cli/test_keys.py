@@ -97,6 +97,6 @@ def test_no_keys_do_harm(keys):
 @given(st.lists(st.text("abc-", min_size=1, max_size=20), min_size=1), st.integers(20, 120))
 def test_folding_loses_no_word_and_fits(words, columns):
     text = "Question   " + " ".join(words)
-    told = folded(text, columns)
-    assert told.split() == text.split()
-    assert all(len(line) <= max(columns, 33) for line in told.splitlines())
+    lines = folded(text, columns)
+    assert lines.split() == text.split()
+    assert all(len(line) <= max(columns, 33) for line in lines.splitlines())

@@ -17,24 +17,24 @@ palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)
 """
     workplace.write(text, "two.py")
     split = workplace.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--split", "--metric", "val_acc")
-    told = {row["effect"]: row["verdict"]["kind"] for row in split["effects"]}
-    assert told == {"lr": "better", "width": "better", "lr x width": "better"}
+    verdicts = {row["effect"]: row["verdict"]["kind"] for row in split["effects"]}
+    assert verdicts == {"lr": "better", "width": "better", "lr x width": "better"}
     assert any("together" in line for line in split["words"])
     both = workplace.json("run", "two.py", "-c", "lr=0.2", "-c", "width=16", "--metric", "val_acc", "--no-forecast")
     assert both["runs"]["made"] == 0
     noise = workplace.json("noise", "two.py", "--metric", "val_acc", "--runs", "6")
     assert noise["seed_sd_interval"][0] < noise["seed_sd"] < noise["seed_sd_interval"][1]
-    held = workplace.json("confirm")["verdicts"]
-    assert [one["badge"] for one in held] == ["confirmed"]
+    badges = workplace.json("confirm")["verdicts"]
+    assert [one["badge"] for one in badges] == ["confirmed"]
     assert "flukes among the 1 better" in workplace.call("list").stdout
-    assert workplace.json("confirm")["verdicts"] == held
+    assert workplace.json("confirm")["verdicts"] == badges
 
 
 def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(workplace):
     workplace.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
     report = workplace.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     assert report["verdict"]["kind"] == "worse"
-    assert [told.partition(":")[0] for told in report["opposed"]] == ["But latency_loss is better"]
+    assert [words.partition(":")[0] for words in report["opposed"]] == ["But latency_loss is better"]
 
 
 def test_what_examples_disagree_on_is_a_floor_for_few_pairs(workplace):
@@ -58,14 +58,14 @@ def train(run, *, gain=0, keep=True):
 def test_groups_of_runs_are_compared_paired_by_seed(workplace):
     report = workplace.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     baseline, treatment = (report["runs"][arm][0]["id"].rpartition("-s")[0] for arm in ("baseline", "treatment"))
-    told = workplace.json("compare", baseline, treatment, "--metric", "val_acc")
-    assert told["verdict"]["kind"] == "worse"
-    assert told["verdict"]["n"] == report["verdict"]["n"]
+    compared = workplace.json("compare", baseline, treatment, "--metric", "val_acc")
+    assert compared["verdict"]["kind"] == "worse"
+    assert compared["verdict"]["n"] == report["verdict"]["n"]
 
 
 def test_after_five_verdicts_the_noise_they_showed_is_borrowed(workplace):
     for gain in (0.1, 0.15, 0.2, 0.25, 0.3):
         assert workplace.json(*RUN, "-c", f"gain={gain}", "--no-forecast")["verdict"]["noise"] == "cold"
-    told = workplace.call(*RUN, "-c", "gain=0.4", "--no-forecast")
-    assert "pairs confirm" in told.stderr
+    ended = workplace.call(*RUN, "-c", "gain=0.4", "--no-forecast")
+    assert "pairs confirm" in ended.stderr
     assert workplace.json("verdict")["verdict"]["noise"] == "history"

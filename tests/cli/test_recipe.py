@@ -65,8 +65,8 @@ def test_a_difference_names_every_co_change(workplace):
         ("epochs", "co-change"),
     ]
     assert document["confounders"] == 2
-    told = workplace.call("recipe", "diff", "full.yaml", "full.yaml").stdout
-    assert told == "No difference. Same: model 2, optimiser 2, schedule 1.\n"
+    printed = workplace.call("recipe", "diff", "full.yaml", "full.yaml").stdout
+    assert printed == "No difference. Same: model 2, optimiser 2, schedule 1.\n"
 
 
 def test_why_tells_value_and_source_and_what_is_near_where_there_is_none(workplace):
@@ -152,9 +152,9 @@ def test_arms_that_differ_in_more_than_was_declared_are_named_asked_about_or_ref
     document = workplace.json(*RUN, "-c", "config=b.json")
     assert document["confounders"] == ["lr 0.1 -> 0.2", "+ momentum 0.5"]
     assert set(document["chunks"]) == {"data", "optimiser"}
-    told = workplace.call("verdict", "last").stdout
-    assert "Confounded by what was not declared: lr 0.1 -> 0.2, + momentum 0.5." in told
-    assert not told.startswith("Better")
+    printed = workplace.call("verdict", "last").stdout
+    assert "Confounded by what was not declared: lr 0.1 -> 0.2, + momentum 0.5." in printed
+    assert not printed.startswith("Better")
     assert "confounded" in workplace.call("list").stdout
     late = workplace.json(*RUN, "-c", "config=b.json", "--declare", "optimiser")
     assert (late["confounders"], late["runs"]["made"]) == (document["confounders"], 0)  # after the outcome
@@ -176,9 +176,9 @@ def test_arms_that_cannot_be_read_are_refused_by_strict_and_said_otherwise(workp
     strict = workplace.call(*RUN, "-c", "boost=2.0", "--strict")
     assert strict.returncode == 4
     assert "could not be read" in strict.stderr
-    told = workplace.call(*RUN, "-c", "boost=2.0")
-    assert "Hidden     not known" in told.stderr
-    assert "Failed" in told.stdout
+    ended = workplace.call(*RUN, "-c", "boost=2.0")
+    assert "Hidden     not known" in ended.stderr
+    assert "Failed" in ended.stdout
 
 
 @pytest.mark.slow
@@ -187,9 +187,9 @@ def test_what_changes_from_one_reading_to_the_next_is_blamed_on_no_change(workpl
         'lr=config["lr"] * args.boost', 'lr=float(__import__("numpy").random.default_rng().random())'
     )
     workplace.write(unsteady)
-    told = workplace.call(*RUN, "-c", "boost=2.0")
-    assert "Follows" not in told.stderr
-    assert "Hidden     nothing up to the first optimizer step" in told.stderr
+    ended = workplace.call(*RUN, "-c", "boost=2.0")
+    assert "Follows" not in ended.stderr
+    assert "Hidden     nothing up to the first optimizer step" in ended.stderr
 
 
 ODD = """

@@ -13,6 +13,8 @@ from unittest import mock
 import pexpect
 
 from palate.cli import main
+from palate.training.debug import start_debug
+from palate.training.local import start_local
 
 SCRIPT = """
 import os, random, sys, time
@@ -50,13 +52,18 @@ class Ended:
 class Workplace:
     """A folder in which palate is called.
 
-    `call` and `json` run the command line in this process: what palate itself starts (the worker that trains) is real,
-    an interpreter for palate alone is not paid for. `process`, `start` and `terminal` start one, for what only a
-    process shows: its exit status, signals, keys.
+    `call` and `json` run the command line in this process, and the trainings too, unless `real_workers` is set: an
+    interpreter for palate and one for its worker are not paid for. `process`, `start` and `terminal` start both, for
+    what only a process shows: its exit status, signals, keys.
+
+    Attributes:
+        folder: the folder.
+        real_workers: whether `call` and `json` start the worker that trains as a person's palate does.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, real_workers=True):
         self.folder = Path(folder)
+        self.real_workers = real_workers
         self.environment = {**os.environ, "COLUMNS": "200", "PALATE_HOME": str(self.folder / ".palate")}
 
     def write(self, text, name="train.py"):
@@ -112,6 +119,7 @@ class Workplace:
             mock.patch.object(sys, "argv", ["palate", *words]),
             mock.patch.object(sys, "stdin", io.StringIO()),
             mock.patch.object(sys, "path", sys.path[:]),
+            mock.patch("palate.loop.ask.start_local", start_local if self.real_workers else start_debug),
             contextlib.chdir(self.folder),
         ):
             yield

@@ -1,10 +1,10 @@
-"""How a curve will end: members on curves whose end is known, and what the mixture may not do worse."""
+"""Predicted ends of curves: the members on curves with a known end, and the mixture against its best member."""
 
 import numpy as np
 import pytest
 
 from palate.errors import InputError
-from palate.forecast.curves import Curve, power_law_end
+from palate.forecast.curves import PastCurve, power_law_end
 from palate.forecast.early import gaps_of
 from palate.forecast.endings import MEMBERS, fit_endings, foretell, guesses_of, log_densities
 
@@ -12,45 +12,45 @@ STEPS = np.arange(1, 101, dtype=float)
 
 
 def curve(values, family="a"):
-    return Curve(steps=STEPS, values=np.asarray(values, float), total=100.0, family=family)
+    return PastCurve(steps=STEPS, values=np.asarray(values, float), total=100.0, family=family)
 
 
 def world(rng, n=60):
-    """Runs that fall as power laws of their own, in families of five, with noise."""
+    """Runs that follow different power laws, in families of five, with noise."""
     return [
         curve(1 + rng.uniform(0, 0.5) + 2 * STEPS ** -rng.uniform(0.3, 1.0) + rng.normal(0, 0.01, 100), str(k // 5))
         for k in range(n)
     ]
 
 
-def test_a_power_law_is_found_exactly_and_a_flat_line_is_itself():
+def test_a_power_law_is_extrapolated_exactly_and_a_constant_stays_constant():
     law = curve(0.7 + 3 * STEPS**-0.5)
     assert power_law_end(law.until(0.5)) == pytest.approx(law.values[-1], abs=1e-3)
     assert power_law_end(curve(np.full(100, 2.0)).until(0.3)) == pytest.approx(2.0)
     assert power_law_end(curve(STEPS).until(0.01)) == 1.0  # too little is seen
 
 
-def test_the_mixture_is_never_much_worse_than_its_best_member_on_families_it_has_not_seen():
-    past, fresh = world(np.random.default_rng(0), 150), world(np.random.default_rng(1), 150)
+def test_the_mixture_is_hardly_worse_than_its_best_member_on_new_families():
+    past, unseen = world(np.random.default_rng(0), 150), world(np.random.default_rng(1), 150)
     for share in (0.1, 0.25, 0.5, 0.9):
         fitted = fit_endings(past, share)
-        told = [log_densities(fitted, guesses_of(fitted.past, c.until(share)), c.values[-1]) for c in fresh]
-        mean = {name: np.mean([row[name] for row in told]) / np.log(2) for name in (*MEMBERS, "R0")}
+        logs = [log_densities(fitted, guesses_of(fitted.past, c.until(share)), c.values[-1]) for c in unseen]
+        mean = {name: np.mean([row[name] for row in logs]) / np.log(2) for name in (*MEMBERS, "R0")}
         assert mean["R0"] >= max(mean[member] for member in MEMBERS) - 0.02
 
 
 @pytest.mark.parametrize("share", [0.25, pytest.param(0.7, marks=pytest.mark.slow)])
-def test_the_range_holds_eight_in_ten_and_the_guess_beats_persistence(share):
-    past, fresh = world(np.random.default_rng(2), 150), world(np.random.default_rng(3), 300)
+def test_the_range_contains_80_percent_and_the_median_is_better_than_persistence(share):
+    past, unseen = world(np.random.default_rng(2), 150), world(np.random.default_rng(3), 300)
     fitted = fit_endings(past, share)
-    told = [(foretell(fitted, c.until(share)), c.values[-1]) for c in fresh]
-    assert 0.72 <= np.mean([ending.low <= end <= ending.high for ending, end in told]) <= 0.88
-    errors = [abs(ending.value - end) for ending, end in told]
-    stay = [abs(ending.guesses["persistence"] - end) for ending, end in told]
+    predictions = [(foretell(fitted, c.until(share)), c.values[-1]) for c in unseen]
+    assert 0.72 <= np.mean([ending.low <= end <= ending.high for ending, end in predictions]) <= 0.88
+    errors = [abs(ending.value - end) for ending, end in predictions]
+    stay = [abs(ending.guesses["persistence"] - end) for ending, end in predictions]
     assert np.median(errors) < 0.3 * np.median(stay)
 
 
-def test_a_family_does_not_foretell_itself():
+def test_a_family_is_not_used_to_predict_itself():
     same = [curve(np.linspace(2, 1, 100), "mine") for _ in range(5)]
     other = [curve(np.linspace(2, 2.5, 100), f"other {k}") for k in range(5)]
     past = fit_endings(same + other, 0.5).past
@@ -62,22 +62,22 @@ def test_a_family_does_not_foretell_itself():
     assert left_out["features"] > part.values[-1]
 
 
-def test_a_run_whose_family_is_all_there_is_is_foretold_from_itself():
+def test_without_other_families_a_run_is_predicted_by_its_last_value():
     alone = [curve(1 + STEPS**-0.5, "mine") for _ in range(4)]
-    told = guesses_of(fit_endings(alone, 0.5).past, alone[0].until(0.5), without="mine")
-    assert told["base rate"] == told["persistence"] == alone[0].until(0.5).values[-1]
+    guesses = guesses_of(fit_endings(alone, 0.5).past, alone[0].until(0.5), without="mine")
+    assert guesses["base rate"] == guesses["persistence"] == alone[0].until(0.5).values[-1]
 
 
-def test_too_few_runs_foretell_nothing_and_a_broken_curve_is_refused():
+def test_too_few_runs_give_no_prediction_and_an_invalid_curve_is_refused():
     assert fit_endings(world(np.random.default_rng(4), 2), 0.5) is None
     with pytest.raises(InputError):
-        Curve(steps=np.array([1.0, 1.0]), values=np.array([1.0, 2.0]), total=2.0)
+        PastCurve(steps=np.array([1.0, 1.0]), values=np.array([1.0, 2.0]), total=2.0)
 
 
 def settings_of_a_training(runs, rng):
-    """Curves that rise to ends of their own, with noise at each point."""
+    """Curves that rise to different ends, with noise at each point."""
     return [
-        Curve(
+        PastCurve(
             steps=STEPS,
             values=0.8 + gain * (1 - 0.95**STEPS) + rng.normal(0, 0.002, len(STEPS)),
             total=STEPS[-1],
@@ -88,26 +88,26 @@ def settings_of_a_training(runs, rng):
 
 
 def share_inside(runs, worlds, holds):
-    """Give how often something holds of a new run and the end it comes to, told by `runs` past ones."""
+    """Return how often `holds` is true of a new run and its end, predicted from `runs` past runs."""
     rng = np.random.default_rng(3)
     trainings = (settings_of_a_training(runs + 1, rng) for _ in range(worlds))
     return np.mean([holds(fit_endings(past, 0.5), past, new.until(0.5), new.values[-1]) for new, *past in trainings])
 
 
 @pytest.mark.parametrize("runs", [4, pytest.param(10, marks=pytest.mark.slow)])
-def test_the_range_holds_what_it_says_also_by_few_past_runs(runs):
-    """80 % of 200 ends, each told by a few runs of other settings; by ranks among these alone it were half."""
+def test_the_range_is_calibrated_with_few_past_runs_too(runs):
+    """It contains 80 % of 200 ends, each predicted from few other runs; without the correction it contained half."""
 
     def holds(endings, _, part, end):
-        told = foretell(endings, part)
-        return told.low <= end <= told.high
+        ending = foretell(endings, part)
+        return ending.low <= end <= ending.high
 
     assert 0.70 <= share_inside(runs, 200, holds) <= 0.90
 
 
 @pytest.mark.parametrize("runs", [3, pytest.param(6, marks=pytest.mark.slow)])
-def test_what_a_curve_says_of_the_effect_is_as_far_off_as_it_says_by_few_past_runs_too(runs):
-    """A normal's 80 % lie within 1.28 errors; of 150 effects half did by a deviation that was not corrected."""
+def test_the_error_of_a_predicted_effect_is_calibrated_with_few_past_runs_too(runs):
+    """80 % of effects lie within 1.28 errors; with the uncorrected median absolute deviation, half of 150 did."""
 
     def holds(endings, past, part, end):
         gap = gaps_of(endings, part, past[:2], 1)["persistence"]

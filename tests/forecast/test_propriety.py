@@ -1,15 +1,15 @@
-"""The score is proper over the whole entry menu at any number of seeds; two tempting rules are not, and fail here."""
+"""The score is proper over all possible answers at any number of seeds; two simpler rules are not."""
 
 import pytest
 from benchmarks.propriety import SEEDS, worst_regret
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
-def test_nobody_expects_more_by_saying_something_else_than_they_believe(seeds):
+def test_no_other_answer_has_a_higher_expected_score_than_the_believed_one(seeds):
     assert worst_regret("density", seeds) <= 1e-9
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("rule", ["posterior", "point"])
-def test_the_rejected_rules_pay_for_saying_something_else(rule, seeds):
+def test_under_the_rejected_rules_another_answer_has_a_higher_expected_score(rule, seeds):
     assert worst_regret(rule, seeds) > 0.01

@@ -49,7 +49,7 @@ def bits_of(said, difference, error, reference=EVEN, **scale):
     return score(Entry(said=said, reference=reference, seen=seen(difference, error, **scale))).bits
 
 
-def test_chances_that_are_none_are_refused():
+def test_invalid_chances_and_scales_are_refused():
     with pytest.raises(InputError):
         Chances(worse=0.5, same=0.5, better=0.5, crash=0.0)
     with pytest.raises(InputError):
@@ -57,7 +57,7 @@ def test_chances_that_are_none_are_refused():
 
 
 @given(FORECASTS, REFERENCES)
-def test_chances_sum_to_one_keep_what_was_said_and_leave_a_crash_to_the_reference(forecast, reference):
+def test_chances_sum_to_one_keep_the_confidence_and_take_a_crash_from_the_reference(forecast, reference):
     chances = chances_of(forecast, reference)
     assert chances.of(forecast.answer) == pytest.approx(forecast.confidence / 100)
     if forecast.answer != "crash":
@@ -71,7 +71,7 @@ def test_mixing_chances_is_linear():
 
 
 def flat_reference(margin=1.0, crash=0.05):
-    """Chances that are the shape's own masses, so that the density is the plain normal mixture."""
+    """Chances that are the masses of the base density, so that the forecast is the base density itself."""
     masses = [
         float((WEIGHTS * (ndtr(high / WIDTHS) - ndtr(low / WIDTHS))).sum())
         for low, high in pairwise([-np.inf, -margin, margin, np.inf])
@@ -92,34 +92,36 @@ def test_log_scores_and_crps_are_those_of_scoringrules_where_the_density_is_a_no
     density = reference_densities([reference], cells).blurred(cells.blurred(at, noise), at, noise)[0, 0]
     means, sds = np.zeros(len(WIDTHS)), np.hypot(WIDTHS, error)
     assert -math.log(density) == pytest.approx(float(scoringrules.logs_mixnorm(difference, means, sds, WEIGHTS)))
-    found = score(Entry(said=Forecast(answer="same", confidence=60), reference=reference, seen=seen(difference, error)))
+    scored = score(
+        Entry(said=Forecast(answer="same", confidence=60), reference=reference, seen=seen(difference, error))
+    )
     wanted = float(scoringrules.crps_mixnorm(difference, means, sds, WEIGHTS))
-    assert found.crps_reference == pytest.approx(wanted, rel=2e-3)
+    assert scored.crps_reference == pytest.approx(wanted, rel=2e-3)
 
 
-def test_the_crps_of_any_density_is_the_integral_it_stands_for():
+def test_the_crps_of_any_density_is_its_defining_integral():
     for said in (Forecast(answer="better", confidence=90, size="1-2"), Spread(low=-0.5, middle=1.0, high=4.0)):
-        found = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
+        scored = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
         cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
         grid, noise = np.linspace(-60, 60, 24_001)[None], np.array([0.5])
         density = densities_of([said], [EVEN], cells, [1]).blurred(cells.blurred(grid, noise), grid, noise)[0]
         step = grid[0, 1] - grid[0, 0]
         below = np.cumsum(density) * step - density * step / 2
         assert below[-1] == pytest.approx(1, abs=1e-6)
-        assert found.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
+        assert scored.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
 
 
 @pytest.mark.parametrize("goal", [1, -1])
-def test_quantiles_are_kept_and_turned_round_where_lower_is_better(goal):
+def test_quantiles_are_kept_and_change_sign_where_lower_is_better(goal):
     said = Spread(low=-0.5, middle=1.0, high=4.0)
     cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
-    told = np.array([[-0.5, 1.0, 4.0] if goal > 0 else [-4.0, -1.0, 0.5]])
-    below = densities_of([said], [EVEN], cells, [goal]).below(cells.below(told), told)[0]
+    quantiles = np.array([[-0.5, 1.0, 4.0] if goal > 0 else [-4.0, -1.0, 0.5]])
+    below = densities_of([said], [EVEN], cells, [goal]).below(cells.below(quantiles), quantiles)[0]
     assert below == pytest.approx([0.1, 0.5, 0.9], abs=1e-6)
 
 
 @pytest.mark.parametrize(("difference", "error"), [(0.3, 0.5), (-2.0, 0.8), (5.0, 1.0)])
-def test_class_densities_are_the_integrals_they_stand_for(difference, error):
+def test_class_densities_are_their_defining_integrals(difference, error):
     from scipy.integrate import quad
 
     def prior(effect):
@@ -139,15 +141,15 @@ def test_without_noise_brier_and_bits_are_those_of_the_chances():
 
     said = Forecast(answer="better", confidence=80)
     mine = chances_of(said, EVEN)
-    found = score(Entry(said=said, reference=EVEN, seen=seen(3.0, 1e-6, "better")))
-    assert found.bits == pytest.approx(math.log2(0.8 / 0.3))
+    scored = score(Entry(said=said, reference=EVEN, seen=seen(3.0, 1e-6, "better")))
+    assert scored.bits == pytest.approx(math.log2(0.8 / 0.3))
     wanted = [mine.of(name) for name in ANSWERS]
-    assert found.brier == pytest.approx(2 * float(scoringrules.brier_score(1.0, 0.8)) - 0.2**2 + sum(
+    assert scored.brier == pytest.approx(2 * float(scoringrules.brier_score(1.0, 0.8)) - 0.2**2 + sum(
         chance**2 for name, chance in zip(ANSWERS, wanted, strict=True) if name != "better"
     ))  # fmt: skip
 
 
-def test_a_crash_is_scored_as_its_own_outcome_and_quantiles_say_nothing_of_it():
+def test_a_crash_is_an_outcome_of_its_own_and_scores_0_for_quantiles():
     failed = Observed(difference=None, standard_error=1, scale=Scale(margin=1, seed_sd=1), settled="crash")
     said = Forecast(answer="crash", confidence=70)
     assert score(Entry(said=said, reference=EVEN, seen=failed)).bits == pytest.approx(math.log2(0.7 / 0.1))
@@ -156,17 +158,17 @@ def test_a_crash_is_scored_as_its_own_outcome_and_quantiles_say_nothing_of_it():
     assert quiet.crps is None
 
 
-def test_a_size_that_comes_true_is_worth_bits_and_one_that_does_not_costs_some():
+def test_a_right_size_gains_bits_and_a_wrong_one_loses_some():
     plain, sized = (Forecast(answer="better", confidence=70, size=size) for size in (None, ">4"))
     assert bits_of(sized, 6.0, 0.2) > bits_of(plain, 6.0, 0.2) + 1
     assert bits_of(sized, 1.3, 0.2) < bits_of(plain, 1.3, 0.2)
 
 
 @given(FORECASTS, REFERENCES, st.floats(-200, 200), st.floats(0.01, 5), st.floats(0.1, 4), st.floats(0.25, 4))
-def test_scores_stay_inside_of_the_bounds_that_were_known_at_the_seal(said, reference, difference, error, margin, unit):
+def test_scores_lie_within_the_bounds_that_were_known_when_sealed(said, reference, difference, error, margin, unit):
     least, most = score_bounds(said, reference)
-    found = bits_of(said, difference, error, reference, margin=margin, unit=unit)
-    assert least - 1e-6 <= found <= most + 1e-6
+    bits = bits_of(said, difference, error, reference, margin=margin, unit=unit)
+    assert least - 1e-6 <= bits <= most + 1e-6
 
 
 @given(NUMBERS := st.lists(st.floats(-9, 9), min_size=3, max_size=3, unique=True).map(sorted), st.floats(-200, 200))
@@ -179,24 +181,24 @@ def test_quantiles_cannot_lose_more_than_their_bound(three, difference):
 
 
 @pytest.mark.parametrize("three", [(-50, 0, 50), (-1, 0, 200), (40, 50, 60), (99.99, 100, 100.01)])
-def test_the_crps_of_quantiles_far_out_or_very_wide_is_the_integral_it_stands_for(three):
+def test_the_crps_of_distant_or_very_wide_quantiles_is_its_defining_integral(three):
     low, middle, high = three
     said, cells, noise = (
         Spread(low=low, middle=middle, high=high),
         Cells([Scale(margin=1.0, seed_sd=1.0)]),
         np.array([0.5]),
     )
-    found = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
+    scored = score(Entry(said=said, reference=EVEN, seen=seen(2.0, 0.5)))
     grid = np.linspace(min(-60, 4 * low - 50), max(60, 4 * high + 50), 100_001)[None]
     density = densities_of([said], [EVEN], cells, [1]).blurred(cells.blurred(grid, noise), grid, noise)[0]
     step = grid[0, 1] - grid[0, 0]
     below = np.cumsum(density) * step - density * step / 2
-    assert found.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
+    assert scored.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
 
 
 @pytest.mark.parametrize("margin", [20.0, 200.0, 1e6])
 @pytest.mark.parametrize("unit", [0.25, 1.0])
-def test_a_margin_of_many_seed_sds_is_a_margin_like_any_other(margin, unit):
+def test_a_margin_of_many_seed_sds_works_as_any_other(margin, unit):
     def bits(said, difference):
         return bits_of(said, difference * margin, 0.5, margin=margin, unit=unit)
 
@@ -207,7 +209,7 @@ def test_a_margin_of_many_seed_sds_is_a_margin_like_any_other(margin, unit):
     assert bits(right, 1.5) > 0 > bits(right, -1.5)
 
 
-def test_a_batch_scores_as_one_by_one():
+def test_a_batch_has_the_scores_of_single_forecasts():
     rng = np.random.default_rng(0)
     said = [
         Forecast(answer="better", confidence=70),
@@ -223,12 +225,14 @@ def test_a_batch_scores_as_one_by_one():
         )
         for k in range(600)
     ]
-    told = score_all(entries)
+    scores = score_all(entries)
     for k in (0, 1, 2, 255, 256, 599):
-        assert told[k].bits == pytest.approx(score(entries[k]).bits)
-        assert told[k].crps == pytest.approx(score(entries[k]).crps)
+        assert scores[k].bits == pytest.approx(score(entries[k]).bits)
+        assert scores[k].crps == pytest.approx(score(entries[k]).crps)
 
 
 def test_a_score_without_a_known_noise_is_provisional():
-    told = Observed(difference=1.0, standard_error=1.4, scale=Scale(margin=1, seed_sd=1), settled=None, noise="none")
-    assert score(Entry(said=Forecast(answer="better", confidence=60), reference=EVEN, seen=told)).provisional
+    observed = Observed(
+        difference=1.0, standard_error=1.4, scale=Scale(margin=1, seed_sd=1), settled=None, noise="none"
+    )
+    assert score(Entry(said=Forecast(answer="better", confidence=60), reference=EVEN, seen=observed)).provisional

@@ -1,4 +1,4 @@
-"""Skill and calibration: what may be said, and how often it is said falsely."""
+"""Skill and calibration: the claims, and their error rates."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def scores(bits, least, most):
 
 
 def people(said, reference, came_true, n, rng):
-    """Scores of somebody who says the same every time."""
+    """Scores of a forecaster who gives the same answer every time."""
     won, lost = np.log2(said / reference), np.log2((1 - said) / (1 - reference))
     return np.where(rng.random((n, LOOKS)) < came_true, won, lost), lost, won
 
@@ -29,10 +29,10 @@ def people(said, reference, came_true, n, rng):
         pytest.param(0.6, 0.33, marks=pytest.mark.slow),
     ],
 )
-def test_somebody_without_skill_is_called_ahead_at_most_one_time_in_twenty_at_any_look(said, reference):
+def test_without_skill_ahead_is_claimed_with_5_percent_at_most_over_all_looks(said, reference):
     rng = np.random.default_rng(7)
     won, lost = np.log2(said / reference), np.log2((1 - said) / (1 - reference))
-    even = -lost / (won - lost) if won > lost else 0.5  # how often it comes true where the mean is nought
+    even = -lost / (won - lost) if won > lost else 0.5  # rate of right answers at which the mean score is 0
     bits, least, most = people(said, reference, even, 400, rng)
     ahead = sum(
         any(log_wealth(row[:n], np.full(n, least)) >= np.log(1 / 0.05) for n in range(5, LOOKS, 5)) for row in bits
@@ -41,7 +41,7 @@ def test_somebody_without_skill_is_called_ahead_at_most_one_time_in_twenty_at_an
     assert most >= 0
 
 
-def test_somebody_with_skill_is_called_ahead_within_200_forecasts():
+def test_with_skill_ahead_is_claimed_within_200_forecasts():
     rng = np.random.default_rng(8)
     bits, least, most = people(0.8, 0.45, 0.8, 50, rng)
     states = [skill_of(scores(row[:200], least, most)).state for row in bits]
@@ -53,22 +53,22 @@ def test_the_interval_covers_the_truth_and_says_how_many_more():
     rng = np.random.default_rng(9)
     bits, least, most = people(0.7, 0.5, 0.6, 200, rng)
     truth = 0.6 * most + 0.4 * least
-    told = [skill_of(scores(row[:80], least, most)) for row in bits]
-    assert np.mean([skill.low <= truth <= skill.high for skill in told]) >= 0.95
+    skills = [skill_of(scores(row[:80], least, most)) for row in bits]
+    assert np.mean([skill.low <= truth <= skill.high for skill in skills]) >= 0.95
     some = skill_of(scores([0.83, 0.83, -1.46, 0.83, 0.83] * 3, least=-1.46, most=0.84))
     assert some.state == "can't tell yet"
     assert 5 < some.more < 100
 
 
-def test_without_forecasts_nothing_is_said():
+def test_without_forecasts_there_is_no_claim_and_scores_outside_their_bounds_are_refused():
     assert skill_of([]).state == "can't tell yet"
     with pytest.raises(InputError):
         Scored(bits=-2.0, least=-1.0, most=1.0)
 
 
 @pytest.mark.slow
-def test_an_average_is_judged_not_the_forecasts_that_are_easy_to_bet_on():
-    """Good where little can be lost, bad where much can: on average there is nothing to be ahead of."""
+def test_the_average_score_is_tested_not_the_score_of_the_easy_forecasts():
+    """Positive scores where little can be lost, negative ones where much can: the average is below 0."""
     rng = np.random.default_rng(12)
     ahead = 0
     for _ in range(100):
@@ -82,30 +82,32 @@ def test_an_average_is_judged_not_the_forecasts_that_are_easy_to_bet_on():
 
 
 @pytest.mark.slow
-def test_somebody_who_stays_the_same_is_called_improving_at_most_one_time_in_twenty():
+def test_without_a_trend_one_is_claimed_with_5_percent_at_most():
     rng = np.random.default_rng(13)
     bits = np.where(rng.random((100, 240)) < 0.75, 0.8, -1.5)
-    told = [any(trend_of(scores(row[:n], -1.6, 0.9)) != "can't tell yet" for n in range(30, 240, 15)) for row in bits]
-    assert np.mean(told) <= 0.05
+    claimed = [
+        any(trend_of(scores(row[:n], -1.6, 0.9)) != "can't tell yet" for n in range(30, 240, 15)) for row in bits
+    ]
+    assert np.mean(claimed) <= 0.05
 
 
-def test_somebody_who_learns_is_found_out_to_improve():
+def test_a_forecaster_who_learns_is_detected_as_improving():
     rng = np.random.default_rng(14)
     right = 0.5 + 0.45 * np.minimum(np.arange(320) / 80, 1)
     rows = np.where(rng.random((20, 320)) < right, 0.8, -1.5)
-    told = [trend_of(scores(row, -1.6, 0.9)) for row in rows]
-    assert told.count("improving") >= 15
-    assert "falling" not in told
+    trends = [trend_of(scores(row, -1.6, 0.9)) for row in rows]
+    assert trends.count("improving") >= 15
+    assert "falling" not in trends
     assert trend_of(scores(rows[0][::-1], -1.6, 0.9)) != "improving"
     assert trend_of(scores(rows[0][:20], -1.6, 0.9)) == "can't tell yet"
 
 
-def test_a_trend_is_not_seen_where_bounds_are_wide_and_nothing_changes():
-    """One forecast by quantiles makes the range of possible means wide: the means that matter must still be tried."""
+def test_no_trend_is_claimed_where_bounds_are_wide_and_nothing_changes():
+    """Forecasts by quantiles make the range of possible means wide; the grid must be fine where it decides."""
     rng = np.random.default_rng(15)
     for _ in range(10):
-        told = scores(rng.choice([-0.3, 0.3], 900) + 0.2, -4.6, 6.0)
-        assert trend_of(told) == "can't tell yet"
+        steady = scores(rng.choice([-0.3, 0.3], 900) + 0.2, -4.6, 6.0)
+        assert trend_of(steady) == "can't tell yet"
 
 
 def claims(said, hits):
@@ -113,7 +115,7 @@ def claims(said, hits):
             for k, (c, h) in enumerate(zip(said, hits, strict=True))]  # fmt: skip
 
 
-def test_calibration_says_nothing_below_twenty_one_number_then_and_a_curve_from_fifty():
+def test_calibration_has_a_gap_from_twenty_forecasts_on_and_a_curve_from_fifty():
     rng = np.random.default_rng(1)
     few = calibration_of(claims([0.8] * 19, [True] * 19), rng=rng)
     assert few.gap is None
@@ -133,30 +135,30 @@ def test_calibration_says_nothing_below_twenty_one_number_then_and_a_curve_from_
     assert sum(len(point.names) for point in honest.curve) == 200
 
 
-def test_the_curve_is_of_better_on_an_axis_that_is_not_folded():
-    told = [Claim(confidence=0.9, hit=True, better=0.05, was_better=False)] * 30
-    told += [Claim(confidence=0.7, hit=True, better=0.7, was_better=True)] * 30
-    curve = calibration_of(told, rng=np.random.default_rng(0)).curve
+def test_the_curve_is_over_the_probability_of_better_from_0_to_1():
+    forecasts = [Claim(confidence=0.9, hit=True, better=0.05, was_better=False)] * 30
+    forecasts += [Claim(confidence=0.7, hit=True, better=0.7, was_better=True)] * 30
+    curve = calibration_of(forecasts, rng=np.random.default_rng(0)).curve
     assert [(point.said, point.came_true) for point in curve] == [(0.05, 0.0), (0.7, 1.0)]
 
 
-def test_the_band_holds_a_perfectly_calibrated_person_nine_times_in_ten():
+def test_the_band_contains_a_perfectly_calibrated_forecaster_with_90_percent():
     rng = np.random.default_rng(2)
-    held = 0
+    inside = 0
     for _ in range(200):
         said = rng.choice([0.5, 0.6, 0.7, 0.8, 0.9], 30)
-        told = calibration_of(claims(said, rng.random(30) < said), rng=rng)
-        held += told.low <= told.gap <= told.high
-    assert 0.84 <= held / 200 <= 0.96
+        calibration = calibration_of(claims(said, rng.random(30) < said), rng=rng)
+        inside += calibration.low <= calibration.gap <= calibration.high
+    assert 0.84 <= inside / 200 <= 0.96
 
 
-def test_isotonic_rates_are_those_of_pool_adjacent_violators():
+def test_isotonic_rates_pool_adjacent_violators():
     said = [0.5] * 20 + [0.6] * 20 + [0.7] * 20
     hits = [True] * 12 + [False] * 8 + [True] * 8 + [False] * 12 + [True] * 16 + [False] * 4
-    told = calibration_of(claims(said, hits), rng=np.random.default_rng(3))
-    assert [point.came_true for point in told.curve] == pytest.approx([0.5, 0.5, 0.8])  # 0.6 and 0.4 pooled
+    calibration = calibration_of(claims(said, hits), rng=np.random.default_rng(3))
+    assert [point.came_true for point in calibration.curve] == pytest.approx([0.5, 0.5, 0.8])  # 0.6 and 0.4 pooled
 
 
-def test_confidences_that_are_no_probabilities_are_refused():
+def test_confidences_that_are_not_probabilities_are_refused():
     with pytest.raises(InputError):
         Claim(confidence=1.2, hit=True, better=0.5, was_better=False)

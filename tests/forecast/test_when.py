@@ -1,4 +1,4 @@
-"""When-forecasts: read strictly, open only where something can still happen, scored as scoringrules ranks."""
+"""Forecasts of when: parsed strictly, possible answers only, ranked scores equal to those of scoringrules."""
 
 import math
 
@@ -27,7 +27,7 @@ REACH = Event(metric="val_acc", goal="max", reach=0.9)
 ALL = (True,) * (TENTHS + 1)
 
 
-def test_how_it_is_typed():
+def test_how_a_when_forecast_is_typed():
     assert parse_when("4:70") == When(tenth=3, confidence=70)
     assert parse_when("10 97 %") == When(tenth=9, confidence=97)
     assert parse_when("never:80").tenth == NEVER
@@ -37,7 +37,7 @@ def test_how_it_is_typed():
             parse_when(text)
 
 
-def test_where_it_happens():
+def test_the_place_and_the_tenth_of_an_event():
     assert BEST.place(np.array([3.0, 1.0, np.nan, 1.0, 2.0])) == 1
     assert BEST.place(np.array([np.nan])) is None
     assert REACH.place(np.array([0.5, 0.91, 0.95])) == 1
@@ -45,7 +45,7 @@ def test_where_it_happens():
     assert [tenth_of(step, 100) for step in (0, 9, 10, 99, 100, 250)] == [0, 0, 1, 9, 9, 9]
 
 
-def test_what_is_past_is_not_open_but_the_best_so_far_may_stay_the_best():
+def test_a_past_tenth_is_not_possible_unless_it_has_the_best_value_so_far():
     open_ = possible(BEST, seen=0.55, best=2)
     assert [tenth for tenth in range(TENTHS) if open_[tenth]] == [2, 5, 6, 7, 8, 9]
     assert not open_[NEVER]
@@ -57,10 +57,10 @@ def test_what_is_past_is_not_open_but_the_best_so_far_may_stay_the_best():
 
 
 def test_the_reference_learns_where_it_happened_before():
-    told = strip_rate([7] * 20, ALL)
-    assert told.sum() == pytest.approx(1)
-    assert int(np.argmax(told)) == 7
-    assert told[6] > told[2]
+    chances = strip_rate([7] * 20, ALL)
+    assert chances.sum() == pytest.approx(1)
+    assert int(np.argmax(chances)) == 7
+    assert chances[6] > chances[2]
 
 
 @given(st.integers(0, NEVER), st.integers(15, 97), st.lists(st.integers(0, NEVER), max_size=20), st.integers(0, NEVER))
@@ -69,17 +69,17 @@ def test_scores_are_bounded_and_chances_are_kept(tenth, confidence, past, happen
     strip = strip_of(when, reference)
     assert strip.sum() == pytest.approx(1)
     assert strip[tenth] == pytest.approx(confidence / 100)
-    found = score_when(when, reference, happened)
-    assert found.bits == pytest.approx(math.log2(strip[happened] / reference[happened]))
-    assert found.least - 1e-9 <= found.bits <= found.most + 1e-9
+    scored = score_when(when, reference, happened)
+    assert scored.bits == pytest.approx(math.log2(strip[happened] / reference[happened]))
+    assert scored.least - 1e-9 <= scored.bits <= scored.most + 1e-9
 
 
-def test_the_only_answer_left_is_sure():
+def test_the_only_possible_answer_has_probability_1():
     only = possible(BEST, seen=1.0, best=9)
     assert strip_of(When(tenth=9, confidence=60), strip_rate([], only))[9] == 1.0
 
 
-def test_a_near_miss_is_better_than_a_far_one_and_ranks_are_those_of_scoringrules():
+def test_a_near_miss_scores_better_than_a_far_one_and_ranked_scores_equal_scoringrules():
     import scoringrules
 
     reference = strip_rate([], ALL)

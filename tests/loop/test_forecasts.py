@@ -7,15 +7,13 @@ from tests.loop.written_project import ADA, BOB
 
 from palate.errors import ChainBrokenError, OutcomeSeenError, RefusedError
 from palate.forecast.answer import Spread, parse_forecast
-from palate.ledger import seal as ledger
-from palate.ledger.ledger import read_story
+from palate.ledger import seal
 from palate.ledger.records import Evidence
-from palate.ledger.verify import walk
+from palate.ledger.verify import verify
 from palate.loop.ask import treatment_is_touched
 from palate.loop.evidence import evidence_of
 from palate.loop.reference import case_words, reference_for, reference_seen
-from palate.loop.run import forecast_question, judge_now, void_question
-from palate.loop.score import score_sealed, skill_now
+from palate.loop.score import score_forecast
 from palate.store.catalog import Catalog
 from palate.store.chain import Record
 from palate.store.journal import Journal
@@ -25,50 +23,50 @@ def settle(written, lr, end, said="same:50"):
     question = written.ask(written.question(lr=lr))
     written.say(question, said)
     written.write_pairs(question, 1.0, end)
-    return judge_now(written.project, question.experiment, "ada")
+    return written.report(question)
 
 
 def test_the_reference_learns_from_what_was_settled_and_is_sealed_with_the_question(written):
     for lr in (0.2, 0.3, 0.4):
-        assert settle(written, lr, 1.4).cooked.verdict.kind == "worse"
+        assert settle(written, lr, 1.4).judgement.verdict.kind == "worse"
     question = written.ask(written.question(lr=0.5))
-    story = read_story(written.chain, question.experiment)
-    assert story.reference.chances.worse > 0.6
-    assert story.reference.outcomes == 3
-    assert len(story.reference.nearest) == 3
-    assert story.reference.unit > 1  # these effects are larger than usual
-    assert "lr 0.1 -> " in case_words(written.chain, story.reference.nearest)[0]
+    experiment = written.ledger.read(question.experiment)
+    assert experiment.reference.chances.worse > 0.6
+    assert experiment.reference.outcomes == 3
+    assert len(experiment.reference.nearest) == 3
+    assert experiment.reference.unit > 1  # these effects are larger than usual
+    assert "lr 0.1 -> " in case_words(written.ledger, experiment.reference.nearest)[0]
     settle(written, 0.01, 0.6)
-    assert reference_for(written.chain, question).outcomes == 4  # and a forecast is held against that of its own moment
-    (sealed,) = forecast_question(written.project, question, parse_forecast("worse:80"), author=ADA)
-    assert sealed.reference.outcomes == 4
-    assert read_story(written.chain, question.experiment).reference.outcomes == 3
+    assert reference_for(written.ledger, question).outcomes == 4
+    (sealed,) = written.forecast(question, "worse:80")
+    assert sealed.reference.outcomes == 4  # a forecast is scored against the reference of its own moment
+    assert written.ledger.read(question.experiment).reference.outcomes == 3
 
 
 def test_what_was_voided_teaches_nothing(written):
     report = settle(written, 0.2, 1.4)
-    void_question(written.project, report.question.experiment, "bad data", author=ADA)
-    assert read_story(written.chain, report.question.experiment).void["seen"]
-    assert reference_for(written.chain, written.question(lr=0.3)).outcomes == 0
+    written.void(report.question, "bad data")
+    assert written.ledger.read(report.question.experiment).void.seen
+    assert reference_for(written.ledger, written.question(lr=0.3)).outcomes == 0
 
 
 def test_evidence_is_read_from_the_journals(written):
     question = written.question()
     assert not treatment_is_touched(written.project, question)
     with Catalog.open(written.project) as catalog:
-        assert evidence_of(written.project, catalog, question) == Evidence()
+        assert evidence_of(catalog, question) == Evidence()
         written.write_run(question, "baseline", 0, 1.0)
         run = written.write_run(question, "treatment", 0, 1.2, points=15, ended=False)
         assert treatment_is_touched(written.project, question)
-        found = evidence_of(written.project, catalog, question)
-        assert (found.points, found.samples, found.ended, found.kind) == (15, 0, 0, "25 %")
-        assert found.share == pytest.approx(14 / 59)
+        seen = evidence_of(catalog, question)
+        assert (seen.points, seen.samples, seen.ended, seen.kind) == (15, 0, 0, "25 %")
+        assert seen.share == pytest.approx(14 / 59)
         log = Journal.open(written.project.journal(run))
         log.event("sample", name="grid", file="x.png")
         log.close()
-        assert evidence_of(written.project, catalog, question).samples == 1
+        assert evidence_of(catalog, question).samples == 1
         written.write_run(question, "treatment", 1, 1.2)
-        assert evidence_of(written.project, catalog, question).ended == 1
+        assert evidence_of(catalog, question).ended == 1
 
 
 def test_the_reference_of_a_curve_that_is_part_seen_looks_at_it(written):
@@ -78,14 +76,14 @@ def test_the_reference_of_a_curve_that_is_part_seen_looks_at_it(written):
     written.write_run(question, "treatment", 0, 1.4, points=30, ended=False)
     with Catalog.open(written.project) as catalog:
         catalog.refresh()
-        evidence = evidence_of(written.project, catalog, question)
-        told = reference_seen(written.chain, catalog, question, evidence)
-    assert told.chances.worse > 0.6 > read_story(written.chain, question.experiment).reference.chances.worse
-    assert sum(told.weights.values()) == pytest.approx(1)
-    forecast_question(written.project, question, parse_forecast("worse:90"), author=ADA)
-    sealed = read_story(written.chain, question.experiment).of("ada")
+        evidence = evidence_of(catalog, question)
+        reference = reference_seen(written.ledger, catalog, question, evidence)
+    assert reference.chances.worse > 0.6 > written.ledger.read(question.experiment).reference.chances.worse
+    assert sum(reference.weights.values()) == pytest.approx(1)
+    written.forecast(question, "worse:90")
+    sealed = written.ledger.read(question.experiment).of("ada")
     assert sealed.evidence.kind == "50 %"
-    assert sealed.reference.chances.worse == pytest.approx(told.chances.worse)
+    assert sealed.reference.chances.worse == pytest.approx(reference.chances.worse)
 
 
 def test_early_gaps_of_past_questions_are_features(written):
@@ -95,10 +93,10 @@ def test_early_gaps_of_past_questions_are_features(written):
     written.write_run(question, "treatment", 0, 1.4, points=30, ended=False)
     with Catalog.open(written.project) as catalog:
         catalog.refresh()
-        evidence = evidence_of(written.project, catalog, question)
-        told = reference_seen(written.chain, catalog, question, evidence)
-    assert told.members["like changes"].worse > 0.5
-    assert told.chances.worse > 0.8
+        evidence = evidence_of(catalog, question)
+        reference = reference_seen(written.ledger, catalog, question, evidence)
+    assert reference.members["like changes"].worse > 0.5
+    assert reference.chances.worse > 0.8
 
 
 def test_after_the_outcome_nobody_forecasts_and_nobody_revises(written):
@@ -106,8 +104,8 @@ def test_after_the_outcome_nobody_forecasts_and_nobody_revises(written):
     written.say(question, "worse:80")
     written.write_run(question, "treatment", 0, 1.4)
     for act in (
-        lambda: forecast_question(written.project, question, parse_forecast("worse:90"), author=BOB),
-        lambda: ledger.seal_revision(
+        lambda: written.forecast(question, "worse:90", BOB),
+        lambda: seal.seal_revision(
             written.chain, question, parse_forecast("worse:90"), author=ADA, evidence=Evidence(points=9, ended=1),
             nonce="", now=written.tick(),
         ),
@@ -118,8 +116,8 @@ def test_after_the_outcome_nobody_forecasts_and_nobody_revises(written):
 
 def test_a_forecast_of_a_voided_question_is_refused(written):
     question = written.ask(written.question())
-    void_question(written.project, question.experiment, "typo", author=ADA)
-    assert not read_story(written.chain, question.experiment).void["seen"]
+    written.void(question, "typo")
+    assert not written.ledger.read(question.experiment).void.seen
     with pytest.raises(RefusedError, match="void: typo"):
         written.say(question, "worse:80")
 
@@ -129,7 +127,7 @@ def test_scores_are_sealed_once_with_their_bounds_and_what_they_rest_on(written)
     [body] = [record.body for record in written.chain.records("score")]
     assert body["least"] <= body["bits"] <= body["most"]
     assert (body["settled"], body["kind"], body["turn"], body["provisional"]) == ("worse", "blind", "forecast", False)
-    judge_now(written.project, report.question.experiment, "bob")
+    written.report(report.question, "bob")
     assert len(written.chain.records("score")) == 1
 
 
@@ -137,13 +135,13 @@ def test_a_score_is_provisional_while_runs_go_and_where_one_pair_is_all_there_is
     question = written.ask(written.question())
     written.say(question, "worse:80")
     written.write_pairs(question, 1.0, 1.4, pairs=1)
-    report = judge_now(written.project, question.experiment, "ada")
+    report = written.report(question)
     assert "provisionally " in str(report)
     assert not written.chain.records("score")
-    story = read_story(written.chain, question.experiment)
-    found = score_sealed(story.of("ada"), story, report.cooked)
-    assert found.provisional
-    assert found.bits > 0
+    experiment = written.ledger.read(question.experiment)
+    scored = score_forecast(experiment.of("ada"), question, report.judgement).score
+    assert scored.provisional
+    assert scored.bits > 0
 
 
 def test_quantiles_are_scored_in_the_metrics_own_sign(written):
@@ -151,8 +149,8 @@ def test_quantiles_are_scored_in_the_metrics_own_sign(written):
     written.say(question, "0.2/0.4/0.6")
     written.say(question, "-0.6/-0.4/-0.2", BOB)
     written.write_pairs(question, 1.0, 1.4)
-    report = judge_now(written.project, question.experiment, "ada")
-    bits = {one.author.name: report.scores[one.hash].bits for one in report.story.forecasts}
+    report = written.report(question)
+    bits = {one.author.name: report.scores[one.hash].bits for one in report.experiment.forecasts}
     assert bits["ada"] > 0 > bits["bob"]
     assert report.scores[report.sealed.hash].chances.worse > 0.8  # a higher loss is worse
     assert isinstance(report.sealed.said, Spread)
@@ -164,33 +162,33 @@ def test_a_change_that_does_nothing_is_scored_as_the_same(written):
     for seed in range(3):
         for arm in ("baseline", "treatment"):
             written.write_run(question, arm, seed, 1.0)
-    report = judge_now(written.project, question.experiment, "ada")
-    assert report.cooked.verdict.kind == "nothing"
+    report = written.report(question)
+    assert report.judgement.verdict.kind == "nothing"
     assert report.score.bits > 1
 
 
 def test_standings_know_coverage_skips_and_kinds(written):
     settle(written, 0.3, 1.4, "worse:80")
     question = written.ask(written.question(lr=0.4))
-    ledger.seal_skip(written.chain, question, author=ADA, now=written.tick())
-    ledger.seal_skip(written.chain, question, author=ADA, now=written.tick())
+    seal.seal_skip(written.chain, question.experiment, author=ADA, now=written.tick())
+    seal.seal_skip(written.chain, question.experiment, author=ADA, now=written.tick())
     assert len(written.chain.records("skip")) == 1
-    [standing] = skill_now(written.project)
+    [standing] = written.skill()
     assert standing.coverage == 1.0  # what was never run is in nobody's coverage
     written.write_pairs(question, 1.0, 1.4)
-    judge_now(written.project, question.experiment, "ada")
-    [standing] = skill_now(written.project)
+    written.report(question)
+    [standing] = written.skill()
     assert (standing.author, standing.kind, standing.coverage) == ("ada", "blind", 0.5)
 
 
 def test_a_blind_forecast_that_is_younger_than_its_run_is_found_by_the_runs_clock(written):
     question = written.ask(written.question())
     written.write_run(question, "treatment", 0, 1.4, points=10, ended=False)
-    walk(written.project)
+    verify(written.project)
     written.now += timedelta(hours=2)
     written.say(question, "worse:97")  # says that it saw nothing
     with pytest.raises(ChainBrokenError, match="says that nothing was seen"):
-        walk(written.project)
+        verify(written.project)
 
 
 def test_a_hash_does_not_give_the_answer_away(written):

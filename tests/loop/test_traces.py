@@ -8,15 +8,11 @@ from dataclasses import replace
 import pytest
 from tests.loop.written_project import ADA, BOB
 
-from palate.errors import OutcomeSeenError
 from palate.forecast.when import Event, When
-from palate.ledger import seal as ledger
-from palate.ledger.ledger import asked_of, read_story
+from palate.ledger import seal
 from palate.ledger.records import Evidence
-from palate.ledger.verify import walk
-from palate.ledger.words import scored_document, when_line, words_of
-from palate.loop.run import judge_now, read_evidence
-from palate.loop.score import skill_now
+from palate.ledger.verify import verify
+from palate.ledger.words import score_card, words_of
 from palate.loop.when import await_event, resolve_when, seal_when
 from palate.question.question import build_question
 from palate.question.target import find_target
@@ -27,23 +23,23 @@ def test_a_change_that_was_begun_and_left_is_not_blind_when_it_is_asked_again(wr
     begun = written.ask(written.question())
     written.say(begun, "worse:90")
     again = replace(begun, data="one file more")
-    assert read_evidence(written.project, again).kind == "blind"
+    assert written.evidence(again).kind == "blind"
     written.write_run(begun, "treatment", 0, 1.4, points=9, ended=False)
-    assert read_evidence(written.project, again).kind == "asked before"
+    assert written.evidence(again).kind == "asked before"
 
 
 @pytest.mark.parametrize(("lr", "kind"), [(0.3000001, "asked before"), (0.31, "blind"), (3, "blind")])
 def test_a_value_that_is_a_little_off_is_the_same_change(written, lr, kind):
     written.write_pairs(written.ask(written.question()), 1.0, 1.4)
-    judge_now(written.project, written.question().experiment, "ada")
+    written.report(written.question())
     near = written.question(lr=lr)
     assert near.text != written.question().text
-    assert read_evidence(written.project, near).kind == kind
+    assert written.evidence(near).kind == kind
 
 
 OWN = """
 import palate
-told = palate.settings(lr={lr}, width=8)
+given = palate.settings(lr={lr}, width=8)
 for step in range(3):
     palate.log(step, val_loss=1.0 + step)
 {end}
@@ -58,7 +54,7 @@ def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(written, e
     path = written.folder / "mine.py"
     path.write_text(OWN.format(lr=0.1, end=""))
     question = written.ask(_of(written, path, lr=0.4))
-    assert read_evidence(written.project, question).kind == "blind"
+    assert written.evidence(question).kind == "blind"
     path.write_text(OWN.format(lr=0.4, end=end))
     subprocess.run(
         [sys.executable, str(path)], cwd=written.folder, env=dict(os.environ), capture_output=True, check=False
@@ -66,9 +62,9 @@ def test_a_script_that_is_run_by_hand_says_with_what_and_how_it_ended(written, e
     with Catalog.open(written.project) as catalog:
         catalog.refresh()
         [run] = catalog.runs()
-    assert (run["exit"], run["label"], run["fresh"]) == (exit_word, "mine", True)
-    assert "no more" in run["detail"] or exit_word != "crashed"
-    assert read_evidence(written.project, question).kind == "asked before"
+    assert (run.exit, run.label, run.planned) == (exit_word, "mine", False)
+    assert "no more" in run.detail or exit_word != "crashed"
+    assert written.evidence(question).kind == "asked before"
 
 
 def _of(written, path, **changes):
@@ -77,24 +73,24 @@ def _of(written, path, **changes):
 
 def test_coverage_begins_with_ones_first_and_leaves_out_what_could_be_seen(written):
     first = written.ask(written.question(lr=0.2))
-    assert asked_of(written.chain, "bob") == frozenset()
+    assert written.ledger.asked_of("bob") == frozenset()
     second = written.ask(written.question(lr=0.5))
     written.say(second, "better:70", BOB)
     third = written.ask(written.question(lr=0.7))
     late = written.question(lr=0.9)
-    ledger.seal_question(written.chain, late, now=written.tick(), visible=True)
+    seal.seal_question(written.chain, late, now=written.tick(), visible=True)
     never_run = written.ask(written.question(lr=0.6))
     everything = frozenset(one.experiment for one in (first, second, third, late))
-    assert asked_of(written.chain, "bob", everything) == {second.experiment, third.experiment}
+    assert written.ledger.asked_of("bob", everything) == {second.experiment, third.experiment}
     written.say(first, "worse:70", BOB)
     written.say(never_run, "worse:70", BOB)
     for question in (first, second, third):
         written.write_pairs(question, 1.0, 1.4)
-        judge_now(written.project, question.experiment, "ada")
-    assert asked_of(written.chain, "bob") == {first.experiment, second.experiment, third.experiment}
-    void = read_story(written.chain, third.experiment)
-    ledger.seal_void(written.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=written.tick())
-    assert scored_document(written.chain, "bob")["coverage"] == 1.0
+        written.report(question)
+    assert written.ledger.asked_of("bob") == {first.experiment, second.experiment, third.experiment}
+    void = written.ledger.read(third.experiment)
+    seal.seal_void(written.chain, void, "mislabelled", author=ADA, evidence=Evidence(), now=written.tick())
+    assert score_card(written.ledger, "bob").document()["coverage"] == 1.0
 
 
 def test_what_was_never_run_and_what_was_seen_too_little_of_are_said(written):
@@ -106,7 +102,7 @@ def test_what_was_never_run_and_what_was_seen_too_little_of_are_said(written):
         written.say(question, "better:70")
     for arm in ("baseline", "treatment"):
         written.write_run(seen, arm, 0, 1.0)
-    [mine] = skill_now(written.project)
+    [mine] = written.skill()
     assert (mine.waiting, mine.unscored + mine.provisional, mine.skill.n) == (1, 1, 0)
     assert "1 not run yet" in "\n".join(words_of(mine))
 
@@ -116,35 +112,28 @@ def test_who_voided_is_said_to_those_whose_forecasts_went_and_nothing_vanishes(w
     for author in (ADA, BOB):
         written.say(question, "worse:80", author)
     with Catalog.open(written.project) as catalog:
-        awaited = await_event(written.project, catalog, question.experiment, Event(metric="val_loss", goal="min"), 60)
+        awaited = await_event(catalog, question.experiment, Event(metric="val_loss", goal="min"), 60)
         seal_when(written.chain, awaited, When(tenth=9, confidence=80), author=BOB, now=written.tick())
         written.write_pairs(question, 1.0, 1.4)
-        judge_now(written.project, question.experiment, "ada")
+        written.report(question)
         catalog.refresh()
-        resolve_when(written.project, catalog, now=written.tick())
-    story = read_story(written.chain, question.experiment)
-    evidence = read_evidence(written.project, question)
-    ledger.seal_void(written.chain, story, "I was wrong", author=ADA, evidence=evidence, now=written.tick())
-    bob = [one for one in skill_now(written.project) if one.author == "bob"]
+        resolve_when(written.ledger, catalog, now=written.tick())
+    experiment = written.ledger.read(question.experiment)
+    evidence = written.evidence(question)
+    seal.seal_void(written.chain, experiment, "I was wrong", author=ADA, evidence=evidence, now=written.tick())
+    bob = [one for one in written.skill() if one.author == "bob"]
     assert [(one.kind, one.void, one.void_seen, one.skill.n) for one in bob] == [("blind", 1, 1, 0), ("when", 1, 1, 0)]
     assert all("1 voided by ada, 1 of them after something was seen" in "\n".join(words_of(one)) for one in bob)
-    [when] = scored_document(written.chain, "bob")["when"]
-    assert when_line(when).endswith("[void]")
+    [when] = score_card(written.ledger, "bob").whens
+    assert when.document()["void"]
+    assert when.line().endswith("[void]")
 
 
 def test_runs_that_a_verdict_rests_on_and_that_went_are_counted(written):
     question = written.ask(written.question())
     written.write_pairs(question, 1.0, 1.4)
-    judge_now(written.project, question.experiment, "ada")
-    assert walk(written.project).gone == 0
+    written.report(question)
+    assert verify(written.project).gone == 0
     gone = next(written.project.runs.glob("*-s0"))
     (gone / "journal").unlink()
-    assert walk(written.project).gone == 1
-
-
-def test_a_refusal_says_whether_runs_or_a_verdict_closed_the_question():
-    with pytest.raises(OutcomeSeenError, match="runs of the treatment have ended \\(2\\)"):
-        ledger.refuse_seen("3f9c", 2)
-    with pytest.raises(OutcomeSeenError, match="its verdict is sealed"):
-        ledger.refuse_seen("3f9c", 0, judged=True)
-    ledger.refuse_seen("3f9c", 0)
+    assert verify(written.project).gone == 1

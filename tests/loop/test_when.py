@@ -5,7 +5,6 @@ from tests.loop.written_project import ADA
 
 from palate.errors import InputError, OutcomeSeenError
 from palate.forecast.when import Event, When
-from palate.loop.score import skill_now
 from palate.loop.when import await_event, seal_when
 from palate.store.catalog import Catalog
 from palate.store.journal import Journal
@@ -16,7 +15,7 @@ BEST = Event(metric="val_loss", goal="min")
 def wait_for(written, subject, event=BEST, steps=None):
     with Catalog.open(written.project) as catalog:
         catalog.refresh()
-        return await_event(written.project, catalog, subject, event, steps)
+        return await_event(catalog, subject, event, steps)
 
 
 def test_the_best_checkpoint_of_a_run_that_has_not_begun(written):
@@ -31,12 +30,12 @@ def test_the_best_checkpoint_of_a_run_that_has_not_begun(written):
     seal_when(written.chain, awaited, When(tenth=9, confidence=90), author=ADA, now=written.tick())
     with pytest.raises(OutcomeSeenError, match="already"):
         seal_when(written.chain, awaited, When(tenth=8, confidence=50), author=ADA, now=written.tick())
-    [waiting] = skill_now(written.project)
+    [waiting] = written.skill()
     assert (waiting.skill.n, waiting.forecast) == (0, 1)
     written.write_run(question, "treatment", 0, 1.2)
-    [standing] = skill_now(written.project)
+    [standing] = written.skill()
     assert (standing.kind, standing.skill.n) == ("when", 1)
-    assert skill_now(written.project)[0].skill.n == 1  # scored once
+    assert written.skill()[0].skill.n == 1  # scored once
     with pytest.raises(OutcomeSeenError, match="has ended"):
         wait_for(written, question.experiment)
 
@@ -56,7 +55,7 @@ def test_a_run_that_goes_and_a_value_to_be_reached(written):
         log.log(step, {"val_loss": 1.205 if step >= 58 else 1.3})
     log.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
     log.close()
-    [standing] = skill_now(written.project)
+    [standing] = written.skill()
     assert standing.kind == "when, 75 %"
     assert standing.skill.mean > 0
     with pytest.raises(OutcomeSeenError, match="has ended"):
@@ -68,4 +67,4 @@ def test_what_never_happens_is_an_answer(written):
     awaited = wait_for(written, question.experiment, Event(metric="val_loss", goal="min", reach=0.1), 59)
     seal_when(written.chain, awaited, When(tenth=10, confidence=80), author=ADA, now=written.tick())
     written.write_run(question, "treatment", 0, 1.2)
-    assert skill_now(written.project)[0].skill.mean > 1
+    assert written.skill()[0].skill.mean > 1

@@ -1,4 +1,4 @@
-"""Random recipes for the laws: nested values with every kind of key and value, and rows of layers that are alike."""
+"""Random recipes for the laws: nested values with every kind of key and value, and rows of similar layers."""
 
 import math
 from pathlib import PurePosixPath
@@ -28,7 +28,7 @@ NESTED = st.recursive(
         st.dictionaries(KEYS, inner, max_size=5)
         | st.lists(inner, max_size=5)
         | st.tuples(inner, inner)
-        | st.builds(lambda held, n: [held] * n, inner, st.integers(2, 5))
+        | st.builds(lambda value, n: [value] * n, inner, st.integers(2, 5))
     ),
     max_leaves=14,
 )
@@ -45,12 +45,12 @@ def layers(draw):
     rows = []
     for number in range(count * len(period)):
         name = period[number % len(period)]
-        held = [Setting("class", Symbol(kind="class", text=f"x.{name}")), Setting("index", first + number)]
-        held.append(Setting("kind", options[number % len(options)], draw(st.sampled_from(Origin)), f"m.py:{number}"))
+        items = [Setting("class", Symbol(kind="class", text=f"x.{name}")), Setting("index", first + number)]
+        items.append(Setting("kind", options[number % len(options)], draw(st.sampled_from(Origin)), f"m.py:{number}"))
         if name == "Block":
             inner = [Chunk(k, "module", (Setting("class", "x.Inner"), Setting("index", number))) for k in range(3)]
-            held.append(Chunk("inner", "module", tuple(inner)))
-        rows.append(Chunk(number, "module", tuple(held)))
+            items.append(Chunk("inner", "module", tuple(inner)))
+        rows.append(Chunk(number, "module", tuple(items)))
     if draw(st.booleans()):
         rows.insert(draw(st.integers(0, len(rows))), Chunk("extra", "module", (Setting("class", "x.Extra"),)))
     own = [Setting(f"{draw(st.sampled_from(['a_', 'b_', '']))}{k}", k) for k in range(draw(st.integers(0, 12)))]

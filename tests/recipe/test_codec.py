@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_is_encoded_is_decoded_to_the_same_value_through_real_json(value):
+def test_an_encoded_value_is_decoded_to_the_same_value_through_json(value):
     back = decode(json.loads(json.dumps(encode(value))))
     assert back == value
     assert canonical_text(encode(back)) == canonical_text(encode(value))
@@ -64,6 +64,6 @@ def test_nan_equals_itself_and_the_order_of_keys_does_not_count():
     assert content_id({"a": 1, "b": 2}) == content_id({"b": 2, "a": 1})
 
 
-def test_what_cannot_be_said_exactly_is_opaque():
+def test_a_value_that_cannot_be_written_exactly_is_opaque():
     assert decode(encode(object())) == Opaque(type="builtins.object")
     assert decode(encode(Unread(type="source", text="nn.ReLU"))) == Unread(type="source", text="nn.ReLU")

@@ -1,18 +1,19 @@
-"""The laws of recipes: nothing is lost, whatever is folded, grouped, split, written down or compared."""
+"""Laws of recipes: nothing is lost when they are folded, grouped, split, written or compared."""
 
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.recipe.random_trees import CONFIGS, NESTED, TREES, layers, plain
+from tests.recipe.undone import invert, merge, patch, to_value
 
-from palate.recipe.diff import diff, invert, patch
+from palate.recipe.diff import diff
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold
-from palate.recipe.groups import count_leaves, fullest, group, merge, split, ungroup
+from palate.recipe.groups import count_leaves, fullest, group, split, ungroup
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import SEVEN, Chunk, chunk_id, leaves
-from palate.recipe.values import from_value, same_value, to_value
+from palate.recipe.values import from_value, same_value
 
 
 @given(TREES)
@@ -50,27 +51,27 @@ def test_a_part_of_a_recipe_folds_and_unfolds_too(tree, seed):
 
 
 @given(NESTED)
-def test_a_value_made_a_tree_is_the_value_again(value):
+def test_a_value_made_into_a_tree_and_back_is_equal(value):
     assert same_value(to_value(from_value("x", value)), value)
 
 
 @settings(max_examples=3 * settings().max_examples)  # the law that is hardest to keep
 @given(TREES, TREES)
-def test_a_difference_applied_gives_the_other_recipe_and_turned_round_gives_this_one(one, other):
+def test_a_difference_applied_gives_the_other_recipe_and_inverted_gives_the_first(one, other):
     edits = diff(one, other)
     assert chunk_id(patch(one, edits)) == chunk_id(Chunk(one.name, other.kind, other.items))
     assert repr(invert(edits)) == repr(diff(other, one))  # by text, so that NaN is itself
 
 
 @given(layers(), st.integers(0, 5), st.integers(0, 5))
-def test_neighbours_differ_by_a_patch_too(tree, drop, swap):
+def test_a_dropped_and_a_swapped_layer_are_a_difference_that_can_be_applied(tree, drop, swap):
     items = list(tree.items)
     if drop < len(items):
         del items[drop]
     if swap + 1 < len(items):
         items[swap], items[swap + 1] = items[swap + 1], items[swap]
     other = Chunk(tree.name, tree.kind, tuple(items))
-    # what is numbered in a row is numbered anew, as layers are when one is dropped
+    # items with consecutive whole numbers as names are renumbered, as layers are when one is dropped
     number = iter(range(len(items)))
     named = tuple(Chunk(next(number), i.kind, i.items) if type(i.name) is int else i for i in other.items)
     other = Chunk(tree.name, tree.kind, named)
@@ -85,7 +86,7 @@ def test_a_recipe_does_not_differ_from_itself(tree):
 
 
 @given(TREES)
-def test_a_recipe_written_down_and_read_is_the_recipe(tree):
+def test_a_recipe_written_and_read_again_is_equal(tree):
     recipe = Recipe(tree)
     back = loads(dumps(recipe))
     assert plain(back.root) == plain(tree)
@@ -93,6 +94,6 @@ def test_a_recipe_written_down_and_read_is_the_recipe(tree):
 
 
 @given(CONFIGS)
-def test_the_id_is_of_the_values_alone(tree):
+def test_the_id_depends_on_the_values_alone(tree):
     turned = Chunk(tree.name, tree.kind, tuple(reversed(tree.items)))
     assert Recipe(tree).id == Recipe(turned).id

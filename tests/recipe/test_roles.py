@@ -1,4 +1,4 @@
-"""Seven chunks: which one a setting belongs to."""
+"""Which of the seven chunks a setting belongs to."""
 
 import gzip
 import json
@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.recipe.random_trees import plain
+from tests.recipe.undone import merge, to_value
 
 from palate.recipe.document import dumps, loads
 from palate.recipe.fold import fold, unfold
-from palate.recipe.groups import fullest, group, merge, ungroup
+from palate.recipe.groups import fullest, group, ungroup
 from palate.recipe.lexicon import ACCELERATOR, ROLES, TRAINER, TRAINING_ARGUMENTS, role_of_path, table_of
 from palate.recipe.recipe import Recipe
 from palate.recipe.roles import LENSES, by_lens, by_role, role_label
 from palate.recipe.tree import Chunk, Setting, leaves
-from palate.recipe.values import from_value, same_value, to_value
+from palate.recipe.values import from_value, same_value
 
 CONFIGS = Path(__file__).parents[3] / "shared" / "data" / "configs"
 
@@ -42,7 +43,7 @@ CONFIGS = Path(__file__).parents[3] / "shared" / "data" / "configs"
         ("hiddenSize", "model"),
     ],
 )
-def test_words_of_a_path_tell_the_chunk(path, role):
+def test_the_words_of_a_path_decide_the_chunk(path, role):
     assert role_of_path(tuple(path.split("."))) == role
 
 
@@ -80,7 +81,7 @@ def test_the_class_of_an_object_is_stronger_than_its_path():
     assert list(by_role(tree)) == ["optimiser"]
 
 
-def test_a_persons_own_sections_go_where_they_say():
+def test_a_persons_own_sections_belong_to_the_chunk_that_they_choose():
     tree = from_value("x", {"sauce": {"salt": 1}})
     assert list(by_role(tree)) == ["other"]
     assert list(by_role(tree, {"sauce": "objective"})) == ["objective"]

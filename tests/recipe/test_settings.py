@@ -1,4 +1,4 @@
-"""Changes are typed, held against what exists, and refused with the nearest name."""
+"""Changes are typed, checked against the settings that exist, and refused with the nearest name."""
 
 import pytest
 
@@ -37,13 +37,13 @@ def test_a_whole_number_for_a_float_setting_is_that_float():
     assert recipe_id(with_changes(KNOWN, apply_changes(KNOWN, {"lr": 1}))) == recipe_id({**KNOWN, "lr": 1.0})
 
 
-def test_all_faults_are_told_at_once_with_the_nearest_name():
+def test_all_faults_are_listed_at_once_with_the_nearest_name():
     with pytest.raises(SettingError) as caught:
         apply_changes(KNOWN, {"lrr": 1.0, "width": "wide", "amp": 1})
-    told = str(caught.value)
-    assert "lrr: there is no such setting; did you mean lr?" in told
-    assert "width is a whole number (16), not text" in told
-    assert "amp is true or false" in told
+    message = str(caught.value)
+    assert "lrr: there is no such setting; did you mean lr?" in message
+    assert "width is a whole number (16), not text" in message
+    assert "amp is true or false" in message
 
 
 @pytest.mark.parametrize("texts", [["lr"], ["=3"], ["lr=1", "lr=2"]])
@@ -57,3 +57,9 @@ def test_differences_undo_changes():
     assert {c.path: c.after for c in differences(KNOWN, changed)} == {"lr": 0.5, "clip": 1.0}
     assert differences(KNOWN, KNOWN) == ()
     assert [str(c) for c in differences({"a": 1}, {"b": 1})] == ["a 1 -> <not set>", "b <not set> -> 1"]
+
+
+def test_with_changes_leaves_the_baseline_alone():
+    baseline = {"a": 1}
+    assert with_changes(baseline, ()) == {"a": 1}
+    assert baseline == {"a": 1}

@@ -1,4 +1,4 @@
-"""A person's own words: found where they save lines, checked on recipes that they were not found in."""
+"""A person's own vocabulary: proposed if it saves lines, and checked on the other half of the recipes."""
 
 import gzip
 import json
@@ -59,10 +59,10 @@ def test_a_named_chunk_shortens_every_view():
 
 def test_a_recipe_is_its_nearest_earlier_one_and_the_difference():
     recipes = history()
-    told = Family(recipes[:6]).descent(recipes[7])
-    assert told.parent is not None
-    assert told.lines == 3
-    assert Family().descent(recipes[0]).lines == told.settings
+    descent = Family(recipes[:6]).descent(recipes[7])
+    assert descent.parent is not None
+    assert descent.lines == 3
+    assert Family().descent(recipes[0]).lines == descent.settings
 
 
 @pytest.mark.slow
@@ -76,8 +76,8 @@ def test_public_configurations_are_short_as_parent_and_difference_or_with_words(
     random.Random(0).shuffle(trees)
     cut = len(trees) * 4 // 5
     family = Family(trees[:cut])
-    told = [family.descent(tree) for tree in trees[cut:]]
-    assert sum(t.lines for t in told) / sum(t.settings for t in told) <= parent
+    descents = [family.descent(tree) for tree in trees[cut:]]
+    assert sum(t.lines for t in descents) / sum(t.settings for t in descents) <= parent
     words = [proposal.named for proposal in propose(trees[:cut])]
     pairs = [written_lines(tree, words) for tree in trees[cut:]]
     assert sum(lines for lines, _ in pairs) / sum(settings for _, settings in pairs) <= chunks

@@ -20,8 +20,8 @@ def listed(ids: dict, commands: list[str]) -> list[Call]:
     names, keys = ids["experiments"], ids["run_keys"]
     helps = ["--help", *(f"{name} --help" for name in commands), *(f"recipe {name} --help" for name in RECIPE)]
     parts = (looks(names, keys), recipes(names, keys), mistakes(names), homes(), forecasts(names), runs(names))
-    told = [(line, {}) for line in helps] + [one if isinstance(one, tuple) else (one, {}) for p in parts for one in p]
-    return [(words(line) if isinstance(line, str) else list(line), more) for line, more in told]
+    lines = [(line, {}) for line in helps] + [one if isinstance(one, tuple) else (one, {}) for p in parts for one in p]
+    return [(words(line) if isinstance(line, str) else list(line), more) for line, more in lines]
 
 
 def words(line: str) -> list[str]:

@@ -93,35 +93,35 @@ def make() -> dict[str, str]:
     (ada.folder / "numbers.txt").write_text("1\n2\n3\n")
     write_configs(ada.folder / "configs")
     (ada.folder / "exports").mkdir()
-    found = {}
+    asked = {}
     ada.python("train.py")  # by hand: a run without a question
     tear(ada)
-    found["better"] = ada.ask(
+    asked["better"] = ada.ask(
         "-c", "gain=0.9", "--pairs", "5", "--forecast", "better:80:2-4", "--why", "it learns faster — much"
     )
-    found["worse"] = ask_worse(ada)
-    found["same"] = ada.call(
+    asked["worse"] = ask_worse(ada)
+    asked["same"] = ada.call(
         "run", "train.py", "--metric", "loss", "-c", "noise=0.021", "--margin", "0.1", "--take", "best",
         "--pairs", "4", "--forecast", "same:70",
     )["experiment"]  # fmt: skip
-    found["nothing"] = ada.ask("-c", "unused=2", "--pairs", "4", "--no-forecast")
-    found["failed"] = ada.ask("-c", "mode=crash", "--pairs", "4", "--forecast", "crash:70")
-    found["nan"] = ada.ask("-c", "mode=nan", "--pairs", "4", "--author", "ben", "--forecast", "same:60")
+    asked["nothing"] = ada.ask("-c", "unused=2", "--pairs", "4", "--no-forecast")
+    asked["failed"] = ada.ask("-c", "mode=crash", "--pairs", "4", "--forecast", "crash:70")
+    asked["nan"] = ada.ask("-c", "mode=nan", "--pairs", "4", "--author", "ben", "--forecast", "same:60")
     said = json.dumps({"answer": "better", "confidence": 60, "why": "a little"})
-    found["unclear"] = ada.ask("-c", "gain=0.501", "--pairs", "2", "--forecast", said)
-    found["data"] = ada.ask("-c", "gain=0.4", "--data", "numbers.txt", "--pairs", "2", "--forecast", "worse:60")
-    found["void"] = ask_void(ada)
-    found["when"] = ask_when(ada)
-    found["exchanged"] = exchange(ada, mate)
+    asked["unclear"] = ada.ask("-c", "gain=0.501", "--pairs", "2", "--forecast", said)
+    asked["data"] = ada.ask("-c", "gain=0.4", "--data", "numbers.txt", "--pairs", "2", "--forecast", "worse:60")
+    asked["void"] = ask_void(ada)
+    asked["when"] = ask_when(ada)
+    asked["exchanged"] = exchange(ada, mate)
     keep_recipes(ada)
-    found["recipes"] = ada.ask("-c", "width=8", "--pairs", "3", "--forecast", "better:55")
+    asked["recipes"] = ada.ask("-c", "width=8", "--pairs", "3", "--forecast", "better:55")
     accept_chunk(ada)
-    found["files"] = ada.ask("-c", "plan=configs/odd.json", "--pairs", "2", "--forecast", "same:60")
-    found["confounded"] = ada.ask("-c", "gain=0.9", "-c", "width=2", "--pairs", "2", "--no-forecast")
+    asked["files"] = ada.ask("-c", "plan=configs/odd.json", "--pairs", "2", "--forecast", "same:60")
+    asked["confounded"] = ada.ask("-c", "gain=0.9", "-c", "width=2", "--pairs", "2", "--no-forecast")
     ada.call(*RUN, "-c", "gain=0.9", "-c", "noise=0.04", "--split", "--pairs", "4", "--no-forecast")
     ada.call("confirm")
-    found["asked"] = ask_only(ada)
-    return found
+    asked["asked"] = ask_only(ada)
+    return asked
 
 
 def tear(ada: Kitchen) -> None:
@@ -208,13 +208,13 @@ def keep_recipes(ada: Kitchen) -> None:
     from palate.question.question import build_question
     from palate.question.target import find_target
     from palate.store.project import Project
-    from palate.store.recipes import Shelf
+    from palate.store.recipes import Recipes
 
     here = Path.cwd()
     os.chdir(ada.folder)
     question = build_question(find_target("train.py"), {"width": 8}, metric="val_acc", budget=3)
     os.chdir(here)
-    shelf = Shelf(Project(ada.folder / ".palate").home)
+    shelf = Recipes(Project(ada.folder / ".palate").home)
     shelf.keep(question.run_key("baseline"), recipe_of(4, 0.1))
     shelf.keep(question.run_key("treatment"), recipe_of(8, 0.05))
 
@@ -297,13 +297,13 @@ def keep() -> None:
 
 def write_ids(names: dict[str, str]) -> None:
     """Write down what must never change: ids, keys, numbers, kinds, hashes."""
-    from palate.question.question import question_from_body
+    from palate.ledger.records import question_of
 
     records = [json.loads(line) for line in (GOLDEN / "home" / "chain.jsonl").read_text().splitlines()]
     asked = {one["body"]["experiment"]: one["body"] for one in records if one["kind"] == "question"}
     keys = {}
     for name, body in asked.items():
-        question = question_from_body(body)
+        question = question_of(body)
         keys[name] = {arm: question.run_key(arm) for arm in question.arms}
     document = {
         "experiments": names,

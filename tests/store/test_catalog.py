@@ -5,18 +5,22 @@ import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from palate.errors import CatalogNewerError, InputError, NotFoundError, StoreError
+from palate.errors import CatalogNewerError, ChainBrokenError, InputError, NotFoundError, StoreError
 from palate.store import schema
 from palate.store.catalog import Catalog, pack_curve, rebuild, unpack_curve
 from palate.store.config import read_config
 from palate.store.journal import Journal
+from palate.store.migrations import MIGRATIONS
 from palate.store.project import Project, find_project
 from palate.store.reader import read_journal
+
+GOLDEN = Path(__file__).parent / "golden" / "home"
 
 
 @pytest.fixture
@@ -38,8 +42,9 @@ def everything(project):
     with Catalog.open(project) as catalog:
         catalog.refresh()
         runs = catalog.runs()
-        curves = {r["id"]: catalog.curve(r["id"], "acc").values.tolist() for r in runs}
-        return runs, catalog.summaries([r["id"] for r in runs]), catalog.records(), curves
+        summaries = catalog.summaries([run.id for run in runs])
+        curves = [catalog.curve(one.run_id, one.metric).values.tolist() for one in summaries if one.last is not None]
+        return runs, summaries, curves
 
 
 def test_journals_become_rows_once_and_again_only_when_they_grow(project):
@@ -50,8 +55,8 @@ def test_journals_become_rows_once_and_again_only_when_they_grow(project):
         journal.log(10, {"acc": 99.0})
         journal.close()
         assert catalog.refresh() == 1
-        row = next(r for r in catalog.summaries(["run-1"]) if r["metric"] == "acc")
-        assert (row["n"], row["last"], row["most"], row["last_step"]) == (11, 99.0, 99.0, 10)
+        summary = next(one for one in catalog.summaries(["run-1"]) if one.metric == "acc")
+        assert (summary.n, summary.last, summary.most, summary.last_step) == (11, 99.0, 99.0, 10)
 
 
 def test_a_rebuilt_catalog_equals_the_one_that_grew(project):
@@ -61,9 +66,9 @@ def test_a_rebuilt_catalog_equals_the_one_that_grew(project):
 
 
 def test_nan_at_the_end_is_kept_as_what_it_was(project):
-    _, summaries, _, _ = everything(project)
-    row = next(r for r in summaries if r["metric"] == "loss")
-    assert (row["last"], row["last_text"], row["least"]) == (None, "nan", 1.0)
+    _, summaries, _ = everything(project)
+    summary = next(one for one in summaries if one.metric == "loss")
+    assert (summary.last, summary.last_text, summary.least) == (None, "nan", 1.0)
 
 
 def test_a_damaged_catalog_is_put_aside_and_made_anew(project):
@@ -88,18 +93,122 @@ def test_a_newer_catalog_is_refused_and_left_alone(project):
 def test_migrations_end_at_the_schema_that_the_code_reads(project):
     everything(project)
     engine = create_engine(f"sqlite:///{project.catalog}")
-    found = inspect(engine)
+    schema_of = inspect(engine)
     for table in schema.metadata.sorted_tables:
-        columns = {column["name"]: str(column["type"]) for column in found.get_columns(table.name)}
+        columns = {column["name"]: str(column["type"]) for column in schema_of.get_columns(table.name)}
         assert columns == {column.name: str(column.type.compile(engine.dialect)) for column in table.columns}
-        assert {i["name"] for i in found.get_indexes(table.name)} == {index.name for index in table.indexes}
+        assert {i["name"] for i in schema_of.get_indexes(table.name)} == {index.name for index in table.indexes}
     engine.dispose()
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A project as a palate of before left it: its catalog holds the chain's records, and nothing was migrated."""
+    home = tmp_path / "old" / ".palate"
+    shutil.copytree(GOLDEN, home)
+    return Project(home)
+
+
+def query(path, text):
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(text).fetchall()
+    finally:
+        connection.close()
+
+
+def test_an_old_catalog_is_migrated_and_says_what_one_made_anew_says(old):
+    [(count, head)] = query(old.catalog, "SELECT number + 1, hash FROM records ORDER BY number DESC LIMIT 1")
+    ids = {row[0] for row in query(old.catalog, "SELECT id FROM runs")}
+    assert len(query(old.catalog, "SELECT * FROM migrations")) == 1
+    before = old.catalog.read_bytes()
+    with Catalog.open(old) as catalog:
+        assert {run.id for run in catalog.runs()} == ids  # before any journal is looked at
+        assert query(old.catalog, "SELECT number, hash FROM sealed") == [(count, head)]
+        migrated = everything(old)
+    assert old.chain.hash_at(count - 1) == head
+    assert [row[0] for row in query(old.catalog, "SELECT number FROM migrations")] == [1, 2]
+    assert query(old.catalog, "SELECT name FROM sqlite_master WHERE name = 'records'") == []
+    assert query(old.catalog, "SELECT number, hash FROM sealed") == [old.chain.head()]
+    kept = old.catalog.with_suffix(".before-002.sqlite")
+    assert query(kept, "SELECT COUNT(*) FROM records") == [(count,)]
+    assert kept.read_bytes() == before
+    rebuild(old)
+    assert everything(old) == migrated
+
+
+def test_a_migrated_catalog_has_the_schema_of_one_made_anew(old, project):
+    for one in (old, project):
+        Catalog.open(one).close()
+    names = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY type, name"
+    assert query(old.catalog, names) == query(project.catalog, names)
+    for _, table, _ in query(old.catalog, names.replace("ORDER", "WHERE type = 'table' ORDER")):
+        columns = f"PRAGMA table_info({table})"
+        assert query(old.catalog, columns) == query(project.catalog, columns)
+    assert len(MIGRATIONS) == len(query(old.catalog, "SELECT * FROM migrations"))
+
+
+def test_a_chain_that_was_cut_before_an_old_catalog_was_migrated_is_noticed(old):
+    [(count,)] = query(old.catalog, "SELECT COUNT(*) FROM records")
+    lines = old.chain.path.read_text().splitlines(keepends=True)
+    old.chain.path.write_text("".join(lines[: count - 1]))
+    with Catalog.open(old) as catalog, pytest.raises(ChainBrokenError, match=f"remembers {count} records"):
+        catalog.refresh()
+
+
+def cut(project):
+    lines = project.chain.path.read_text().splitlines(keepends=True)
+    project.chain.path.write_text("".join(lines[:-1]))
+
+
+def test_a_chain_that_lost_its_end_is_noticed_when_the_catalog_is_refreshed(project):
+    project.chain.append("skip", {"experiment": "abc"}, now=datetime.now(UTC))
+    everything(project)
+    cut(project)
+    again = Project(project.home)  # as another process opens it
+    for one in (project, again):
+        with Catalog.open(one) as catalog, pytest.raises(ChainBrokenError, match="the catalog remembers 2 records"):
+            catalog.refresh()
+    assert rebuild(again) == 3  # if it is meant to be so
+    with Catalog.open(again) as catalog:
+        assert catalog.refresh() == 0
+
+
+def test_a_chain_that_was_cut_and_went_on_is_noticed(project):
+    project.chain.append("skip", {"experiment": "abc"}, now=datetime.now(UTC))
+    everything(project)
+    cut(project)
+    for name in ("d", "e"):
+        project.chain.append("skip", {"experiment": name}, now=datetime.now(UTC))
+    with Catalog.open(project) as catalog, pytest.raises(ChainBrokenError, match="remembers 2 records"):
+        catalog.refresh()
+
+
+def test_runs_are_listed_oldest_first_and_only_so_many_of_the_newest(project):
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        runs = catalog.runs()
+        assert catalog.newest(2) == runs[1:]
+        assert catalog.newest_finished("train", 2) == runs[1:]
+        assert catalog.newest_finished("other", 2) == []
+        assert catalog.runs(["k"]) == runs
+        assert catalog.runs(["no key"]) == []
+        assert catalog.count_runs() == 3
+        [first, *_] = runs
+        assert (first.id, first.key, first.label, first.seed, first.settings) == ("run-0", "k", "train", 0, {"lr": 0.1})
+        assert (first.finished, first.failed, first.ended, first.going, first.planned) == (
+            True,
+            False,
+            True,
+            False,
+            True,
+        )
 
 
 def test_a_run_is_found_by_the_start_of_its_id(project):
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        assert catalog.find_run("run-2")["seed"] == 2
+        assert catalog.find_run("run-2").seed == 2
         with pytest.raises(NotFoundError, match="several"):
             catalog.find_run("run")
         with pytest.raises(NotFoundError, match="no run"):
@@ -143,8 +252,8 @@ for _ in range(8):
 def test_eight_fresh_processes_open_one_fresh_store(project):
     for part in project.home.glob("catalog*"):
         part.unlink()
-    told = subprocess.run([sys.executable, "-c", EIGHT, str(project.home)], capture_output=True, text=True)
-    assert (told.stdout.split(), told.stderr) == (["3"] * 8, "")
+    ended = subprocess.run([sys.executable, "-c", EIGHT, str(project.home)], capture_output=True, text=True)
+    assert (ended.stdout.split(), ended.stderr) == (["3"] * 8, "")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -166,10 +275,10 @@ def test_the_project_is_the_nearest_folder_or_beside_the_nearest_project_file(tm
 def test_preferences_come_from_the_nearest_layer_that_has_them(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.palate]\npairs = 8\nworkers = 3\n")
     (tmp_path / "user.toml").write_text("pairs = 5\nauthor = 'ann'\n")
-    found = read_config(tmp_path, {"PALATE_WORKERS": "2"}, tmp_path / "user.toml")
-    assert (found["pairs"].value, found["workers"].value, found["author"].value) == (8, 2, "ann")
-    assert found["workers"].source == "PALATE_WORKERS"
-    assert found["threads"].source == "default"
+    config = read_config(tmp_path, {"PALATE_WORKERS": "2"}, tmp_path / "user.toml")
+    assert (config["pairs"].value, config["workers"].value, config["author"].value) == (8, 2, "ann")
+    assert config["workers"].source == "PALATE_WORKERS"
+    assert config["threads"].source == "default"
 
 
 def test_unknown_and_unreadable_preferences_are_told_together(tmp_path):
@@ -185,3 +294,12 @@ def test_a_store_can_be_moved(project, tmp_path):
     moved = Project(tmp_path / "elsewhere")
     shutil.move(project.home, moved.home)
     assert everything(moved) == before
+
+
+def test_a_run_whose_journal_is_no_file_stops_nothing(project):
+    before = everything(project)
+    (project.runs / "odd" / "journal").mkdir(parents=True)
+    (project.runs / "loop").mkdir()
+    (project.runs / "loop" / "journal").symlink_to(project.runs / "loop" / "journal")
+    (project.runs / "file").write_text("")
+    assert everything(project) == before

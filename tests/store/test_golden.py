@@ -15,10 +15,10 @@ from tests.store.calls import listed
 from tests.store.transcript import GOLDEN, IDS, call, environment, golden_copy, kept, settled, stage
 
 from palate.cli import COMMANDS
-from palate.ledger.ledger import read_story
-from palate.ledger.verify import walk
-from palate.loop.judge import look_now
-from palate.question.question import question_from_body
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import question_body, question_of
+from palate.ledger.verify import verify
+from palate.loop.judge import judge_now
 from palate.store.catalog import Catalog, rebuild
 from palate.store.chain import Chain, hash_record
 from palate.store.project import Project
@@ -67,9 +67,9 @@ def test_the_same_fields_sealed_again_are_the_same_bytes(tmp_path):
 
 
 def test_the_chain_is_read_from_its_file_as_it_was_sealed(unchanged):
-    found = unchanged.chain.records()
-    assert [(one.number, one.kind, one.hash) for one in found] == [tuple(known.values()) for known in IDS["records"]]
-    assert all(one.at.tzinfo == UTC for one in found)
+    records = unchanged.chain.records()
+    assert [(one.number, one.kind, one.hash) for one in records] == [tuple(known.values()) for known in IDS["records"]]
+    assert all(one.at.tzinfo == UTC for one in records)
 
 
 def test_there_is_a_record_of_every_kind_that_is_sealed():
@@ -82,11 +82,11 @@ def test_there_is_a_record_of_every_kind_that_is_sealed():
 
 def test_experiments_and_runs_have_the_ids_that_they_had():
     for one in sealed("question"):
-        question = question_from_body(one["body"])
+        question = question_of(one["body"])
         assert question.experiment == one["body"]["experiment"]
-        assert {arm: question.run_key(arm) for arm in question.arms} == IDS["run_keys"][question.experiment]
+        assert question.plan.keys == IDS["run_keys"][question.experiment]
         ours = {name: value for name, value in one["body"].items() if name not in ("reference", "commit", "visible")}
-        assert json.loads(json.dumps(question.body())) == ours
+        assert json.loads(json.dumps(question_body(question))) == ours
     assert set(IDS["experiments"].values()) == set(IDS["run_keys"])
 
 
@@ -101,24 +101,26 @@ def rows_of(project, looked):
     with Catalog.open(project) as catalog:
         assert catalog.refresh() == looked
         runs = catalog.runs()
-        summaries = catalog.summaries([run["id"] for run in runs])
-        curves = [catalog.curve(one["run_id"], one["metric"]) for one in summaries]
-        told = [(one.steps.tolist(), repr(one.values.tolist()), one.elapsed_s.tolist()) for one in curves]
-        return {"runs": runs, "summaries": summaries, "curves": told, "records": catalog.records()}
+        summaries = catalog.summaries([run.id for run in runs])
+        curves = [catalog.curve(one.run_id, one.metric) for one in summaries]
+        points = [(one.steps.tolist(), repr(one.values.tolist()), one.elapsed_s.tolist()) for one in curves]
+        return {"runs": runs, "summaries": summaries, "curves": points}
 
 
 def test_its_seal_holds(unchanged):
-    found = walk(unchanged)
-    assert (found.records, found.head, found.gone) == (len(LINES), IDS["records"][-1]["hash"], 0)
+    verified = verify(unchanged)
+    assert (verified.records, verified.head, verified.gone) == (len(LINES), IDS["records"][-1]["hash"], 0)
 
 
 @pytest.mark.parametrize("verdict", sealed("verdict"), ids=lambda one: one["body"]["experiment"])
 def test_the_runs_are_judged_as_they_were(verdict, unchanged):
     body = verdict["body"]
-    again = look_now(unchanged, read_story(unchanged.chain, body["experiment"]).question)
+    ledger = Ledger.of(unchanged.chain)
+    with Catalog.open(unchanged) as catalog:
+        again = judge_now(ledger, catalog, ledger.read(body["experiment"]).question)
     assert again.done
-    told = {name: body[name] for name in asdict(again.verdict)}
-    assert exact(asdict(again.verdict)) == exact(told)
+    as_sealed = {name: body[name] for name in asdict(again.verdict)}
+    assert exact(asdict(again.verdict)) == exact(as_sealed)
     for arm, runs in body["runs"].items():
         assert set(runs) <= {run.id for run in again.results[arm].values()}
 
@@ -135,8 +137,8 @@ def test_the_same_questions_make_no_runs(folder):
         "run train.py -c gain=0.2 --metric val_acc --pairs 5",
         "run train.py -c gain=0.4 --metric val_acc --pairs 2 --data numbers.txt",
     ):
-        told = json.loads(call([*argv.split(), "--json"], {}, folder)["stdout"])
-        assert told["runs"]["made"] == 0
+        report = json.loads(call([*argv.split(), "--json"], {}, folder)["stdout"])
+        assert report["runs"]["made"] == 0
     assert sorted(one.name for one in (folder / ".palate" / "runs").iterdir()) == before
     assert (folder / ".palate" / "chain.jsonl").read_bytes().splitlines() == LINES
 
@@ -156,10 +158,10 @@ def difference(known, again):
 
 
 def test_the_transcript_covers_every_command_and_every_exit_status():
-    told = json.loads((GOLDEN / "transcript.json").read_text())
-    assert [(one["argv"], one["env"]) for one in told] == listed(IDS, list(COMMANDS))
-    assert {one["status"] for one in told} == {0, 1, 2, 3, 4, 5}
-    assert {one["argv"][0] for one in told if one["status"] == 0} >= set(COMMANDS)
+    calls = json.loads((GOLDEN / "transcript.json").read_text())
+    assert [(one["argv"], one["env"]) for one in calls] == listed(IDS, list(COMMANDS))
+    assert {one["status"] for one in calls} == {0, 1, 2, 3, 4, 5}
+    assert {one["argv"][0] for one in calls if one["status"] == 0} >= set(COMMANDS)
 
 
 def test_a_process_of_its_own_says_the_same(folder):

@@ -68,7 +68,7 @@ def call(argv: list[str], more: dict[str, str], folder: Path) -> dict:
     """Call the command line inside this process, in a folder, with no terminal; give what it did, as it is kept."""
     out, err = io.StringIO(), io.StringIO()
     before, here, words = dict(os.environ), Path.cwd(), sys.argv
-    told = environment(folder, more)
+    surroundings = environment(folder, more)
     with contextlib.ExitStack() as stack:
         stack.callback(os.chdir, here)
         stack.callback(os.environ.update, before)
@@ -76,7 +76,7 @@ def call(argv: list[str], more: dict[str, str], folder: Path) -> dict:
         stack.callback(setattr, sys, "argv", words)
         stack.callback(setattr, sys, "stdin", sys.stdin)
         os.environ.clear()
-        os.environ.update(told)
+        os.environ.update(surroundings)
         os.chdir(folder)
         sys.argv, sys.stdin = ["palate", *argv], stack.enter_context(Path(os.devnull).open())
         stack.enter_context(contextlib.redirect_stdout(out))
@@ -90,11 +90,17 @@ def call(argv: list[str], more: dict[str, str], folder: Path) -> dict:
 
 def kept(argv: list[str], more: dict[str, str], status: int, out: str, err: str, folder: Path) -> dict:
     """Give a call as a transcript keeps it, with the file that it wrote, if any."""
-    told = {"argv": argv, "env": more, "status": status, "stdout": settled(out, folder), "stderr": settled(err, folder)}
+    answer = {
+        "argv": argv,
+        "env": more,
+        "status": status,
+        "stdout": settled(out, folder),
+        "stderr": settled(err, folder),
+    }
     name = next((argv[place + 1] for place, word in enumerate(argv[:-1]) if word in WRITES), None)
     if name is not None and (folder / name).is_file():
-        told["wrote"] = settled((folder / name).read_text(), folder)
-    return told
+        answer["wrote"] = settled((folder / name).read_text(), folder)
+    return answer
 
 
 TEXT = "".join(file.read_text() for file in GOLDEN.rglob("*.json*") if file.name != "transcript.json")
@@ -121,10 +127,10 @@ def settled(text: str, folder: Path) -> str:
     - floats have 12 significant digits: the last ones are the processor's
     """
     text = text.replace(str(folder), "<HERE>")
-    text = SEALED.sub(lambda found: found[0] if found[2] in KNOWN else f"{found[1]}<NEW>", text)
-    text = DATE.sub(lambda found: found[0] if found[0].replace(" ", "T")[:19] in KNOWN else "<NOW>", text)
-    text = TOOK.sub(lambda found: f"{found[1] or found[2]}0", text)
-    return LONG.sub(lambda found: f"{float(found[0]):.12g}", text)
+    text = SEALED.sub(lambda hit: hit[0] if hit[2] in KNOWN else f"{hit[1]}<NEW>", text)
+    text = DATE.sub(lambda hit: hit[0] if hit[0].replace(" ", "T")[:19] in KNOWN else "<NOW>", text)
+    text = TOOK.sub(lambda hit: f"{hit[1] or hit[2]}0", text)
+    return LONG.sub(lambda hit: f"{float(hit[0]):.12g}", text)
 
 
 def calls() -> list[tuple[list[str], dict[str, str]]]:
@@ -138,9 +144,9 @@ def record() -> None:
     """Record the transcript anew."""
     with tempfile.TemporaryDirectory() as folder:
         place = stage(Path(folder).resolve())
-        told = [call(argv, more, place) for argv, more in calls()]
-    (GOLDEN / "transcript.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    for one in told:
+        answers = [call(argv, more, place) for argv, more in calls()]
+    (GOLDEN / "transcript.json").write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
+    for one in answers:
         print(one["status"], *one["argv"])
 
 

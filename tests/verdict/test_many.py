@@ -1,4 +1,4 @@
-"""Many verdicts: discoveries as scipy counts them, badges as fresh runs deserve."""
+"""Many verdicts: discoveries equal to those of scipy, and badges from new runs."""
 
 import numpy as np
 import pytest
@@ -19,54 +19,54 @@ def test_discoveries_are_those_of_scipys_adjusted_p_values(p):
         assert chosen == (adjusted <= 0.10) or adjusted == pytest.approx(0.10)
 
 
-def test_p_values_that_are_none_are_refused():
+def test_values_that_are_not_p_values_are_refused():
     with pytest.raises(InputError):
         benjamini_hochberg([0.5, 1.5])
     assert benjamini_hochberg([]) == []
 
 
-def test_fresh_runs_confirm_contradict_or_leave_it_open():
+def test_new_runs_confirm_contradict_or_do_not_decide():
     from scipy.stats import ttest_rel
 
     rng = np.random.default_rng(0)
     base = rng.normal(0, 1, 20)
     noise = rng.normal(0, 0.5, 20)
-    fresh = [make_pairs(base, base + shift + noise - noise.mean()) for shift in (1.0, -1.0, 0.01)]
-    told = confirm_all(fresh, [1, 1, 1])
-    assert [one.badge for one in told] == ["confirmed", "contradicted", "provisional"]
-    assert told[0].p == pytest.approx(ttest_rel(fresh[0].treatment, fresh[0].baseline).pvalue)
+    new = [make_pairs(base, base + shift + noise - noise.mean()) for shift in (1.0, -1.0, 0.01)]
+    confirmations = confirm_all(new, [1, 1, 1])
+    assert [one.badge for one in confirmations] == ["confirmed", "contradicted", "provisional"]
+    assert confirmations[0].p == pytest.approx(ttest_rel(new[0].treatment, new[0].baseline).pvalue)
     assert confirm_all([make_pairs([1, 2.0], [1, 2.0])], [1])[0].badge == "provisional"
 
 
 @pytest.mark.slow
-def test_of_a_project_of_20_at_most_one_in_ten_confirmed_is_a_fluke():
-    """5 real effects of 1.5 seed sds among 20 winners, 20 fresh pairs each, arms that correlate .5."""
-    rng, rates, found = np.random.default_rng(3), [], 0
+def test_among_20_verdicts_the_false_discovery_rate_is_10_percent_at_most():
+    """5 effects of 1.5 seed sds among 20 verdicts of "better", 20 new pairs each, arms with correlation .5."""
+    rng, rates, true_discoveries = np.random.default_rng(3), [], 0
     for _ in range(400):
         effects = np.array([1.5] * 5 + [0.0] * 15)
-        fresh = []
+        new = []
         for effect in effects:
             shared = rng.normal(0, 0.7, 20)
-            fresh.append(make_pairs(shared + rng.normal(0, 0.7, 20), shared + effect + rng.normal(0, 0.7, 20)))
-        chosen = np.array([one.badge != "provisional" for one in confirm_all(fresh, [1] * 20)])
+            new.append(make_pairs(shared + rng.normal(0, 0.7, 20), shared + effect + rng.normal(0, 0.7, 20)))
+        chosen = np.array([one.badge != "provisional" for one in confirm_all(new, [1] * 20)])
         rates.append((chosen & (effects == 0)).sum() / max(chosen.sum(), 1))
-        found += chosen[:5].sum()
+        true_discoveries += chosen[:5].sum()
     assert np.mean(rates) <= 0.10
-    assert found / (400 * 5) >= 0.90
+    assert true_discoveries / (400 * 5) >= 0.90
 
 
-def test_the_ledger_counts_flukes_one_sided():
+def test_expected_flukes_are_one_sided():
     assert expected_flukes(40) == pytest.approx(1.0)
 
 
 def test_e_values_choose_fewer_and_only_what_p_values_choose_too():
     rng = np.random.default_rng(4)
     base = rng.normal(0, 1, (6, 20))
-    fresh = [
+    new = [
         make_pairs(row, row + shift + rng.normal(0, 0.5, 20))
         for row, shift in zip(base, (2, 1, 0.3, 0, 0, 0), strict=True)
     ]
-    strict, usual = (confirm_all(fresh, [1] * 6, strict=s) for s in (True, False))
+    strict, usual = (confirm_all(new, [1] * 6, strict=s) for s in (True, False))
     assert strict[0].badge == "confirmed"
     assert all(u.badge != "provisional" for s, u in zip(strict, usual, strict=True) if s.badge != "provisional")
 

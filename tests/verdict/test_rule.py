@@ -1,4 +1,4 @@
-"""The rule: right at its reference values, honest in simulation, unmoved by what must not matter."""
+"""The rule: reference values, error rates in simulation, and invariances."""
 
 import math
 from itertools import pairwise
@@ -27,12 +27,12 @@ def two_lists(draw):
     return [[draw(st.integers(0, 1000)) / 1000 for _ in range(n)] for _ in range(2)]
 
 
-def test_the_cold_spread_is_half_from_the_unpaired_view():
+def test_the_cold_spread_is_shrunk_towards_the_unpaired_variance():
     # by hand: a = 1, 3; b = 2, 6; d = 1, 3; SS = 2; s_p^2 = (2 + 8) / 2 = 5; s~^2 = (2 * 5 + 2) / 2 = 6
     assert estimate_spread(make_pairs([1.0, 3.0], [2.0, 6.0], resolution=1e-9)) == pytest.approx(math.sqrt(6))
 
 
-def test_the_spread_with_history_is_smyths():
+def test_the_spread_with_a_noise_prior_is_smyths():
     # by hand: (d0 s0^2 + SS) / (d0 + n - 1) = (4 * 2 + 2) / 5
     pairs = make_pairs([1.0, 3.0], [2.0, 6.0], resolution=1e-9)
     assert estimate_spread(pairs, Noise(d0=4, variance=2.0)) == pytest.approx(math.sqrt(2))
@@ -55,8 +55,8 @@ def test_the_e_value_is_the_mixture_t_test_by_hand():
 
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_boundaries_fall_with_every_look_and_equivalence_asks_for_less(prior, budget):
-    # from the third look: what the first looks of a strong prior may not spend makes the second one cheap
+def test_boundaries_fall_with_every_look_and_are_lower_for_equivalence(prior, budget):
+    # from the third look on: error that the first look with a strong prior does not spend lowers the second boundary
     looks = [critical(n, budget, prior=prior) for n in range(3, budget + 1)]
     assert all(late <= early + 0.02 for early, late in pairwise(looks))
     assert all(
@@ -64,7 +64,7 @@ def test_boundaries_fall_with_every_look_and_equivalence_asks_for_less(prior, bu
     )
 
 
-def test_a_budget_between_two_tables_takes_the_careful_one():
+def test_a_budget_between_two_tables_uses_the_conservative_one():
     assert critical(7, 15) == critical(7, 20)
     assert critical(16, 15) == math.inf
     assert critical(5, 20, prior=5.9) == critical(5, 20, prior=4)
@@ -72,7 +72,7 @@ def test_a_budget_between_two_tables_takes_the_careful_one():
         critical(1, 101)
 
 
-def test_the_generator_makes_the_shipped_tables_again():
+def test_the_simulation_reproduces_the_shipped_tables():
     made = boundaries(0, (5, 20), paths=100_000, rng=np.random.default_rng(1))["0.05/1/20"]
     assert made[1:] == pytest.approx([critical(n, 20) for n in range(2, 21)], rel=0.06)
 
@@ -108,7 +108,7 @@ def test_a_constant_added_or_a_unit_changed_changes_only_the_units(lists, consta
 
 
 @given(st.integers(2, 20), st.floats(0.001, 1))
-def test_bit_identical_runs_and_frozen_seeds_never_give_certainty(n, gap):
+def test_bit_identical_runs_and_seeds_without_effect_give_no_gain(n, gap):
     assert compare([0.5] * n, [0.5] * n).verdict.kind == "nothing"
     frozen = compare([0.5] * n, [0.5 + gap] * n).verdict
     assert frozen.kind == "unclear"
@@ -134,25 +134,25 @@ def test_an_arm_that_always_fails_is_failed_and_one_failure_is_not():
     assert judge(None, failures=Failures(treatment=1, treatment_runs=1, baseline_runs=1)).kind == "unclear"
 
 
-def test_unequal_failures_forbid_the_bare_word_better():
+def test_with_unequal_failures_better_is_qualified():
     pairs = make_pairs([0.1, 0.11, 0.12, 0.1, 0.11, 0.12], [0.9, 0.91, 0.92, 0.9, 0.91, 0.93])
     from palate.verdict.words import headline
     from palate.vocabulary import name_metric
 
     failures = Failures(treatment=2, treatment_runs=8, baseline_runs=8)
-    told = headline(judge(pairs, failures=failures), name_metric("acc"))
-    assert told.startswith("Better among runs that finished")
-    assert "(6 of 8 with the change)" in told
+    sentence = headline(judge(pairs, failures=failures), name_metric("acc"))
+    assert sentence.startswith("Better among runs that finished")
+    assert "(6 of 8 with the change)" in sentence
 
 
-def test_a_small_effect_is_the_same_and_a_sure_small_one_says_both():
+def test_a_small_effect_is_the_same_and_a_significant_small_one_is_better_small():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01, 20)
     assert judge(make_pairs(noise, noise + rng.normal(0, 0.005, 20)), Terms(margin=0.05)).kind == "same"
     assert judge(make_pairs(noise, noise + 0.01 + rng.normal(0, 0.001, 20)), Terms(margin=0.05)).kind == "better_small"
 
 
-def test_past_the_budget_only_overwhelming_evidence_counts():
+def test_beyond_the_budget_only_a_large_e_value_gives_a_verdict():
     rng = np.random.default_rng(0)
     base = rng.normal(0, 1, 40)
     weak, strong = (base + rng.normal(shift, 0.5, 40) for shift in (0.2, 2.0))
@@ -161,25 +161,25 @@ def test_past_the_budget_only_overwhelming_evidence_counts():
 
 
 @pytest.mark.parametrize("margin", [0, -1, math.nan, math.inf])
-def test_a_margin_that_is_no_difference_is_refused(margin):
+def test_a_margin_that_is_not_a_positive_number_is_refused(margin):
     with pytest.raises(InputError, match="margin"):
         Terms(margin=margin)
 
 
 @pytest.mark.parametrize(
-    ("baseline", "treatment", "told"),
+    ("baseline", "treatment", "reason"),
     [
         ([], [], "is empty"),
         ([1.0], [], "is empty"),
-        ([1.0, 2.0], [1.0], "make no pairs"),
-        ([1.0, math.nan], [1.0, 2.0], "no number as value 2"),
-        ([1.0, 2.0], [math.inf, 2.0], "no number as value 1"),
+        ([1.0, 2.0], [1.0], "cannot be paired"),
+        ([1.0, math.nan], [1.0, 2.0], "something other than a number as value 2"),
+        ([1.0, 2.0], [math.inf, 2.0], "something other than a number as value 1"),
         (["a"], [1.0], "not a list of numbers"),
         ([[1.0], [2.0]], [1.0, 2.0], "one number a run"),
     ],
 )
-def test_lists_that_cannot_be_compared_are_refused_with_the_reason(baseline, treatment, told):
-    with pytest.raises(ListError, match=told):
+def test_lists_that_cannot_be_compared_are_refused_with_the_reason(baseline, treatment, reason):
+    with pytest.raises(ListError, match=reason):
         compare(baseline, treatment)
 
 
@@ -246,5 +246,5 @@ def test_with_classical_bounds_the_same_means_what_statsmodels_ttost_says(seed, 
     base, other = rng.normal(0, 1, 10), rng.normal(0.1, 1, 10)
     p = ttost_paired(other, base, -margin, margin)[0]
     half = t_distribution.ppf(0.95, 9) * np.std(other - base, ddof=1) / math.sqrt(10)
-    told = classify(float(np.mean(other - base)), math.inf, half, margin)
-    assert (told == "same") == (p < 0.05)
+    kind = classify(float(np.mean(other - base)), math.inf, half, margin)
+    assert (kind == "same") == (p < 0.05)

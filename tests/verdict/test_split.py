@@ -1,4 +1,4 @@
-"""Designs answer what they say they answer, and the gain is credited to what made it."""
+"""Factorial designs: their contrasts and aliases, and verdicts on simulated effects."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from palate.verdict.split import contrast_pairs, judge_effects
 
 
 @pytest.mark.parametrize("k", range(2, 12))
-def test_a_design_holds_the_baseline_once_and_its_main_effects_are_orthogonal(k):
+def test_a_design_contains_the_baseline_once_and_its_main_effects_are_orthogonal(k):
     design = make_design(k)
     assert design.cells.count(()) == 1
     assert len(set(design.cells)) == len(design.cells)
@@ -23,14 +23,14 @@ def test_a_design_holds_the_baseline_once_and_its_main_effects_are_orthogonal(k)
 @pytest.mark.parametrize(
     ("k", "cells", "alone"), [(2, 4, 1), (3, 8, 3), (4, 8, 0), (5, 16, 10), (6, 16, 0), (7, 16, 0)]
 )
-def test_resolution_no_main_effect_shares_a_contrast_with_a_main_effect_or_a_pair(k, cells, alone):
+def test_no_main_effect_is_aliased_with_a_main_effect_or_an_interaction_of_two(k, cells, alone):
     design = make_design(k)
     assert len(design.cells) == cells
-    told = dict(zip(design.effects, design.aliases, strict=True))
-    assert all(told[(i,)] == () for i in range(k))
+    aliases = dict(zip(design.effects, design.aliases, strict=True))
+    assert all(aliases[(i,)] == () for i in range(k))
     pairs = set(itertools.combinations(range(k), 2))
-    assert {e for e in told if len(e) == 2} | {a for e in told for a in told[e]} == pairs
-    assert sum(len(e) == 2 and not told[e] for e in told) == alone
+    assert {e for e in aliases if len(e) == 2} | {a for e in aliases for a in aliases[e]} == pairs
+    assert sum(len(e) == 2 and not aliases[e] for e in aliases) == alone
 
 
 @pytest.mark.parametrize("k", [0, 1, 12])
@@ -60,19 +60,19 @@ def test_contrasts_are_the_effects_that_were_planted():
     assert means[(2,)] == pytest.approx(0.0)
 
 
-def test_the_gain_is_credited_to_its_cause_and_to_the_pair_that_makes_it():
+def test_a_main_effect_and_an_interaction_are_both_detected():
     design = make_design(2)
     values = planted(design, {0: 2.0}, {(0, 1): 3.0}, seeds=20, sd=0.5, rng=np.random.default_rng(1))
-    told = {e.effect: e.verdict.kind for e in judge_effects(design, values, Terms(margin=0.5), 1e-6)}
-    assert told[(0,)] == "better"
-    assert told[(0, 1)] == "better"
+    kinds = {e.effect: e.verdict.kind for e in judge_effects(design, values, Terms(margin=0.5), 1e-6)}
+    assert kinds[(0,)] == "better"
+    assert kinds[(0, 1)] == "better"
 
 
 @pytest.mark.slow
-def test_with_nothing_planted_any_claim_at_all_is_rarer_than_one_in_twenty():
+def test_without_effects_any_claim_at_all_has_5_percent_at_most():
     rng, design, wrong = np.random.default_rng(2), make_design(2), 0
     for _ in range(400):
         values = planted(design, {}, {}, seeds=12, sd=1.0, rng=rng)
-        told = judge_effects(design, values, Terms(budget=12, margin=1e-6), 1e-9)
-        wrong += any(e.verdict.kind.startswith(("better", "worse")) for e in told)
+        verdicts = judge_effects(design, values, Terms(budget=12, margin=1e-6), 1e-9)
+        wrong += any(e.verdict.kind.startswith(("better", "worse")) for e in verdicts)
     assert wrong / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5

@@ -1,4 +1,4 @@
-"""Anything that configures a training as a recipe: models, optimizers, and every common kind of configuration."""
+"""Recipes of live objects: models, optimizers, and the common kinds of configurations."""
 
 import argparse
 import dataclasses
@@ -14,6 +14,9 @@ from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Origin, Setting
 from palate.recipe.values import from_value
 
+FieldOrigins = Mapping[Any, tuple[Any, Origin]]
+"""The fields of an object: their values, and who decided them."""
+
 
 @singledispatch
 def recipe_of(thing: Any) -> Recipe:
@@ -24,7 +27,7 @@ def recipe_of(thing: Any) -> Recipe:
             an OmegaConf or Fiddle configuration, TrainingArguments, or a recipe itself.
 
     Raises:
-        InputError: nothing that configures a training.
+        InputError: the object does not configure a training.
     """
     kinds = [(cls.__module__.partition(".")[0], cls.__name__) for cls in type(thing).__mro__]
     for (package, name), adapt in _BY_NAME.items():
@@ -48,8 +51,8 @@ def _(thing: Recipe) -> Recipe:
 
 @recipe_of.register(dict)
 def _(thing: dict[Any, Any]) -> Recipe:
-    told = from_value("recipe", {key: named(key, value) for key, value in thing.items()})
-    return Recipe(told if isinstance(told, Chunk) else Chunk("recipe", "dict", ()))
+    root = from_value("recipe", {key: named(key, value) for key, value in thing.items()})
+    return Recipe(root if isinstance(root, Chunk) else Chunk("recipe", "dict", ()))
 
 
 @recipe_of.register(argparse.Namespace)
@@ -58,43 +61,36 @@ def _(thing: Any) -> Recipe:
     return _root(thing, {key: (value, Origin.SET) for key, value in vars(thing).items()})
 
 
-Fields = Mapping[Any, tuple[Any, Origin]]
-
-
-def _root(thing: Any, fields: Fields) -> Recipe:
-    """Make a recipe of an object's fields, each with who decided it."""
+def _root(thing: Any, fields: FieldOrigins) -> Recipe:
+    """Make a recipe of an object's fields."""
     kind = type(thing)
     source = f"{kind.__qualname__}"
     items = tuple(
         from_value(key, named(key, value), lambda _, o=origin: (o, source if o is Origin.DEFAULT else ""))  # type: ignore[misc]
         for key, (value, origin) in fields.items()
     )
-    told = "dict" if isinstance(thing, dict) else f"object {kind.__module__}.{kind.__qualname__}"
-    return Recipe(Chunk("recipe", told, items))
+    label = "dict" if isinstance(thing, dict) else f"object {kind.__module__}.{kind.__qualname__}"
+    return Recipe(Chunk("recipe", label, items))
 
 
 def _with_defaults(thing: Any, defaults: Mapping[str, Any]) -> dict[str, tuple[Any, Origin]]:
-    """Tell fields that are as they are by default from those that were set; of equal values nobody can tell."""
-    found = {}
+    """Return the fields of a dataclass with their origins; a value that equals its default counts as the default."""
+    fields = {}
     for field in dataclasses.fields(thing):
         value = getattr(thing, field.name, None)
         default = field.name in defaults and describe(defaults[field.name]) == describe(value)
-        found[field.name] = (value, Origin.DEFAULT if default else Origin.SET)
-    return found
+        fields[field.name] = (value, Origin.DEFAULT if default else Origin.SET)
+    return fields
 
 
 def _field_defaults(thing: Any) -> dict[str, Any]:
-    found = {}
+    defaults = {}
     for field in dataclasses.fields(thing):
         if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
+            defaults[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = field.default_factory()
-    return found
-
-
-def _module(thing: Any) -> Recipe:
-    return module_recipe(thing)
+            defaults[field.name] = field.default_factory()
+    return defaults
 
 
 def _pydantic(thing: Any) -> Recipe:
@@ -104,10 +100,10 @@ def _pydantic(thing: Any) -> Recipe:
 
 
 def _omega(thing: Any) -> Recipe:
-    told = describe(thing)
-    if not isinstance(told, dict):
-        raise InputError("An OmegaConf list is no recipe.", todo="Give the configuration that it lies in.")
-    recipe: Recipe = recipe_of(told)
+    container = describe(thing)
+    if not isinstance(container, dict):
+        raise InputError("An OmegaConf list is not a recipe.", todo="Give the configuration that contains it.")
+    recipe: Recipe = recipe_of(container)
     return recipe
 
 
@@ -116,7 +112,7 @@ def _fiddle(thing: Any) -> Recipe:
 
 
 def _fiddle_chunk(name: Any, thing: Any) -> Chunk:
-    """Take a Fiddle configuration apart: what it builds, the arguments that were set, the defaults of the others."""
+    """Describe a Fiddle configuration: what it builds, the arguments that were set, and the defaults of the others."""
     import fiddle
 
     items: list[Any] = [Setting("class", describe(fiddle.get_callable(thing)))]
@@ -135,8 +131,8 @@ def _fiddle_chunk(name: Any, thing: Any) -> Chunk:
 
 def _optimizer(thing: Any) -> Recipe:
     groups = [{key: value for key, value in group.items() if key != "params"} for group in thing.param_groups]
-    for told, group in zip(groups, thing.param_groups, strict=True):
-        told["tensors"] = len(group["params"])
+    for settings, group in zip(groups, thing.param_groups, strict=True):
+        settings["tensors"] = len(group["params"])
     return recipe_of({"class": type(thing), **({"groups": groups} if len(groups) > 1 else groups[0])})
 
 
@@ -145,7 +141,7 @@ def _config(thing: Any) -> Recipe:
 
 
 _BY_NAME: Mapping[tuple[str, str], Any] = {
-    ("torch", "Module"): _module,
+    ("torch", "Module"): module_recipe,
     ("torch", "Optimizer"): _optimizer,
     ("pydantic", "BaseModel"): _pydantic,
     ("omegaconf", "Container"): _omega,

@@ -1,4 +1,4 @@
-"""Recipes from Python: read one of anything, hold two against each other."""
+"""Recipes from Python: read one, compare two, and capture one from a training (the capture session)."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ from palate.recipe.recipe import Recipe
 
 
 def read_recipe(thing: Any) -> Recipe:
-    """Read the recipe of a model, a configuration, or a file; shown as a tree that opens in a notebook.
+    """Read the recipe of a model, a configuration or a file; a notebook shows it as a tree that opens.
 
     Args:
         thing: a `torch.nn.Module`, an optimizer, a dict, Namespace, dataclass, pydantic model, OmegaConf or Fiddle
             configuration, TrainingArguments; or the path of a .yaml, .json or .toml file.
 
     Raises:
-        InputError: nothing that configures a training, or a file that cannot be read for sure.
+        InputError: it does not configure a training, or it is a file whose meaning is not certain.
         NotFoundError: there is no such file.
     """
     if isinstance(thing, str | os.PathLike):
@@ -34,13 +34,13 @@ def read_recipe(thing: Any) -> Recipe:
 
 
 def diff_recipes(before: Any, after: Any, *, declared: str | Sequence[str] = ()) -> Difference:
-    """Say what differs between two recipes, each change with its reason.
+    """Compare two recipes; each change has its reason.
 
     Args:
         before: a recipe, or anything that `read_recipe` reads.
         after: the other.
-        declared: what was meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr"). What else
-            differs is a co-change, and would confound a verdict.
+        declared: what you meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr"). Any other
+            change is a co-change, and would confound a verdict.
     """
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     return explain(read_recipe(before), read_recipe(after), declared=names)
@@ -48,45 +48,49 @@ def diff_recipes(before: Any, after: Any, *, declared: str | Sequence[str] = ())
 
 @dataclass(slots=True)
 class Captured:
-    """What a capture found; `recipe` is there from the first optimizer step on.
+    """The result of a capture; `recipe` exists after the first optimizer step.
 
-    Where the block ends without one, it tells what was built, with a note that nothing stepped.
+    If the block ends without a step, the recipe contains what was built, and a note says that nothing stepped.
+
+    Attributes:
+        result: the recipe, once there is one.
+        fault: what went wrong when the training was read.
     """
 
-    found: Recipe | None = None
+    result: Recipe | None = None
     fault: Exception | None = None
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe.
+        """Return the recipe.
 
         Raises:
-            InputError: no optimizer has stepped yet.
+            InputError: no optimizer has stepped yet, or the training could not be read.
         """
         if self.fault is not None:
             raise InputError(f"The training could not be read: {self.fault!r}.") from self.fault
-        if self.found is None:
+        if self.result is None:
             raise InputError(
                 "Nothing is captured yet: no optimizer has stepped.",
-                todo="Read .recipe after the first optimizer.step(), or behind the with block.",
+                todo="Read .recipe after the first optimizer.step(), or after the with block.",
             )
-        return self.found
+        return self.result
 
 
 @contextlib.contextmanager
 def capture(**settings: Any) -> Iterator[Captured]:
-    """Capture the recipe of the training that starts inside of the block.
+    """Capture the recipe of the training that starts in the block.
 
     Args:
-        settings: settings of the script's own that belong to the recipe.
+        settings: the script's own settings, if they belong to the recipe.
 
     Yields:
-        what will hold the recipe, from the first optimizer step on.
+        an object whose `recipe` exists after the first optimizer step.
     """
     captured = Captured()
 
     def then(seen: Seen) -> None:
-        captured.found = snapshot(seen, settings=settings, home=Path.cwd() / ".palate")
+        captured.result = snapshot(seen, settings=settings, home=Path.cwd() / ".palate")
 
     observer = Observer(then)
     observer.start()

@@ -1,4 +1,4 @@
-"""Data as it is fed: loaders, what they draw from, and the files that were read, each with a hash of its content."""
+"""The data of a training: loaders, data sets, samplers, and the files that were read, with hashes of their content."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.capture.code import class_symbol
-from palate.capture.describe import built_chunk, describe, named
+from palate.capture.describe import built_chunk, describe, named, numbered_name
 from palate.capture.module import torch_module
 from palate.capture.observe import Seen
 from palate.capture.probes import Built
@@ -16,14 +16,15 @@ from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
 from palate.recipe.values import from_value
 
 SAMPLED = 1 << 20
-"""Elements of a tensor that are hashed; of a larger one evenly spaced ones."""
+"""The most elements of a tensor that are hashed; of a larger tensor, elements at even distances are."""
 
 HIDDEN = ("dataset", "sampler", "batch_sampler", "generator")
+"""Arguments of a loader that are described apart from the others."""
 
 
 def data_items(seen: Seen, files: Mapping[str, str], home: Path | None) -> tuple[list[Item], list[Note]]:
     """Describe loaders and the files that were read."""
-    found: list[Item] = []
+    items: list[Item] = []
     notes: list[Note] = []
     names: list[str] = []
     for built in seen.probes.seen:
@@ -31,16 +32,16 @@ def data_items(seen: Seen, files: Mapping[str, str], home: Path | None) -> tuple
             continue
         name = seen.names.get(id(built.made)) or seen.names.get(id(built.given.get("dataset"))) or "loader"
         names.append(name)
-        name = name if names.count(name) < 2 else f"{name} {names.count(name)}"
-        found.append(_loader(name, built, seen))
+        name = numbered_name(name, names)
+        items.append(_loader(name, built, seen))
         notes += _seed_trap(name, built)
-    told = {name: hashed for name, hashed in files.items() if home is None or not _lies_in(name, home)}
-    if told:
-        found.append(from_value("files", dict(told), lambda _: (Origin.DERIVED, "read before the first step")))
-    return found, notes
+    data_files = {name: hashed for name, hashed in files.items() if home is None or not _is_in(name, home)}
+    if data_files:
+        items.append(from_value("files", dict(data_files), lambda _: (Origin.DERIVED, "read before the first step")))
+    return items, notes
 
 
-def _lies_in(name: str, folder: Path) -> bool:
+def _is_in(name: str, folder: Path) -> bool:
     return Path(name).absolute().is_relative_to(folder.absolute())
 
 
@@ -65,16 +66,16 @@ def _made(name: str, made: Any, seen: Seen) -> Item:
 
 
 def _dataset(name: str, dataset: Any, seen: Seen, depth: int = 0) -> Chunk:
-    """Describe a data set: its class, how it was built, how long it is, and hashes of the tensors it holds."""
+    """Describe a data set: its class, how it was built, its length, and hashes of its tensors."""
     built = next((part for part in seen.probes.seen if part.made is dataset), None)
-    held = {key: value for key, value in getattr(dataset, "__dict__", {}).items() if key != "dataset"}
+    attributes = {key: value for key, value in getattr(dataset, "__dict__", {}).items() if key != "dataset"}
     items: list[Item] = [Setting("class", class_symbol(type(dataset)))]
     if built is not None:
-        told = built_chunk(name, built, without=(*held, "dataset", "tensors", "indices")).items
-        items = [item for item in told if not (isinstance(item, Setting) and holds_unknown(item.value))]
+        built_items = built_chunk(name, built, without=(*attributes, "dataset", "tensors", "indices")).items
+        items = [item for item in built_items if not (isinstance(item, Setting) and holds_unknown(item.value))]
     if hasattr(type(dataset), "__len__"):
         items.append(Setting("length", _length(dataset), Origin.DERIVED))
-    items += [from_value(key, _content(key, value)) for key, value in held.items()]
+    items += [from_value(key, _content(key, value)) for key, value in attributes.items()]
     inner = getattr(dataset, "dataset", None)
     if inner is not None and depth < 4:
         items.append(_dataset("dataset", inner, seen, depth + 1))
@@ -82,7 +83,7 @@ def _dataset(name: str, dataset: Any, seen: Seen, depth: int = 0) -> Chunk:
 
 
 def _length(data: Any) -> int | None:
-    """Give a length, or None where the person's own code has none to give."""
+    """Return the length of a data set or loader; None if it has none."""
     try:
         return len(data)
     except (TypeError, NotImplementedError):
@@ -90,15 +91,15 @@ def _length(data: Any) -> int | None:
 
 
 def _content(key: str, value: Any) -> Any:
-    """Describe what a data set holds; tensors and arrays by their content."""
+    """Describe an attribute of a data set; tensors and arrays by a hash of their content."""
     if hasattr(value, "numel") and hasattr(value, "requires_grad"):
         return _tensor(value)
     if isinstance(value, tuple | list) and value and all(hasattr(part, "numel") for part in value):
         return tuple(map(_tensor, value))
     if type(value).__name__ == "ndarray" and value.dtype.kind != "O":
         plain = value.reshape(-1)[:: max(1, value.size // SAMPLED)]
-        told = hashlib.blake2b(plain.tobytes(), digest_size=8).hexdigest()
-        return Tensor(shape=tuple(value.shape), dtype=f"numpy {value.dtype}", fingerprint=told)
+        digest = hashlib.blake2b(plain.tobytes(), digest_size=8).hexdigest()
+        return Tensor(shape=tuple(value.shape), dtype=f"numpy {value.dtype}", fingerprint=digest)
     return named(key, value)
 
 
@@ -107,13 +108,13 @@ def _tensor(value: Any) -> Any:
         return Opaque(type="tensor without content")
     plain = value.detach().reshape(-1)[:: max(1, value.numel() // SAMPLED)].cpu().contiguous()
     torch = torch_module()
-    told = hashlib.blake2b(plain.view(torch.uint8).numpy().tobytes(), digest_size=8).hexdigest() if len(plain) else ""
+    digest = hashlib.blake2b(plain.view(torch.uint8).numpy().tobytes(), digest_size=8).hexdigest() if len(plain) else ""
     dtype = str(value.dtype).removeprefix("torch.")
-    return Tensor(shape=tuple(value.shape), dtype=dtype, fingerprint=told)
+    return Tensor(shape=tuple(value.shape), dtype=dtype, fingerprint=digest)
 
 
 def _seed_trap(name: str, built: Built) -> list[Note]:
-    """A loader that shuffles without a generator draws its order from the global one, as everything else does."""
+    """Return a note if a loader shuffles without its own generator: its order comes from the global generator."""
     if not built.given.get("shuffle") or built.given.get("generator") is not None:
         return []
     words = (

@@ -1,4 +1,4 @@
-"""Which data a training read before its first step: every file it opened, with a hash of what is in it."""
+"""The data files that a training opened before its first step, each with a hash of its content."""
 
 import hashlib
 import os
@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 WHOLE = 8 << 20
-"""Bytes up to which a file is hashed whole; of a larger one its size, its two ends and samples in between."""
+"""The most bytes of a file that is hashed in full; of a larger one, its size and evenly spaced samples are."""
 
 SAMPLES = 32
+"""How many samples of a large file are hashed, its two ends included."""
+
 BLOCK = 1 << 16
+"""The bytes of one sample."""
+
 _CODE = (".py", ".pyc", ".so", ".pth", ".egg-link", ".dist-info", ".txt.gz.tmp")
+
 _reading: "Files | None" = None
+"""The object that listens now."""
+
 _hooked = False
+"""Whether this process has the audit hook."""
 
 
 class Files:
-    """Files opened for reading while this is the one that listens."""
+    """The files that are opened for reading between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.opened: dict[str, None] = {}
@@ -27,7 +35,7 @@ class Files:
         self._library = tuple({paths["stdlib"], paths["purelib"], paths["platlib"], own, "/proc", "/sys", "/dev"})
 
     def start(self) -> None:
-        """Listen to every file that is opened. Python has no way to take such a hook out; it is left deaf."""
+        """Listen to every file that is opened. Python cannot remove an audit hook; after `stop` it does nothing."""
         global _reading, _hooked
         _reading = self
         if not _hooked:
@@ -35,12 +43,12 @@ class Files:
             sys.addaudithook(_heard)
 
     def stop(self) -> None:
-        """Hear no more."""
+        """Stop listening."""
         global _reading
         _reading = None
 
     def hear(self, name: object, mode: object, flags: object) -> None:
-        """Take a file down, where it is data: opened for reading, neither code nor a library's own."""
+        """Record a file if it is data: opened for reading, not code, and not of a library."""
         if not isinstance(name, str | os.PathLike) or not _reads(mode, flags):
             return
         path = os.path.abspath(os.fspath(name))  # noqa: PTH100  Path() is slow here
@@ -48,14 +56,14 @@ class Files:
             self.opened[path] = None
 
     def hashes(self, root: Path) -> dict[str, str]:
-        """Give a hash of what is in each file, by its path seen from `root`."""
-        found = {}
+        """Return a hash of each file's content, by its path relative to `root` if it is below it."""
+        by_path = {}
         for name in self.opened:
             path = Path(name)
             if path.is_file():
-                told = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-                found[told] = hash_file(path)
-        return dict(sorted(found.items()))
+                shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+                by_path[shown] = hash_file(path)
+        return dict(sorted(by_path.items()))
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
@@ -70,7 +78,7 @@ def _reads(mode: object, flags: object) -> bool:
 
 
 def hash_file(path: Path) -> str:
-    """Hash a file's content; of a large one its size, its ends and evenly spaced samples.
+    """Hash a file's content; of a large file, its size and evenly spaced samples.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Do something right after a module is imported, whoever imports it; standard library only."""
+"""Call a function right after a module is imported, whoever imports it; standard library only."""
 
 import importlib.abc
 import importlib.machinery
@@ -10,17 +10,17 @@ from typing import Any
 
 
 class Watch(importlib.abc.MetaPathFinder):
-    """Call a function with a module once it is imported, at once where it is there already.
+    """Calls a function with a module when it is imported; at once if it is imported already.
 
     Args:
-        wanted: functions by the full name of a module.
+        wanted: the functions, by the full names of the modules.
     """
 
     def __init__(self, wanted: Mapping[str, Callable[[ModuleType], None]]) -> None:
         self._wanted = dict(wanted)
 
     def start(self) -> None:
-        """Look at what is imported, and watch for the rest."""
+        """Call the functions of modules that are imported already, and watch for the others."""
         for name in [name for name in self._wanted if name in sys.modules]:
             self._wanted.pop(name)(sys.modules[name])
         sys.meta_path.insert(0, self)
@@ -31,7 +31,7 @@ class Watch(importlib.abc.MetaPathFinder):
             sys.meta_path.remove(self)
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        """Find a wanted module the way it would be found, its loader wrapped."""
+        """Find a wanted module as Python would, and wrap its loader."""
         then = self._wanted.pop(fullname, None)
         if then is None:
             return None

@@ -1,8 +1,7 @@
-"""A `torch.nn.Module` as a recipe: classes, attributes, parameters, buffers, ties; nothing is run.
+"""The recipe of a `torch.nn.Module`: classes, attributes, parameters, buffers, ties; the module is not run.
 
-`print(model)` shows what `extra_repr` chooses to say. What is kept here is what the module is made of: every plain
-attribute, shapes, dtypes and gradient flags, attached configurations, hashes of small buffers, and which parameters
-and modules are one and the same.
+`print(model)` shows only what `extra_repr` returns. A recipe keeps every plain attribute, shapes, dtypes and gradient
+flags, attached configurations, hashes of small buffers, and which parameters and modules are the same object.
 """
 
 import sys
@@ -18,18 +17,20 @@ from palate.recipe.tree import BUFFER, PARAMETER, Chunk, Item, Note, Origin, Pat
 from palate.recipe.values import from_value
 
 MACHINERY = ("lightning.", "pytorch_lightning.", "accelerate.", "torch.utils.hooks.", "torch._dynamo.")
-"""Packages whose private objects on a module are theirs alone; a person's own private objects are kept."""
+"""Packages whose private objects on a module are not kept; a person's own private objects are."""
 
 DEEPEST = 200
+"""The most levels of modules in modules."""
+
 ATTACHED = "attached"
-"""The chunk that holds configurations which modules share."""
+"""The name of the chunk with the configurations that modules share."""
 
 
 def torch_module() -> Any:
-    """Give torch, where it is imported already.
+    """Return torch, which must be imported already.
 
     Raises:
-        InputError: it is not, so nothing can be a model.
+        InputError: torch is not imported, so no object can be a model.
     """
     torch = sys.modules.get("torch")
     if torch is None:
@@ -42,15 +43,15 @@ def module_recipe(model: Any, name: str = "model") -> Recipe:
 
     Args:
         model: a `torch.nn.Module`, on any device, "meta" included.
-        name: what the root is called.
+        name: the name of the root.
 
     Raises:
-        InputError: it is no module.
+        InputError: it is not a module.
     """
     torch = torch_module()
     if not isinstance(model, torch.nn.Module):
         raise InputError(
-            f"{type(model).__name__} is no torch.nn.Module.", todo="Give the model, or a function that builds it."
+            f"{type(model).__name__} is not a torch.nn.Module.", todo="Give the model, or a function that builds it."
         )
     reading = _Reading(torch)
     root = reading.module(model, name, ())
@@ -61,13 +62,13 @@ def module_recipe(model: Any, name: str = "model") -> Recipe:
 
 
 def _notes(root: Chunk, ties: tuple[tuple[Path, ...], ...]) -> Iterator[Note]:
-    """Tell what print would not: ties, and modules that are held without being registered."""
+    """Yield notes on what `print` does not show: ties, and modules in attributes that are not registered."""
     for paths in ties:
         words = f"{' = '.join(map(path_text, paths))}: one parameter; what trains or freezes one does so to both"
         yield Note("tied", str(root.name), words)
     for path, setting in leaves(root):
-        held = setting.value if isinstance(setting.value, list | tuple) else (setting.value,)
-        if any(isinstance(part, Opaque) and part.type.startswith("unregistered") for part in held):
+        members = setting.value if isinstance(setting.value, list | tuple) else (setting.value,)
+        if any(isinstance(part, Opaque) and part.type.startswith("unregistered") for part in members):
             words = f"{path_text(path)} holds modules that are not registered: no optimizer is given their parameters"
             yield Note("untrained", str(root.name), words)
 
@@ -78,7 +79,7 @@ class _Reading:
         self._base = frozenset(vars(torch.nn.Module()))
         self._seen: dict[int, Path] = {}
         self._shared: dict[int, str] = {}
-        self._told: dict[type, bool] = {}
+        self._extra_reprs: dict[type, bool] = {}
         self.parameters: dict[int, list[Path]] = {}
         self.attached: list[Item] = []
 
@@ -90,21 +91,21 @@ class _Reading:
         return Chunk(name, "module", tuple(items))
 
     def _own(self, module: Any) -> Iterator[Item]:
-        held = vars(module)
+        attributes = vars(module)
         yield Setting("class", class_symbol(type(module)))
         if not module.training:
             yield Setting("training", False)
         base = self._base
-        for key, value in held.items():
+        for key, value in attributes.items():
             if key not in base or key == "forward":
-                told = self._attribute(key, value)
-                if not _is_machinery(key, told):
-                    yield told
+                item = self._attribute(key, value)
+                if not _is_machinery(key, item):
+                    yield item
         for hooks in ("_forward_hooks", "_forward_pre_hooks"):
-            if held.get(hooks):
-                yield Setting(hooks.removeprefix("_"), describe(list(held[hooks].values())))
-        if self._speaks(type(module)):
-            yield Setting("says", _said(module))
+            if attributes.get(hooks):
+                yield Setting(hooks.removeprefix("_"), describe(list(attributes[hooks].values())))
+        if self._has_extra_repr(type(module)):
+            yield Setting("says", _extra_repr(module))
 
     def _attribute(self, key: str, value: Any) -> Item:
         kind = type(value)
@@ -114,12 +115,12 @@ class _Reading:
             return Setting(key, self._reference(value))
         if isinstance(value, self._torch.nn.Module):
             return Setting(key, self._unregistered(value))
-        if kind in (list, tuple) and any(isinstance(held, self._torch.nn.Module) for held in value):
-            return from_value(key, [self._unregistered(held) for held in value])
+        if kind in (list, tuple) and any(isinstance(member, self._torch.nn.Module) for member in value):
+            return from_value(key, [self._unregistered(member) for member in value])
         return from_value(key, named(key, value))
 
     def _unregistered(self, value: Any) -> Any:
-        """Tell of a module that is held without being registered: its parameters are not trained."""
+        """Describe a module that is not registered, so that its parameters are not trained; or any other value."""
         if not isinstance(value, self._torch.nn.Module):
             return describe(value)
         if id(value) in self._seen:
@@ -128,7 +129,7 @@ class _Reading:
         return Opaque(type=f"unregistered {kind}", fingerprint=chunk_id(module_recipe(value).root)[:16])
 
     def _reference(self, config: Any) -> Any:
-        """Keep a shared configuration once, and refer to it."""
+        """Keep a shared configuration once, and return a reference to it."""
         if id(config) not in self._shared:
             name = type(config).__name__
             taken = len([known for known in self._shared.values() if known.split(" ")[0] == name])
@@ -136,16 +137,16 @@ class _Reading:
             self._shared[id(config)] = name
             for key, part in _parts(config):
                 self._shared.setdefault(id(part), f"{name}.{key}")
-            told = from_value(name, describe(config))
-            self.attached.append(told)
+            chunk = from_value(name, describe(config))
+            self.attached.append(chunk)
         return Symbol(kind="reference", text=f"{ATTACHED}.{self._shared[id(config)]}")
 
-    def _speaks(self, kind: type) -> bool:
-        """Whether a class says something in `extra_repr` that its attributes may not; torch's own never do."""
-        if kind not in self._told:
+    def _has_extra_repr(self, kind: type) -> bool:
+        """Return whether a class has its own `extra_repr`, which may show more than its attributes."""
+        if kind not in self._extra_reprs:
             owner = next(base for base in kind.__mro__ if "extra_repr" in vars(base))
-            self._told[kind] = not owner.__module__.startswith("torch.")
-        return self._told[kind]
+            self._extra_reprs[kind] = not owner.__module__.startswith("torch.")
+        return self._extra_reprs[kind]
 
     def _tensors(self, module: Any, path: Path) -> Iterator[Item]:
         for key, parameter in module._parameters.items():
@@ -177,20 +178,20 @@ class _Reading:
                 yield self.module(child, name, (*path, name))
 
 
-def _is_machinery(key: str, told: Item) -> bool:
-    """Whether an attribute is what a framework keeps for itself: a trainer, a handle, a number of its compiler's."""
+def _is_machinery(key: str, item: Item) -> bool:
+    """Return whether an attribute is internal to a framework: a trainer, a hook's handle, a value of its compiler."""
     if key.startswith(("_torchdynamo", "_dynamo")):
         return True
-    kind = told.kind.removeprefix("object ") if isinstance(told, Chunk) else ""
-    if isinstance(told, Setting) and isinstance(told.value, Opaque | Symbol):
-        kind = told.value.type if isinstance(told.value, Opaque) else told.value.text
+    kind = item.kind.removeprefix("object ") if isinstance(item, Chunk) else ""
+    if isinstance(item, Setting) and isinstance(item.value, Opaque | Symbol):
+        kind = item.value.type if isinstance(item.value, Opaque) else item.value.text
     return key.startswith("_") and kind.startswith(MACHINERY)
 
 
-def _said(module: Any) -> Any:
+def _extra_repr(module: Any) -> Any:
     try:
         return str(module.extra_repr())
-    except Exception as error:  # noqa: BLE001  the person's own method; what it says is only an extra
+    except Exception as error:  # noqa: BLE001  the person's own method may raise anything
         return f"extra_repr failed: {type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""Watch a training until its first optimizer step, and read then what is in force; nothing is left behind."""
+"""An observer of a training: it records what is built until the first optimizer step, then removes its probes."""
 
 import argparse
 import re
@@ -19,16 +19,23 @@ LOSSES = (
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "triplet_margin_loss",
     "gaussian_nll_loss", "poisson_nll_loss", "hinge_embedding_loss", "margin_ranking_loss",
 )  # fmt: skip
-_LOSS_NAME = re.compile(r"Loss|Criterion|Objective")
-_watching = False
+"""Functions of `torch.nn.functional` that are losses."""
+
 DEEPEST = 12
+"""How many frames above the optimizer step are searched for names."""
+
 FEW = 16
-"""Members of a list that get names."""
+"""The most members of a list or dictionary that get names."""
+
+_LOSS_NAME = re.compile(r"Loss|Criterion|Objective")
+
+_watching = False
+"""Whether an observer of this process watches now."""
 
 
 @dataclass(slots=True)
 class Called:
-    """A loss function's first call: its name, the options it was given, and where."""
+    """The first call of a loss function: its name, its options, and the line of the call."""
 
     name: str
     options: Mapping[str, Any]
@@ -37,16 +44,16 @@ class Called:
 
 @dataclass(slots=True)
 class Seen:
-    """All that was seen until the first step.
+    """Everything that was seen until the first step.
 
     Attributes:
         probes: what was built.
         files: the files that were read.
-        modules: every module that was built and may still live.
+        modules: every module that was built; those that still exist can be reached.
         losses: loss functions that were called, by name.
-        backwards: calls of backward.
-        parsed: command lines that were parsed: values, and the parser's defaults.
-        names: what the person's code calls an object, by its id.
+        backwards: how many times `backward` was called.
+        parsed: the command lines that were parsed: the values, and the parser's defaults.
+        names: the names of objects in the person's code, by the objects' ids.
         stepped: whether an optimizer stepped.
         stepping: that optimizer.
     """
@@ -63,10 +70,10 @@ class Seen:
 
 
 class Observer:
-    """Watch from `start` to the first optimizer step, or to `stop`.
+    """Watches from `start` to the first optimizer step, or to `stop`.
 
     Args:
-        then: called once with all that was seen: at the first step, or at `stop` where no optimizer ever stepped.
+        then: called once with everything that was seen: at the first step, or at `stop` if no optimizer stepped.
     """
 
     def __init__(self, then: Callable[[Seen], None]) -> None:
@@ -88,15 +95,15 @@ class Observer:
         )
 
     def start(self) -> None:
-        """Put the probes in.
+        """Install the probes.
 
         Raises:
-            InputError: somebody watches already; two sets of probes cannot be told apart.
+            InputError: another observer watches already.
         """
         global _watching
         if _watching:
             raise InputError(
-                "A training is being captured already.", todo="Captures do not lie in one another: end the first one."
+                "A training is being captured already.", todo="One capture cannot contain another: end the first one."
             )
         _watching = True
         self._watch.start()
@@ -104,12 +111,17 @@ class Observer:
         self._seen.probes.on_function(argparse.ArgumentParser, "parse_args", self._parsed)
 
     def stop(self) -> None:
-        """Take everything out; tell what was seen where no step came."""
+        """Remove the probes; if no optimizer stepped, call `then` now."""
         if not self._done:
             self._finish()
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+
+    def abandon(self) -> None:
+        """Remove the probes without calling `then`: the training failed before its first optimizer step."""
+        self._then = lambda _: None
+        self.stop()
 
     def _parsed(self, arguments: tuple[Any, ...], _: dict[str, Any], result: Any) -> None:
         parser = arguments[0]
@@ -135,8 +147,8 @@ class Observer:
     def _called(self, name: str) -> Callable[[tuple[Any, ...], dict[str, Any], Any], None]:
         def seen(_: tuple[Any, ...], options: dict[str, Any], __: Any) -> None:
             if name not in self._seen.losses and not _called_by_a_module():
-                told = {key: value for key, value in options.items() if key not in ("input", "target")}
-                self._seen.losses[name] = Called(name, told, caller())
+                given = {key: value for key, value in options.items() if key not in ("input", "target")}
+                self._seen.losses[name] = Called(name, given, caller())
 
         return seen
 
@@ -178,7 +190,8 @@ class Observer:
             self._name_objects(sys._getframe(1))
             self._finish()
             hooks = self._hook.hooks_dict_ref()
-            if hooks is not None and len(hooks) == 1:  # others are being called; ours is taken out by `stop` then
+            # with more than one hook, torch is iterating over them now; then `stop` removes ours
+            if hooks is not None and len(hooks) == 1:
                 self._hook.remove()
 
     def _finish(self) -> None:
@@ -191,38 +204,38 @@ class Observer:
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
-        seen, self._seen = self._seen, Seen()  # what was seen holds on to live objects; let go of it
+        seen, self._seen = self._seen, Seen()  # do not keep the objects of the training alive
         try:
             self._then(seen)
-        except Exception as error:  # noqa: BLE001  reading must never end the training that is read
+        except Exception as error:  # noqa: BLE001  a fault in palate must not end the training
             self.fault = error
 
     def _name_objects(self, frame: FrameType | None) -> None:
-        """Learn what the code that steps calls its objects: `model`, `train_loader`, `self.criterion`."""
+        """Find the names of objects in the code that steps: `model`, `train_loader`, `self.criterion`."""
         depth = 0
         while frame is not None and depth < DEEPEST:
             module = frame.f_globals.get("__name__", "")
             if not module.startswith(("torch.", "contextlib")) and not is_palates_own(module):
-                held = frame.f_locals
-                owner = held.get("self")
+                variables = frame.f_locals
+                owner = variables.get("self")
                 own = vars(owner) if owner is not None and hasattr(owner, "__dict__") else {}
-                for name, value in (*held.items(), *own.items()):
+                for name, value in (*variables.items(), *own.items()):
                     self._name(name, value)
                 depth += 1
             frame = frame.f_back
 
     def _name(self, name: str, value: Any) -> None:
-        """Name a value, and what a short list or dictionary holds: `optimizers.0`."""
+        """Record the name of a value, and of the members of a short list or dictionary: `optimizers.0`."""
         names = self._seen.names
         if self._module is not None and isinstance(value, self._module):
             self._seen.modules.append(weakref.ref(value))
         if id(value) not in names or names[id(value)] == type(value).__name__:
             names[id(value)] = name
         if type(value) in (list, tuple, dict) and len(value) <= FEW:
-            for key, held in value.items() if type(value) is dict else enumerate(value):
-                names.setdefault(id(held), f"{name}.{key}")
+            for key, member in value.items() if type(value) is dict else enumerate(value):
+                names.setdefault(id(member), f"{name}.{key}")
 
 
 def _called_by_a_module() -> bool:
-    """Whether a loss function was called by torch's own loss module, which was recorded when it was built."""
+    """Return whether torch's own loss module called a loss function; that module was recorded when it was built."""
     return bool(sys._getframe(3).f_globals.get("__name__", "") == "torch.nn.modules.loss")

@@ -1,7 +1,7 @@
-"""Probes on constructors: every argument of what a training is made of, set or default, and the line that set it.
+"""Probes on constructors: they record every argument, set or default, and the line of the call.
 
-A probed class has its `__init__` wrapped; only the outermost call of an object counts, so a subclass that calls its
-base is recorded once, as what it is. Probes are taken out after the first optimizer step.
+The `__init__` of a probed class is wrapped. Only the outermost call for an object counts, so an object of a subclass is
+recorded once, with its own class. Probes are removed after the first optimizer step.
 """
 
 import functools
@@ -23,10 +23,10 @@ class Built:
     Attributes:
         role: the chunk that its class belongs to.
         made: the object itself.
-        given: arguments that the person gave, by name.
-        defaults: arguments that stood at their defaults.
-        source: file and line that built it.
-        after: of an optimizer, the values of its first group right after it was built.
+        given: the arguments of the call, by name.
+        defaults: the defaults of the other arguments.
+        source: the file and line of the call.
+        after: for an optimizer, the values of its first parameter group right after it was built.
     """
 
     role: str
@@ -39,7 +39,7 @@ class Built:
 
 @dataclass(slots=True)
 class Probes:
-    """All probes of one capture, and what they saw."""
+    """The probes of one capture, and what they saw."""
 
     seen: list[Built] = field(default_factory=list)
     active: bool = True
@@ -48,7 +48,7 @@ class Probes:
     _wrapped: set[type] = field(default_factory=set)
 
     def on_class(self, base: Any, role: str, *, only: Callable[[type], bool] = lambda _: True) -> None:
-        """Probe a class, its subclasses, and those still to come."""
+        """Probe a class, its subclasses, and the subclasses that are defined later."""
         for cls in (base, *_descendants(base)):
             if only(cls):
                 self._wrap(cls, role)
@@ -71,7 +71,7 @@ class Probes:
         self._undo.append(lambda: setattr(module, name, original))
 
     def remove(self) -> None:
-        """Take every probe out; wrappers that someone still holds only pass calls on."""
+        """Remove every probe; wrappers that are still referred to only pass their calls on."""
         self.active = False
         for undo in reversed(self._undo):
             undo()
@@ -99,9 +99,9 @@ class Probes:
         self._undo.append(lambda: setattr(cls, "__init__", original))
 
     def _record(
-        self, made: Any, role: str, init: Callable[..., None], told: tuple[tuple[Any, ...], dict[str, Any]]
+        self, made: Any, role: str, init: Callable[..., None], call: tuple[tuple[Any, ...], dict[str, Any]]
     ) -> None:
-        given, defaults = bound_arguments(init, *told)
+        given, defaults = bound_arguments(init, *call)
         groups = getattr(made, "param_groups", None)
         after = {key: value for key, value in groups[0].items() if key != "params"} if groups else {}
         self.seen.append(Built(role, made, given, defaults, caller(), after))
@@ -133,7 +133,7 @@ def _descendants(base: Any) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    """Give a function's parameters that can be given by place, the instance left out, and all defaults."""
+    """Return a method's positional parameters without the instance, and all defaults."""
     try:
         parameters = list(inspect.signature(function).parameters.values())[1:]
     except (ValueError, TypeError):
@@ -146,12 +146,12 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], Mapping[
 def bound_arguments(
     function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the arguments of a call that went well by name: those that were given, and the defaults of the others.
+    """Return the arguments of a call by name: those that were given, and the defaults of the others.
 
     Args:
-        function: a method; what it is called on is no argument.
-        arguments: what was given by place.
-        keywords: what was given by name.
+        function: a method; the instance does not count as an argument.
+        arguments: the positional arguments.
+        keywords: the keyword arguments.
     """
     names, defaults = _parameters(function)
     given = dict(zip(names, arguments, strict=False))
@@ -162,21 +162,21 @@ def bound_arguments(
 
 
 def is_palates_own(module: str) -> bool:
-    """Whether a module is palate's machinery; its examples are somebody's training."""
+    """Return whether a module belongs to palate; its examples do not, because they are trainings."""
     return module.startswith("palate.") and not module.startswith("palate.examples")
 
 
 def caller() -> str:
-    """Name the line of the person's own code that is running, as `train.py:41`."""
+    """Return the line of the person's own code that is running, as `train.py:41`."""
     frame: FrameType | None = sys._getframe(1)
     first = ""
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         file = frame.f_code.co_filename
         if not is_palates_own(module) and not file.startswith("<"):
-            told = f"{os.path.basename(file)}:{frame.f_lineno}"  # noqa: PTH119  Path() is slow here
-            first = first or told
+            line = f"{os.path.basename(file)}:{frame.f_lineno}"  # noqa: PTH119  Path() is slow here
+            first = first or line
             if is_own(module) or module.startswith("palate.examples"):
-                return told
+                return line
         frame = frame.f_back
     return first

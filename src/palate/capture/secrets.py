@@ -1,4 +1,4 @@
-"""Secrets are never kept: a salted hash tells whether two are the same, and nothing else."""
+"""Secrets: how they are recognised, and the salted hash that is kept instead of them."""
 
 import functools
 import hashlib
@@ -23,11 +23,13 @@ _VALUES = re.compile(
     r"|://[^/\s:@]+:[^/\s@]+@|authorization:\s*\S+",
     re.IGNORECASE,
 )
+
 SALT = "PALATE_SALT"
+"""The environment variable that sets the salt."""
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a setting's name says that its value must not be written down.
+    """Return whether a setting's name says that its value is secret.
 
     >>> [is_secret_name(name) for name in ("hub_token", "WANDB_API_KEY", "pad_token_id", "max_tokens", "tokens")]
     [True, True, False, False, False]
@@ -37,12 +39,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret(name: object, value: object) -> bool:
-    """Whether a setting is secret by its name (numbers and switches never are), or by what its value looks like."""
+    """Return whether a value is secret, by its name or by its form; numbers and booleans never are."""
     if isinstance(value, str):
         named = type(name) is str and is_secret_name(name) and value != ""
         return named or _VALUES.search(value) is not None
-    held = isinstance(value, list | tuple | bytes) and len(value) > 0
-    return held and type(name) is str and is_secret_name(name)
+    has_members = isinstance(value, list | tuple | bytes) and len(value) > 0
+    return has_members and type(name) is str and is_secret_name(name)
 
 
 def seal_secret(value: Any) -> Secret:
@@ -52,7 +54,7 @@ def seal_secret(value: Any) -> Secret:
 
 @functools.cache
 def _salt() -> bytes:
-    """Give the salt that this person's secrets are hashed with; made once, kept beside their preferences."""
+    """Return the salt of this person's secrets; it is made once and kept next to their preferences."""
     if os.environ.get(SALT):
         return os.environ[SALT].encode()
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -64,4 +66,4 @@ def _salt() -> bytes:
             path.write_text(secrets.token_hex(32))
         return path.read_text().encode()
     except OSError:
-        return secrets.token_bytes(32)  # without a salt that lasts, secrets of two sessions cannot be compared
+        return secrets.token_bytes(32)  # the salt cannot be kept, so secrets of two sessions cannot be compared

@@ -1,12 +1,16 @@
-"""What is in force at the first optimizer step, as a recipe: live objects held against what built them."""
+"""The recipe of a training at its first optimizer step.
+
+Live objects are compared with the arguments that built them; notes tell of traps: values that code changed, frozen
+parameters, and parameters that no optimizer trains.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from palate.capture.datasets import data_items
-from palate.capture.describe import built_chunk, describe, named, version_of
-from palate.capture.module import module_recipe
+from palate.capture.describe import built_chunk, describe, named, numbered_name, version_of
+from palate.capture.module import module_recipe, torch_module
 from palate.capture.observe import Seen
 from palate.capture.optimisers import live_optimisers, optimiser_items, schedule_items
 from palate.capture.place import place
@@ -14,25 +18,25 @@ from palate.capture.probes import Built
 from palate.recipe.recipe import Recipe
 from palate.recipe.roles import CAPTURED
 from palate.recipe.tree import Chunk, Item, Note, Origin, Setting
-from palate.recipe.tree import Path as Way
+from palate.recipe.tree import Path as TreePath
 from palate.recipe.values import from_value, same_value
 from palate.recipe.words import count_words, value_words
 
 
 def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Path | None = None) -> Recipe:
-    """Make the recipe of what was seen until the first step.
+    """Make the recipe of a training from everything that was seen until the first step.
 
     Args:
         seen: what was built and called.
-        settings: settings that the run was started with.
-        home: palate's own folder, whose files are no data.
+        settings: the settings that the run was started with.
+        home: palate's own folder; its files are not data.
     """
     root = Path.cwd()
     models = find_models(seen)
     recipes = [(name, module_recipe(model, name)) for name, model in models]
     chunks: list[Item] = []
     notes: list[Note] = []
-    for role, items, found in (
+    for role, items, role_notes in (
         ("data", *data_items(seen, seen.files.hashes(root), home)),
         ("model", [recipe.root for _, recipe in recipes], []),
         ("objective", objective_items(seen), []),
@@ -42,7 +46,7 @@ def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Pat
     ):
         if items:
             chunks.append(Chunk(role, "dict", tuple(items)))
-        notes += found
+        notes += role_notes
     chunks += _settings(seen, settings)
     chunks += [arguments_chunk(built, notes) for built in seen.probes.seen if built.role == "arguments"]
     notes += find_traps(seen, models, recipes)
@@ -52,48 +56,63 @@ def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Pat
     return Recipe(Chunk("recipe", CAPTURED, tuple(chunks)), aliases, place(root), tuple(dict.fromkeys(notes)))
 
 
-def _below(paths: Iterable[Way], name: str) -> tuple[Way, ...]:
+def _below(paths: Iterable[TreePath], name: str) -> tuple[TreePath, ...]:
     return tuple(("model", name, *path) for path in paths)
 
 
+def _settings(seen: Seen, settings: Mapping[str, Any] | None) -> list[Item]:
+    """Return the script's own settings: those that palate gave it, else those of the command line."""
+    if settings:
+        return [Chunk("settings", "dict", tuple(from_value(key, named(key, v)) for key, v in settings.items()))]
+    chunks: list[Item] = []
+    for number, (values, defaults) in enumerate(seen.parsed):
+        items = []
+        for key, value in values.items():
+            origin = Origin.DEFAULT if value == defaults.get(key) else Origin.SET
+            items.append(from_value(key, named(key, value), lambda _, o=origin: (o, "command line")))  # type: ignore[misc]
+        name = "settings" if not number else f"settings {number + 1}"
+        chunks.append(Chunk(name, "dict", tuple(items)))
+    return chunks
+
+
 def find_models(seen: Seen) -> list[tuple[str, Any]]:
-    """Find the models: modules that lie in no other, have parameters, and are no loss; named as the code names them."""
+    """Find the models with their names in the code: modules with parameters, not losses, not inside another module."""
     alive = list({id(module): module for ref in seen.modules if (module := ref()) is not None}.values())
     inner = {id(child) for module in alive for child in module._modules.values() if child is not None}
     losses = {id(built.made) for built in seen.probes.seen if built.role == "objective"}
-    found: list[tuple[str, Any]] = []
+    models: list[tuple[str, Any]] = []
     for module in alive:
         if id(module) in inner or id(module) in losses:
             continue
         if next(module.parameters(), None) is not None:
             inner |= {id(child) for child in module.modules()}
-            found.append((_name(seen, module, [name for name, _ in found]), module))
-    return found
-
-
-def _name(seen: Seen, made: Any, taken: Sequence[str]) -> str:
-    name = seen.names.get(id(made)) or type(made).__name__
-    return name if name not in taken else f"{name} {sum(other.split(' ')[0] == name for other in taken) + 1}"
+            models.append((_name(seen, module, [name for name, _ in models]), module))
+    return models
 
 
 def objective_items(seen: Seen) -> list[Item]:
-    """Describe losses: modules that were built, functions that were called."""
-    found: list[Item] = []
+    """Describe the losses: modules that were built, and functions that were called."""
+    items: list[Item] = []
     taken: list[str] = []
     for built in seen.probes.seen:
         if built.role == "objective":
             name = _name(seen, built.made, taken)
             taken.append(name)
-            found.append(built_chunk(name, built))
+            items.append(built_chunk(name, built))
     for called in seen.losses.values():
         options = [Setting(key, describe(value), Origin.SET, called.source) for key, value in called.options.items()]
-        told = Setting("class", f"torch.nn.functional.{called.name}", Origin.SET, called.source)
-        found.append(Chunk(called.name, "dict", (told, *options)))
-    return found
+        class_setting = Setting("class", f"torch.nn.functional.{called.name}", Origin.SET, called.source)
+        items.append(Chunk(called.name, "dict", (class_setting, *options)))
+    return items
+
+
+def _name(seen: Seen, made: Any, taken: Sequence[str]) -> str:
+    name = seen.names.get(id(made)) or type(made).__name__
+    return name if name not in taken else f"{name} {sum(known.split(' ')[0] == name for known in taken) + 1}"
 
 
 def arguments_chunk(built: Built, notes: list[Note]) -> Chunk:
-    """Describe an object of arguments: its constructor's, and of a dataclass what it made of them since."""
+    """Describe an object of arguments: those of its constructor, or the fields of a dataclass as they are now."""
     cls = type(built.made)
     kind = f"object {cls.__module__}.{cls.__qualname__}"
     fields = getattr(cls, "__dataclass_fields__", None)
@@ -104,30 +123,28 @@ def arguments_chunk(built: Built, notes: list[Note]) -> Chunk:
 
 
 def _field(built: Built, key: str, notes: list[Note]) -> Item:
-    """Describe one field of a dataclass as it is now, held against what the constructor was given."""
+    """Describe one field of a dataclass as it is now; note if it differs from the argument of the constructor."""
     cls = type(built.made)
-    told = named(key, built.given.get(key, built.defaults.get(key)))
+    constructed = named(key, built.given.get(key, built.defaults.get(key)))
     now = named(key, getattr(built.made, key))
-    if same_value(told, now):
+    if same_value(constructed, now):
         given = key in built.given
         origin, source = (Origin.SET, built.source) if given else (Origin.DEFAULT, version_of(cls))
     else:
         origin = Origin.REWRITTEN if key in built.given else Origin.DERIVED
         source = f"{cls.__name__}.__post_init__"
         if key in built.given:
-            words = f"{key}={value_words(told)} ({built.source}) became {value_words(now)} in {source}"
+            words = f"{key}={value_words(constructed)} ({built.source}) became {value_words(now)} in {source}"
             notes.append(Note("rewritten", f"{cls.__name__}.{key}", words))
     return from_value(key, now, lambda _: (origin, source))
 
 
 def compute_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> list[Item]:
-    """Describe precision, kernels and determinism as they are set now."""
-    from palate.capture.module import torch_module
-
+    """Describe devices, precision, kernels and determinism as they are set now."""
     if not models:
         return []
     torch = torch_module()
-    told = {
+    facts = {
         "devices": sorted({str(p.device) for _, model in models for p in model.parameters()}),
         "dtypes": sorted({str(p.dtype).removeprefix("torch.") for _, m in models for p in m.parameters()}),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
@@ -138,55 +155,35 @@ def compute_items(seen: Seen, models: Sequence[tuple[str, Any]]) -> list[Item]:
         "matmul_precision": torch.get_float32_matmul_precision(),
         "threads": torch.get_num_threads(),
     }
-    items: list[Item] = [Setting(key, value, Origin.DERIVED) for key, value in told.items()]
+    items: list[Item] = [Setting(key, value, Origin.DERIVED) for key, value in facts.items()]
     built: list[str] = []
     for part in seen.probes.seen:
         if part.role == "compute":
             built.append(type(part.made).__name__)
-            items.append(built_chunk(_numbered(type(part.made).__name__, built), part))
+            items.append(built_chunk(numbered_name(built[-1], built), part))
     return items
 
 
-def _numbered(name: str, built: Sequence[str]) -> str:
-    count = built.count(name)
-    return name if count < 2 else f"{name} {count}"
-
-
-def _settings(seen: Seen, settings: Mapping[str, Any] | None) -> list[Item]:
-    """Give the script's own settings: as palate handed them over, else as the command line was parsed."""
-    if settings:
-        return [Chunk("settings", "dict", tuple(from_value(key, named(key, v)) for key, v in settings.items()))]
-    found: list[Item] = []
-    for number, (values, defaults) in enumerate(seen.parsed):
-        items = []
-        for key, value in values.items():
-            origin = Origin.DEFAULT if value == defaults.get(key) else Origin.SET
-            items.append(from_value(key, named(key, value), lambda _, o=origin: (o, "command line")))  # type: ignore[misc]
-        name = "settings" if not number else f"settings {number + 1}"
-        found.append(Chunk(name, "dict", tuple(items)))
-    return found
-
-
 def find_traps(seen: Seen, models: Sequence[tuple[str, Any]], recipes: Sequence[tuple[str, Recipe]]) -> list[Note]:
-    """Find parameters that are frozen, that no optimizer holds, that are trained though frozen, and ties."""
+    """Return notes on parameters that are frozen, frozen but in an optimizer, or in no optimizer, and on ties."""
     optimizers = [part.made for part in live_optimisers(seen)]
-    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-    found: list[Note] = []
+    in_optimizers = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    notes: list[Note] = []
     for name, model in models:
-        named = list(model.named_parameters())
-        frozen = [(path, p) for path, p in named if not p.requires_grad]
-        forgotten = [(path, p) for path, p in named if p.requires_grad and id(p) not in held]
-        idle = [path for path, p in frozen if id(p) in held]
+        parameters = list(model.named_parameters())
+        frozen = [(path, p) for path, p in parameters if not p.requires_grad]
+        forgotten = [(path, p) for path, p in parameters if p.requires_grad and id(p) not in in_optimizers]
+        idle = [path for path, p in frozen if id(p) in in_optimizers]
         if frozen:
-            found.append(Note("frozen", f"model.{name}", f"{_share(frozen, named)} frozen: {_first(frozen)}"))
+            notes.append(Note("frozen", f"model.{name}", f"{_share(frozen, parameters)} frozen: {_first(frozen)}"))
         if idle:
             words = f"an optimizer holds {len(idle)} frozen tensors, which it never moves: {idle[0]}"
-            found.append(Note("frozen", f"model.{name}", words))
-        if forgotten and held:
-            words = f"{_share(forgotten, named)} in no optimizer, so never trained: {_first(forgotten)}"
-            found.append(Note("untrained", f"model.{name}", words))
-    found += [note for _, recipe in recipes for note in recipe.notes]
-    return found
+            notes.append(Note("frozen", f"model.{name}", words))
+        if forgotten and in_optimizers:
+            words = f"{_share(forgotten, parameters)} in no optimizer, so never trained: {_first(forgotten)}"
+            notes.append(Note("untrained", f"model.{name}", words))
+    notes += [note for _, recipe in recipes for note in recipe.notes]
+    return notes
 
 
 def _share(part: Sequence[tuple[str, Any]], whole: Sequence[tuple[str, Any]]) -> str:

@@ -19,7 +19,7 @@ COMMANDS = {
     "noise": ("palate.cli.noise", "Measure what another seed alone does."),
     "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),
-    "confirm": ("palate.cli.confirm", "Hold all winners against fresh runs."),
+    "confirm": ("palate.cli.confirm", "Check all winners against reruns at new seeds."),
     "score": ("palate.cli.score", "See how your forecasts did."),
     "when": ("palate.cli.when", "Forecast when something happens in a run: its best value, a value reached."),
     "skill": ("palate.cli.skill", "See whether you are behind, ahead, or nobody can tell yet."),
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their help, importing none."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_module, told) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_module, line) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

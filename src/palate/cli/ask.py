@@ -1,83 +1,88 @@
-"""Put one question through the loop, from the command line; light to import: what is slow waits for the gut answer."""
+"""Put one question through the loop, from the command line; light to import: what is slow waits for the answer."""
 
 import os
 from pathlib import Path
 
-from palate.cli.common import here, say
-from palate.cli.terminal.prompt import choose_forecast, same_words
+from palate.cli.common import RunOptions, put_out, say
+from palate.cli.terminal.person import AtCommand, choose_forecast
+from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
-from palate.loop.ask import author_of, kitchen_of, opening
+from palate.loop.ask import author_of, opening, resources_of
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
+from palate.store.project import Project
+from palate.training.launch import Resources
 
 
 def answer(
+    project: Project,
     question: Question,
+    options: RunOptions,
     *,
-    said: str | None,
-    why: str,
-    no_forecast: bool,
     as_json: bool,
-    workers: int | None,
-    threads: int | None,
-    timeout_s: float | None,
-    author: str | None,
-    agent: bool | None,
     declared: tuple[str, ...] = (),
     strict: bool = False,
     ask_only: bool = False,
     schema: str = "palate.report/1",
     more: tuple[str, ...] = (),
 ) -> None:
-    """Show the question, get the forecast, run, and print the report."""
+    """Show the question, get the forecast, run, and print the report.
+
+    Args:
+        project: where it is kept.
+        question: what is asked.
+        options: how it is run, and the forecast.
+        as_json: print one document and nothing else.
+        declared: chunks or paths that are meant to change besides the changes themselves.
+        strict: refuse arms that differ in more than was declared.
+        ask_only: seal question and forecast, and run nothing.
+        schema: of the document.
+        more: commands that are offered next before the report's own.
+    """
     config = read_config(Path.cwd(), os.environ)
-    choice = choose_forecast(said, no_forecast=no_forecast, as_json=as_json, why=why)
+    forecast = choose_forecast(options.said, no_forecast=options.no_forecast, why=options.why)
     if not as_json:
         introduce(question)
-    kitchen = kitchen_of(config, workers=workers, threads=threads, timeout_s=timeout_s)
-    who = author_of(config, author, agent)
-    with opening(here(), question, author=who, ask=choice, kitchen=kitchen, said=choice.said) as opened:
-        from palate.cli.answer import answer_opened  # numpy, SQLAlchemy and rich, .5 s of them
+    author = author_of(config, options.author, options.agent)
+    asks = forecast is None and not options.no_forecast
+    with (
+        AtCommand(question, as_json=as_json, said=forecast, asks=asks, strict=strict) as person,
+        opening(
+            project, question, author=author, person=person, resources=_resources(options), said=forecast
+        ) as opened,
+    ):
+        from palate.loop.run import run_question  # numpy, SQLAlchemy and rich, .5 s of them
 
-        answer_opened(
-            opened,
-            kitchen=kitchen,
-            as_json=as_json,
-            declared=declared,
-            strict=strict,
-            ask_only=ask_only,
-            schema=schema,
-            more=more,
-        )
+        if not as_json:
+            _say_budget(project, opened.question)
+        report = run_question(project, opened, person=person, declared=declared, run=not ask_only)
+    commands = [*more, *report.next_commands()]
+    document = {**report.document(), "schema": schema, "next": commands}
+    put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
 
 
-def answer_split(
-    question: Question,
-    *,
-    said: str | None,
-    why: str,
-    no_forecast: bool,  # noqa: ARG001  a split is never forecast
-    as_json: bool,
-    workers: int | None,
-    threads: int | None,
-    timeout_s: float | None,
-    author: str | None,  # noqa: ARG001
-    agent: bool | None,  # noqa: ARG001
-) -> None:
-    """Run the cells of a split, and print whose gain it is."""
-    if said is not None or why:
+def answer_split(project: Project, question: Question, options: RunOptions, *, as_json: bool) -> None:
+    """Run the cells of a split, and print whose gain it is; a split is never forecast."""
+    if options.said is not None or options.why:
         raise InputError(
             "--forecast does not go with --split.",
             why="A forecast answers one question; a split asks one for each change and each pair of them.",
             todo="Leave it out, or ask about one change at a time.",
         )
-    from palate.cli.answer import run_cells
+    from palate.loop.split import run_split
+    from palate.store.catalog import Catalog
 
     if not as_json:
         introduce(question)
-    kitchen = kitchen_of(read_config(Path.cwd(), os.environ), workers=workers, threads=threads, timeout_s=timeout_s)
-    run_cells(question, kitchen, as_json=as_json)
+    with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
+        report = run_split(catalog, question, _resources(options), person)
+    put_out(report.document(), report.lines(), as_json=as_json)
+
+
+def _resources(options: RunOptions) -> Resources:
+    config = read_config(Path.cwd(), os.environ)
+    return resources_of(config, workers=options.workers, threads=options.threads, timeout_s=options.timeout_s)
 
 
 def introduce(question: Question) -> None:
@@ -87,3 +92,24 @@ def introduce(question: Question) -> None:
     say(f"Baseline   {question.target.label}   {settings}")
     say(f"Change     {changed}   ({len(question.changes)} declared)")
     say(f"Question   {question.text}   at most {question.budget} seed pairs, same is {same_words(question)}")
+
+
+def next_line(commands: list[str]) -> str:
+    """Say what to type next: the first four of the commands."""
+    return "Next: " + " | ".join(commands[:4])
+
+
+def _say_budget(project: Project, question: Question) -> None:
+    """Say what the budget can confirm, where the project knows its noise."""
+    import math
+
+    from palate.ledger.ledger import Ledger
+    from palate.loop.judge import terms_of
+    from palate.verdict.outlook import smallest_confirmable
+    from palate.verdict.words import size_words
+
+    noise = terms_of(Ledger.of(project.chain), question).noise
+    if noise is not None:
+        spread = math.sqrt(noise.variance)
+        half, sure = (size_words(x, question.metric, spread) for x in smallest_confirmable(spread, question.budget))
+        say(f"Budget     {question.budget} pairs confirm {half} with even chance, {sure} nearly always")

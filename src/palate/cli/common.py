@@ -1,11 +1,13 @@
 """What commands share: options, where the project is, how results are put out."""
 
+import functools
 import json
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -19,7 +21,6 @@ from palate.store.project import Project, find_project
 LABEL = 11
 """Columns that a label in front of a line takes."""
 
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -28,8 +29,36 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(command)
 
 
-def cooking_options(command: Command) -> Command:
-    """Add what decides how runs are carried out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a command that runs a question takes besides the question; None where it is not given.
+
+    Attributes:
+        said, why, no_forecast: the forecast.
+        pairs: seed pairs that it may cost at most.
+        workers, threads, timeout_s: what runs are carried out with.
+        author, agent: who forecasts.
+    """
+
+    said: str | None
+    why: str
+    no_forecast: bool
+    pairs: int | None
+    workers: int | None
+    threads: int | None
+    timeout_s: float | None
+    author: str | None
+    agent: bool | None
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what decides how runs are carried out and who forecasts; the command gets it as `options`."""
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:
+        options = RunOptions(**{one.name: given.pop(one.name) for one in fields(RunOptions)})
+        return command(options=options, **given)
+
     for option in (
         click.option(
             "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."
@@ -48,8 +77,8 @@ def cooking_options(command: Command) -> Command:
             help="What you think will happen: better:80, better:80:2-4 (seed sds), -0.01/0.02/0.05, or JSON.",
         ),
     ):
-        command = option(command)
-    return author_options(command)
+        with_options = option(with_options)
+    return author_options(with_options)
 
 
 def author_options(command: Command) -> Command:
@@ -73,7 +102,7 @@ def put_out(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool)
 
 
 def say(text: str = "") -> None:
-    """Say something that is no result, on standard error; on a terminal no word is cut at its edge."""
+    """Say something that is not a result, on standard error; on a terminal no word is cut at its edge."""
     click.echo(_fitted(text, sys.stderr), err=True)
 
 
@@ -101,10 +130,10 @@ def at_terminal() -> bool:
 
 
 def budget_of(pairs: int | None) -> int:
-    """Give the budget in seed pairs: the flag, else the preference."""
+    """Return the budget in seed pairs: the flag, else the preference."""
     return pairs or int(read_config(Path.cwd(), os.environ)["pairs"].value)
 
 
 def whoami(name: str | None = None, agent: bool | None = None) -> Author:
-    """Name who asks: the flags, else as configured, else the login name."""
+    """Return who asks: the flags, else as configured, else the login name."""
     return author_of(read_config(Path.cwd(), os.environ), name, agent)

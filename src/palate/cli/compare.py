@@ -76,17 +76,17 @@ def read_runs(project: Project, metric: str, starts: tuple[str, str]) -> list[di
     with Catalog.open(project) as catalog:
         catalog.refresh()
         for start in starts:
-            seeds = {
-                row["id"]: row["seed"] for row in catalog.runs() if row["id"].startswith(start) and row["exit"] == "ok"
+            seeds = {run.id: run.seed for run in catalog.runs() if run.id.startswith(start) and run.finished}
+            group = {
+                seed: summary.last
+                for summary in catalog.summaries(list(seeds))
+                if summary.metric == metric and summary.last is not None and (seed := seeds[summary.run_id]) is not None
             }
-            rows = [
-                row for row in catalog.summaries(list(seeds)) if row["metric"] == metric and row["last"] is not None
-            ]
-            if not rows:
+            if not group:
                 raise NotFoundError(
                     f"no finished run that starts with {start!r} logged {metric}.", todo="palate list --runs"
                 )
-            groups.append({seeds[row["run_id"]]: row["last"] for row in rows})
+            groups.append(group)
     return groups
 
 
@@ -95,7 +95,7 @@ def read_values(text: str) -> list[float]:
 
     Raises:
         NotFoundError: it names a file that is not there.
-        ListError: something in it is no number, or a place between commas is empty.
+        ListError: something in it is not a number, or a place between commas is empty.
     """
     path = Path(text)
     there = len(text) < 1024 and path.is_file()
@@ -105,17 +105,17 @@ def read_values(text: str) -> list[float]:
         return _numbers(path.read_text(encoding="utf-8-sig") if there else text)
     except (ValueError, TypeError) as error:
         raise ListError(
-            f"{text[:60]!r} is no list of numbers: {error}.",
+            f"{text[:60]!r} is not a list of numbers: {error}.",
             todo="Write numbers with commas (.91,.92,.90), or name a file with a number a line.",
         ) from error
 
 
 def _numbers(content: str) -> list[float]:
     if content.lstrip().startswith("["):
-        found = json.loads(content)
-        if any(isinstance(value, bool | str) for value in found):
-            raise ValueError("true, false and text are no results")
-        return [float(value) for value in found]
+        values = json.loads(content)
+        if any(isinstance(value, bool | str) for value in values):
+            raise ValueError("true, false and text are not results")
+        return [float(value) for value in values]
     places = content.strip().split(",") if "," in content else content.split()
     if any(not place.strip() for place in places):
         raise ValueError("a place between two commas is empty, so the seeds would be paired wrongly")

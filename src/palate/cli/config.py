@@ -14,8 +14,8 @@ from palate.store.config import PREFERENCES, read_config, user_file
 @json_option
 def command(show_origin: bool, as_json: bool) -> None:
     """List preferences: flags go first, then PALATE_*, [tool.palate] in pyproject.toml, your own file, defaults."""
-    found = read_config(Path.cwd(), os.environ)
-    rows = {name: {"value": origin.value, "origin": origin.source} for name, origin in found.items()}
+    preferences = read_config(Path.cwd(), os.environ)
+    rows = {name: {"value": origin.value, "origin": origin.source} for name, origin in preferences.items()}
     document = {
         "schema": "palate.config/1",
         "home": str(here().home),
@@ -23,7 +23,7 @@ def command(show_origin: bool, as_json: bool) -> None:
         "preferences": rows,
     }
     lines = [f"home       {here().home}"]
-    for name, origin in found.items():
+    for name, origin in preferences.items():
         value = "not set" if origin.value is None else origin.value
         lines.append(f"{name:<10} {value!s:<10} {origin.source if show_origin else PREFERENCES[name].meaning}")
     put_out(document, lines, as_json=as_json)

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from palate.cli.common import here, json_option, put_out, say
-from palate.loop.ask import kitchen_of
-from palate.loop.confirm import Held, confirm, winners
-from palate.loop.runner import SILENT
+from palate.ledger.ledger import Ledger
+from palate.loop.ask import nobody, resources_of
+from palate.loop.confirm import Checked, confirm, winners
+from palate.store.catalog import Catalog
 from palate.store.config import read_config
 from palate.verdict.many import FALSE_DISCOVERY_RATE
 
@@ -18,16 +19,19 @@ from palate.verdict.many import FALSE_DISCOVERY_RATE
 @click.option("--strict", is_flag=True, help="By e-values: valid under any dependence, at a cost in power.")
 @json_option
 def command(strict: bool, as_json: bool) -> None:
-    """Hold every verdict that claims a difference against fresh runs, as many pairs as its budget, all at once.
+    """Check every verdict that claims a difference against reruns at new seeds, as many pairs as its budget.
 
     Of those confirmed, at most one in ten is a fluke on average. Runs that are there are used again.
     """
-    project = here()
-    waiting = winners(project)
-    if not as_json and waiting:
-        most = sum(2 * question.budget for question, _ in waiting)
-        say(f"{len(waiting)} verdicts claim a difference; fresh runs for all of them: {most} at most.")
-    held = confirm(project, kitchen_of(read_config(Path.cwd(), os.environ)), lambda _: SILENT, strict=strict)
+    resources = resources_of(read_config(Path.cwd(), os.environ))
+    with Catalog.open(here()) as catalog:
+        waiting = [question for question, _ in winners(Ledger.of(catalog.project.chain))]
+        if not as_json and waiting:
+            most = sum(2 * question.budget for question in waiting)
+            several = len(waiting) != 1
+            claims = f"{len(waiting)} verdict{'s' * several} claim{'s' * (not several)} a difference"
+            say(f"{claims}; reruns for all of them: {most} at most.")
+        checked = confirm(catalog, resources, lambda _: nobody(), strict=strict)
     document = {
         "schema": "palate.confirm/1",
         "false_discovery_rate": FALSE_DISCOVERY_RATE,
@@ -38,14 +42,14 @@ def command(strict: bool, as_json: bool) -> None:
                 "verdict": one.kind,
                 **asdict(one.confirmation),
             }
-            for one in held
+            for one in checked
         ],
     }
-    put_out(document, [*map(_line, held)] or ["No verdict claims a difference yet."], as_json=as_json)
+    put_out(document, [*map(_line, checked)] or ["No verdict claims a difference yet."], as_json=as_json)
 
 
-def _line(one: Held) -> str:
-    told = one.confirmation
-    metric = one.question.metric
-    fresh = f"{told.raw * metric.sign * metric.scale:+.3g}{metric.unit} in {told.n} fresh pairs"
-    return f"{one.question.experiment}  {one.kind}, {told.badge}: {fresh}   {one.question.text}"
+def _line(one: Checked) -> str:
+    confirmation, metric = one.confirmation, one.question.metric
+    effect = f"{confirmation.raw * metric.sign * metric.scale:+.3g}{metric.unit}"
+    badge = f"{one.kind}, {confirmation.badge}"
+    return f"{one.question.experiment}  {badge}: {effect} in {confirmation.n} pairs at new seeds   {one.question.text}"

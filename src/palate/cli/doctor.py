@@ -32,9 +32,9 @@ def command(make_anew: bool, as_json: bool) -> None:
         "schema": "palate.doctor/1",
         "home": str(project.home),
         "rebuilt_runs": rebuilt,
-        "checks": [{"name": name, "ok": ok, "told": told} for name, ok, told in checks],
+        "checks": [{"name": name, "ok": ok, "told": words} for name, ok, words in checks],
     }
-    lines = [f"{'ok ' if ok else 'BAD'}  {name:<10} {told}" for name, ok, told in checks]
+    lines = [f"{'ok ' if ok else 'BAD'}  {name:<10} {words}" for name, ok, words in checks]
     if rebuilt is not None:
         lines.insert(0, f"The catalog was made anew: {rebuilt} runs.")
     put_out(document, lines, as_json=as_json)
@@ -61,43 +61,44 @@ def _packages(_: Project) -> str:
 def _torch(_: Project) -> str:
     if importlib.util.find_spec("torch") is None:
         return 'torch is not installed (palate does without it; pip install "palate[torch]")'
-    told = f"torch {metadata.version('torch')}"
+    words = f"torch {metadata.version('torch')}"
     if importlib.util.find_spec("torchvision") is not None:
-        told += f", torchvision {metadata.version('torchvision')}"
+        words += f", torchvision {metadata.version('torchvision')}"
         cpu = "+cpu" in metadata.version("torch")
         if cpu and "+cpu" not in metadata.version("torchvision"):
             raise RunsFailedError(
-                f"{told}: this torchvision was not built for a CPU torch.",
+                f"{words}: this torchvision was not built for a CPU torch.",
                 why="It breaks `import lightning` and transformers' Trainer.",
                 todo="pip uninstall torchvision",
             )
-    return told
+    return words
 
 
 def _folder(project: Project) -> str:
     project.make()
     free = shutil.disk_usage(project.home).free
-    told = f"{project.home}, {free / (1 << 30):.0f} GiB free"
+    words = f"{project.home}, {free / (1 << 30):.0f} GiB free"
     if free < LOW_DISK_BYTES:
-        raise RunsFailedError(f"{told}: runs may fail to be kept.", todo="Free space, or set PALATE_HOME elsewhere.")
-    return told
+        raise RunsFailedError(f"{words}: runs may fail to be kept.", todo="Free space, or set PALATE_HOME elsewhere.")
+    return words
 
 
 def _journals(project: Project) -> str:
     places = [place for place in project.runs.glob("*/journal") if place.is_file()]
     torn = [place.parent.name for place in places if read_journal(place).lost_bytes]
-    told = f"{len(places)} journals"
-    return told if not torn else f"{told}; a torn end was left out in {', '.join(torn[:5])}"
+    words = f"{len(places)} journals"
+    return words if not torn else f"{words}; a torn end was left out in {', '.join(torn[:5])}"
 
 
 def _chain(project: Project) -> str:
-    return f"{len(project.chain.records())} sealed records hold"
+    project.chain.verify()
+    return f"{len(project.chain)} sealed records hold"
 
 
 def _catalog(project: Project) -> str:
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        return f"{len(catalog.runs())} runs"
+        return f"{catalog.count_runs()} runs"
 
 
 def _forks(_: Project) -> str:

@@ -1,6 +1,7 @@
 """`palate dry`: a training up to its first optimizer step, and what is in force there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -8,16 +9,15 @@ import click
 from palate.cli.common import here, json_option, put_out
 from palate.cli.recipe import difference_document
 from palate.errors import RunsFailedError
-from palate.loop.ask import kitchen_of
+from palate.loop.ask import resources_of
 from palate.question.target import find_target
 from palate.recipe.difference import difference_lines, explain
 from palate.recipe.document import to_document
 from palate.recipe.settings import parse_assignments
 from palate.recipe.view import lines
 from palate.store.config import read_config
-from palate.store.recipes import Shelf
+from palate.store.recipes import Recipes
 from palate.training.dry import capture_arms
-from palate.training.local import Pool
 from palate.vocabulary import BASELINE, TREATMENT
 
 
@@ -42,12 +42,12 @@ def command(
     palate dry train.py
     palate dry train.py -c lr=3e-3 -- --epochs 5
     """
-    found = find_target(target, arguments)
-    declared = found.changes(parse_assignments(changes))
+    trained = find_target(target, arguments)
+    declared = trained.changes(parse_assignments(changes))
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
-    kitchen = kitchen_of(read_config(Path.cwd(), os.environ))
-    with Pool(found.task, workers=len(arms), threads=kitchen.threads) as pool:
-        recipes = capture_arms(found, arms, pool=pool, within_s=timeout_s)
+    resources = replace(resources_of(read_config(Path.cwd(), os.environ)), workers=len(arms))
+    with resources.launch(trained.task) as launcher:
+        recipes = capture_arms(trained, arms, launcher=launcher, within_s=timeout_s)
     if len(recipes) < len(arms):
         raise RunsFailedError(
             f"{target} did not reach its first optimizer step within {timeout_s:g} s, or failed before it.",
@@ -55,7 +55,7 @@ def command(
         )
     recipe = recipes[BASELINE]
     document = {"schema": "palate.dry/1", "recipe": to_document(recipe), "notes": [n.words for n in recipe.notes]}
-    words = Shelf(here().home).words()
+    words = Recipes(here().home).words()
     shown = [*lines(recipe.view(vocabulary=words.named)), *(f"! {note.words}" for note in recipe.notes)]
     if declared:
         names = [f"settings.{change.path}" for change in declared]

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from palate.cli.common import here, json_option, put_out, whoami
-from palate.forecast.answer import said_of
-from palate.store.catalog import Catalog
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.store.catalog import Catalog, RunRow
 from palate.verdict.many import expected_flukes
 
 
@@ -18,61 +18,46 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
     """List experiments with their verdicts, newest last; or runs."""
     with Catalog.open(here()) as catalog:
         catalog.refresh()
-        rows = _runs(catalog) if of_runs else _experiments(catalog, whoami().name)
-    shown = rows[-limit:]
-    lines = [_run_line(row) if of_runs else _experiment_line(row) for row in shown]
-    if not of_runs:
-        lines += _flukes(rows)
+        rows, lines = _runs(catalog, limit) if of_runs else _experiments(catalog, limit)
     if not lines:
         lines = ["Nothing here yet.", "Next: palate try | palate run FILE.py -c name=value --metric val_acc"]
     put_out(
-        {"schema": "palate.list/1", "of": "runs" if of_runs else "experiments", "rows": shown}, lines, as_json=as_json
+        {"schema": "palate.list/1", "of": "runs" if of_runs else "experiments", "rows": rows}, lines, as_json=as_json
     )
 
 
-def _experiments(catalog: Catalog, author: str) -> list[dict[str, Any]]:
-    """List experiments with this author's forecasts: others' are theirs to see until the outcome is there."""
-    by_kind = {
-        kind: {
-            record["experiment"]: record
-            for record in catalog.records(kind)
-            if kind not in _MINE or (record["body"]["author"] == author and record["body"].get("turn") != "revision")
-        }
-        for kind in ("forecast", "verdict", "score", "confirmation", "void")
-    }
-    authors: dict[str, set[str]] = {}
-    for record in catalog.records("forecast"):
-        authors.setdefault(record["experiment"], set()).add(record["body"]["author"])
-    rows = [_experiment(record, by_kind) for record in catalog.records("question")]
-    return [{**row, "others": len(authors.get(row["experiment"], set()) - {author})} for row in rows]
+def _experiments(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """List the newest experiments, with this author's forecasts; others' stay hidden until the outcome."""
+    ledger, author = Ledger.of(catalog.project.chain), whoami().name
+    rows = [_experiment(experiment, author) for experiment in ledger.newest(limit)]
+    kinds = ledger.verdict_kinds()
+    return rows, [*map(_experiment_line, rows), *_flukes(len(kinds), kinds.count("better"))]
 
 
-_MINE = ("forecast", "score")
-
-
-def _experiment(asked: dict[str, Any], by_kind: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    experiment = asked["experiment"]
-    said, verdict, score, held, void = (by_kind[kind].get(experiment, {}).get("body", {}) for kind in by_kind)
+def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
+    question, mine = experiment.question, experiment.of(author)
+    verdict = experiment.verdict.verdict if experiment.verdict else None
+    score = experiment.scores.get(mine.hash) if mine else None
+    forecasters = {sealed.author.name for sealed in experiment.forecasts if sealed.turn == "forecast"}
     return {
-        "experiment": experiment,
-        "at": asked["at"],
-        "question": asked["body"]["text"],
-        "target": asked["body"]["target"]["label"],
-        "forecast": str(said_of(said)) if said else None,
-        "verdict": verdict.get("kind"),
-        "confounded": bool(asked["body"].get("confounders")) or len(asked["body"]["changes"]) > 1,
-        "pairs": verdict.get("n"),
-        "effect": verdict.get("effect"),
-        "bits": score.get("bits"),
-        "badge": held.get("badge"),
-        "void": void.get("reason"),
+        "experiment": experiment.id,
+        "at": experiment.asked.at.isoformat(),
+        "question": question.text,
+        "target": question.target.label,
+        "forecast": str(mine.said) if mine else None,
+        "verdict": verdict.kind if verdict else None,
+        "confounded": bool(question.confounders) or len(question.changes) > 1,
+        "pairs": verdict.n if verdict else None,
+        "effect": verdict.effect if verdict else None,
+        "bits": score.score.bits if score else None,
+        "badge": experiment.badge.confirmation.badge if experiment.badge else None,
+        "void": experiment.void.reason if experiment.void else None,
+        "others": len(forecasters - {author}),
     }
 
 
-def _flukes(rows: list[dict[str, Any]]) -> list[str]:
+def _flukes(verdicts: int, better: int) -> list[str]:
     """Say how many of the winners to expect to be flukes."""
-    verdicts = sum(row["verdict"] is not None for row in rows)
-    better = sum(row["verdict"] == "better" for row in rows)
     if not better:
         return []
     flukes = expected_flukes(verdicts)
@@ -80,21 +65,22 @@ def _flukes(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{verdicts} verdict{plural}; expect up to {flukes:.2g} flukes among the {better} better. palate confirm"]
 
 
-def _runs(catalog: Catalog) -> list[dict[str, Any]]:
-    kept = ("id", "label", "seed", "exit", "started_unix_s", "elapsed_s")
-    return [{name: row[name] for name in kept} for row in catalog.runs()]
-
-
 def _experiment_line(row: dict[str, Any]) -> str:
-    badge = ", confounded" if row["confounded"] else ""
-    badge += f", {row['badge']}" if row["badge"] else ""
-    badge += f", void: {row['void']}" if row["void"] else ""
-    verdict = f"{row['verdict']} ({row['pairs']} pairs{badge})" if row["verdict"] else f"open{badge}"
+    notes = ", confounded" if row["confounded"] else ""
+    notes += f", {row['badge']}" if row["badge"] else ""
+    notes += f", void: {row['void']}" if row["void"] else ""
+    verdict = f"{row['verdict']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"open{notes}"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or (f"{row['others']} of others" if row["others"] else "no forecast")
-    told = f"{row['target']}: {row['question']}"
-    return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {told}"
+    asked = f"{row['target']}: {row['question']}"
+    return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {asked}"
 
 
-def _run_line(row: dict[str, Any]) -> str:
-    return f"{row['id']:<36} {row['exit'] or 'no ending':<10} {row['elapsed_s']:8.1f} s  {row['label']}"
+def _runs(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    runs = catalog.newest(limit)
+    kept = ("id", "label", "seed", "exit", "started_unix_s", "elapsed_s")
+    return [{name: getattr(run, name) for name in kept} for run in runs], [*map(_run_line, runs)]
+
+
+def _run_line(run: RunRow) -> str:
+    return f"{run.id:<36} {run.exit or 'no ending':<10} {run.elapsed_s:8.1f} s  {run.label}"

@@ -38,14 +38,14 @@ def command(step: int, metrics: tuple[str, ...], as_json: bool) -> None:
 
 
 def _values(texts: tuple[str, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     faults = []
     for text in texts:
         name, _, value = text.partition("=")
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError:
-            faults.append(f"{text!r} is no NAME=NUMBER.")
+            faults.append(f"{text!r} is not NAME=NUMBER.")
     if faults:
         raise InputError("Nothing was logged.", why=faults, todo="Write it as: palate log 10 val_acc=0.93")
-    return found
+    return values

@@ -7,13 +7,14 @@ import click
 
 from palate.cli.common import budget_of, here, json_option, put_out
 from palate.errors import InputError
-from palate.loop.ask import kitchen_of
-from palate.loop.noise import NoisePlan, measure_noise
-from palate.loop.runner import SILENT
+from palate.loop.ask import nobody, resources_of
+from palate.loop.noise import measure_noise, noise_plan
 from palate.question.fingerprint import data_of
+from palate.question.question import metric_of
 from palate.question.target import find_target
+from palate.store.catalog import Catalog
 from palate.store.config import read_config
-from palate.vocabulary import Goal, name_metric
+from palate.vocabulary import Goal
 
 
 @click.command("noise")
@@ -38,17 +39,18 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure what another seed alone does to TARGET's baseline, and what a budget can confirm."""
-    found = find_target(target, arguments)
-    name = metric or found.metric
+    baseline = find_target(target, arguments)
+    name = metric or baseline.metric
     if name is None:
-        raise InputError(f"{found.label}: which metric?", todo="Name it as it is logged: --metric val_acc")
-    plan = NoisePlan(
-        target=found,
-        metric=name_metric(name, goal or found.goal, found.resolution),  # type: ignore[arg-type]
+        raise InputError(f"{baseline.label}: which metric?", todo="Name it as it is logged: --metric val_acc")
+    plan = noise_plan(
+        baseline,
+        metric_of(baseline, name, goal),
         take=take,  # type: ignore[arg-type]
         runs=runs,
-        data=data_of(found.data, Path.cwd()),
+        data=data_of(baseline.data, Path.cwd()),
     )
-    kitchen = kitchen_of(read_config(Path.cwd(), os.environ))
-    report = measure_noise(here(), plan, budget_of(pairs), kitchen, SILENT)
+    resources = resources_of(read_config(Path.cwd(), os.environ))
+    with Catalog.open(here()) as catalog:
+        report = measure_noise(catalog, plan, budget_of(pairs), resources, nobody())
     put_out(report.document(), report.lines(), as_json=as_json)

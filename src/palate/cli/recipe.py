@@ -1,4 +1,4 @@
-"""`palate recipe`: what is being cooked, in seven chunks that open; what differs between two, and why."""
+"""`palate recipe`: what a training is made of, in seven chunks that open; what differs between two, and why."""
 
 import json
 from dataclasses import asdict
@@ -21,14 +21,14 @@ from palate.recipe.tree import Chunk, Setting, path_text
 from palate.recipe.view import lines, open_at, page, to_html
 from palate.recipe.why import chain_of
 from palate.recipe.words import edit_words
-from palate.store.recipes import Shelf
+from palate.store.recipes import Recipes
 
 SUBJECT = "config.yaml, model.py:build, train.py, a run, an experiment (3f9c:baseline)"
 
 
 @click.group("recipe")
 def command() -> None:
-    """See what is being cooked: seven chunks that open, what differs between two recipes, and why."""
+    """See what a training is made of: seven chunks that open, what differs between two recipes, and why."""
 
 
 def reading_options(function: Any) -> Any:
@@ -84,7 +84,7 @@ def show(
     if parent:
         show_parent(recipe, as_json=as_json)
         return
-    words = Shelf(here().home).words()
+    words = Recipes(here().home).words()
     node = recipe.view(vocabulary=words.named, lens=lens or "")
     opened = open_at(node, path)
     if opened is None:
@@ -105,7 +105,7 @@ def show(
 
 def show_parent(recipe: Recipe, *, as_json: bool) -> None:
     """Show a recipe as its nearest earlier one of the project and the difference."""
-    earlier = [(key, known) for key, known in Shelf(here().home).all() if known.id != recipe.id]
+    earlier = [(key, known) for key, known in Recipes(here().home).all() if known.id != recipe.id]
     descent = Family([known.root for _, known in earlier]).descent(recipe.root)
     name = None if descent.parent is None else earlier[descent.parent][0]
     told_ = [f"{name}   {descent.lines} lines for {descent.settings} settings", *map(edit_words, descent.edits)]
@@ -151,7 +151,7 @@ def difference_of(before: str, after: str | None, declared: tuple[str, ...], rea
 
 
 def difference_document(difference: Difference) -> dict[str, Any]:
-    """Give a difference as plain JSON data."""
+    """Return a difference as plain JSON data."""
     changes = [
         {
             "path": path_text(c.edit.path),
@@ -197,7 +197,7 @@ def why(path: str, subject: str, meta: bool, loader: str, as_json: bool) -> None
     palate recipe why lr config.yaml
     """
     recipe = find_recipe(subject, here(), Reading(loader=loader, meta=meta))
-    chain = chain_of(recipe, path, Shelf(here().home).all())
+    chain = chain_of(recipe, path, Recipes(here().home).all())
     put_out({"schema": "palate.recipe-why/1", "path": path, "chain": chain}, chain, as_json=as_json)
 
 

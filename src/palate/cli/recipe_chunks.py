@@ -9,7 +9,7 @@ from palate.recipe.names import Named, written_lines
 from palate.recipe.proposals import Proposal, content, propose
 from palate.recipe.tree import SEVEN, Chunk
 from palate.recipe.words import chunk_words
-from palate.store.recipes import Shelf, Words, renamed, with_named
+from palate.store.recipes import Recipes, Words, renamed, with_named
 
 
 @click.command("chunks")
@@ -33,15 +33,15 @@ def chunks_command(
     palate recipe chunks configs/*.yaml
     palate recipe chunks configs/*.yaml --accept adamw-lr0.0003=usual-adamw
     """
-    shelf = Shelf(here().home)
-    words = shelf.words()
+    recipes_kept = Recipes(here().home)
+    words = recipes_kept.words()
     if rename:
         words = renamed(words, *rename)
-    recipes = [recipe.root for _, recipe in shelf.all()] + [find_recipe(file, here()).root for file in files]
+    recipes = [recipe.root for _, recipe in recipes_kept.all()] + [find_recipe(file, here()).root for file in files]
     proposals = propose(recipes, known=words.named, refused=words.refused) if recipes else []
     words = _decided(words, proposals, accept, refuse)
     if accept or refuse or rename:
-        shelf.put_words(words)
+        recipes_kept.put_words(words)
         proposals = propose(recipes, known=words.named, refused=words.refused) if recipes else []
     shown = proposals if everything else proposals[:SEVEN]
     lines, settings = _cost(recipes, words.named)
@@ -53,7 +53,7 @@ def chunks_command(
         "lines": lines,
         "settings": settings,
     }
-    put_out(document, _told(words, shown, len(proposals), len(recipes), (lines, settings)), as_json=as_json)
+    put_out(document, _lines(words, shown, len(proposals), len(recipes), (lines, settings)), as_json=as_json)
 
 
 def _cost(recipes: list[Chunk], named: tuple[Named, ...]) -> tuple[int, int]:
@@ -93,21 +93,21 @@ def _document(proposal: Proposal) -> dict[str, object]:
     }
 
 
-def _told(words: Words, shown: list[Proposal], proposals: int, recipes: int, cost: tuple[int, int]) -> list[str]:
-    told = [f"{n.name:<32} {n.role:<10} {chunk_words(n.base)}" for n in words.named]
+def _lines(words: Words, shown: list[Proposal], proposals: int, recipes: int, cost: tuple[int, int]) -> list[str]:
+    lines = [f"{n.name:<32} {n.role:<10} {chunk_words(n.base)}" for n in words.named]
     if not recipes:
-        return [*told, "No recipes yet: run something, or give configuration files."]
+        return [*lines, "No recipes yet: run something, or give configuration files."]
     share = cost[0] / cost[1] if cost[1] else 0.0
-    told.append(f"{recipes} recipes, {cost[1]} settings, written in {cost[0]} lines with your words ({share:.0%}).")
+    lines.append(f"{recipes} recipes, {cost[1]} settings, written in {cost[0]} lines with your words ({share:.0%}).")
     if not shown:
-        return [*told, "No chunk recurs often enough to be worth a name."]
-    told.append("Worth a name:")
+        return [*lines, "No chunk recurs often enough to be worth a name."]
+    lines.append("Worth a name:")
     for proposal in shown:
         named = proposal.named
-        told.append(
+        lines.append(
             f"  {named.name:<40} {named.role:<10} {proposal.uses:>4} uses, saves {proposal.saved} lines   "
             f"{chunk_words(named.base)}"
         )
     if proposals > len(shown):
-        told.append(f"  ... and {proposals - len(shown)} more: --all")
-    return [*told, "Take one: --accept NAME, or --accept NAME=YOUR-NAME; never again: --refuse NAME"]
+        lines.append(f"  ... and {proposals - len(shown)} more: --all")
+    return [*lines, "Take one: --accept NAME, or --accept NAME=YOUR-NAME; never again: --refuse NAME"]

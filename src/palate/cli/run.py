@@ -3,10 +3,10 @@
 import click
 
 from palate.cli.ask import answer, answer_split
-from palate.cli.common import budget_of, cooking_options, here, json_option
+from palate.cli.common import RunOptions, budget_of, here, json_option, run_options
 from palate.errors import InputError
-from palate.ledger.ledger import remembered_margin
-from palate.loop.ask import question_of
+from palate.ledger.ledger import Ledger
+from palate.loop.ask import question_about
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.vocabulary import Goal
@@ -29,7 +29,7 @@ from palate.vocabulary import Goal
 @click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
 @click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
 @click.option("--ask", "ask_only", is_flag=True, help="Seal the question and your forecast, and run nothing yet.")
-@cooking_options
+@run_options
 @json_option
 def command(
     target: str,
@@ -40,12 +40,12 @@ def command(
     take: str,
     margin: float | None,
     data: tuple[str, ...],
-    pairs: int | None,
     split: bool,
     declared: tuple[str, ...],
     strict: bool,
     ask_only: bool,
-    **options: object,
+    options: RunOptions,
+    as_json: bool,
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
@@ -58,20 +58,22 @@ def command(
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
     palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
     """
-    found = find_target(target, arguments)
-    question = question_of(
-        found,
+    project, trained = here(), find_target(target, arguments)
+    if margin is None:
+        margin = Ledger.of(project.chain).remembered_margin(metric or trained.metric or "")
+    question = question_about(
+        trained,
         parse_assignments(changes),
         data=data,
         metric=metric,
         goal=goal,
         take=take,
-        margin=margin if margin is not None else remembered_margin(here().chain, metric or found.metric or ""),
-        budget=budget_of(pairs),
+        margin=margin,
+        budget=budget_of(options.pairs),
     )
     if split:
         if ask_only:
             raise InputError("--ask does not go with --split.", why="A split is never forecast, so nothing is asked.")
-        answer_split(question, **options)  # type: ignore[arg-type]
+        answer_split(project, question, options, as_json=as_json)
         return
-    answer(question, declared=declared, strict=strict, ask_only=ask_only, **options)  # type: ignore[arg-type]
+    answer(project, question, options, as_json=as_json, declared=declared, strict=strict, ask_only=ask_only)

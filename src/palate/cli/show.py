@@ -1,20 +1,19 @@
 """`palate show`."""
 
-import json
 import re
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.errors import InputError, NotFoundError
-from palate.ledger.ledger import read_story
 from palate.loop.reference import foretell_run
-from palate.loop.run import judge_now
-from palate.recipe.codec import decode
+from palate.loop.results import Results, RunResult
+from palate.loop.run import report_now
+from palate.question.plan import ARMS
+from palate.recipe.codec import encode
 from palate.recipe.settings import show_value
-from palate.store.catalog import Catalog
+from palate.store.catalog import Catalog, Summary
 from palate.store.project import Project
 from palate.training.outcome import tail_of
 
@@ -46,43 +45,51 @@ def _is_run(project: Project, name: str) -> bool:
 
 
 def _show_experiment(project: Project, name: str, as_json: bool) -> None:
-    story = read_story(project.chain, name)
-    report = judge_now(project, story.question.experiment, whoami().name)
-    document = {**report.document(), "schema": "palate.show/1", "settings": story.question.body()["target"]["settings"]}
-    lines = [f"{story.question.experiment}  {story.question.text}", *report.lines(), *_pair_lines(document)]
-    put_out(document, lines, as_json=as_json)
+    report = report_now(project, name, whoami().name)
+    question = report.question
+    settings = {name: encode(value) for name, value in question.target.settings.items()}
+    document = {**report.document(), "schema": "palate.show/1", "settings": settings}
+    pairs = _pair_lines(report.judgement.results)
+    put_out(document, [f"{question.experiment}  {question.text}", *report.lines(), *pairs], as_json=as_json)
 
 
-def _pair_lines(document: dict[str, Any]) -> list[str]:
-    runs = document["runs"]
-    treatment = {run["seed"]: run for run in runs["treatment"]}
+def _pair_lines(results: Results) -> list[str]:
     lines = ["seed     baseline    treatment"]
-    for run in runs["baseline"]:
-        lines.append(f"{run['seed']:>4} {_value(run):>12} {_value(treatment.get(run['seed'])):>12}")
+    baseline, treatment = (results[arm] for arm in ARMS)
+    for seed in sorted(baseline):
+        lines.append(f"{seed:>4} {_value(baseline[seed]):>12} {_value(treatment.get(seed)):>12}")
     return lines
 
 
-def _value(run: dict[str, Any] | None) -> str:
-    if run is None:
+def _value(result: RunResult | None) -> str:
+    if result is None:
         return "-"
-    return run["ending"] if run["value"] is None else f"{run['value']:.6g}"
+    outcome = result.outcome
+    return outcome.ending if outcome.value is None else f"{outcome.value:.6g}"
 
 
 def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     with Catalog.open(project) as catalog:
         catalog.refresh()
         run = catalog.find_run(name)
-        summaries = catalog.summaries([run["id"]])
+        summaries = catalog.summaries([run.id])
         endings = foretell_run(catalog, run)
-    printed = tail_of(project.output(run["id"]), 1_000_000 if output else 12)
-    settings = {key: show_value(decode(value)) for key, value in json.loads(run["settings"]).items()}
-    document = {"schema": "palate.run/1", **run, "settings": settings, "metrics": summaries, "output": printed}
-    document["will_end"] = {metric: asdict(ending) for metric, ending in endings.items()}
-    ending = run["exit"] or ("goes on" if endings else "no ending: it goes on, or was interrupted")
+    printed = tail_of(project.output(run.id), 1_000_000 if output else 12)
+    settings = {key: show_value(value) for key, value in run.settings.items()}
+    document = {
+        "schema": "palate.run/1",
+        **asdict(run),
+        "fresh": not run.planned,
+        "settings": settings,
+        "metrics": [asdict(summary) for summary in summaries],
+        "output": printed,
+        "will_end": {metric: asdict(ending) for metric, ending in endings.items()},
+    }
+    ending = run.exit or ("goes on" if endings else "no ending: it goes on, or was interrupted")
     lines = [
-        f"{run['id']}   {run['label']}   {_seed(run)}   {ending}",
+        f"{run.id}   {run.label}   {'no seed' if run.seed is None else f'seed {run.seed}'}   {ending}",
         "  ".join(f"{key} {value}" for key, value in settings.items()),
-        *(_metric_line(row) for row in summaries),
+        *(_metric_line(summary) for summary in summaries),
         *(
             f"{metric:<20} this run will end at {e.value:.4g}, between {e.low:.4g} and {e.high:.4g} (80 %)"
             for metric, e in endings.items()
@@ -92,11 +99,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     put_out(document, lines, as_json=as_json)
 
 
-def _seed(run: dict[str, Any]) -> str:
-    return "no seed" if run["seed"] is None else f"seed {run['seed']}"
-
-
-def _metric_line(row: dict[str, Any]) -> str:
-    last = row["last_text"] or f"{row['last']:.6g}"
-    span = "" if row["least"] is None else f"   least {row['least']:.6g}   most {row['most']:.6g}"
-    return f"{row['metric']:<20} {row['n']:>7} points   last {last} at step {row['last_step']}{span}"
+def _metric_line(summary: Summary) -> str:
+    last = summary.last_text or f"{summary.last:.6g}"
+    span = "" if summary.least is None else f"   least {summary.least:.6g}   most {summary.most:.6g}"
+    return f"{summary.metric:<20} {summary.n:>7} points   last {last} at step {summary.last_step}{span}"

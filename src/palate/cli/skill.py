@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from palate.cli.common import here, json_option, put_out, say
-from palate.ledger.words import document_of, scored_rows, words_of
+from palate.ledger.ledger import Ledger
+from palate.ledger.words import document_of, scored_forecasts, words_of
 from palate.loop.score import skill_now
+from palate.store.catalog import Catalog
 
 
 @click.command("skill")
@@ -18,16 +20,22 @@ from palate.loop.score import skill_now
 def command(author: str | None, plot: Path | None, as_json: bool) -> None:
     """See whether you are behind, ahead, or nobody can tell yet: skill over the reference, and calibration.
 
-    The bound holds however often you look. Gut answers are what is judged; revisions, forecasts made after points of
+    The bound holds however often you look. First answers are what is judged; revisions, forecasts made after points of
     the treatment were seen, and when-forecasts stand apart.
     """
     project = here()
-    found = [one for one in skill_now(project) if author in (None, one.author)]
-    lines = [line for standing in found for line in words_of(standing)]
-    if plot is not None and found:
+    ledger = Ledger.of(project.chain)
+    with Catalog.open(project) as catalog:
+        standings = [one for one in skill_now(ledger, catalog) if author in (None, one.author)]
+    lines = [line for standing in standings for line in words_of(standing)]
+    if plot is not None and standings:
         from palate.web.figures import write_page
 
-        write_page(found, scored_rows(project.chain), plot)
+        write_page(standings, scored_forecasts(ledger), plot)
         say(f"{plot}: open it in a browser")
-    document = {"schema": "palate.skill/1", "forecasters": [document_of(standing) for standing in found]}
-    put_out(document, lines or ["No forecast has been scored yet.", "Next: palate try"], as_json=as_json)
+    forecasters = [document_of(standing) for standing in standings] if as_json else []
+    put_out(
+        {"schema": "palate.skill/1", "forecasters": forecasters},
+        lines or ["No forecast has been scored yet.", "Next: palate try"],
+        as_json=as_json,
+    )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.ledger.verify import anchor_head, parse_head, walk
+from palate.ledger.verify import anchor_head, parse_head, verify
 
 
 @click.command("verify")
@@ -14,37 +14,37 @@ from palate.ledger.verify import anchor_head, parse_head, walk
 @click.option("--against", "heads", multiple=True, metavar="NUMBER:HASH", help="A head that was handed to somebody.")
 @json_option
 def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
-    """Walk the sealed chain: every record unchanged, in its place, none dropped, none dated back.
+    """Verify the sealed chain: every record unchanged, in its place, none dropped, none dated back.
 
     Heads that were noted in git, or handed over, must be in it; forecasts must be older than the runs they are about.
     """
     project = here()
-    found = walk(project, [parse_head(text) for text in heads])
+    verified = verify(project, [parse_head(text) for text in heads])
     noted = anchor_head(project.chain, project.home.parent, now=datetime.now(UTC)) if anchor else None
     document = {
         "schema": "palate.verify/1",
         "holds": True,
-        "records": found.records,
-        "kinds": found.kinds,
-        "head": found.head,
-        "runs_gone": found.gone,
-        "anchors": [asdict(one) for one in found.anchors],
+        "records": verified.records,
+        "kinds": verified.kinds,
+        "head": verified.head,
+        "runs_gone": verified.gone,
+        "anchors": [asdict(one) for one in verified.anchors],
         "anchored": asdict(noted) if noted else None,
     }
-    counted = ", ".join(f"{n} {kind}" for kind, n in found.kinds.items()) or "nothing sealed yet"
-    records = f"{found.records} record{'s' * (found.records != 1)}"
-    lines = [f"The seal holds: {records} ({counted}).", f"Head {max(found.records - 1, 0)}:{found.head}"]
-    if found.gone:
-        lines.append(f"Runs that verdicts rest on and that are not here any more: {found.gone}.")
+    counted = ", ".join(f"{n} {kind}" for kind, n in verified.kinds.items()) or "nothing sealed yet"
+    records = f"{verified.records} record{'s' * (verified.records != 1)}"
+    lines = [f"The seal holds: {records} ({counted}).", f"Head {max(verified.records - 1, 0)}:{verified.head}"]
+    if verified.gone:
+        lines.append(f"Runs that verdicts rest on and that are not here any more: {verified.gone}.")
     if noted is not None:
         lines.append(f"Noted on commit {noted.where}. Push it: git push origin refs/notes/palate")
-    elif found.anchors:
-        last = found.anchors[-1]
-        heads_are = "1 noted head is" if len(found.anchors) == 1 else f"{len(found.anchors)} noted heads are"
+    elif verified.anchors:
+        last = verified.anchors[-1]
+        heads_are = "1 noted head is" if len(verified.anchors) == 1 else f"{len(verified.anchors)} noted heads are"
         lines.append(f"{heads_are} in it, the last one record {last.number} ({last.where}).")
     else:
         lines.append(
             "Whoever can rewrite the whole file can rewrite the chain: note the head in git (palate verify --anchor), "
-            "or hand it to a team mate."
+            "or hand it to a colleague."
         )
     put_out(document, lines, as_json=as_json)

@@ -7,7 +7,7 @@ import click
 
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
 from palate.cli.terminal.keys import ENTER, STOP, split_keys
-from palate.cli.terminal.screen import Line, keys
+from palate.cli.terminal.screen import ScreenLine, keys
 from palate.errors import InputError
 from palate.forecast.when import NEVER, TENTHS, Event, When, parse_when
 from palate.loop.when import Awaited, await_event, seal_when
@@ -50,16 +50,13 @@ def command(
     event = Event(metric=metric, goal=goal or guess_goal(metric), reach=reach)
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        awaited = await_event(project, catalog, subject, event, steps)
-    who = whoami(author, agent)
-    when = parse_when(said) if said is not None else _ask(awaited, as_json=as_json)
-    with Catalog.open(project) as catalog:  # the run may have gone on, or ended, while the person thought
-        catalog.refresh()
-        awaited = await_event(project, catalog, subject, event, steps)
-        sealed = seal_when(project.chain, awaited, when, author=who, now=datetime.now(UTC))
-    body = sealed.body
-    document = {"schema": "palate.when/1", **body, "sealed": sealed.hash, "at": sealed.at.isoformat()}
-    chance = body["reference"][when.tenth]
+        awaited = await_event(catalog, subject, event, steps)
+        when = parse_when(said) if said is not None else _ask(awaited, as_json=as_json)
+        catalog.refresh()  # the run may have gone on, or ended, while the person thought
+        awaited = await_event(catalog, subject, event, steps)
+        sealed = seal_when(project.chain, awaited, when, author=whoami(author, agent), now=datetime.now(UTC))
+    document = {"schema": "palate.when/1", **sealed.body(), "sealed": sealed.hash, "at": sealed.at.isoformat()}
+    chance = sealed.reference[when.tenth]
     which = f"{awaited.subject.label}, seed {awaited.subject.seed}"
     seen = awaited.evidence.words or "blind"
     lines = [
@@ -80,7 +77,7 @@ def _ask(awaited: Awaited, *, as_json: bool) -> When:
     say(f"When {awaited.event.words}?   {_strip(awaited)}   1-9, 0 the tenth{never}      then how sure, 2-9, Enter")
     tenth: int | None = None
     sure: int | None = None
-    line = Line()
+    line = ScreenLine()
     with keys() as read:
         for key in _each(read):
             if key in STOP:
@@ -91,9 +88,9 @@ def _ask(awaited: Awaited, *, as_json: bool) -> When:
                 tenth = _tenth(key, awaited)
             elif key in SURE:
                 sure = SURE[key]
-            told = "a tenth first" if tenth is None else "never" if tenth == NEVER else f"tenth {tenth + 1}"
+            words = "a tenth first" if tenth is None else "never" if tenth == NEVER else f"tenth {tenth + 1}"
             rest = "" if sure is None else f", {sure} %  (Enter seals)"
-            line.show(f"           {told}{rest}")
+            line.show(f"           {words}{rest}")
     say()
     assert tenth is not None and sure is not None
     return When(tenth=tenth, confidence=sure)
@@ -105,8 +102,8 @@ def _each(read: Callable[[], str]) -> Iterator[str]:
 
 
 def _tenth(key: str, awaited: Awaited) -> int | None:
-    found = NEVER if key == "n" else (int(key) - 1) % TENTHS if key.isdigit() else None
-    return found if found is not None and awaited.reference[found] > 0 else None
+    tenth = NEVER if key == "n" else (int(key) - 1) % TENTHS if key.isdigit() else None
+    return tenth if tenth is not None and awaited.reference[tenth] > 0 else None
 
 
 def _strip(awaited: Awaited) -> str:

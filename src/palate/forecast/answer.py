@@ -7,9 +7,8 @@ quantiles of the difference). Both are read from the same text, and both from JS
 import json
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from palate.errors import ForecastTextError
 
@@ -48,13 +47,13 @@ class Forecast:
 
     def __post_init__(self) -> None:
         if self.answer not in ANSWERS:
-            raise _refuse(f"{self.answer!r} is no answer.", f"It is one of {', '.join(ANSWERS)}.")
+            raise _refuse(f"{self.answer!r} is not an answer.", f"It is one of {', '.join(ANSWERS)}.")
         if type(self.confidence) is not int:
-            raise _refuse(f"{self.confidence!r} is no confidence.", _WHOLE)
+            raise _refuse(f"{self.confidence!r} is not a confidence.", _WHOLE)
         if not LEAST <= self.confidence <= MOST:
             raise _refuse(f"{self.confidence} % cannot be a confidence here.", _why_not(self.confidence))
         if self.size is not None and self.size not in SIZES:
-            raise _refuse(f"{self.size!r} is no size.", f"It is one of {', '.join(SIZES)} (in seed sds).")
+            raise _refuse(f"{self.size!r} is not a size.", f"It is one of {', '.join(SIZES)} (in seed sds).")
         if self.size is not None and self.answer not in ("worse", "better"):
             raise _refuse(f"{self.answer} has no size.", "A size goes with better or worse.")
         _check_why(self.why)
@@ -84,11 +83,13 @@ class Spread:
     why: str = ""
 
     def __post_init__(self) -> None:
-        told = (self.low, self.middle, self.high)
-        if not all(math.isfinite(value) and abs(value) <= LARGEST for value in told):
-            raise _refuse(f"{told} are no three numbers.", f"Quantiles are finite, and no larger than {LARGEST:g}.")
+        quantiles = (self.low, self.middle, self.high)
+        if not all(math.isfinite(value) and abs(value) <= LARGEST for value in quantiles):
+            raise _refuse(
+                f"{quantiles} are not three numbers.", f"Quantiles are finite, and no larger than {LARGEST:g}."
+            )
         if not self.low < self.middle < self.high:
-            raise _refuse(f"{told} do not rise.", "They are the 10 %, 50 % and 90 % quantiles of the difference.")
+            raise _refuse(f"{quantiles} do not rise.", "They are the 10 %, 50 % and 90 % quantiles of the difference.")
         _check_why(self.why)
 
     def __str__(self) -> str:
@@ -149,29 +150,12 @@ def parse_forecast(text: str, why: str = "") -> Said:
     return _from_words(text, why)
 
 
-def said_body(said: Said) -> dict[str, Any]:
-    """Write what was said as plain JSON data, as it is sealed."""
-    if isinstance(said, Spread):
-        return {"quantiles": [said.low, said.middle, said.high], "why": said.why}
-    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
-
-
-def said_of(body: Mapping[str, Any]) -> Said:
-    """Undo `said_body`."""
-    if "quantiles" in body:
-        low, middle, high = body["quantiles"]
-        return Spread(low=low, middle=middle, high=high, why=body.get("why", ""))
-    return Forecast(
-        answer=body["answer"], confidence=body["confidence"], size=body.get("size"), why=body.get("why", "")
-    )
-
-
 def _from_words(text: str, why: str) -> Forecast:
     plain = text.strip().lower().replace("%", " ").replace(":", " ").split()
     answer, confidence, size = (*plain, "", "", "")[:3]
     matches = [known for known in ANSWERS if answer and known.startswith(answer)]
     if not matches or len(plain) > 3:
-        raise _refuse(f"{text!r} is no forecast.", f"The answer is one of {', '.join(ANSWERS)}.")
+        raise _refuse(f"{text!r} is not a forecast.", f"The answer is one of {', '.join(ANSWERS)}.")
     try:
         percent = int(confidence)
     except ValueError as error:
@@ -181,24 +165,24 @@ def _from_words(text: str, why: str) -> Forecast:
 
 def _from_json(text: str, why: str) -> Said:
     try:
-        body = json.loads(text)
+        typed = json.loads(text)
     except ValueError as error:
-        raise _refuse(f"{text!r} is no JSON: {error}.", "It starts like JSON.") from error
+        raise _refuse(f"{text!r} is not JSON: {error}.", "It starts like JSON.") from error
     known = {"answer", "confidence", "size", "quantiles", "why"}
-    if strange := sorted(set(body) - known):
+    if strange := sorted(set(typed) - known):
         raise _refuse(f"{', '.join(strange)}: a forecast has no such field.", f"It has {', '.join(sorted(known))}.")
-    if not isinstance(body.get("why") or "", str):
-        raise _refuse(f"{body['why']!r} is no text.", "The why is a few words.")
-    told = " ".join((body.get("why") or why).split())
-    if "quantiles" in body:
-        values = body["quantiles"]
-        if not isinstance(values, list) or len(values) != 3 or "answer" in body:
+    if not isinstance(typed.get("why") or "", str):
+        raise _refuse(f"{typed['why']!r} is not text.", "The why is a few words.")
+    reason = " ".join((typed.get("why") or why).split())
+    if "quantiles" in typed:
+        values = typed["quantiles"]
+        if not isinstance(values, list) or len(values) != 3 or "answer" in typed:
             raise _refuse("quantiles are three numbers, and stand alone.", "The 10 %, 50 % and 90 % quantiles.")
-        return _spread([_number(value, text) for value in values], told)
-    lacking = [field for field in ("answer", "confidence") if field not in body]
+        return _spread([_number(value, text) for value in values], reason)
+    lacking = [field for field in ("answer", "confidence") if field not in typed]
     if lacking:
         raise _refuse(f"{text!r} lacks {' and '.join(lacking)}.", 'As in {"answer": "better", "confidence": 80}.')
-    return Forecast(answer=body["answer"], confidence=body["confidence"], size=body.get("size"), why=told)
+    return Forecast(answer=typed["answer"], confidence=typed["confidence"], size=typed.get("size"), why=reason)
 
 
 def _spread(values: list[float], why: str) -> Spread:
@@ -211,7 +195,7 @@ def _number(value: object, text: str) -> float:
         if isinstance(value, bool):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _refuse(f"{text!r} holds no number at {value!r}.", "Quantiles are three numbers.") from error
 
 

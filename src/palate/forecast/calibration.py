@@ -1,11 +1,12 @@
-"""Calibration: how often what was said with some confidence came true; pure.
+"""Calibration: how often forecasts of a given confidence come true; pure.
 
-Below 20 forecasts a count, from 20 one number with its band, from 50 the reliability curve by isotonic regression
-(CORP: Dimitriadis, Gneiting and Jordan 2021, PNAS 118) with the band of a perfectly calibrated person at the same
-confidences. Never a bare expected calibration error: a perfectly calibrated person shows .17 of it at 20 forecasts.
+Below 20 forecasts only their number is shown. From 20 on: the mean confidence less the share that came true, with a
+90 % band. From 50 on also the reliability curve by isotonic regression (CORP: Dimitriadis, Gneiting and Jordan 2021,
+PNAS 118). Both bands are those of a perfectly calibrated forecaster at the same confidences. The expected calibration
+error is never shown without such a band: at 20 forecasts, a perfectly calibrated forecaster has one of .17.
 
-The number compares confidence with being right. The curve's axis is not folded: it is the probability of "better", so
-that being too sure of gains and being too sure of losses are seen apart.
+The gap compares confidence with the share of right answers. The curve is over the probability of "better" from 0 to 1,
+so that overconfidence in gains and overconfidence in losses show at different ends.
 """
 
 from collections.abc import Sequence
@@ -29,9 +30,9 @@ class Claim:
 
     Attributes:
         confidence: probability of the answer that was given.
-        hit: whether it came true.
+        hit: whether that answer came true.
         better: probability that was given to "better".
-        was_better: whether it was better.
+        was_better: whether the outcome was "better".
         name: of the experiment.
     """
 
@@ -48,7 +49,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One place of the curve: what was said, what came true, the band of a perfectly calibrated person, and of what."""
+    """One point of the reliability curve.
+
+    Attributes:
+        said: probability of "better" that was stated.
+        came_true: share of these forecasts that came true, by isotonic regression.
+        low, high: 90 % band of that share for a perfectly calibrated forecaster.
+        names: the experiments.
+    """
 
     said: float
     came_true: float
@@ -59,15 +67,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How sure somebody was, against how often they were right.
+    """Confidence against the share of right answers.
 
     Attributes:
         n: forecasts with an outcome.
         said: mean confidence.
         came_true: share that came true.
-        gap: mean confidence - share that came true: above 0 is too sure; None below 20 forecasts.
-        low, high: where the gap of a perfectly calibrated person at these confidences lies (90 %).
-        curve: the reliability curve of "better", rising in what was said; empty below 50 forecasts.
+        gap: mean confidence - share that came true: above 0 is overconfident; None below 20 forecasts.
+        low, high: 90 % band of the gap for a perfectly calibrated forecaster at these confidences.
+        curve: the reliability curve of "better", by rising probability; empty below 50 forecasts.
     """
 
     n: int
@@ -80,22 +88,22 @@ class Calibration:
 
     @property
     def words(self) -> str:
-        """What may be said of it."""
+        """The gap in words, with what chance alone would explain."""
         if self.gap is None or self.low is None or self.high is None:
             return f"{NUMBER_FROM - self.n} more until calibration can be shown."
         if self.low <= self.gap <= self.high:
-            return f"As sure as you are right, as far as {self.n} forecasts tell ({self.gap:+.0%})."
+            return f"Well calibrated, as far as {self.n} forecasts can tell ({self.gap:+.0%})."
         word, chance = ("sure", self.high) if self.gap > 0 else ("unsure", -self.low)
         return f"Too {word} by {abs(self.gap):.0%} (chance alone: up to {chance:.0%})."
 
 
 def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator, curve: bool = True) -> Calibration:
-    """Hold confidences against what came true.
+    """Compare confidences with what came true.
 
     Args:
         claims: forecasts with their outcomes.
         rng: draws the bands.
-        curve: whether "better" means anything here, so that its curve can be drawn.
+        curve: whether to fit the curve: false where the forecasts give no probability of "better".
     """
     n = len(claims)
     said, true = np.array([c.confidence for c in claims]), np.array([c.hit for c in claims], bool)
@@ -108,14 +116,14 @@ def calibration_of(claims: Sequence[Claim], *, rng: np.random.Generator, curve: 
 
 
 def _drawn_rates(said: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draw (DRAWS,) shares that come true of a perfectly calibrated person's forecasts, to whole percents."""
+    """Draw (DRAWS,) shares that come true for a perfectly calibrated forecaster, with confidences in whole percents."""
     values, counts = np.unique(np.round(said, 2), return_counts=True)
-    told: FloatArray = rng.binomial(counts, values, size=(DRAWS, len(values))).sum(axis=1) / len(said)
-    return told
+    rates: FloatArray = rng.binomial(counts, values, size=(DRAWS, len(values))).sum(axis=1) / len(said)
+    return rates
 
 
 def _curve(claims: Sequence[Claim], rng: np.random.Generator) -> tuple[Point, ...]:
-    """Fit the curve over what was said of "better", to whole percents."""
+    """Fit the curve over the probability of "better", rounded to whole percents."""
     said = np.round([c.better for c in claims], 2)
     true = np.array([c.was_better for c in claims], bool)
     values, inverse, counts = np.unique(said, return_inverse=True, return_counts=True)
@@ -132,8 +140,8 @@ def _curve(claims: Sequence[Claim], rng: np.random.Generator) -> tuple[Point, ..
 
 
 def _isotonic(inverse: npt.NDArray[np.intp], counts: npt.NDArray[np.intp], true: npt.NDArray[np.bool_]) -> FloatArray:
-    """Give the rising step function that fits best (pool adjacent violators), one value a place."""
-    from scipy.optimize import isotonic_regression  # .3 s to import, and needed from 50 forecasts on
+    """Return the non-decreasing rates that fit best (pool adjacent violators), one for each stated probability."""
+    from scipy.optimize import isotonic_regression  # takes .3 s to import; needed from 50 forecasts on
 
     rates = np.bincount(inverse, weights=true, minlength=len(counts)) / counts
     fitted: FloatArray = isotonic_regression(rates, weights=counts).x

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from palate.errors import InputError
 
@@ -23,9 +23,9 @@ class Chances:
     crash: float
 
     def __post_init__(self) -> None:
-        told = self.by_name
-        if min(told.values()) < 0 or not math.isclose(sum(told.values()), 1, abs_tol=1e-9):
-            raise InputError(f"chances must be probabilities that sum to 1, got {told}.")
+        by_name = self.by_name
+        if min(by_name.values()) < 0 or not math.isclose(sum(by_name.values()), 1, abs_tol=1e-9):
+            raise InputError(f"chances must be probabilities that sum to 1, got {by_name}.")
 
     @property
     def by_name(self) -> dict[str, float]:
@@ -33,7 +33,7 @@ class Chances:
         return {"worse": self.worse, "same": self.same, "better": self.better, "crash": self.crash}
 
     def of(self, outcome: str) -> float:
-        """Give the probability of one outcome."""
+        """Return the probability of one outcome."""
         return float(getattr(self, outcome))
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Chances:
 
 
 def normalised(weights: Mapping[str, float]) -> Chances:
-    """Make chances of weights.
+    """Return chances by weights.
 
     >>> normalised({"worse": 1, "same": 2, "better": 1, "crash": 0}).same
     0.5
@@ -75,26 +75,3 @@ class Reference:
     weights: Mapping[Member, float] = field(default_factory=dict)
     nearest: tuple[str, ...] = ()
     outcomes: int = 0
-
-    def body(self) -> dict[str, Any]:
-        """Write it as plain JSON data."""
-        return {
-            "chances": self.chances.by_name,
-            "unit": self.unit,
-            "members": {name: chances.by_name for name, chances in self.members.items()},
-            "weights": dict(self.weights),
-            "nearest": list(self.nearest),
-            "outcomes": self.outcomes,
-        }
-
-
-def reference_of_body(body: Mapping[str, Any]) -> Reference:
-    """Undo `Reference.body`."""
-    return Reference(
-        chances=Chances(**body["chances"]),
-        unit=body["unit"],
-        members={name: Chances(**chances) for name, chances in body["members"].items()},
-        weights=body["weights"],
-        nearest=tuple(body["nearest"]),
-        outcomes=body["outcomes"],
-    )

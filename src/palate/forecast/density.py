@@ -1,14 +1,15 @@
-"""Forecasts as densities over the effect: what an answer, a size or three quantiles stand for; pure.
+"""Forecasts as densities over the effect: which density an answer, a size or three quantiles stand for; pure.
 
-Effects (oriented: above 0 is better) are cut into cells at the margin and where sizes meet. Within a cell every density
-has the shape that effects have, a mixture of normals, so it is one number a cell: its ratio to that shape. Blurring by
-a standard error is then closed form, and many forecasts are worked on at once.
+Effects (oriented: above 0 is better) are divided into cells at the margin and at the limits of the size classes. The
+base density is a mixture of normals, fitted to known effects (`SHAPE`). Within a cell every forecast is a multiple of
+it, so one number a cell describes a forecast: the ratio to the base density. Convolution with a normal error is then in
+closed form, and many forecasts are computed at once.
 
-What a key stands for is fixed: the confidence for its answer, and what people with a noisy idea of the effect believe
-besides, about and on average, when they press it (docs/design/008). Below 85 % what is left goes to the neighbouring
-answer three times as readily as to the far one, and effects far on a side that was not named weigh a little less. From
-85 % on little is left, so it is spread as the reference has it, and effects close to the margin on the named side weigh
-less.
+Each answer with its confidence stands for one fixed density: the confidence is the probability of the answer, and the
+rest is what forecasters with a noisy estimate of the effect believe on average when they give this answer
+(docs/design/008). Below 85 %, the rest goes to the neighbouring answer with three times the weight of the far one, and
+large effects of the answers that were not given have less weight. From 85 % on, the rest is divided as in the
+reference, and effects of the given answer that are close to the margin have less weight.
 """
 
 import math
@@ -22,42 +23,44 @@ import numpy.typing as npt
 from palate.errors import InputError
 from palate.forecast.answer import SIZES, Forecast, Said, Spread
 from palate.forecast.chances import CLASSES, Chances
-from palate.verdict.special import ndtr, ndtri
+from palate.verdict.lazy import special
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 SHAPE = ((0.50, 0.4), (0.30, 1.0), (0.17, 2.5), (0.03, 6.0))
-"""(weight, width in seed standard deviations) of the normal mixture that effects follow: fitted to 53 effects of small
-trainings made here and to 98 differences of neighbouring modded-nanogpt records, which agree (docs/design/008)."""
+"""(weight, standard deviation in seed standard deviations) of the normal mixture of effects: fitted to 53 effects of
+small trainings made here and to 98 differences of successive modded-nanogpt records, which agree (docs/design/008)."""
 
 SIZE_EDGES = (1.0, 2.0, 4.0)
-"""Where sizes meet, in seed standard deviations."""
+"""Limits between the size classes, in seed standard deviations."""
 
 SURE = 85
-"""From this confidence on, what is left is spread as the reference has it."""
+"""From this confidence on, the rest of the probability is divided as in the reference."""
 
 NEIGHBOUR = 3.0
-"""How much more readily what is left goes to the neighbouring answer than to the far one, below that."""
+"""Below `SURE`: weight of the neighbouring answer, against 1 for the far one, when the rest is divided."""
 
 PLAIN: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+"""No tilt: every size class has the weight that the base density gives it."""
+
 FAR_TILT = (1.0, 0.6, 0.5, 0.5)
-"""Weights, by size, of the effects of the answers that were not given, below that."""
+"""Below `SURE`: weights, by size class, of the effects of the answers that were not given."""
 
 SURE_TILTS = ((95, (0.3, 0.7, 1.0, 1.0)), (SURE, (0.6, 1.0, 1.0, 1.0)))
-"""From this confidence on, weights, by size, of the effects of the answer that was given."""
+"""(from this confidence on, weights by size class) of the effects of the answer that was given."""
 
 SIZE_ODDS = 4.0
-"""A size that is said counts four to one against the others."""
+"""Weight of a size class that was named, against 1 for each of the others."""
 
 LEAST_SD = 1e-6
-"""Nothing is surer than this, in widths of the narrowest effects."""
+"""Least standard deviation of a forecast by quantiles, as a share of the narrowest component of the base density."""
 
 KNOW_NOTHING = 0.1
-"""Share of a density given by quantiles that knows nothing: its tails, so that one surprise is not endless."""
+"""Share of the base density in a forecast by quantiles: it makes the tails heavy, so that the loss is bounded."""
 
 WIDEST_MARGIN = 4.0
-"""Widths of effects that a margin is taken to be at most."""
+"""A margin is at most this many widths of effects: `Scale.width` grows where it would be more."""
 
 _WEIGHTS, _WIDTHS = np.array(SHAPE).T
 _REACH = 30.0
@@ -66,15 +69,15 @@ _ROOT = math.sqrt(2 * math.pi)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """What effects are measured with.
+    """Margin, noise and size of the effects of one question.
 
     Attributes:
         margin: the smallest difference that matters, in the metric's unit.
         seed_sd: standard deviation of one run over seeds, in the metric's unit.
-        unit: how wide effects are in this project, in seed standard deviations; 1 as in `SHAPE`.
+        unit: factor by which effects of this project are wider than `SHAPE`.
 
-    Effects are taken to be at least a quarter of the margin wide: who asks whether something is larger than the margin
-    thinks that it may be, however quiet the seeds are.
+    The width of effects is at least a quarter of the margin: a question about a margin implies that effects of that
+    size are possible, even where the seeds hardly vary.
     """
 
     margin: float
@@ -82,18 +85,21 @@ class Scale:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        told = asdict(self)
-        if not all(math.isfinite(value) and value > 0 for value in told.values()):
-            raise InputError(f"margin, seed sd and unit are positive numbers, got {told}.")
+        values = asdict(self)
+        if not all(math.isfinite(value) and value > 0 for value in values.values()):
+            raise InputError(f"margin, seed sd and unit are positive numbers, got {values}.")
 
     @property
     def width(self) -> float:
-        """How wide effects are, in the metric's unit."""
+        """Width of the effects, in the metric's unit: what one unit of `SHAPE` is."""
         return max(self.unit * self.seed_sd, self.margin / WIDEST_MARGIN)
 
 
 def chances_of(forecast: Forecast, reference: Chances) -> Chances:
-    """Spread what an answer leaves: to a crash as the reference does, to the neighbour more readily than beyond it.
+    """Return an answer as probabilities of the four outcomes.
+
+    The rest goes to a crash in the reference's proportion, and to the neighbouring answer with more weight than to the
+    far one.
 
     >>> even = Chances(worse=.3, same=.3, better=.3, crash=.1)
     >>> print(chances_of(Forecast(answer="better", confidence=70), even))
@@ -104,15 +110,16 @@ def chances_of(forecast: Forecast, reference: Chances) -> Chances:
     crash = 0.0 if answer == "crash" else (1 - share) * others.pop("crash") / (1 - reference.of(answer))
     if answer in ("worse", "better") and forecast.confidence < SURE:
         others["same"] *= NEIGHBOUR
-    left = (1 - share - crash) / sum(others.values())
-    told = {"crash": crash, **{name: weight * left for name, weight in others.items()}}
-    return Chances(**{**told, answer: share})
+    factor = (1 - share - crash) / sum(others.values())
+    rest = {"crash": crash, **{name: weight * factor for name, weight in others.items()}}
+    return Chances(**{**rest, answer: share})
 
 
 def tilt_bounds(forecast: Forecast) -> dict[str, tuple[float, float]]:
-    """Give, by class, the least and the most by which a menu entry's shape can differ from the reference's.
+    """Return, for each class, bounds of the ratio of an answer's density within the class to the reference's.
 
-    Known when it is sealed: a weight over its own mean lies between the ratios of the weights.
+    They are known when the forecast is sealed: a weight divided by the mean weight lies between least / greatest and
+    greatest / least weight.
     """
     rows = dict(zip(CLASSES, _tilts(forecast.answer, forecast.confidence, forecast.size), strict=True))
     return {name: (min(row) / max(row), max(row) / min(row)) for name, row in rows.items()}
@@ -120,8 +127,8 @@ def tilt_bounds(forecast: Forecast) -> dict[str, tuple[float, float]]:
 
 @cache
 def _tilts(answer: str, confidence: int, size: str | None) -> tuple[tuple[float, ...], ...]:
-    """Give the weights of a menu entry, a row a class, a column a size."""
-    own = next((told for least, told in SURE_TILTS if confidence >= least), PLAIN)
+    """Return the weights of an answer: one row a class, one column a size class."""
+    own = next((weights for least, weights in SURE_TILTS if confidence >= least), PLAIN)
     if size is not None:
         own = tuple(SIZE_ODDS if one == size else 1.0 for one in SIZES)
     own = PLAIN if answer == "same" else own
@@ -130,43 +137,43 @@ def _tilts(answer: str, confidence: int, size: str | None) -> tuple[tuple[float,
 
 
 class Cells:
-    """The effects of n questions, cut at the margin and where sizes meet into nine cells each.
+    """The effects of n questions, each divided into nine cells at the margin and at the limits of the size classes.
 
     Attributes:
-        edges: (n, 10) where cells meet, infinite at both ends.
-        classes, sizes: (n, 9) each cell's class and size, as indices.
-        mass: (n, 9) the shape's mass in each.
-        sds: (n, 4) widths of the shape's components, in the metric's unit.
+        edges: (n, 10) limits of the cells, infinite at both ends.
+        classes, sizes: (n, 9) class and size class of each cell, as indices.
+        mass: (n, 9) probability of each cell under the base density.
+        sds: (n, 4) standard deviations of the components of the base density, in the metric's unit.
     """
 
     def __init__(self, scales: Sequence[Scale]) -> None:
         margin, seed_sd, width = np.array([(s.margin, s.seed_sd, s.width) for s in scales]).T
-        meet = seed_sd[:, None] * np.array(SIZE_EDGES)
-        upper = np.sort(np.concatenate([margin[:, None], meet], axis=1), axis=1)
+        limits = seed_sd[:, None] * np.array(SIZE_EDGES)
+        upper = np.sort(np.concatenate([margin[:, None], limits], axis=1), axis=1)
         end = np.full((len(margin), 1), np.inf)
         self.edges = np.concatenate([-end, -upper[:, ::-1], upper, end], axis=1)
         self.sds = width[:, None] * _WIDTHS
         middle = (self.edges[:, 1:-2] + self.edges[:, 2:-1]) / 2
         middle = np.concatenate([2 * self.edges[:, 1:2], middle, 2 * self.edges[:, -2:-1]], axis=1)
         self.classes: IntArray = 1 + (middle > margin[:, None]) - (middle < -margin[:, None]).astype(np.intp)
-        self.sizes: IntArray = (np.abs(middle)[:, :, None] > meet[:, None, :]).sum(axis=2)
-        upto = ndtr(self.edges[:, None, :] / self.sds[:, :, None])
+        self.sizes: IntArray = (np.abs(middle)[:, :, None] > limits[:, None, :]).sum(axis=2)
+        upto = special.ndtr(self.edges[:, None, :] / self.sds[:, :, None])
         self.mass: FloatArray = (_WEIGHTS[:, None] * np.diff(upto, axis=2)).sum(axis=1)
 
     def ratios(self, shares: FloatArray, tilts: FloatArray) -> FloatArray:
-        """Give the (n, 9) ratios to the shape of densities with (n, 3) shares and (n, 3, 4) weights of sizes."""
+        """Return (n, 9) ratios to the base density, from (n, 3) class probabilities and (n, 3, 4) weights of sizes."""
         row = np.arange(len(shares))[:, None]
         weights = tilts[row, self.classes, self.sizes]
         wanted = self.mass * weights
         total = np.stack([np.where(self.classes == c, wanted, 0.0).sum(axis=1) for c in range(len(CLASSES))], axis=1)
-        told: FloatArray = shares[row, self.classes] * weights / np.maximum(total[row, self.classes], 1e-300)
-        return told
+        ratios: FloatArray = shares[row, self.classes] * weights / np.maximum(total[row, self.classes], 1e-300)
+        return ratios
 
     def blurred(self, at: FloatArray, error: FloatArray) -> FloatArray:
-        """Give what each cell of the shape adds to the blurred density, (n, g, 9): integrals of shape(e) N(x; e, SE^2).
+        """Return the integral of f(e) N(x; e, SE^2) over each cell, (n, g, 9), f being the base density.
 
         Args:
-            at: (n, g) places in the metric's unit.
+            at: (n, g) points x in the metric's unit.
             error: (n,) standard errors, above 0.
         """
         noise = error[:, None, None]
@@ -176,27 +183,27 @@ class Cells:
         x = np.clip(at[:, :, None], -reach, reach)
         height = _WEIGHTS * np.exp(-0.5 * (x / total) ** 2) / (total * _ROOT)
         middle, width = x * (sds / total) ** 2, sds * noise / total
-        upto = ndtr((self.edges[:, None, None, :] - middle[..., None]) / width[..., None])
-        told: FloatArray = (height[..., None] * np.diff(upto, axis=3)).sum(axis=2)
-        return told
+        upto = special.ndtr((self.edges[:, None, None, :] - middle[..., None]) / width[..., None])
+        parts: FloatArray = (height[..., None] * np.diff(upto, axis=3)).sum(axis=2)
+        return parts
 
     def below(self, at: FloatArray) -> FloatArray:
-        """Give what each cell of the shape has below (n, g) places, (n, g, 9)."""
+        """Return the probability that each cell of the base density has below (n, g) points, (n, g, 9)."""
         upto = np.minimum(self.edges[:, None, :], at[:, :, None])
-        share = ndtr(upto[:, :, None, :] / self.sds[:, None, :, None])
-        told: FloatArray = (_WEIGHTS[:, None] * np.diff(share, axis=3)).sum(axis=2)
-        return told
+        share = special.ndtr(upto[:, :, None, :] / self.sds[:, None, :, None])
+        parts: FloatArray = (_WEIGHTS[:, None] * np.diff(share, axis=3)).sum(axis=2)
+        return parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Densities:
-    """Densities of n forecasts: cells of the shape, and, for quantiles, two half normals that meet at the median.
+    """Densities of n forecasts: ratios to the base density, and, for quantiles, two half normals around the median.
 
     Attributes:
-        ratios: (n, 9) each cell's ratio to the shape.
-        middle: (n,) where the halves meet.
-        halves: (n, 2) how much the half normals weigh; 0 without quantiles.
-        sds: (n, 2) their widths.
+        ratios: (n, 9) each cell's ratio to the base density.
+        middle: (n,) median: where the two half normals meet.
+        halves: (n, 2) weights of the half normals; 0 without quantiles.
+        sds: (n, 2) their standard deviations.
     """
 
     ratios: FloatArray
@@ -205,32 +212,32 @@ class Densities:
     sds: FloatArray
 
     def of(self, row: int) -> "Densities":
-        """Give the density of one forecast."""
+        """Return the density of one forecast."""
         one = slice(row, row + 1)
         return Densities(ratios=self.ratios[one], middle=self.middle[one], halves=self.halves[one], sds=self.sds[one])
 
     def blurred(self, parts: FloatArray, at: FloatArray, error: FloatArray) -> FloatArray:
-        """Give the (n, g) blurred densities, from what the cells add there (`Cells.blurred`)."""
-        told: FloatArray = (parts * self.ratios[:, None, :]).sum(axis=2) + 1e-300
+        """Return the (n, g) densities convolved with the error, from the parts of the cells (`Cells.blurred`)."""
+        density: FloatArray = (parts * self.ratios[:, None, :]).sum(axis=2) + 1e-300
         if self.halves.any():
             total = np.hypot(self.sds, error[:, None])[:, None, :]
             off = (at - self.middle[:, None])[:, :, None]
             height = self.halves[:, None, :] * np.exp(-0.5 * (off / total) ** 2) / (total * _ROOT)
             pull = off * self.sds[:, None, :] / (total * error[:, None, None])
-            told = told + (height * 2 * ndtr(np.array([-1.0, 1.0]) * pull)).sum(axis=2)
-        return told
+            density = density + (height * 2 * special.ndtr(np.array([-1.0, 1.0]) * pull)).sum(axis=2)
+        return density
 
     def below(self, parts: FloatArray, at: FloatArray) -> FloatArray:
-        """Give the (n, g) probabilities of effects below, from what the cells have there (`Cells.below`)."""
-        told: FloatArray = (parts * self.ratios[:, None, :]).sum(axis=2)
+        """Return the (n, g) probabilities of effects below the points, from the parts of the cells (`Cells.below`)."""
+        below: FloatArray = (parts * self.ratios[:, None, :]).sum(axis=2)
         off = (at - self.middle[:, None])[:, :, None] / self.sds[:, None, :]
-        left, right = 2 * ndtr(np.minimum(off[..., 0], 0)), 2 * ndtr(np.maximum(off[..., 1], 0)) - 1
-        told += self.halves[:, None, 0] * left + self.halves[:, None, 1] * right
-        return told
+        left, right = 2 * special.ndtr(np.minimum(off[..., 0], 0)), 2 * special.ndtr(np.maximum(off[..., 1], 0)) - 1
+        below += self.halves[:, None, 0] * left + self.halves[:, None, 1] * right
+        return below
 
 
 def class_densities(cells: Cells, at: FloatArray, error: FloatArray) -> FloatArray:
-    """Give the (n, 3) densities of measured differences if the effect is worse, the same, or better.
+    """Return the (n, 3) densities of measured differences if the effect is worse, the same, or better.
 
     Args:
         cells: the questions' effects.
@@ -238,47 +245,47 @@ def class_densities(cells: Cells, at: FloatArray, error: FloatArray) -> FloatArr
         error: (n,) their standard errors.
     """
     parts = cells.blurred(at[:, None], error)[:, 0, :]
-    told = [
+    densities = [
         np.where(cells.classes == c, parts, 0.0).sum(axis=1)
         / np.maximum(np.where(cells.classes == c, cells.mass, 0.0).sum(axis=1), 1e-300)
         for c in range(len(CLASSES))
     ]
-    stacked: FloatArray = np.stack(told, axis=1) + 1e-300
+    stacked: FloatArray = np.stack(densities, axis=1) + 1e-300
     return stacked
 
 
 def reference_densities(references: Sequence[Chances], cells: Cells) -> Densities:
-    """Give the references' densities: their chances times the shape that effects have, given that nothing crashes."""
+    """Return the references' densities, given no crash: in each class the base density, scaled to its chance."""
     n = len(references)
     return _plain(cells.ratios(_shares(references), np.ones((n, len(CLASSES), len(SIZES)))))
 
 
 def densities_of(said: Sequence[Said], references: Sequence[Chances], cells: Cells, signs: Sequence[int]) -> Densities:
-    """Give what was said as densities over oriented effects, given that nothing crashes.
+    """Return forecasts as densities over oriented effects, given that no run crashes.
 
     Args:
-        said: an answer or quantiles each.
-        references: the reference's chances each.
-        cells: the questions' effects, cut into cells.
-        signs: +1 where higher is better, -1 where lower is: quantiles are said in the metric's own sign.
+        said: for each question, an answer or quantiles.
+        references: for each question, the reference's chances.
+        cells: the cells of the questions.
+        signs: +1 where higher is better, -1 where lower is: quantiles are stated in the metric's own sign.
     """
     third = Chances(worse=1 / 3, same=1 / 3, better=1 / 3, crash=0.0)
     chances = [
         chances_of(one, ref) if isinstance(one, Forecast) else third for one, ref in zip(said, references, strict=True)
     ]
-    none = (PLAIN,) * len(CLASSES)
-    tilts = [_tilts(one.answer, one.confidence, one.size) if isinstance(one, Forecast) else none for one in said]
-    found = _plain(cells.ratios(_shares(chances), np.array(tilts)))
+    untilted = (PLAIN,) * len(CLASSES)
+    tilts = [_tilts(one.answer, one.confidence, one.size) if isinstance(one, Forecast) else untilted for one in said]
+    densities = _plain(cells.ratios(_shares(chances), np.array(tilts)))
     rows = np.array([row for row, one in enumerate(said) if isinstance(one, Spread)], dtype=np.intp)
     if len(rows):
-        told = np.array([_oriented(one, sign) for one, sign in zip(said, signs, strict=True)])
-        _join_halves(found, told, cells, rows)
-    return found
+        quantiles = np.array([_oriented(one, sign) for one, sign in zip(said, signs, strict=True)])
+        _join_halves(densities, quantiles, cells, rows)
+    return densities
 
 
 def _shares(chances: Sequence[Chances]) -> FloatArray:
-    told = np.array([(one.worse, one.same, one.better) for one in chances])
-    shares: FloatArray = told / np.maximum(told.sum(axis=1, keepdims=True), 1e-300)
+    table = np.array([(one.worse, one.same, one.better) for one in chances])
+    shares: FloatArray = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-300)
     return shares
 
 
@@ -294,17 +301,17 @@ def _oriented(one: Said, sign: int) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def _join_halves(found: Densities, told: FloatArray, cells: Cells, rows: IntArray) -> None:
-    """Make the densities of some rows two half normals and a share that knows nothing: their quantiles are those told.
+def _join_halves(densities: Densities, quantiles: FloatArray, cells: Cells, rows: IntArray) -> None:
+    """Change the densities of some rows, in place, into two half normals mixed with the base density.
 
-    Quantiles far out in the tail of what knows nothing can only nearly be met.
+    The mixture has the given 10, 50 and 90 % quantiles; those far in the tail of the base density are met nearly only.
     """
-    wide = (cells.below(told) * found.ratios[:, None, :]).sum(axis=2)
+    wide = (cells.below(quantiles) * densities.ratios[:, None, :]).sum(axis=2)
     core = (np.array([0.1, 0.5, 0.9]) - KNOW_NOTHING * wide) / (1 - KNOW_NOTHING)
     half = np.clip(core[:, 1], 0.2, 0.8)
     tails = np.stack([core[:, 0] / (2 * half), (1 - core[:, 2]) / (2 * (1 - half))], axis=1)
-    sds = np.maximum(np.diff(told, axis=1) / -ndtri(np.clip(tails, 0.01, 0.45)), LEAST_SD * cells.sds[:, :1])
-    found.ratios[rows] *= KNOW_NOTHING
-    found.middle[rows] = told[rows, 1]
-    found.halves[rows] = (1 - KNOW_NOTHING) * np.stack([half, 1 - half], axis=1)[rows]
-    found.sds[rows] = sds[rows]
+    widths = np.diff(quantiles, axis=1) / -special.ndtri(np.clip(tails, 0.01, 0.45))
+    densities.ratios[rows] *= KNOW_NOTHING
+    densities.middle[rows] = quantiles[rows, 1]
+    densities.halves[rows] = (1 - KNOW_NOTHING) * np.stack([half, 1 - half], axis=1)[rows]
+    densities.sds[rows] = np.maximum(widths, LEAST_SD * cells.sds[:, :1])[rows]

@@ -1,8 +1,9 @@
-"""The one to beat once some of the treatment's curve is seen: references that look at it too; pure.
+"""The reference forecast once a part of the treatment's curve is observed; pure.
 
-What a curve says of the end (`endings`) is a measurement of the effect with an error; the base rates are what was known
-before it. R2, R3 and R4 are what Bayes' rule makes of both. R0 believes curves the more, the more of one is seen, and
-then as far as they foretold the project's past.
+The end that a member predicts from the curve (`endings`) is a measurement of the effect with an error, and the base
+rates are the prior: R2 (persistence), R3 (neighbours) and R4 (power law) are the posteriors by Bayes' rule. In the
+mixture R0, the prior weight of these members grows with the observed share of the curve; it is then updated by how well
+they predicted the project's past changes.
 """
 
 import math
@@ -12,67 +13,69 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, normalised
-from palate.forecast.curves import Curve, FloatArray
+from palate.forecast.curves import FloatArray, PastCurve
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.endings import Endings, guesses_of
-from palate.forecast.reference import Told, weigh
+from palate.forecast.reference import PastPrediction, weigh
 
 EARLY: tuple[Member, ...] = ("persistence", "neighbours", "power law")
 MOST_GAP = 4.0
+"""Early gaps are clipped to this, in seed standard deviations."""
+
 ODD, ODD_ERROR = 0.2, 4.0
-"""A fifth of what curves say is off by four times as much: some runs end as no past run did."""
+"""Heavy tails of the error: with probability .2 the standard error is 4 times larger, as some runs end unlike all past
+ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """What a curve says of the effect: the difference (+ is better), its standard error, and how far it is believed."""
+    """An effect predicted from a curve: the difference (+ is better), its standard error, and the member's weight."""
 
     difference: float
     error: float
     weight: float
 
 
-def gap_now(mine: Curve, base: Sequence[Curve], sign: int) -> float:
-    """Give the difference to the baseline's mean where the treatment's curve is now, + is better.
+def gap_now(mine: PastCurve, base: Sequence[PastCurve], sign: int) -> float:
+    """Return the difference to the baseline's mean at the last observed step of the treatment, + is better.
 
     Args:
-        mine: the treatment's curve as far as it is seen.
+        mine: the observed part of the treatment's curve.
         base: curves of the baseline that reach as far.
         sign: +1 where higher is better, -1 where lower is.
     """
-    there = [np.interp(mine.steps[-1], curve.steps, curve.values) for curve in base]
-    return sign * (float(mine.values[-1]) - float(np.mean(there)))
+    values = [np.interp(mine.steps[-1], curve.steps, curve.values) for curve in base]
+    return sign * (float(mine.values[-1]) - float(np.mean(values)))
 
 
-def gaps_of(endings: Endings, mine: Curve, base: Sequence[Curve], sign: int) -> dict[Member, Gap]:
-    """Give what each member says of the final difference, with the error that it makes on past runs.
+def gaps_of(endings: Endings, mine: PastCurve, base: Sequence[PastCurve], sign: int) -> dict[Member, Gap]:
+    """Return the final difference that each member predicts, with its error on past runs.
 
     Args:
-        endings: fitted on past runs, at the share that is seen.
-        mine: the treatment's curve as far as it is seen.
+        endings: fitted on past runs, at the observed share.
+        mine: the observed part of the treatment's curve.
         base: curves of the baseline that reach as far, ended or not.
         sign: +1 where higher is better, -1 where lower is.
     """
     guesses = guesses_of(endings.past, mine, without=mine.family or None)
     ended = [curve.values[-1] for curve in base if curve.share >= 1]
-    several = math.sqrt(1 + 1 / len(base))
+    inflation = math.sqrt(1 + 1 / len(base))  # the error of a difference to a mean of several runs
     spread = _spread(endings.past.ends - endings.past.now) or endings.scales["persistence"]
-    told = {"persistence": (gap_now(mine, base, sign), spread)}
+    predicted: dict[Member, tuple[float, float]] = {"persistence": (gap_now(mine, base, sign), spread)}
     for member in EARLY[1:]:
-        seen = [guesses_of(endings.past, curve.until(mine.share))[member] for curve in base] if not ended else []
-        away = np.mean(ended or seen)
-        told[member] = (sign * float(guesses[member] - away), endings.scales[member])
+        ends = ended or [guesses_of(endings.past, curve.until(mine.share))[member] for curve in base]
+        predicted[member] = (sign * float(guesses[member] - np.mean(ends)), endings.scales[member])
     return {
-        member: Gap(difference=told[member][0], error=told[member][1] * several, weight=endings.weights[member])
-        for member in EARLY
+        member: Gap(difference=difference, error=error * inflation, weight=endings.weights[member])
+        for member, (difference, error) in predicted.items()
     }
 
 
 def _spread(gains: FloatArray) -> float:
-    """Give how much gains vary, robustly: the median absolute deviation as a standard deviation of one more gain.
+    """Return the standard deviation with which a new gain varies around the median of n gains, estimated robustly.
 
-    A few values lie closer to their own median than one more will: n / (n - .8) is the correction of Croux and
-    Rousseeuw 1992 (COMPSTAT), sqrt(1 + 1/n) is for the one more.
+    It is 1.4826 times the median absolute deviation, which is too small for few gains: n / (n - .8) is the correction
+    of Croux and Rousseeuw 1992 (COMPSTAT), and sqrt(1 + 1/n) adds the error of the median itself.
     """
     n = len(gains)
     deviation = 1.4826 * float(np.median(np.abs(gains - np.median(gains))))
@@ -80,7 +83,7 @@ def _spread(gains: FloatArray) -> float:
 
 
 def gap_features(gap: float) -> dict[str, float]:
-    """Give an early gap, in seed standard deviations, as features: ahead or behind, by 4 at most."""
+    """Return an early gap, in seed standard deviations, as two features between 0 and 1: ahead and behind."""
     return {
         "ahead": round(min(max(gap, 0.0), MOST_GAP) / MOST_GAP, 6),
         "behind": round(min(max(-gap, 0.0), MOST_GAP) / MOST_GAP, 6),
@@ -92,32 +95,33 @@ def refer_early(
     gaps: Mapping[Member, Gap],
     scale: Scale,
     share: float,
-    told: Iterable[Told] = (),
+    record: Iterable[PastPrediction] = (),
 ) -> Reference:
-    """Give the reference forecast once a share of the treatment's curve is seen.
+    """Return the reference forecast once a share of the treatment's curve is observed.
 
     Args:
-        blind: the reference from the project's past; its features may know the early gap.
-        gaps: what the curve says of the effect, by member.
-        scale: margin, seed sd and width of effects.
-        share: how much of the budget is seen, 0 to 1.
-        told: what the members foretold of past changes at such a share, with what came of them.
+        blind: the reference from the project's past; its features may include the early gap.
+        gaps: the effects predicted from the curve, by member.
+        scale: margin, seed standard deviation and width of effects.
+        share: observed share of the budget, 0 to 1.
+        record: what the members predicted for past changes at such a share, with their outcomes.
     """
     rates = blind.members["base rate"]
     alive = normalised({**{name: rates.of(name) for name in CLASSES}, "crash": rates.crash * (1 - share)})
     members = {**blind.members, **{member: _updated(alive, gap, scale) for member, gap in gaps.items()}}
-    believed = sum(gap.weight for gap in gaps.values())
+    total = sum(gap.weight for gap in gaps.values())
     prior = {
         **{member: (1 - share) * weight for member, weight in blind.weights.items()},
-        **{member: share * gap.weight / believed for member, gap in gaps.items()},
+        **{member: share * gap.weight / total for member, gap in gaps.items()},
     }
-    weights = weigh(prior, told)
+    weights = weigh(prior, record)
     return replace(blind, chances=mixed((weights[m], members[m]) for m in members), members=members, weights=weights)
 
 
 def _updated(rates: Chances, gap: Gap, scale: Scale) -> Chances:
+    """Return the posterior of the outcomes, given that the effect was measured as `gap`."""
     at, errors = np.full(2, gap.difference), gap.error * np.array([1.0, ODD_ERROR])
     density = np.array([1 - ODD, ODD]) @ class_densities(Cells([scale] * 2), at, errors)
-    held = {name: rates.of(name) * float(weight) for name, weight in zip(CLASSES, density, strict=True)}
-    kept = (1 - rates.crash) / sum(held.values())
-    return normalised({**{name: value * kept for name, value in held.items()}, "crash": rates.crash})
+    joint = {name: rates.of(name) * float(weight) for name, weight in zip(CLASSES, density, strict=True)}
+    factor = (1 - rates.crash) / sum(joint.values())
+    return normalised({**{name: value * factor for name, value in joint.items()}, "crash": rates.crash})

@@ -1,4 +1,8 @@
-"""What a change looks like to a forecaster: its family, and features by name; light to import."""
+"""Features of a change, and the ridge logistic regression that predicts its outcome from them; pure.
+
+`family_of` and `features_of` describe a change by the settings that it changes, in which direction and how far.
+`fit_ridge` learns from past changes how features move the probabilities of the outcomes away from the base rates.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,15 +14,22 @@ import numpy.typing as npt
 from palate.recipe.lexicon import normal_path, role_of_path
 from palate.recipe.settings import Change, show_value
 
+FloatArray = npt.NDArray[np.float64]
 Features = Mapping[str, float]
-
+"""Features by name; a name that is absent is 0."""
 
 MOST_HALVINGS = 4.0
-"""A change by more than 2^4 is no larger than that to a forecaster."""
+"""Size of a change in factors of two, at most: larger changes count as this."""
+
+PENALTY = 1.0
+"""Ridge penalty of every weight."""
+
+STEPS = 60
+"""Iterations of the fit."""
 
 
 def family_of(changes: Sequence[Change]) -> str:
-    """Name the family of a change: the settings it changes, and which way where they are numbers.
+    """Name the family of a change: the settings it changes, with the direction where they are numbers.
 
     >>> family_of([Change(path="optimizer.lr", before=1e-3, after=3e-3)])
     'lr up'
@@ -27,24 +38,24 @@ def family_of(changes: Sequence[Change]) -> str:
 
 
 def features_of(changes: Sequence[Change]) -> dict[str, float]:
-    """Give what may decide how a change goes: settings, chunks, directions, how far, how many at once.
+    """Return the features of a change: settings, their roles, directions, sizes, and whether there are several.
 
     >>> features_of([Change(path="lr", before=1e-3, after=4e-3)])
     {'lr': 1.0, 'optimiser': 1.0, 'lr up': 1.0, 'lr far': 0.5}
     """
-    found: dict[str, float] = {}
+    features: dict[str, float] = {}
     for change in changes:
         leaf, way = _leaf(change), _way(change)
-        found[leaf] = 1.0
-        found[role_of_path(tuple(change.path.split(".")))] = 1.0
+        features[leaf] = 1.0
+        features[role_of_path(tuple(change.path.split(".")))] = 1.0
         if way:
-            found[f"{leaf} {way}"] = 1.0
-            found[f"{leaf} far"] = round(min(_halvings(change), MOST_HALVINGS) / MOST_HALVINGS, 6)
+            features[f"{leaf} {way}"] = 1.0
+            features[f"{leaf} far"] = round(min(_halvings(change), MOST_HALVINGS) / MOST_HALVINGS, 6)
         else:
-            found[f"{leaf} = {show_value(change.after)}"] = 1.0
+            features[f"{leaf} = {show_value(change.after)}"] = 1.0
     if len(changes) > 1:
-        found["several"] = 1.0
-    return found
+        features["several"] = 1.0
+    return features
 
 
 def _leaf(change: Change) -> str:
@@ -63,41 +74,35 @@ def _is_number(value: object) -> bool:
 
 
 def _halvings(change: Change) -> float:
-    """Say by how many factors of two a number changes; from or to 0, and across it, as far as can be."""
+    """Return by how many factors of two a number changes; MOST_HALVINGS from or to 0, or where the sign changes."""
     one, other = float(change.before), float(change.after)
     return abs(math.log2(other / one)) if one * other > 0 else MOST_HALVINGS
 
 
-FloatArray = npt.NDArray[np.float64]
-
-
-PENALTY = 1.0
-
-
-STEPS = 60
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ridge:
-    """A fitted model: (features, classes) weights, added to the (classes,) logs of the base rates."""
+    """A fitted model: (features, classes) weights, added to the (classes,) logarithms of the base rates."""
 
     names: tuple[str, ...]
     weights: FloatArray
     offset: FloatArray
 
-    def chances(self, features: Mapping[str, float]) -> FloatArray:
-        """Give the (classes,) probabilities for some features; names that were never seen say nothing."""
+    def chances(self, features: Features) -> FloatArray:
+        """Return the (classes,) probabilities for some features; names that were not in the fit have no effect."""
         row = np.array([features.get(name, 0.0) for name in self.names])
-        told: FloatArray = _softmax((self.offset + row @ self.weights)[None, :])[0]
-        return told
+        chances: FloatArray = _softmax((self.offset + row @ self.weights)[None, :])[0]
+        return chances
 
 
-def fit_ridge(rows: Sequence[Mapping[str, float]], wanted: FloatArray, rates: FloatArray) -> Ridge:
-    """Fit by minorisation: each step uses the fixed bound of the curvature by Boehning (1992), so none overshoots.
+def fit_ridge(rows: Sequence[Features], wanted: FloatArray, rates: FloatArray) -> Ridge:
+    """Fit multinomial logistic regression with a ridge penalty, the base rates as offset.
+
+    Each step minimises a quadratic bound of the loss with the fixed curvature of Boehning (1992), so that no step
+    increases the loss.
 
     Args:
-        rows: n mappings from a feature's name to its value.
-        wanted: (n, k) what came out: probabilities, where it is not known.
+        rows: features of n changes.
+        wanted: (n, k) outcomes, as probabilities where they are not certain.
         rates: (k,) base rates.
     """
     names = tuple(dict.fromkeys(name for row in rows for name in row))
@@ -113,5 +118,5 @@ def fit_ridge(rows: Sequence[Mapping[str, float]], wanted: FloatArray, rates: Fl
 
 def _softmax(logits: FloatArray) -> FloatArray:
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    told: FloatArray = raised / raised.sum(axis=1, keepdims=True)
-    return told
+    chances: FloatArray = raised / raised.sum(axis=1, keepdims=True)
+    return chances

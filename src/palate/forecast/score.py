@@ -1,9 +1,10 @@
-"""Score forecasts of an effect against what the runs showed, in bits over the reference; pure.
+"""Score forecasts of an effect by the observed difference, in bits over the reference; pure.
 
-A forecast is a density over the effect. It is blurred by the run's own standard error and read off at the observed
-difference, so the score is proper at any number of seeds (Gneiting and Raftery 2007: the logarithmic score of what is
-observed), and by the likelihood principle also where the running stopped because of what was seen. Bits over the
-reference = log2 of forecast density / reference density.
+A forecast is a density over the effect. It is convolved with the normal error of the measurement and evaluated at the
+observed difference: the logarithmic score of an observation (Gneiting and Raftery 2007). The score is proper at any
+number of seeds: a forecaster expects the most by stating what they believe. By the likelihood principle this holds also
+where the number of runs depended on earlier results. Bits over the reference = log2(forecast density / reference
+density).
 """
 
 import math
@@ -28,25 +29,28 @@ from palate.forecast.density import (
 )
 
 NoiseSource = Literal["seeds", "history", "none"]
-"""Where the standard error is from: these runs' seeds, the project's past seeds, or nothing: then it is provisional."""
+"""Source of the standard error: the seeds of these runs, the project's past seeds, or none (provisional score)."""
 
 MOST_BITS = 6.0
-"""More than this does not count for quantiles where "behind" is judged: their score has no upper bound."""
+"""Upper bound of the score of quantiles, which has none of its own, in the test of "behind"."""
 
 CRPS_POINTS = 97
+"""Grid points of the integral."""
+
 AT_ONCE = 256
+"""Forecasts that are scored together: it bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What the runs showed.
+    """The result of the runs of a question.
 
     Attributes:
         difference: mean difference, + is better; None where the change failed.
         standard_error: of the difference, above 0.
-        scale: margin, seed sd and width of effects.
+        scale: margin, seed standard deviation and width of effects.
         settled: the printed verdict as worse / same / better / crash; None while it is open.
-        noise: where the standard error is from.
+        noise: source of the standard error.
     """
 
     difference: float | None
@@ -63,7 +67,7 @@ class Entry:
     Attributes:
         said: an answer or quantiles.
         reference: the chances of the reference, as sealed.
-        seen: what the runs showed.
+        seen: the result of the runs.
         sign: +1 where higher is better, -1 where lower is.
     """
 
@@ -79,14 +83,14 @@ class Score:
 
     Attributes:
         bits: information over the reference; above 0 is better than the reference.
-        least, most: what the bits could have been, known when the forecast was sealed.
+        least, most: bounds of the bits, known when the forecast was sealed.
         brier: squared error of the chances against the printed verdict (0 best, 2 worst); None while it is open.
         crps: continuous ranked probability score of the observed difference, in the metric's unit (0 best); None
             where the change failed.
-        crps_reference: the same of the reference.
-        chances: what was said as probabilities of the four outcomes.
-        own: log2 of the density that the forecast itself put on what was seen.
-        provisional: whether nothing tells the noise, so that it is in no skill.
+        crps_reference: CRPS of the reference.
+        chances: the forecast as probabilities of the four outcomes.
+        own: log2 of the forecast's density at the observation.
+        provisional: whether the noise is unknown; such scores do not count in skill.
     """
 
     bits: float
@@ -112,8 +116,8 @@ def score(entry: Entry) -> Score:
 
 
 def score_all(entries: Sequence[Entry]) -> list[Score]:
-    """Score forecasts by the log of their blurred density over the reference's, with Brier and CRPS beside it."""
-    return [told for start in range(0, len(entries), AT_ONCE) for told in _scored(entries[start : start + AT_ONCE])]
+    """Score forecasts by the log of their convolved density over the reference's; Brier score and CRPS are added."""
+    return [one for start in range(0, len(entries), AT_ONCE) for one in _scored(entries[start : start + AT_ONCE])]
 
 
 def _scored(entries: Sequence[Entry]) -> Iterator[Score]:
@@ -155,7 +159,7 @@ def _score(entry: Entry, chances: Chances, logs: FloatArray, crps: FloatArray) -
 
 
 def _outcome_chances(entry: Entry, below: FloatArray) -> Chances:
-    """Give what was said as probabilities of the four outcomes; quantiles say nothing of a crash."""
+    """Return a forecast as probabilities of the four outcomes; with quantiles, a crash has the reference's chance."""
     if isinstance(entry.said, Forecast):
         return chances_of(entry.said, entry.reference)
     low, high = (min(max(float(x), 0.0), 1.0) for x in below)
@@ -165,10 +169,11 @@ def _outcome_chances(entry: Entry, below: FloatArray) -> Chances:
 
 
 def score_bounds(said: Said, reference: Chances) -> tuple[float, float]:
-    """Give the least and the most bits that a forecast can get, whatever happens: known when it is sealed.
+    """Return the least and the most bits that a forecast can get, which are known when it is sealed.
 
-    Both densities have the same shape within a class up to bounded tilts, so their ratio is bounded, and a blurred
-    ratio lies between the same bounds. Quantiles are bounded from below by the share that knows nothing.
+    Within a class both densities are the base density up to bounded weights, so their ratio is bounded, and so is the
+    ratio after convolution. The score of quantiles is bounded from below by their share of the base density, and its
+    upper bound is set to MOST_BITS.
 
     >>> even = Chances(worse=.3, same=.3, better=.3, crash=.1)
     >>> low, high = score_bounds(Forecast(answer="better", confidence=80), even)
@@ -186,63 +191,64 @@ def score_bounds(said: Said, reference: Chances) -> tuple[float, float]:
 
 
 def brier_of(chances: Chances, settled: str | None) -> float | None:
-    """Give the squared error of the chances against the printed verdict; None while it is open."""
+    """Return the squared error of the chances against the printed verdict; None while it is open."""
     if settled is None:
         return None
     return float(sum((chance - (name == settled)) ** 2 for name, chance in chances.by_name.items()))
 
 
 def _crps(cells: Cells, densities: tuple[Densities, ...], entries: Sequence[Entry], error: FloatArray) -> FloatArray:
-    """Give E|X - x| - E|X - X'| / 2 of blurred densities, (2, n).
+    """Return the CRPS, E|X - x| - E|X - X'| / 2, of the convolved densities, (2, n).
 
-    Within .1 % of the closed form for normal mixtures (Grimit and others 2006), within 1 % for the sharpest entries.
+    Within .1 % of the closed form for normal mixtures (Grimit and others 2006), within 1 % for the narrowest densities.
     """
     observed = np.array([[entry.seen.difference or 0.0] for entry in entries])
     unit = np.hypot(cells.sds[:, :1], error[:, None] / 2) / 4
     reach = np.arcsinh(4.5 * np.hypot(cells.sds[:, -1:], error[:, None]) / unit)
     place = reach * np.linspace(-1, 1, CRPS_POINTS)
-    grid, stretch = unit * np.sinh(place), unit * np.cosh(place) * (place[:, 1:2] - place[:, :1])
+    grid, weights = unit * np.sinh(place), unit * np.cosh(place) * (place[:, 1:2] - place[:, :1])
     parts = cells.blurred(grid, error)
-    told = np.array([_smooth_crps(d.blurred(parts, grid, error), grid, stretch, observed) for d in densities])
+    crps = np.array([_smooth_crps(d.blurred(parts, grid, error), grid, weights, observed) for d in densities])
     for row in np.flatnonzero(densities[0].halves.any(axis=1)).tolist():
-        told[:, row] = _uneven_crps(entries[row].seen, [density.of(row) for density in densities])
-    return told
+        crps[:, row] = _uneven_crps(entries[row].seen, [density.of(row) for density in densities])
+    return crps
 
 
-def _smooth_crps(density: FloatArray, grid: FloatArray, stretch: FloatArray, observed: FloatArray) -> FloatArray:
-    """Integrate f |y - x| - F (1 - F) by the trapezoidal rule over even places, each standing for a stretch of it all.
+def _smooth_crps(density: FloatArray, grid: FloatArray, weights: FloatArray, observed: FloatArray) -> FloatArray:
+    """Integrate f |y - x| - F (1 - F) by the trapezoidal rule: the sum over grid points with quadrature weights.
 
-    The running integral gets the rule's first correction (Euler and Maclaurin), which makes it exact to .1 % here.
+    The running integral F has the first Euler-Maclaurin correction of the rule, which makes it exact to .1 % here.
     """
-    mass = density * stretch
+    mass = density * weights
     mass /= mass.sum(axis=1, keepdims=True)
     slope = np.diff(mass[:, :-1] + mass[:, 1:], axis=1, prepend=0.0, append=0.0)
     upto = np.clip(np.cumsum(mass, axis=1) - mass / 2 - slope / 24, 0.0, 1.0)
-    told: FloatArray = (mass * np.abs(grid - observed) - stretch * upto * (1 - upto)).sum(axis=1)
-    return told - _kink(density, grid, observed)
+    crps: FloatArray = (mass * np.abs(grid - observed) - weights * upto * (1 - upto)).sum(axis=1)
+    return crps - _kink(density, grid, observed)
 
 
 def _kink(density: FloatArray, grid: FloatArray, observed: FloatArray) -> FloatArray:
-    """Give what the trapezoidal rule makes too much of f |y - x| for the kink at x, a share t into its stretch h.
+    """Return the error of the trapezoidal rule for f |y - x| that is due to the kink at x.
 
-    f(x) h^2 (t (1 - t) - 1/6): exact for a straight f, and nothing on average.
+    It is f(x) h^2 (t (1 - t) - 1/6), where x lies at a share t of a grid interval of width h: exact for a linear f, and
+    0 on average over t.
     """
     row = np.arange(len(grid))
     place = np.clip((grid <= observed).sum(axis=1) - 1, 0, grid.shape[1] - 2)
     width = grid[row, place + 1] - grid[row, place]
     into = np.clip((observed[:, 0] - grid[row, place]) / width, 0.0, 1.0)
     height = (1 - into) * density[row, place] + into * density[row, place + 1]
-    told: FloatArray = height * width**2 * (into * (1 - into) - 1 / 6)
-    return told
+    excess: FloatArray = height * width**2 * (into * (1 - into) - 1 / 6)
+    return excess
 
 
 def _uneven_crps(seen: Observed, densities: Sequence[Densities]) -> list[float]:
-    """Integrate (F - 1[y >= x])^2 for quantiles, which may lie anywhere and be of any width, on a grid for all."""
+    """Integrate (F - 1[y >= x])^2 for quantiles, on a grid that is fine around both centres and the observation."""
     cells, error, observed = Cells([seen.scale]), np.array([seen.standard_error]), seen.difference or 0.0
     sds = np.hypot(np.concatenate([cells.sds[0], densities[0].sds[0]]), error)
-    stretch = np.sinh(np.linspace(-5, 5, 2 * CRPS_POINTS)) / 10
+    offsets = np.sinh(np.linspace(-5, 5, 2 * CRPS_POINTS)) / 10
     middles = (0.0, float(densities[0].middle[0]), observed)
-    places = [middle + sd * stretch for middle in middles for sd in (sds.min(), sds.max())]
+    places = [middle + sd * offsets for middle in middles for sd in (sds.min(), sds.max())]
     grid = np.unique(np.concatenate([*places, [observed]]))
     parts = cells.blurred(grid[None], error)
     return [_plain_crps(density.blurred(parts, grid[None], error)[0], grid, observed) for density in densities]

@@ -1,11 +1,12 @@
-"""Skill: mean bits over the reference, with a bound that stays valid however often it is looked at; pure.
+"""Skill: the mean score in bits over the reference, with a confidence sequence: valid at every look; pure.
 
-Somebody who bets on "the mean is above m" at fixed stakes makes money only if it is; a gain of twenty to one is luck at
-most once in twenty, at whatever forecast one looks (Ville's inequality; Waudby-Smith and Ramdas 2024, JRSS B 86; Choe
-and Ramdas 2023 compare forecasters so). Stakes are so much a bit and never rise, so that it is the average over all
-forecasts so far that is judged, easy and hard ones alike; they fall where the worst score, known when a forecast was
-sealed, could ruin the bettor. No bell curve is assumed: a person who says 97 % loses rarely and much, and an asymptotic
-bound calls every third of such people skilled who are not.
+The test is a betting martingale (Waudby-Smith and Ramdas 2024, JRSS B 86; Choe and Ramdas 2023 compare forecasters in
+this way). The bets gain wealth if the mean score is above m. If it is not, the wealth exceeds 20 times the start with
+probability .05 at most, whatever the number of looks (Ville's inequality). A bet is a fixed share of the wealth for
+each bit and never grows, so that the test is about the average over all forecasts so far, easy and hard ones alike. It
+is reduced where the least possible score, known when a forecast was sealed, could cost nearly all of the wealth. Scores
+need not be normal: a forecaster who always says 97 % loses rarely and then much, and an asymptotic bound would wrongly
+call a third of such forecasters without skill "ahead" (docs/design/007).
 """
 
 import math
@@ -24,28 +25,34 @@ Trend = Literal["falling", "can't tell yet", "improving"]
 FloatArray = npt.NDArray[np.float64]
 
 ALPHA = 0.05
-STAKES = np.array([0.15, 0.3])
-"""Shares of the money that are staked a bit, half of it on each: about best for means of .2 to .6 bits, which is what
-skilled people get."""
+"""Error probability of each claim, over all looks together."""
 
-TREND_STAKES = np.array([0.3, 0.6, 1.0])
-"""Likewise where a trend is judged: a beginning is short, and rises are large or not to be seen."""
+BET_SIZES = np.array([0.15, 0.3])
+"""Shares of the wealth that are bet for each bit, each with an equal part of the wealth: near the best ones for means
+of .2 to .6 bits, which skilled forecasters reach."""
 
-MOST_STAKED = 0.95
-"""Share of the money that the worst score so far could cost."""
+TREND_BET_SIZES = np.array([0.3, 0.6, 1.0])
+"""The same for trends: early parts are short, so only large changes can be detected."""
+
+LARGEST_LOSS = 0.95
+"""Share of the wealth that the least possible score so far may cost."""
+
 HALVINGS = 40
+"""Steps of bisection for a bound."""
+
 FARTHEST = 5000
+"""More further forecasts than this are not announced."""
+
 SPLITS = tuple(20 * 2**k for k in range(7))
-"""Where a beginning may end, in forecasts; half the money is on the first, a quarter on the second, and so on."""
+"""Lengths of the early part of a trend, in forecasts; their weights are 1/2, 1/4, 1/8 and so on."""
 
 MEANS, REFINED, CLOSE = 17, 40, 0.1
-"""Means tried as the one that never changed, how often the one that decides is looked at more closely, and until when
-(in the logarithm of the money)."""
+"""Grid of the constant mean under "no trend": points at first, most refinements, and the accuracy in log wealth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A score in bits over the reference, and the least and the most that it could have been."""
+    """A score in bits over the reference, with its least and greatest possible value."""
 
     bits: float
     least: float
@@ -58,17 +65,17 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skill:
-    """What may be said of a forecaster.
+    """The skill of a forecaster.
 
     Attributes:
         n: scored forecasts.
         mean: mean bits over the reference; 0 without any.
-        low: the true mean is above this (95 %, at every look at once).
-        high: and below this (likewise).
-        state: behind, can't tell yet, or ahead; each of the two is said falsely of at most one person in twenty, ever.
-        more: about how many more forecasts would settle it if they went on like this; None where it is settled, or
-            where nothing points either way.
-        trend: whether they get better, as far as can be told.
+        low: lower 95 % bound of the true mean, valid at every look.
+        high: upper 95 % bound, likewise.
+        state: behind, can't tell yet, or ahead; each claim is wrong with probability .05 at most, over all looks.
+        more: about how many further forecasts would settle it at the present rate; None where it is settled, or where
+            the wealth of neither side grows.
+        trend: whether the scores improve.
     """
 
     n: int
@@ -85,7 +92,7 @@ def skill_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Skill:
 
     Args:
         scores: bits over the reference with their bounds.
-        alpha: how often "ahead" may be said falsely, ever; and "behind".
+        alpha: error probability of "ahead", over all looks; and of "behind".
 
     >>> good = [Scored(bits=b, least=-1.5, most=0.9) for b in (0.9, 0.9, -1.5, 0.9, 0.9) * 20]
     >>> skill_of(good).state, skill_of(good[:10]).state
@@ -105,11 +112,11 @@ def skill_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Skill:
 
 
 def bounds_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> tuple[float, float]:
-    """Give what the mean is above, and what it is below, each falsely of at most a share alpha of people, ever.
+    """Return the lower and the upper bound of the true mean.
 
     Args:
         scores: at least one.
-        alpha: of each bound.
+        alpha: error probability of each bound, over all looks.
     """
     bits, least, most = _columns(scores)
     goal = math.log(1 / alpha)
@@ -117,11 +124,11 @@ def bounds_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> tuple[float,
 
 
 def trend_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Trend:
-    """Say whether scores rise or fall over time, by a test that may be looked at after every forecast.
+    """Return whether scores rise or fall over time, by a test that is valid at every look.
 
-    If scores do not rise, then for every beginning there is a mean that it does not lie below and that the rest does
-    not lie above. Betting on a lower beginning and a higher rest makes money at every such mean only if they do rise;
-    the mean that is hardest to beat decides. Beginnings end at fixed places, so that nobody looks for the luckiest one.
+    Under "no rise", there is a constant c such that the mean of the early part is at least c and the mean of the later
+    part at most c. The test bets on an early mean below c and a later mean above c; the wealth that counts is the least
+    over all c. Early parts end after fixed numbers of forecasts, so that the best split is not chosen from the data.
     """
     if len(scores) <= SPLITS[0]:
         return "can't tell yet"
@@ -134,25 +141,25 @@ def trend_of(scores: Sequence[Scored], *, alpha: float = ALPHA) -> Trend:
 
 
 def _rise(bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
-    """Give the log of the money made by betting on a low beginning and a high rest, at the means hardest to beat."""
+    """Return the log wealth of betting on a rise: the weighted sum over the splits."""
     places = [place for place in SPLITS if place < len(bits)]
     shares = -math.log(2) * np.arange(1, len(places) + 1)
     return float(np.logaddexp.reduce(shares + [_rise_after(place, bits, least, most) for place in places]))
 
 
 def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArray) -> float:
-    """Bet both ways, half of the money left in the pocket, and bound the result at the mean that is hardest to beat.
+    """Return a lower bound of the log wealth of betting on a rise at one split, over all constants c.
 
-    A bet on a low beginning wins more the higher the mean, one on a high rest the less. Between two means, what is made
-    is therefore no less than the first bet at the lower one and the second at the higher one: a bound that holds
-    however coarse the grid, and that is made finer where it decides.
+    Of each bet, half of the wealth is not used. The wealth of the bet on a low early part rises with c, that of the bet
+    on a high later part falls. Between two grid points, their product is therefore at least the first at the lower
+    point times the second at the higher point. The bound holds for any grid; the interval that decides is refined.
     """
 
     def low(mean: float) -> float:
-        return float(np.logaddexp(0, log_wealth(-bits[:place], -most[:place], -mean, TREND_STAKES)) - math.log(2))
+        return float(np.logaddexp(0, log_wealth(-bits[:place], -most[:place], -mean, TREND_BET_SIZES)) - math.log(2))
 
     def high(mean: float) -> float:
-        return float(np.logaddexp(0, log_wealth(bits[place:], least[place:], mean, TREND_STAKES)) - math.log(2))
+        return float(np.logaddexp(0, log_wealth(bits[place:], least[place:], mean, TREND_BET_SIZES)) - math.log(2))
 
     means = np.linspace(float(least.min()), float(most.max()), MEANS)
     cells = [(low(a) + high(b), a, b) for a, b in pairwise(means.tolist())]
@@ -166,21 +173,21 @@ def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArra
     return min(cells)[0]
 
 
-def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, stakes: FloatArray = STAKES) -> float:
-    """Give the log of what betting on "the mean is above `mean`" has made of one coin.
+def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, bet_sizes: FloatArray = BET_SIZES) -> float:
+    """Return the log wealth of betting on "the mean is above `mean`", from a wealth of 1.
 
-    If the mean of what was to be expected so far never was above `mean`, the money is never more than that of a fair
-    game, since stakes do not rise (summation by parts): it reaches 1 / alpha with probability alpha at most.
+    Suppose the running mean of the conditional expectations was never above `mean`. Since bets do not grow, the wealth
+    is then at most that of a supermartingale (summation by parts): it reaches 1 / alpha with probability alpha at most.
 
     Args:
         bits: (n,) scores in their order.
-        least: (n,) the least that each could have been.
+        least: (n,) least possible value of each score.
         mean: in bits.
-        stakes: shares of the money a bit.
+        bet_sizes: shares of the wealth for each bit.
     """
     room = np.maximum.accumulate(np.maximum(mean - least, 1e-9))
-    gains = np.log1p(np.minimum(stakes[:, None], MOST_STAKED / room) * (bits - mean)).sum(axis=1)
-    return float(np.logaddexp.reduce(gains) - math.log(len(stakes)))
+    gains = np.log1p(np.minimum(bet_sizes[:, None], LARGEST_LOSS / room) * (bits - mean)).sum(axis=1)
+    return float(np.logaddexp.reduce(gains) - math.log(len(bet_sizes)))
 
 
 def _columns(scores: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -189,7 +196,7 @@ def _columns(scores: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArr
 
 
 def _bound(bits: FloatArray, least: FloatArray, goal: float) -> float:
-    """Find the largest mean that the bets rule out from below: wealth falls as the mean grows."""
+    """Find the lower bound by bisection: the largest mean that the bets reject; wealth falls as the mean grows."""
     low, high = float(least.min()), float(bits.mean())
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -198,7 +205,7 @@ def _bound(bits: FloatArray, least: FloatArray, goal: float) -> float:
 
 
 def _more(bits: FloatArray, least: FloatArray, most: FloatArray, goal: float) -> int | None:
-    """Extrapolate: the wealth of the better side grows evenly."""
+    """Return the further forecasts needed if the log wealth of the better side goes on growing at the same rate."""
     n = len(bits)
     best = max(log_wealth(bits, least), log_wealth(-np.minimum(bits, most), -most))
     if best <= 0 or n < 2:

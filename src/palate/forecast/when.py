@@ -1,7 +1,8 @@
-"""When-forecasts: in which tenth of a run something happens; pure.
+"""Forecasts of when an event happens: in which tenth of a run; pure.
 
-A run's planned length is cut into ten tenths. The answer is one of them, or "never" where the event may not happen at
-all. What an answer leaves goes to the other tenths as the reference has it, more readily to near ones.
+The planned length of a run is divided into ten tenths. The answer is one of them, or "never" where the event may not
+happen at all. The rest of the probability is divided as in the reference, with less weight for tenths that are farther
+away.
 """
 
 import math
@@ -16,29 +17,31 @@ from palate.vocabulary import Goal
 
 TENTHS = 10
 NEVER = TENTHS
-"""The answer behind the tenths."""
+"""Index of the answer "never", after those of the tenths."""
 
 LEAST, MOST = 15, 97
+"""Limits of a confidence, in percent."""
+
 NEAR = 0.7
-"""What a tenth further away from the answer is worth."""
+"""Factor of the weight for each tenth of distance from the answer."""
 
 IMAGINED = 2.0
-"""Imagined past runs, spread evenly."""
+"""Pseudo-counts of the uniform prior."""
 
 SPILL = 0.25
-"""How much of a past run counts for each neighbouring tenth."""
+"""Count that a past run adds to each neighbouring tenth: smoothing."""
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What is awaited of a run's metric.
+    """An event in a run's metric.
 
     Attributes:
         metric: its name, as it is logged.
         goal: which way is better.
-        reach: the value that it is to reach; None for its best value, the last good checkpoint by this metric.
+        reach: the value to reach; None where the event is the best value of the run.
     """
 
     metric: str
@@ -47,20 +50,20 @@ class Event:
 
     def __post_init__(self) -> None:
         if self.reach is not None and not math.isfinite(self.reach):
-            raise InputError(f"{self.reach} is no value that can be reached.", todo="--reach 0.95")
+            raise InputError(f"{self.reach} is not a value that can be reached.", todo="--reach 0.95")
 
     @property
     def words(self) -> str:
-        """The event as a person says it."""
+        """The event in words."""
         return f"{self.metric} is best" if self.reach is None else f"{self.metric} reaches {self.reach:g}"
 
     def place(self, values: FloatArray) -> int | None:
-        """Give the index at which it happens in (n,) values; None where it does not."""
+        """Return the index in (n,) values at which the event happens; None where it does not."""
         oriented = np.where(np.isfinite(values), values, math.nan) * (1 if self.goal == "max" else -1)
         if self.reach is None:
             return None if np.isnan(oriented).all() else int(np.nanargmax(oriented))
-        there = np.flatnonzero(oriented >= self.reach * (1 if self.goal == "max" else -1))
-        return int(there[0]) if len(there) else None
+        reached = np.flatnonzero(oriented >= self.reach * (1 if self.goal == "max" else -1))
+        return int(reached[0]) if len(reached) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ class When:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tenth <= NEVER:
-            raise _refuse(f"{self.tenth + 1} is no tenth.")
+            raise _refuse(f"{self.tenth + 1} is not a tenth.")
         if not LEAST <= self.confidence <= MOST:
             raise _refuse(f"{self.confidence} % cannot be a confidence here: it is {LEAST} to {MOST}.")
 
@@ -81,14 +84,14 @@ class When:
 
     @property
     def words(self) -> str:
-        """The forecast as a person says it."""
+        """The forecast in words."""
         where = "never" if self.tenth == NEVER else f"in tenth {self.tenth + 1} of 10"
         return f"{where}, {self.confidence} %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhenScore:
-    """Bits over the reference with their bounds, and the ranked probability score beside it (0 best)."""
+    """Bits over the reference with their bounds, and the ranked probability scores of both (0 best)."""
 
     bits: float
     least: float
@@ -110,24 +113,24 @@ def parse_when(text: str) -> When:
     try:
         number, sure = NEVER if tenth == "never" else int(tenth) - 1, int(confidence.strip(":"))
     except ValueError as error:
-        raise _refuse(f"{text!r} is no when-forecast.") from error
+        raise _refuse(f"{text!r} is not a when-forecast.") from error
     if tenth != "never" and not 0 <= number < TENTHS:
-        raise _refuse(f"{tenth} is no tenth: they are 1 to {TENTHS}.")
+        raise _refuse(f"{tenth} is not a tenth: they are 1 to {TENTHS}.")
     return When(tenth=number, confidence=sure)
 
 
 def tenth_of(step: float, total: float) -> int:
-    """Give the tenth of a run of a planned length that a step lies in; what comes later counts for the last."""
+    """Return the tenth of a run of a planned length that a step lies in; later steps count for the last tenth."""
     return min(int(TENTHS * step / total), TENTHS - 1)
 
 
 def possible(event: Event, *, seen: float, best: int | None) -> tuple[bool, ...]:
-    """Say which answers are still open once a share of the run is seen.
+    """Return for each answer whether it can still come true.
 
     Args:
-        event: what is awaited.
-        seen: share of the planned length, 0 to 1.
-        best: the tenth of the best value so far; None where nothing is seen.
+        event: the event.
+        seen: observed share of the planned length, 0 to 1.
+        best: the tenth of the best value so far; None where nothing is observed.
     """
     first = tenth_of(seen, 1.0) if seen else 0
     later = tuple(tenth >= first or (event.reach is None and tenth == best) for tenth in range(TENTHS))
@@ -135,14 +138,14 @@ def possible(event: Event, *, seen: float, best: int | None) -> tuple[bool, ...]
 
 
 def strip_rate(past: Sequence[int], open_: Sequence[bool]) -> FloatArray:
-    """Give the reference: where it happened in past runs, smoothed, over the answers that are still open.
+    """Return the reference: smoothed frequencies of the answers in past runs, over those that are still possible.
 
     Args:
-        past: answers that past runs gave (0 to 9, or NEVER).
-        open_: (11,) whether each answer is still open.
+        past: the answer that was right in each past run (0 to 9, or NEVER).
+        open_: (11,) whether each answer can still come true.
 
     Raises:
-        InputError: none is.
+        InputError: none can.
     """
     counts = np.full(TENTHS + 1, IMAGINED / (TENTHS + 1))
     for tenth in past:
@@ -153,15 +156,15 @@ def strip_rate(past: Sequence[int], open_: Sequence[bool]) -> FloatArray:
     counts = np.where(np.asarray(open_, bool), counts, 0.0)
     if not counts.any():
         raise InputError("no answer is open any more.")
-    told: FloatArray = counts / counts.sum()
-    return told
+    chances: FloatArray = counts / counts.sum()
+    return chances
 
 
 def strip_of(when: When, reference: FloatArray) -> FloatArray:
-    """Give an answer as (11,) probabilities.
+    """Return an answer as (11,) probabilities.
 
     Raises:
-        ForecastTextError: the answer is not open any more.
+        ForecastTextError: the answer cannot come true any more.
     """
     if reference[when.tenth] == 0:
         never = "it happens in every run: there is a best value somewhere"
@@ -170,13 +173,13 @@ def strip_of(when: When, reference: FloatArray) -> FloatArray:
     weights = reference * np.where((np.arange(TENTHS + 1) == NEVER) | (when.tenth == NEVER), 1.0, NEAR**away)
     weights[when.tenth] = 0.0
     left = 1 - when.confidence / 100 if weights.any() else 0.0
-    told: FloatArray = weights * left / max(weights.sum(), 1e-300)
-    told[when.tenth] = 1 - left
-    return told
+    chances: FloatArray = weights * left / max(weights.sum(), 1e-300)
+    chances[when.tenth] = 1 - left
+    return chances
 
 
 def score_when(when: When, reference: FloatArray, happened: int) -> WhenScore:
-    """Score an answer by the log of what it gave to the tenth in which it happened, over the reference's."""
+    """Return the log2 ratio of the answer's to the reference's probability of the outcome, with ranked scores."""
     mine = strip_of(when, reference)
     open_ = reference > 0
     ratios = np.log2(mine[open_] / reference[open_])
@@ -191,7 +194,7 @@ def score_when(when: When, reference: FloatArray, happened: int) -> WhenScore:
 
 
 def ranked_score(chances: FloatArray, happened: int) -> float:
-    """Give the sum over tenths of (probability up to there - whether it had happened)^2 (Epstein 1969)."""
+    """Return the ranked probability score: sum over tenths of (P(by then) - [happened by then])^2 (Epstein 1969)."""
     upto = np.cumsum(chances)[:-1]
     return float(((upto - (np.arange(len(upto)) >= happened)) ** 2).sum())
 

@@ -1,246 +1,340 @@
-"""What is sealed of an experiment, read from the chain: question, forecasts, verdict, scores; light to import."""
+"""The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 from palate.errors import NotFoundError
-from palate.forecast.chances import Reference, reference_of_body
-from palate.ledger.records import Sealed, Turn, evidence_of_body, sealed_of
-from palate.question.question import Question, question_from_body
+from palate.forecast.chances import Reference
+from palate.ledger.records import (
+    MARGIN_TEXT,
+    VISIBLE_TEXT,
+    SealedAnswer,
+    SealedConfirmation,
+    SealedForecast,
+    SealedPromise,
+    SealedQuestion,
+    SealedScore,
+    SealedSkip,
+    SealedVerdict,
+    SealedVoid,
+    SealedWhen,
+    SealedWhenScore,
+    Turn,
+    author_of_record,
+    experiment_of_record,
+    kind_of_verdict,
+    margin_of_record,
+    was_visible,
+)
+from palate.question.question import Question
 from palate.store.chain import Chain, Record
 
+TURNS = ("forecast", "revision")
+ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
+"""Kinds of records by which somebody takes part in a question."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """All that is sealed of one experiment.
+_PARTS: dict[str, set[str]] = {
+    "sealed": set(),
+    "forecasts": {*TURNS},
+    "skipped": {*TURNS, SealedSkip.KIND},
+    "promises": {*TURNS, SealedPromise.KIND},
+    "verdict": {SealedVerdict.KIND},
+    "scores": {SealedScore.KIND},
+    "void": {SealedVoid.KIND},
+    "badge": {SealedConfirmation.KIND},
+}
+"""The parts of an experiment, by the kinds of records that they are read from; the first question record stands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedExperiment:
+    """All that is sealed of one experiment; each part is read when it is first asked for.
 
     Attributes:
-        question: what is asked.
-        reference: the one to beat, sealed with the question; None in records of before there was one.
-        forecasts: everybody's, oldest first, gut answers and revisions.
-        skipped: who skipped.
-        committed: by hash, team mates' forecasts that are promised but not opened yet: their records.
-        verdict: the verdict's record, where it is settled or its budget is spent.
-        scores: by the hash of the forecast, its score's record.
-        void: why it does not count, and since when.
-        asked: the question's record.
+        id: the experiment's id.
+        records: of it, oldest first; the question's comes first.
     """
 
-    question: Question
-    reference: Reference | None
-    forecasts: tuple[Sealed, ...]
-    skipped: tuple[str, ...]
-    committed: Mapping[str, Mapping[str, Any]]
-    verdict: Mapping[str, Any] | None
-    scores: Mapping[str, Mapping[str, Any]]
-    void: Mapping[str, Any] | None
-    asked: Record
+    id: str
+    records: tuple[Record, ...]
 
-    def of(self, author: str, turn: Turn = "forecast") -> Sealed | None:
-        """Give somebody's gut answer, or their revision."""
+    def keeping(self, before: "SealedExperiment", grown: set[str]) -> "SealedExperiment":
+        """Return this, with the parts that were read before and of which no record has come since.
+
+        Args:
+            before: the same experiment with fewer records.
+            grown: the kinds of the records that have come.
+        """
+        for part, kinds in _PARTS.items():
+            if part in before.__dict__ and not grown & kinds:
+                self.__dict__[part] = before.__dict__[part]
+        return self
+
+    @cached_property
+    def sealed(self) -> SealedQuestion:
+        """The question, with what was sealed beside it."""
+        return SealedQuestion.read(self.asked)
+
+    @property
+    def asked(self) -> Record:
+        """The question's record."""
+        return next(self._of(SealedQuestion.KIND))
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        return self.sealed.question
+
+    @property
+    def reference(self) -> Reference | None:
+        """The reference forecast, sealed with the question; None in records of before there was one."""
+        return self.sealed.reference
+
+    @cached_property
+    def forecasts(self) -> tuple[SealedForecast, ...]:
+        """Everybody's forecasts, oldest first, first answers and revisions."""
+        return tuple(SealedForecast.read(record) for record in self._of(*TURNS))
+
+    @cached_property
+    def skipped(self) -> tuple[str, ...]:
+        """Who skipped, and has no forecast."""
+        forecast = {sealed.author.name for sealed in self.forecasts}
+        names = (SealedSkip.read(record).author.name for record in self._of(SealedSkip.KIND))
+        return tuple(name for name in names if name not in forecast)
+
+    @cached_property
+    def promises(self) -> Mapping[str, SealedPromise]:
+        """By hash, colleagues' forecasts that are promised and not opened yet."""
+        opened = {sealed.hash for sealed in self.forecasts}
+        promises = (SealedPromise.read(record) for record in self._of(SealedPromise.KIND))
+        return {promise.hash: promise for promise in promises if promise.hash not in opened}
+
+    @cached_property
+    def verdict(self) -> SealedVerdict | None:
+        """The verdict, where it is settled or its budget is spent."""
+        return next((SealedVerdict.read(record) for record in self._of(SealedVerdict.KIND)), None)
+
+    @property
+    def judged(self) -> bool:
+        """Whether its verdict is sealed."""
+        return any(record.kind == SealedVerdict.KIND for record in self.records)
+
+    @cached_property
+    def scores(self) -> Mapping[str, SealedScore]:
+        """By the hash of the forecast, its score: the first one counts."""
+        scores = [SealedScore.read(record) for record in self._of(SealedScore.KIND)]
+        return {score.forecast: score for score in reversed(scores)}
+
+    @cached_property
+    def void(self) -> SealedVoid | None:
+        """Why it counts for nobody; None where it counts."""
+        return next((SealedVoid.read(record) for record in self._of(SealedVoid.KIND)), None)
+
+    @cached_property
+    def badge(self) -> SealedConfirmation | None:
+        """What the newest reruns at new seeds say of its verdict."""
+        return next(
+            (SealedConfirmation.read(record) for record in self._of(SealedConfirmation.KIND, newest_first=True)), None
+        )
+
+    def of(self, author: str, turn: Turn = "forecast") -> SealedForecast | None:
+        """Return somebody's first answer, or their revision."""
         return next((one for one in self.forecasts if one.author.name == author and one.turn == turn), None)
 
     def promised(self, turn: Turn) -> set[str]:
-        """Name the team mates whose forecasts of a turn are promised but not opened yet."""
-        return {body["author"] for body in self.committed.values() if body["turn"] == turn}
+        """Name the colleagues whose forecasts of a turn are promised but not opened yet."""
+        return {promise.author for promise in self.promises.values() if promise.turn == turn}
 
-    def visible(self, author: str) -> tuple[Sealed, ...]:
-        """Give the forecasts that somebody may see: all once their own is sealed or the outcome is there, else none."""
-        if self.verdict is not None or self.of(author) is not None:
-            return self.forecasts
-        return ()
+    def visible(self, author: str) -> tuple[SealedForecast, ...]:
+        """Return the forecasts that somebody may see: all once theirs is sealed or the outcome is there, else none."""
+        return self.forecasts if self.judged or self.of(author) is not None else ()
 
+    def hidden(self, author: str) -> int:
+        """Count the forecasts that somebody may not see yet, and the promises that nobody may."""
+        return len(self.forecasts) - len(self.visible(author)) + len(self.promises)
 
-def remembered_margin(chain: Chain, metric: str) -> float | None:
-    """Give the margin that this metric was last judged by in the project; None where it never had one."""
-    asked = [record.body for record in chain.records("question") if record.body["metric"]["name"] == metric]
-    return next((body["margin"] for body in reversed(asked) if body["margin"] is not None), None)
+    def is_missing(self, author: str) -> bool:
+        """Whether somebody could still forecast it, as far as the chain tells."""
+        return self.of(author) is None and not self.judged and self.void is None
 
-
-def find_story(chain: Chain, experiment: str) -> Story | None:
-    """Read what is sealed of an experiment by its whole id; None where it was never asked."""
-    records = chain.records()
-    return story_of(records, experiment) if is_asked(records, experiment) else None
+    def _of(self, *kinds: str, newest_first: bool = False) -> Iterator[Record]:
+        records = reversed(self.records) if newest_first else self.records
+        return (record for record in records if record.kind in kinds)
 
 
-def read_story(chain: Chain, experiment: str) -> Story:
-    """Read what is sealed of an experiment. See `story_of`."""
-    return story_of(chain.records(), experiment)
+class Ledger:
+    """What is sealed in a project, by experiment: the chain is replayed once, and then only what has grown.
 
-
-def is_asked(records: Sequence[Record], experiment: str) -> bool:
-    """Whether an experiment's question is sealed."""
-    return any(record.kind == "question" and record.body["experiment"] == experiment for record in records)
-
-
-def story_of(records: Sequence[Record], experiment: str) -> Story:
-    """Collect what is sealed of an experiment.
-
-    Args:
-        records: of the chain.
-        experiment: its id, or the start of it; "last" for the newest.
-
-    Raises:
-        NotFoundError: there is no such experiment, or several start so.
-    """
-    asked = _find(records, experiment)
-    name = asked.body["experiment"]
-    pages = _Pages()
-    for record in records:
-        if record.body.get("experiment") == name and (take := _TAKES.get(record.kind)) is not None:
-            take(pages, record)
-    reference = asked.body.get("reference")
-    return Story(
-        question=question_from_body(asked.body),
-        reference=reference_of_body(reference) if reference else None,
-        forecasts=tuple(pages.forecasts),
-        skipped=tuple(name for name in pages.skipped if name not in {one.author.name for one in pages.forecasts}),
-        committed=pages.committed,
-        verdict=pages.verdict,
-        scores=pages.scores,
-        void=pages.void,
-        asked=asked,
-    )
-
-
-@dataclass(slots=True)
-class _Pages:
-    """What is found while the chain is read."""
-
-    forecasts: list[Sealed] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    committed: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    verdict: Mapping[str, Any] | None = None
-    scores: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    void: Mapping[str, Any] | None = None
-
-    def take_forecast(self, record: Record) -> None:
-        sealed = sealed_of(record)
-        self.committed.pop(sealed.hash, None)
-        self.forecasts.append(sealed)
-
-    def take_skip(self, record: Record) -> None:
-        self.skipped.append(record.body["author"])
-
-    def take_commitment(self, record: Record) -> None:
-        self.committed[record.body["hash"]] = record.body
-
-    def take_verdict(self, record: Record) -> None:
-        self.verdict = record.body
-
-    def take_score(self, record: Record) -> None:
-        self.scores[record.body["forecast"]] = record.body
-
-    def take_void(self, record: Record) -> None:
-        self.void = {**record.body, "at": record.at}
-
-
-_TAKES: dict[str, Callable[[_Pages, Record], None]] = {
-    "forecast": _Pages.take_forecast,
-    "revision": _Pages.take_forecast,
-    "skip": _Pages.take_skip,
-    "commitment": _Pages.take_commitment,
-    "verdict": _Pages.take_verdict,
-    "score": _Pages.take_score,
-    "void": _Pages.take_void,
-}
-
-
-def _find(records: Sequence[Record], experiment: str) -> Record:
-    asked: dict[str, Record] = {}
-    for record in records:
-        if record.kind == "question":
-            asked.setdefault(record.body["experiment"], record)
-    if experiment == "last" and asked:
-        return next(reversed(asked.values()))
-    found = [record for name, record in asked.items() if experiment and name.startswith(experiment)]
-    if len(found) == 1:
-        return found[0]
-    several = ", ".join(record.body["experiment"] for record in found[:5])
-    raise NotFoundError(
-        f"{experiment!r} is the start of several experiments: {several}."
-        if found
-        else f"no experiment {experiment!r}.",
-        todo="palate list   shows them",
-    )
-
-
-Body = Mapping[str, Any]
-
-
-class Book:
-    """What the chain says that standings need; each forecast has one score, the first one.
-
-    Args:
-        chain: the sealed chain.
-        still_open: scores, as they would be sealed now, of questions that were seen but have no verdict.
-        begun: experiments without a verdict of which runs of the treatment have ended.
+    Take it with `Ledger.of(chain)`. Each question to it is answered with all that is sealed by then.
     """
 
-    def __init__(self, chain: Chain, still_open: Sequence[Body], begun: frozenset[str]) -> None:
+    def __init__(self, chain: Chain) -> None:
         self.chain = chain
-        self.void = {record.body["experiment"]: record.body for record in chain.records("void")}
-        self.said = {r.body.get("sealed_as", r.hash): r for r in chain.records("forecast")}
-        self.closed = {r.body["experiment"] for r in chain.records("verdict")}
-        self.begun = begun
-        self.seen = self.closed | begun
-        self.scores: dict[str, Body] = {}
-        for body in (*(record.body for record in chain.records("score")), *still_open):
-            if body["experiment"] not in self.void:
-                self.scores.setdefault(body["forecast"], body)
+        self._forget()
 
-    def classes(self) -> list[tuple[str, str]]:
-        """List who forecast in which class, oldest first."""
-        return list(dict.fromkeys((r.body["author"], evidence_of_body(r.body).kind) for r in self.said.values()))
+    @classmethod
+    def of(cls, chain: Chain) -> Self:
+        """Return the chain's ledger: one for each chain."""
+        ledger: Self = chain.readers.get(cls) or chain.readers.setdefault(cls, cls(chain))
+        return ledger
 
-    def forecasts_of(self, author: str, kind: str) -> list[Record]:
-        """Give the gut answers that somebody sealed in a class, oldest first."""
-        mine = (record for record in self.said.values() if record.body["author"] == author)
-        return [record for record in mine if evidence_of_body(record.body).kind == kind]
+    def _forget(self) -> None:
+        self._generation = self.chain.generation
+        self._next = 0
+        self._asked: dict[str, int] = {}
+        self._read: dict[str, SealedExperiment] = {}
+        self._grown: dict[str, set[str]] = {}
 
-    def revisions_of(self, author: str) -> dict[str, Body]:
-        """Give the scores of somebody's revisions by experiment, whatever they had seen by then."""
-        return {
-            body["experiment"]: body
-            for body in self.scores.values()
-            if body["author"] == author and body["turn"] == "revision" and not body["provisional"]
-        }
+    def _replay(self) -> None:
+        """Take in what has been sealed since the last look.
 
-    def unopened(self, author: str) -> int:
-        """Count somebody's promises whose outcome is there and which they did not open."""
-        known = {*self.said, *(r.body.get("sealed_as", r.hash) for r in self.chain.records("revision"))}
-        return sum(
-            record.body["author"] == author
-            and record.body["experiment"] in self.closed
-            and record.body["hash"] not in known
-            for record in self.chain.records("commitment")
+        Raises:
+            ChainBrokenError: the chain was changed.
+        """
+        grown = len(self.chain)
+        if self._generation != self.chain.generation:
+            self._forget()
+        if grown == self._next:
+            return
+        for number in self.chain.numbers(SealedQuestion.KIND, self._next):
+            self._asked.setdefault(self.chain.experiment_at(number), number)
+        for _, kind, experiment in self.chain.outline(self._next) if self._read else ():
+            if experiment in self._read:
+                self._grown.setdefault(experiment, set()).add(kind)
+        self._next = grown
+
+    def find(self, experiment: str) -> SealedExperiment | None:
+        """Return an experiment by its whole id; None where it was never asked."""
+        self._replay()
+        return self._find(experiment)
+
+    def _find(self, experiment: str) -> SealedExperiment | None:
+        if experiment not in self._asked:
+            return None
+        before, kinds = self._read.get(experiment), self._grown.pop(experiment, None)
+        if before is None or kinds is not None:
+            records = tuple(self.chain.records(experiment=experiment))
+            now = SealedExperiment(id=experiment, records=records)
+            self._read[experiment] = now if before is None else now.keeping(before, kinds or set())
+        return self._read[experiment]
+
+    def read(self, experiment: str) -> SealedExperiment:
+        """Return an experiment.
+
+        Args:
+            experiment: its id, or the start of it; "last" for the newest.
+
+        Raises:
+            NotFoundError: there is no such experiment, or several start so.
+        """
+        self._replay()
+        if experiment == "last" and self._asked:
+            return self._must(next(reversed(self._asked)))
+        starting = [name for name in self._asked if experiment and name.startswith(experiment)]
+        if len(starting) == 1:
+            return self._must(starting[0])
+        raise NotFoundError(
+            f"{experiment!r} is the start of several experiments: {', '.join(starting[:5])}."
+            if starting
+            else f"no experiment {experiment!r}.",
+            todo="palate list   shows them",
         )
 
+    def experiments(self, *kinds: str) -> list[SealedExperiment]:
+        """List the experiments in the order in which they were asked.
 
-_ACTS = ("forecast", "skip", "commitment")
+        Args:
+            kinds: only those of which a record of one of these kinds is sealed.
+        """
+        return self.of_names(self.having(*kinds or (SealedQuestion.KIND,)))
 
+    def of_names(self, names: Collection[str]) -> list[SealedExperiment]:
+        """List these experiments in the order in which they were asked."""
+        self._replay()
+        return [self._must(name) for name in self._asked if name in names]
 
-def asked_of(chain: Chain, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Give the experiments that count in somebody's coverage.
+    def having(self, *kinds: str) -> frozenset[str]:
+        """Name the experiments of which a record of one of these kinds is sealed."""
+        return frozenset().union(*(self.chain.experiments(kind) for kind in kinds))
 
-    These are all that they forecast or skipped, and all that were asked since the first of these; but not what was
-    never run, what was voided, or what was asked when its outcome could be seen already.
+    def number_of(self, experiment: str) -> int | None:
+        """Return the number of the question's record; None where it was never asked."""
+        self._replay()
+        return self._asked.get(experiment)
 
-    Args:
-        chain: the sealed chain.
-        author: whose.
-        begun: experiments of which runs have ended, though nothing of that is sealed yet.
-    """
-    mine = [r for kind in _ACTS for r in chain.records(kind) if r.body["author"] == author]
-    joined = min((record.number for record in mine), default=None)
-    if joined is None:
-        return frozenset()
-    void = {record.body["experiment"] for record in chain.records("void")}
-    run = {record.body["experiment"] for kind in ("verdict", "score") for record in chain.records(kind)} | begun
-    since = {
-        record.body["experiment"]
-        for record in chain.records("question")
-        if record.number > joined and not record.body.get("visible")
-    }
-    return frozenset((since | {record.body["experiment"] for record in mine}) & run - void)
+    def newest(self, most: int) -> list[SealedExperiment]:
+        """List the experiments that were asked last, oldest first; `most` of them at most."""
+        self._replay()
+        return [self._must(name) for name in list(self._asked)[-most:]]
+
+    def verdict_kinds(self) -> list[str]:
+        """List the kinds of all verdicts, oldest first, reading nothing else of them."""
+        return [kind_of_verdict(record) for record in self.chain.records(SealedVerdict.KIND)]
+
+    def answers(self) -> list[SealedAnswer]:
+        """List everybody's first answers, oldest first."""
+        return [SealedAnswer.read(record) for record in self.chain.records("forecast")]
+
+    def scores(self) -> list[SealedScore]:
+        """List the scores of forecasts and revisions, oldest first; each has one, the first."""
+        scores = [SealedScore.read(record) for record in self.chain.records(SealedScore.KIND)]
+        return list({score.forecast: score for score in reversed(scores)}.values())[::-1]
+
+    def voids(self) -> list[SealedVoid]:
+        """List the voids of questions, oldest first."""
+        return [SealedVoid.read(record) for record in self.chain.records(SealedVoid.KIND)]
+
+    def whens(self) -> list[SealedWhen]:
+        """List the when-forecasts, oldest first."""
+        return [SealedWhen.read(record) for record in self.chain.records(SealedWhen.KIND)]
+
+    def when_scores(self) -> list[SealedWhenScore]:
+        """List the scores of when-forecasts, oldest first; each has one, the first."""
+        scores = [SealedWhenScore.read(record) for record in self.chain.records(SealedWhenScore.KIND)]
+        first = {score.forecast: score for score in reversed(scores)}
+        return list(reversed(first.values()))
+
+    def remembered_margin(self, metric: str) -> float | None:
+        """Return the margin that this metric was last judged by in the project; None where it never had one."""
+        self._replay()
+        numbers = (number for number in reversed(self._asked.values()) if not self._lacks_margin(number))
+        margins = (margin_of_record(self.chain.record(number), metric) for number in numbers)
+        return next((margin for margin in margins if margin is not None), None)
+
+    def asked_of(self, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Return the experiments that count in somebody's coverage: skipping the hard ones is easy.
+
+        These are all that they forecast or skipped, and all that were asked since the first of these. What was never
+        run does not count, nor what was voided, nor what was asked when its outcome could be seen already.
+
+        Args:
+            author: whose.
+            begun: experiments of which runs have ended, though nothing of that is sealed yet.
+        """
+        self._replay()
+        acts = [r for kind in ACTS for r in self.chain.records(kind) if author_of_record(r) == author]
+        joined = min((record.number for record in acts), default=None)
+        if joined is None:
+            return frozenset()
+        later = [name for name, number in self._asked.items() if number > joined]
+        since = {name for name in later if not self._was_visible(self._asked[name])}
+        mine = {experiment_of_record(record) for record in acts}
+        return frozenset(
+            (since | mine) & (self.having(SealedVerdict.KIND, SealedScore.KIND) | begun) - self.having(SealedVoid.KIND)
+        )
+
+    def _was_visible(self, number: int) -> bool:
+        """Return whether a question's outcome could be seen when it was sealed; most say so without being read."""
+        return VISIBLE_TEXT in self.chain.line(number) and was_visible(self.chain.record(number))
+
+    def _lacks_margin(self, number: int) -> bool:
+        """Return whether a question surely has no margin, without reading it: the only one in its line is null."""
+        _, _, after = self.chain.line(number).partition(MARGIN_TEXT)
+        return after.startswith(b"null") and MARGIN_TEXT not in after
+
+    def _must(self, name: str) -> SealedExperiment:
+        experiment = self._find(name)
+        assert experiment is not None
+        return experiment

@@ -1,31 +1,61 @@
-"""Who forecasts, and how much of the treatment they could have seen; light to import."""
+"""What is sealed, a type a kind: the words of its JSON stand here and nowhere else; light to import.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+| kind         | type              | what it says                                                        |
+|--------------|-------------------|---------------------------------------------------------------------|
+| question     | SealedQuestion    | what is asked, with the reference forecast of that moment           |
+| forecast     | SealedForecast    | what somebody said before the runs                                  |
+| revision     | SealedForecast    | the one revision, after the reference forecast was shown            |
+| skip         | SealedSkip        | that somebody made no forecast                                      |
+| commitment   | SealedPromise     | the hash alone of a colleague's forecast                            |
+| verdict      | SealedVerdict     | what the runs said, and which runs                                  |
+| score        | SealedScore       | how a forecast or a revision did                                    |
+| void         | SealedVoid        | that a question counts for nobody, and why                          |
+| when         | SealedWhen        | in which tenth of a run somebody expects something                  |
+| when_score   | SealedWhenScore   | how that did                                                        |
+| split        | SealedSplit       | whose gain it was, of several changes                               |
+| confirmation | SealedConfirmation| what reruns at new seeds say of a verdict                           |
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from palate.errors import InputError
-from palate.forecast.answer import Said, is_line, said_of
-from palate.forecast.chances import Chances, Reference, reference_of_body
-from palate.forecast.score import Score
-from palate.store.chain import Record
-from palate.verdict.rule import Failures, Verdict
+from palate.forecast.answer import Forecast, Said, Spread, is_line
+from palate.forecast.chances import Chances, Reference
+from palate.question.question import Question
+from palate.question.target import Handover, Target, Task, name_of_label
+from palate.recipe.codec import decode, encode
+from palate.recipe.settings import Change
+from palate.store.chain import Record, hash_record
+from palate.vocabulary import Arm, Metric
+
+if TYPE_CHECKING:
+    from palate.forecast.score import Score
+    from palate.forecast.when import Event, When, WhenScore
+    from palate.verdict.many import Confirmation
+    from palate.verdict.rule import Verdict
 
 BLIND, REPEAT, PART = "blind", "asked before", "part seen"
 """Classes of forecasts: nothing of the treatment was there; the same change was seen or tried before; some
 of it was there, but nobody knew how much of a run that is."""
 
-
 SHARES = (10, 25, 50, 75, 90, 100)
 """Classes of forecasts made after some of the treatment was seen, in percent of its budget."""
 
-
 TEAM = "mean of all"
-"""The mean of what everybody forecast blind, one more forecaster: it beats nearly everybody in it."""
-
+"""The mean of everybody's blind forecasts: it counts as one more forecaster, and beats nearly everybody in it."""
 
 LONGEST_NAME = 80
+Turn = Literal["forecast", "revision"]
+"""The first answer, and the one revision after the reference forecast was shown."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+"""The time of what is not sealed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +87,8 @@ class Evidence:
         points: metric points.
         samples: samples (images, texts) that were kept.
         share: of its budget that was run; None where nobody knows how long it is.
-        ended: runs that ended: then the outcome is visible.
-        repeat: whether the same change was asked about before, and answered.
+        ended: runs that ended: then the outcome is visible. It is not sealed.
+        repeat: whether the same change was asked about before, or run by hand, and logged anything.
     """
 
     points: int = 0
@@ -74,16 +104,16 @@ class Evidence:
             return REPEAT if self.repeat else BLIND
         if self.share is None:
             return PART
-        return f"{next((one for one in SHARES if 100 * self.share <= one), SHARES[-1])} %"
+        return f"{next((share for share in SHARES if 100 * self.share <= share), SHARES[-1])} %"
 
     @property
     def words(self) -> str:
         """How much was seen, as it is said in a sentence; empty where nothing was."""
-        seen = {BLIND: "", REPEAT: "the same change tried before", PART: "part of the curve seen"}
-        return seen.get(self.kind, f"up to {self.kind} of the curve seen")
+        words = {BLIND: "", REPEAT: "the same change tried before", PART: "part of the curve seen"}
+        return words.get(self.kind, f"up to {self.kind} of the curve seen")
 
     def body(self) -> dict[str, Any]:
-        """Write it as it is sealed with a forecast."""
+        """Return it as plain JSON data, as it is sealed with a forecast."""
         return {
             "evidence_seen": self.points,
             "samples_seen": self.samples,
@@ -91,18 +121,620 @@ class Evidence:
             "asked_before": self.repeat,
         }
 
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Undo `body`."""
+        return cls(
+            points=body["evidence_seen"],
+            samples=body["samples_seen"],
+            share=body["share_seen"],
+            repeat=body["asked_before"],
+        )
 
-def evidence_of_body(body: Mapping[str, Any]) -> Evidence:
-    """Undo `Evidence.body`."""
-    return Evidence(
-        points=body["evidence_seen"],
-        samples=body["samples_seen"],
-        share=body["share_seen"],
-        repeat=body["asked_before"],
-    )
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How a field is written and read: under its own name, or spread over the body (`spread`)."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+    spread: bool = False
 
 
-OUTCOMES = {
+def _under(write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """Say of a field how its value is written and read."""
+    return {"codec": _Codec(write, read)}
+
+
+def _spread(write: Callable[[Any], Any], read: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """Say of a field how it is spread over the body, and read from it."""
+    return {"codec": _Codec(write, read, spread=True)}
+
+
+_PLAIN = _Codec(lambda value: value, lambda value: value)
+_STAMP = {"stamp": True}
+"""Of a field that is not written by its name: it is the record's own (number, at, hash), or `body` writes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A sealed record: its fields are its JSON's, in their order, each under its name unless it is spread."""
+
+    KIND: ClassVar[str]
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data, as it is sealed."""
+        body: dict[str, Any] = {}
+        for name, codec in _codecs_of(type(self)):  # type: ignore[arg-type]  # mypy: a class is not Hashable
+            if codec is not None:
+                written = codec.write(getattr(self, name))
+                body |= written if codec.spread else {name: written}
+        return body
+
+    @classmethod
+    def read(cls, record: Record) -> Self:
+        """Undo `body`; fields that an old record lacks have their default."""
+        body, values = record.body, {}
+        for name, codec in _codecs_of(cls):  # type: ignore[arg-type]
+            if codec is None:
+                values[name] = getattr(record, name)
+            elif codec.spread:
+                values[name] = codec.read(body)
+            elif name in body:
+                values[name] = body[name] if codec is _PLAIN else codec.read(body[name])
+        return cls(**values)
+
+
+@cache
+def _codecs_of(kind: type[Sealed]) -> tuple[tuple[str, _Codec | None], ...]:
+    """Return how each field of a sealed kind is written; None for the record's own."""
+    return tuple((f.name, None if "stamp" in f.metadata else f.metadata.get("codec", _PLAIN)) for f in fields(kind))
+
+
+def _author_body(author: Author) -> dict[str, Any]:
+    return {"author": author.name, "agent": author.agent}
+
+
+def _author_of(body: Mapping[str, Any]) -> Author:
+    return _author(body["author"], body["agent"])
+
+
+@cache
+def _author(name: str, agent: bool) -> Author:
+    """Return an author; a long past names the same few again and again."""
+    return Author(name=name, agent=agent)
+
+
+def _known(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a dataclass that a body has: what a newer palate added is left out."""
+    return {name: body[name] for name in _names_of(kind) if name in body}
+
+
+@cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
+
+
+def _plain_read(module: str, name: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a reader of a dataclass of plain fields, which is imported when it is first read (numpy)."""
+
+    def read(body: Mapping[str, Any]) -> Any:
+        kind = getattr(importlib.import_module(module), name)
+        return kind(**_known(kind, body))
+
+    return read
+
+
+def _verdict_of(body: Mapping[str, Any]) -> "Verdict":
+    from palate.verdict.rule import Failures, Verdict  # numpy
+
+    failures = Failures(**_known(Failures, body["failures"]))
+    return Verdict(**{**_known(Verdict, body), "failures": failures})
+
+
+def _score_of(body: Mapping[str, Any]) -> "Score":
+    from palate.forecast.score import Score  # numpy
+
+    return Score(**{**_known(Score, body), "chances": _chances_of(body["chances"])})
+
+
+def _chances_of(body: Mapping[str, float]) -> Chances:
+    return Chances(**_known(Chances, body))
+
+
+_AUTHOR = _spread(_author_body, _author_of)
+_EVIDENCE = _spread(Evidence.body, Evidence.read)
+_REFERENCE = _under(lambda reference: reference_body(reference), lambda body: reference_of(body))
+_MAYBE_REFERENCE = _under(lambda one: one and reference_body(one), lambda body: body and reference_of(body))
+_SAID = _spread(lambda said: said_body(said), lambda body: said_of(body))
+_QUESTION = _spread(lambda question: question_body(question), lambda body: question_of(body))
+_SUBJECT = _spread(asdict, lambda body: Subject(**_known(Subject, body)))
+_EVENT = _under(asdict, _plain_read("palate.forecast.when", "Event"))
+_CHANCES = _under(lambda chances: [round(float(chance), 9) for chance in chances], list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedQuestion(Sealed):
+    """A question as it is sealed.
+
+    Attributes:
+        question: what is asked.
+        reference: the reference forecast of that moment; None in records of before there was one.
+        commit: of the code.
+        visible: whether its outcome could be seen already: then nobody can forecast it.
+    """
+
+    KIND = "question"
+    question: Question = field(metadata=_QUESTION)
+    reference: Reference | None = field(default=None, metadata=_MAYBE_REFERENCE)
+    commit: str | None = None
+    visible: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedForecast(Sealed):
+    """A forecast, or its revision, as it is sealed.
+
+    Attributes:
+        experiment: of which question.
+        said: what was said.
+        author: by whom.
+        evidence: with how much seen.
+        reference: the reference forecast that it is scored against.
+        margin, seeds: of the question.
+        nonce: random text, so that nobody can guess the answer from the record's hash.
+        commit: of the code.
+        revises: of a revision, the hash of the first answer.
+        turn: the first answer, or its revision: the kind of its record.
+        colleague: whether a colleague sealed it in another project: its hash and time are those that it had there.
+        hash, number, at: of its record.
+    """
+
+    experiment: str
+    said: Said = field(metadata=_SAID)
+    author: Author = field(metadata=_AUTHOR)
+    evidence: Evidence = field(metadata=_EVIDENCE)
+    reference: Reference = field(metadata=_REFERENCE)
+    margin: float | None = None
+    seeds: tuple[int, ...] = field(default=(), metadata=_under(list, tuple))
+    nonce: str = ""
+    commit: str | None = field(default=None, metadata=_STAMP)
+    revises: str | None = field(default=None, metadata=_STAMP)
+    turn: Turn = field(default="forecast", metadata=_STAMP)
+    colleague: bool = field(default=False, metadata=_STAMP)
+    hash: str = field(default="", metadata=_STAMP)
+    number: int = field(default=-1, metadata=_STAMP)
+    at: datetime = field(default=_NEVER, metadata=_STAMP)
+
+    def __str__(self) -> str:
+        return f"{self.author.name}: {self.said.words}   sealed {self.hash[:12]}"
+
+    @property
+    def kind(self) -> str:
+        """The class that it is judged in: blind, part seen ..."""
+        return self.evidence.kind
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data, as it is sealed."""
+        body = Sealed.body(self)
+        if self.colleague:
+            return {**body, "sealed_as": self.hash, "sealed_at": self.at.isoformat(timespec="microseconds")}
+        return {**body, "commit": self.commit} if self.turn == "forecast" else {**body, "revises": self.revises}
+
+    @classmethod
+    def read(cls, record: Record) -> Self:
+        """Read a forecast's or a revision's record."""
+        body = record.body
+        return cls(
+            experiment=body["experiment"],
+            said=said_of(body),
+            author=_author_of(body),
+            evidence=Evidence.read(body),
+            reference=reference_of(body["reference"]),
+            margin=body.get("margin"),
+            seeds=tuple(body.get("seeds", ())),
+            nonce=body.get("nonce", ""),
+            commit=body.get("commit"),
+            revises=body.get("revises"),
+            turn="revision" if record.kind == "revision" else "forecast",
+            colleague="sealed_as" in body,
+            hash=body.get("sealed_as", record.hash),
+            number=record.number,
+            at=datetime.fromisoformat(body["sealed_at"]) if "sealed_at" in body else record.at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedAnswer:
+    """What standings need of a first answer: read in a fifth of the time, as there are thousands.
+
+    Attributes:
+        experiment: of which question.
+        author: by whom.
+        kind: the class that it is judged in.
+        answer: what was said; None for quantiles.
+        hash: of its record, or the one that it had in a colleague's project.
+    """
+
+    experiment: str
+    author: Author
+    kind: str
+    answer: str | None
+    hash: str
+
+    @classmethod
+    def read(cls, record: Record) -> Self:
+        """Read a forecast's record."""
+        body = record.body
+        return cls(
+            experiment=body["experiment"],
+            author=_author_of(body),
+            kind=Evidence.read(body).kind,
+            answer=body.get("answer"),
+            hash=body.get("sealed_as", record.hash),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSkip(Sealed):
+    """That somebody made no forecast of a question, so that skipping the hard ones shows."""
+
+    KIND = "skip"
+    experiment: str
+    author: Author = field(metadata=_AUTHOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedPromise(Sealed):
+    """The hash of a colleague's forecast: the answer is hidden, and cannot be changed any more.
+
+    Attributes:
+        experiment: of which question.
+        hash: of the record that the colleague sealed.
+        author: the colleague's name.
+        turn: the first answer, or its revision.
+        evidence: what of the treatment existed here when it came in.
+        reference: the reference forecast of that moment.
+    """
+
+    KIND = "commitment"
+    experiment: str
+    hash: str
+    author: str
+    turn: Turn
+    evidence: Evidence = field(metadata=_EVIDENCE)
+    reference: Reference = field(metadata=_REFERENCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedVerdict(Sealed):
+    """A verdict, with the runs that it rests on by arm, and the number of its record."""
+
+    KIND = "verdict"
+    experiment: str
+    verdict: "Verdict" = field(metadata=_spread(asdict, _verdict_of))
+    runs: Mapping[Arm, Sequence[str]] = field(default_factory=dict)
+    number: int = field(default=-1, metadata=_STAMP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedScore(Sealed):
+    """How a forecast, or its revision, did.
+
+    Attributes:
+        experiment: of which question.
+        forecast: the hash of what is scored.
+        author: whose.
+        turn: the first answer, or its revision.
+        kind: the class that it is judged in.
+        settled: what the verdict means for a forecast; None where it is open.
+        pairs: seed pairs that it rests on.
+        runs: names the pair of arms: questions that share all their runs (another margin, another metric) make one bet.
+        score: the numbers.
+        number: of its record.
+    """
+
+    KIND = "score"
+    experiment: str
+    forecast: str
+    author: Author = field(metadata=_AUTHOR)
+    turn: Turn
+    kind: str
+    settled: str | None
+    pairs: int | None = None
+    runs: str
+    score: "Score" = field(metadata=_spread(asdict, _score_of))
+    number: int = field(default=-1, metadata=_STAMP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedVoid(Sealed):
+    """That a question counts for nobody.
+
+    Attributes:
+        experiment: which.
+        reason: why.
+        author: who says so.
+        evidence: what of the treatment existed.
+        seen: whether anything of the outcome could be seen by then.
+    """
+
+    KIND = "void"
+    experiment: str
+    reason: str
+    author: str
+    evidence: Evidence = field(metadata=_EVIDENCE)
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The run that a when-forecast is about.
+
+    Attributes:
+        run: its id; "" where it has not begun.
+        key, seed: which run it is: its recipe with all that decides it, and its seed.
+        label: of the training.
+        experiment: whose treatment's first run it is; "" where a run was pointed at.
+    """
+
+    run: str
+    key: str
+    seed: int | None
+    label: str
+    experiment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedWhen(Sealed):
+    """A when-forecast as it is sealed.
+
+    Attributes:
+        subject: of which run.
+        event: what is expected.
+        total: steps that the run is planned to have.
+        when: in which tenth, and how sure.
+        author: who says so.
+        evidence: how much of the run was seen.
+        reference: (11,) the reference forecast: chances of the ten tenths and of never.
+        nonce: random text, so that nobody can guess the answer from the record's hash.
+        hash, at: of its record.
+    """
+
+    KIND = "when"
+    subject: Subject = field(metadata=_SUBJECT)
+    event: "Event" = field(metadata=_EVENT)
+    total: float
+    when: "When" = field(metadata=_spread(asdict, _plain_read("palate.forecast.when", "When")))
+    author: Author = field(metadata=_AUTHOR)
+    evidence: Evidence = field(metadata=_EVIDENCE)
+    reference: Sequence[float] = field(metadata=_CHANCES)
+    nonce: str = ""
+    hash: str = field(default="", metadata=_STAMP)
+    at: datetime = field(default=_NEVER, metadata=_STAMP)
+
+    @property
+    def about(self) -> tuple[Any, ...]:
+        """What one person may forecast once: a run, a metric, an event."""
+        subject = self.subject
+        return self.author.name, subject.key or subject.run, subject.seed, self.event.metric, self.event.reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedWhenScore(Sealed):
+    """How a when-forecast did.
+
+    Attributes:
+        forecast: the hash of what is scored.
+        run: in which run.
+        runs: names the run and the metric: forecasts of both make one bet.
+        author: whose.
+        kind: the class that it is judged in.
+        happened: the tenth in which it happened; 10 for never.
+        score: the numbers.
+    """
+
+    KIND = "when_score"
+    forecast: str
+    run: str
+    runs: str
+    author: Author = field(metadata=_AUTHOR)
+    kind: str
+    happened: int
+    score: "WhenScore" = field(metadata=_spread(asdict, _plain_read("palate.forecast.when", "WhenScore")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSplit(Sealed):
+    """Whose gain it was, of several changes: the report of a split without its counts of runs."""
+
+    KIND = "split"
+    experiment: str
+    question: str
+    metric: Metric = field(metadata=_under(asdict, lambda body: Metric(**_known(Metric, body))))
+    effects: Sequence[Mapping[str, Any]]
+    cells: Mapping[Arm, float]
+    seeds: int
+    seeds_lost: int
+    words: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedConfirmation(Sealed):
+    """What reruns at new seeds say of a verdict."""
+
+    KIND = "confirmation"
+    experiment: str
+    confirmation: "Confirmation" = field(metadata=_spread(asdict, _plain_read("palate.verdict.many", "Confirmation")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A forecast as it is handed to a colleague: its hash alone, or its whole record.
+
+    Attributes:
+        hash: of the record.
+        author: whose it is.
+        turn: the kind of the record, as it is claimed.
+        record: the whole record; None where only its hash is handed over.
+    """
+
+    hash: str
+    author: str
+    turn: str
+    record: Record | None = None
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Return a sealed forecast as it is handed over whole."""
+        return cls(hash=record.hash, author=author_of_record(record), turn=record.kind, record=record)
+
+    def blind(self) -> Self:
+        """Return the hash alone."""
+        return replace(self, record=None)
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that the whole record is of."""
+        return experiment_of_record(self.record) if self.record is not None else ""
+
+    @property
+    def forecast(self) -> SealedForecast:
+        """The forecast that the whole record holds."""
+        assert self.record is not None
+        return SealedForecast.read(self.record)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the whole record has the hash that it claims."""
+        return self.record is not None and hash_record(_fields_of(self.record)) == self.hash
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        if self.record is None:
+            return {"hash": self.hash, "author": self.author, "turn": self.turn}
+        return {**_fields_of(self.record), "hash": self.hash}
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Undo `body`; what will be read of it later is read now, so that nothing is sealed that cannot be read.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not what `body` writes.
+        """
+        whole = ("number", "at", "kind", "body", "previous")
+        wanted = {"hash", *(whole if "body" in body else ("author", "turn"))}
+        if not wanted <= set(body):
+            raise ValueError(f"an entry lacks {', '.join(sorted(wanted - set(body)))}")
+        if "body" not in body:
+            return cls(hash=body["hash"], author=str(body["author"]), turn=body["turn"])
+        inner = body["body"]
+        said_of(dict(inner))
+        Evidence.read(inner)
+        author = Author(name=inner["author"], agent=inner["agent"])
+        if missing := {"nonce", "margin", "seeds", "experiment"} - set(inner):
+            raise ValueError(f"a forecast lacks {', '.join(sorted(missing))}")
+        fields = {name: body[name] for name in (*whole, "hash")}
+        record = Record(**{**fields, "at": datetime.fromisoformat(body["at"])})
+        return cls(hash=body["hash"], author=author.name, turn=body["kind"], record=record)
+
+
+def _fields_of(record: Record) -> dict[str, Any]:
+    """Return what a record's hash is taken over."""
+    return {
+        "number": record.number,
+        "at": record.at.isoformat(timespec="microseconds"),
+        "kind": record.kind,
+        "body": record.body,
+        "previous": record.previous,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A question with sealed forecasts of it, as a file for colleagues; it carries no reference forecast.
+
+    Attributes:
+        question: what is asked.
+        sent: the forecasts.
+    """
+
+    SCHEMA: ClassVar = "palate.sealed/1"
+    question: Question
+    sent: tuple[Sent, ...]
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        question = json.loads(json.dumps(question_body(self.question), sort_keys=True))  # as it stands in the chain
+        return {"schema": self.SCHEMA, "question": question, "forecasts": [sent.body() for sent in self.sent]}
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Undo `body`.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError, PalateError: it is not what `body` writes.
+        """
+        if body["schema"] != cls.SCHEMA:
+            raise ValueError(f"its schema is {body['schema']!r}")
+        sent = tuple(Sent.read(entry) for entry in body["forecasts"])
+        question = question_of(body["question"])
+        if question.experiment != body["question"]["experiment"]:
+            raise ValueError("its question is another one than it says")
+        return cls(question=question, sent=sent)
+
+
+def author_of_record(record: Record) -> str:
+    """Return the name of who sealed a forecast, a skip or a promise, reading nothing else of it."""
+    return str(record.body["author"])
+
+
+def experiment_of_record(record: Record) -> str:
+    """Return the experiment that a record is of, reading nothing else of it."""
+    return str(record.body["experiment"])
+
+
+def kind_of_verdict(record: Record) -> str:
+    """Return the kind of a verdict, reading nothing else of its record."""
+    return str(record.body["kind"])
+
+
+def margin_of_record(record: Record, metric: str) -> float | None:
+    """Return the margin of a question about a metric; None where it has none, or asks about another metric."""
+    margin: float | None = record.body["margin"]
+    return margin if record.body["metric"]["name"] == metric else None
+
+
+def likeness_of(question: Question) -> tuple[str, ...]:
+    """Return what makes two questions comparable: metric, value that counts, data, and the name of what is trained."""
+    return question.metric.name, question.take, question.data, question.target.name
+
+
+def likeness_of_record(record: Record) -> tuple[str, ...]:
+    """Return the likeness of a question's record, reading nothing else of it."""
+    body = record.body
+    return body["metric"]["name"], body["take"], body["data"], name_of_label(body["target"]["label"])
+
+
+def asks_like(record: Record, question: Question) -> bool:
+    """Return whether a question's record asks about the same metric of the same training."""
+    body = record.body
+    return bool(body["metric"]["name"] == question.metric.name and body["target"]["label"] == question.target.label)
+
+
+MARGIN_TEXT = b'"margin": '
+"""What stands in the line of every question, and of one without a margin."""
+
+VISIBLE_TEXT = b'"visible": true'
+"""What stands in the line of a question whose outcome could be seen."""
+
+
+def was_visible(record: Record) -> bool:
+    """Whether a question's outcome could be seen when it was sealed."""
+    return bool(record.body.get("visible"))
+
+
+OUTCOME_OF = {
     "better": "better",
     "worse": "worse",
     "same": "same",
@@ -114,69 +746,127 @@ OUTCOMES = {
 """What a settled verdict means for a forecast: "too small to matter" is "same", as its margin says."""
 
 
-def outcome_of(verdict: Mapping[str, Any]) -> str | None:
-    """Give what a verdict means for a forecast; None where it is open, or where the baseline itself failed."""
-    failures = verdict.get("failures") or {}
-    if verdict["kind"] == "failed" and failures.get("baseline") == failures.get("baseline_runs"):
+def outcome_of(verdict: "Verdict") -> str | None:
+    """Return what a verdict means for a forecast; None where it is open, or where the baseline itself failed."""
+    failures = verdict.failures
+    if verdict.kind == "failed" and failures.baseline == failures.baseline_runs:
         return None
-    return OUTCOMES.get(verdict["kind"])
+    return OUTCOME_OF.get(verdict.kind)
 
 
-Turn = Literal["forecast", "revision"]
-"""The gut answer, and the one revision after the reference was shown."""
+def question_body(question: Question) -> dict[str, Any]:
+    """Return a question as plain JSON data, complete enough to be run from."""
+    changes = [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in question.changes]
+    return {
+        "experiment": question.experiment,
+        "text": question.text,
+        "target": target_body(question.target),
+        "changes": changes,
+        "metric": asdict(question.metric),
+        "take": question.take,
+        "margin": question.margin,
+        "budget": question.budget,
+        "data": question.data,
+        "confounders": list(question.confounders),
+        "chunks": {role: list(pair) for role, pair in question.chunks.items()},
+        "recipes": dict(question.plan.recipes),
+    }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
-    """A sealed forecast.
-
-    Attributes:
-        said: what was said.
-        reference: the one to beat, as it was sealed with it.
-        author: by whom.
-        evidence: with how much seen.
-        turn: the gut answer, or its revision.
-        hash, number, at: of its record.
-        mate: whether a team mate sealed it elsewhere.
-    """
-
-    said: Said
-    reference: Reference
-    author: Author
-    evidence: Evidence
-    turn: Turn
-    hash: str
-    number: int
-    at: datetime
-    mate: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.author.name}: {self.said.words}   sealed {self.hash[:12]}"
-
-
-def sealed_of(record: Record) -> Sealed:
-    """Read a forecast's record; one that a team mate sealed elsewhere keeps the hash that it had there."""
-    body = record.body
-    return Sealed(
-        said=said_of(body),
-        reference=reference_of_body(body["reference"]),
-        author=Author(name=body["author"], agent=body["agent"]),
-        evidence=evidence_of_body(body),
-        turn="revision" if record.kind == "revision" else "forecast",
-        hash=body.get("sealed_as", record.hash),
-        number=record.number,
-        at=datetime.fromisoformat(body["sealed_at"]) if "sealed_at" in body else record.at,
-        mate="sealed_as" in body,
+def question_of(body: Mapping[str, Any]) -> Question:
+    """Undo `question_body`."""
+    changes = tuple(
+        Change(path=c["path"], before=decode(c["before"]), after=decode(c["after"])) for c in body["changes"]
+    )
+    return Question(
+        target=target_of(body["target"]),
+        changes=changes,
+        metric=Metric(**_known(Metric, body["metric"])),
+        take=body["take"],
+        margin=body["margin"],
+        budget=body["budget"],
+        data=body["data"],
+        confounders=tuple(body.get("confounders", ())),
+        chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
     )
 
 
-def verdict_of(body: Mapping[str, Any]) -> Verdict:
-    """Read a sealed verdict."""
-    fields = {name: body[name] for name in Verdict.__slots__}
-    return Verdict(**{**fields, "failures": Failures(**body["failures"])})
+_TASK_FIELDS = {
+    "function": ("file", "name"),
+    "module": ("module", "name"),
+    "pickle": ("file", "name"),
+    "script": ("file", "warm"),
+    "command": ("argv",),
+}
+"""What is written of a task, by its kind."""
 
 
-def score_of(body: Mapping[str, Any]) -> Score:
-    """Read a sealed score."""
-    fields = {name: body[name] for name in Score.__slots__}
-    return Score(**{**fields, "chances": Chances(**body["chances"])})
+def target_body(target: Target) -> dict[str, Any]:
+    """Return a target as plain JSON data."""
+    fields = {name: getattr(target, name) for name in Target.__slots__}
+    task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
+    return {
+        **fields,
+        "task": task,
+        "settings": {name: encode(value) for name, value in target.settings.items()},
+        "how": {name: str(handover) for name, handover in target.how.items()},
+        "seed_by": "" if target.seed_by is None else str(target.seed_by),
+    }
+
+
+def target_of(body: Mapping[str, Any]) -> Target:
+    """Undo `target_body`."""
+    task: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in body["task"].items()}
+    return Target(
+        **{
+            **_known(Target, body),
+            "task": Task(**_known(Task, task)),
+            "settings": {name: decode(value) for name, value in body["settings"].items()},
+            "how": {name: Handover.read(text) for name, text in body["how"].items()},
+            "seed_by": Handover.read(body["seed_by"]) if body["seed_by"] else None,
+            "choices": {name: tuple(values) for name, values in body["choices"].items()},
+            "argv": tuple(body["argv"]),
+            "data": tuple(body["data"]),
+        }
+    )
+
+
+def reference_body(reference: Reference) -> dict[str, Any]:
+    """Return a reference forecast as plain JSON data."""
+    return {
+        "chances": asdict(reference.chances),
+        "unit": reference.unit,
+        "members": {name: asdict(chances) for name, chances in reference.members.items()},
+        "weights": dict(reference.weights),
+        "nearest": list(reference.nearest),
+        "outcomes": reference.outcomes,
+    }
+
+
+def reference_of(body: Mapping[str, Any]) -> Reference:
+    """Undo `reference_body`."""
+    return Reference(
+        chances=_chances_of(body["chances"]),
+        unit=body["unit"],
+        members={name: _chances_of(chances) for name, chances in body["members"].items()},
+        weights=body["weights"],
+        nearest=tuple(body["nearest"]),
+        outcomes=body["outcomes"],
+    )
+
+
+def said_body(said: Said) -> dict[str, Any]:
+    """Return what was said as plain JSON data."""
+    if isinstance(said, Spread):
+        return {"quantiles": [said.low, said.middle, said.high], "why": said.why}
+    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
+
+
+def said_of(body: Mapping[str, Any]) -> Said:
+    """Undo `said_body`."""
+    if "quantiles" in body:
+        low, middle, high = body["quantiles"]
+        return Spread(low=low, middle=middle, high=high, why=body.get("why", ""))
+    return Forecast(
+        answer=body["answer"], confidence=body["confidence"], size=body.get("size"), why=body.get("why", "")
+    )

@@ -1,22 +1,32 @@
-"""Seal questions, forecasts, revisions, skips and voids; light to import.
+"""Seal questions, forecasts, revisions, skips, voids and verdicts; light to import.
 
 What is refused is refused while the chain is locked: of two processes that seal at once, one sees the other's record.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from palate.errors import InputError, OutcomeSeenError, RefusedError
-from palate.forecast.answer import Said, said_body, said_typed
+from palate.forecast.answer import Said, said_typed
 from palate.forecast.chances import Reference
-from palate.ledger.ledger import Story, is_asked, story_of
-from palate.ledger.records import Author, Evidence, Sealed, Turn, sealed_of
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import (
+    Author,
+    Evidence,
+    SealedForecast,
+    SealedQuestion,
+    SealedSkip,
+    SealedVerdict,
+    SealedVoid,
+)
 from palate.question.question import Question
-from palate.store.chain import Chain, Record
-from palate.verdict.rule import Verdict
+from palate.store.chain import Chain
 from palate.vocabulary import Arm
+
+if TYPE_CHECKING:
+    from palate.verdict.rule import Verdict
 
 
 def seal_question(
@@ -32,12 +42,12 @@ def seal_question(
 
     `visible` says that its outcome could be seen already: then nobody can forecast it, and it is in nobody's coverage.
     """
-    told = {"reference": reference.body() if reference else None, "commit": commit, "visible": visible}
+    sealed = SealedQuestion(question=question, reference=reference, commit=commit, visible=visible)
 
-    def known(records: Sequence[Record]) -> bool:
-        return is_asked(records, question.experiment)
+    def is_asked() -> bool:
+        return Ledger.of(chain).find(question.experiment) is not None
 
-    chain.append_unless("question", {**question.body(), **told}, known, now=now)
+    chain.append_unless(SealedQuestion.KIND, sealed.body(), is_asked, now=now)
 
 
 def seal_forecast(
@@ -51,8 +61,8 @@ def seal_forecast(
     nonce: str,
     now: datetime,
     commit: str | None = None,
-) -> Sealed:
-    """Seal a gut answer before its outcome.
+) -> SealedForecast:
+    """Seal a first answer before its outcome.
 
     Args:
         chain: the sealed chain.
@@ -60,7 +70,7 @@ def seal_forecast(
         said: the answer.
         author: who forecasts.
         evidence: what exists of the treatment at this moment.
-        reference: the one to beat, of this moment.
+        reference: the reference forecast of this moment.
         nonce: random text, so that nobody can guess the answer from the record's hash.
         now: when.
         commit: of the code.
@@ -70,68 +80,70 @@ def seal_forecast(
         RefusedError: the question is void.
     """
 
-    def refuse(records: Sequence[Record]) -> None:
-        story = story_of(records, question.experiment)
-        refuse_closed(story, evidence)
-        if story.of(author.name) is not None or author.name in story.promised("forecast"):
-            raise _double(story, author, said)
+    def refuse() -> None:
+        experiment = Ledger.of(chain).read(question.experiment)
+        refuse_closed(experiment, evidence)
+        if experiment.of(author.name) is not None or author.name in experiment.promised("forecast"):
+            raise _double(experiment, author, said)
 
-    body = _forecast_body(question, said, author, evidence, reference) | {"nonce": nonce, "commit": commit}
-    return _append(chain, "forecast", body, refuse, now)
+    forecast = _forecast(question, said, author, evidence, reference, nonce)
+    return _append(chain, replace(forecast, commit=commit), refuse, now)
 
 
 def seal_revision(
     chain: Chain, question: Question, said: Said, *, author: Author, evidence: Evidence, nonce: str, now: datetime
-) -> Sealed:
-    """Seal the one revision of a gut answer; both are kept and scored apart.
+) -> SealedForecast:
+    """Seal the one revision of a first answer; both are kept and scored apart.
 
     Raises:
-        RefusedError: there is no gut answer, or it was revised already.
+        RefusedError: there is no first answer, or it was revised already.
         OutcomeSeenError: the outcome is visible.
     """
-    gut = story_of(chain.records(), question.experiment).of(author.name)
-    if gut is None:
+    first = Ledger.of(chain).read(question.experiment).of(author.name)
+    if first is None:
         raise RefusedError(
             f"{author.name} has no forecast of {question.experiment} to revise.",
             todo=f"palate forecast {question.experiment} {said_typed(said)}",
         )
 
-    def refuse(records: Sequence[Record]) -> None:
-        story = story_of(records, question.experiment)
-        refuse_closed(story, evidence)
-        if story.of(author.name, "revision") is not None:
+    def refuse() -> None:
+        experiment = Ledger.of(chain).read(question.experiment)
+        refuse_closed(experiment, evidence)
+        if experiment.of(author.name, "revision") is not None:
             raise RefusedError(
                 f"{author.name} revised the forecast of {question.experiment} already.",
                 why="There is one revision: after that, an answer says more of patience than of judgement.",
                 todo=f"See both:  palate forecast {question.experiment}",
             )
 
-    body = _forecast_body(question, said, author, evidence, gut.reference) | {"revises": gut.hash, "nonce": nonce}
-    return _append(chain, "revision", body, refuse, now)
+    revision = _forecast(question, said, author, evidence, first.reference, nonce)
+    return _append(chain, replace(revision, turn="revision", revises=first.hash), refuse, now)
 
 
-def seal_skip(chain: Chain, question: Question, *, author: Author, now: datetime) -> bool:
-    """Seal that somebody made no forecast, so that skipping the hard ones shows; give whether it was sealed now.
+def seal_skip(chain: Chain, experiment: str, *, author: Author, now: datetime) -> bool:
+    """Seal that somebody made no forecast, so that skipping the hard ones shows; return whether it was sealed now.
 
     Where they have a forecast, or skipped before, there is nothing to seal.
     """
 
-    def known(records: Sequence[Record]) -> bool:
-        story = story_of(records, question.experiment)
-        return author.name in story.skipped or story.of(author.name) is not None
+    def has_decided() -> bool:
+        sealed = Ledger.of(chain).read(experiment)
+        return author.name in sealed.skipped or sealed.of(author.name) is not None
 
-    body = {"experiment": question.experiment, "author": author.name, "agent": author.agent}
-    return chain.append_unless("skip", body, known, now=now) is not None
+    skip = SealedSkip(experiment=experiment, author=author)
+    return chain.append_unless(SealedSkip.KIND, skip.body(), has_decided, now=now) is not None
 
 
-def seal_void(chain: Chain, story: Story, reason: str, *, author: Author, evidence: Evidence, now: datetime) -> None:
+def seal_void(
+    chain: Chain, experiment: SealedExperiment, reason: str, *, author: Author, evidence: Evidence, now: datetime
+) -> None:
     """Void a question: its forecasts count for nobody; the reason, and how much was seen by then, stay.
 
     Raises:
         InputError: no reason is given.
         RefusedError: it is void already.
     """
-    name = story.question.experiment
+    name = experiment.id
     if not reason.strip():
         raise InputError(
             f"{name} is not voided: no reason is given.",
@@ -139,35 +151,47 @@ def seal_void(chain: Chain, story: Story, reason: str, *, author: Author, eviden
             todo=f'palate forecast {name} --void "the data were mislabelled"',
         )
 
-    def refuse(records: Sequence[Record]) -> None:
-        void = story_of(records, name).void
+    def refuse() -> None:
+        void = Ledger.of(chain).read(name).void
         if void is not None:
             raise RefusedError(
-                f"{name} is void already, by {void['author']}: {void['reason']}",
+                f"{name} is void already, by {void.author}: {void.reason}",
                 why="What is void stays void, with its first reason.",
                 todo=f"palate show {name}",
             )
 
-    body = {"experiment": name, "reason": " ".join(reason.split()), "author": author.name, **evidence.body()}
-    seen = bool(evidence.points or evidence.samples or evidence.ended) or story.verdict is not None
-    chain.append_unless("void", {**body, "seen": seen}, refuse, now=now)
+    seen = bool(evidence.points or evidence.samples or evidence.ended) or experiment.judged
+    reason = " ".join(reason.split())
+    void = SealedVoid(experiment=name, reason=reason, author=author.name, evidence=evidence, seen=seen)
+    chain.append_unless(SealedVoid.KIND, void.body(), refuse, now=now)
 
 
-def refuse_closed(story: Story, evidence: Evidence) -> None:
+def seal_verdict(
+    chain: Chain, question: Question, verdict: "Verdict", runs: Mapping[Arm, list[str]], *, now: datetime
+) -> None:
+    """Seal a verdict with the runs that it rests on, once; the first one stands."""
+
+    def is_judged() -> bool:
+        return Ledger.of(chain).read(question.experiment).judged
+
+    sealed = SealedVerdict(experiment=question.experiment, verdict=verdict, runs=runs)
+    chain.append_unless(SealedVerdict.KIND, sealed.body(), is_judged, now=now)
+
+
+def refuse_closed(experiment: SealedExperiment, evidence: Evidence) -> None:
     """Refuse a forecast of what is void, or of what can be seen.
 
     Raises:
         RefusedError: the question is void.
         OutcomeSeenError: runs of the treatment have ended, or the verdict is sealed.
     """
-    experiment = story.question.experiment
-    if story.void is not None:
+    if experiment.void is not None:
         raise RefusedError(
-            f"experiment {experiment} is void: {story.void['reason']}",
+            f"experiment {experiment.id} is void: {experiment.void.reason}",
             why="Its forecasts count for nobody.",
             todo="Ask a new question: palate run ...",
         )
-    refuse_seen(experiment, evidence.ended, judged=story.verdict is not None)
+    refuse_seen(experiment.id, evidence.ended, judged=experiment.judged)
 
 
 def refuse_seen(experiment: str, ended: int, *, judged: bool = False) -> None:
@@ -193,46 +217,33 @@ def refuse_seen(experiment: str, ended: int, *, judged: bool = False) -> None:
         )
 
 
-def _double(story: Story, author: Author, said: Said) -> OutcomeSeenError:
-    name = story.question.experiment
+def _double(experiment: SealedExperiment, author: Author, said: Said) -> OutcomeSeenError:
     return OutcomeSeenError(
-        f"experiment {name} has a sealed forecast of {author.name} already.",
+        f"experiment {experiment.id} has a sealed forecast of {author.name} already.",
         why="A sealed forecast is not changed; it is scored as it stands.",
         todo=(
-            f"See it:            palate forecast {name}",
-            f"Revise it, once:   palate forecast {name} --revise={said}",
+            f"See it:            palate forecast {experiment.id}",
+            f"Revise it, once:   palate forecast {experiment.id} --revise={said}",
         ),
     )
 
 
-def _append(chain: Chain, turn: Turn, body: dict[str, Any], refuse: Any, now: datetime) -> Sealed:
-    record = chain.append_unless(turn, body, refuse, now=now)
+def _append(chain: Chain, forecast: SealedForecast, refuse: Callable[[], None], now: datetime) -> SealedForecast:
+    record = chain.append_unless(forecast.turn, forecast.body(), refuse, now=now)
     assert record is not None
-    return sealed_of(record)
+    return replace(forecast, hash=record.hash, number=record.number, at=record.at)
 
 
-def _forecast_body(
-    question: Question, said: Said, author: Author, evidence: Evidence, reference: Reference
-) -> dict[str, Any]:
-    return {
-        "experiment": question.experiment,
-        **said_body(said),
-        "author": author.name,
-        "agent": author.agent,
-        **evidence.body(),
-        "reference": reference.body(),
-        "margin": question.margin,
-        "seeds": [question.seeds.start, question.seeds.stop],
-    }
-
-
-def seal_verdict(
-    chain: Chain, question: Question, verdict: Verdict, runs: Mapping[Arm, list[str]], *, now: datetime
-) -> None:
-    """Seal a verdict with the runs that it rests on, once; the first one stands."""
-
-    def known(records: Sequence[Record]) -> bool:
-        return any(record.kind == "verdict" and record.body["experiment"] == question.experiment for record in records)
-
-    body = {"experiment": question.experiment, **asdict(verdict), "runs": dict(runs)}
-    chain.append_unless("verdict", body, known, now=now)
+def _forecast(
+    question: Question, said: Said, author: Author, evidence: Evidence, reference: Reference, nonce: str
+) -> SealedForecast:
+    return SealedForecast(
+        experiment=question.experiment,
+        said=said,
+        author=author,
+        evidence=evidence,
+        reference=reference,
+        margin=question.margin,
+        seeds=(question.plan.seeds.start, question.plan.seeds.stop),
+        nonce=nonce,
+    )

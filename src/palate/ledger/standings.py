@@ -1,19 +1,30 @@
 """How the forecasters of a project do: skill over the reference, calibration, and how much they dared to forecast."""
 
+import gc
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from palate.forecast.calibration import Calibration, Claim, calibration_of
 from palate.forecast.skill import Scored, Skill, skill_of
-from palate.ledger.ledger import Body, Book, asked_of
-from palate.ledger.records import BLIND, TEAM, evidence_of_body
-from palate.store.chain import Chain, Record
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import (
+    BLIND,
+    TEAM,
+    SealedAnswer,
+    SealedPromise,
+    SealedScore,
+    SealedVerdict,
+    SealedVoid,
+    SealedWhen,
+    SealedWhenScore,
+)
 
 WHEN = "when"
 
@@ -26,14 +37,14 @@ class Standing:
         author: who.
         agent: whether it is an agent.
         kind: blind, asked before, "25 %" (of the curve seen, at most), part seen, when.
-        skill: bits over the reference, of gut answers; questions that share all their runs make one bet.
+        skill: bits over the reference, of first answers; questions that share all their runs make one bet.
         considered: mean bits with revisions in the place of the answers that were revised.
         revised: how many were.
         calibration: confidence against what came true.
         crps: mean continuous ranked probability score over the reference's (below 1 is better); None without any.
         forecast: questions that were run and that they forecast in this class.
-        asked: questions that were run and that they could have forecast; see `palate.ledger.ledger`.
-        scores: of the gut answers, in the order in which they were made.
+        asked: questions that were run and that they could have forecast; see `Ledger.asked_of`.
+        scores: of the first answers, in the order in which they were made.
         open: of these, how many are of questions that were seen but never settled.
         provisional: scored without a known noise, so in no skill.
         unscored: of questions of which something was seen, too little to score by.
@@ -70,145 +81,254 @@ class Standing:
         return self.forecast / self.asked if self.asked else 0.0
 
 
-def standings(chain: Chain, still_open: Sequence[Body] = (), begun: frozenset[str] = frozenset()) -> list[Standing]:
-    """Read every forecaster's standing from the sealed chain, the one with most forecasts first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What the ledger says that standings need.
+
+    Attributes:
+        ledger: all that is sealed.
+        first: the first answers, oldest first.
+        scores: by the hash of the forecast, the scores of questions that are not void.
+        void: the void questions.
+        begun: experiments without a verdict of which runs of the treatment have ended.
+        closed: experiments with a verdict.
+    """
+
+    ledger: Ledger
+    first: tuple[SealedAnswer, ...]
+    scores: Mapping[str, SealedScore]
+    void: Mapping[str, SealedVoid]
+    begun: frozenset[str]
+    closed: frozenset[str]
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Experiments of which runs of the treatment have ended."""
+        return self.closed | self.begun
+
+
+def standings(ledger: Ledger, still_open: Sequence[SealedScore], begun: frozenset[str]) -> list[Standing]:
+    """Return every forecaster's standing, the one with most forecasts first.
 
     Args:
-        chain: the sealed chain.
+        ledger: all that is sealed.
         still_open: scores, as they would be sealed now, of questions that were seen but have no verdict.
         begun: experiments without a verdict of which runs of the treatment have ended.
     """
-    book = Book(chain, still_open, begun)
-    found = [_standing(book, author, kind) for author, kind in book.classes()]
-    found += _when_standings(book)
-    team = list(_team(book))
+    with _collecting_rarely():
+        return _standings(_facts(ledger, still_open, begun))
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let the garbage collector run rarely: all that is read stays, and each run walks over all of it."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _standings(facts: _Facts) -> list[Standing]:
+    classes: dict[tuple[str, str], list[SealedAnswer]] = defaultdict(list)
+    for sealed in facts.first:
+        classes[sealed.author.name, sealed.kind].append(sealed)
+    standing = [_standing(facts, *of_whom, forecasts) for of_whom, forecasts in classes.items()]
+    standing += _when_standings(facts)
+    team = list(_team(facts))
     if team:
-        found.append(_team_standing(book, team))
-    return sorted(found, key=lambda standing: (standing.author == TEAM, -standing.skill.n))
+        standing.append(_team_standing(facts, team))
+    return sorted(standing, key=lambda one: (one.author == TEAM, -one.skill.n))
 
 
-def _standing(book: Book, author: str, kind: str) -> Standing:
-    mine = book.forecasts_of(author, kind)
-    found = [book.scores[key] for r in mine if (key := r.body.get("sealed_as", r.hash)) in book.scores]
-    scored = {body["experiment"] for body in found}
-    rest = [name for r in mine if (name := r.body["experiment"]) not in scored and name not in book.void]
-    gut = [body for body in found if not body["provisional"]]
-    second = book.revisions_of(author)
-    claims = [_claim(body, book.said[body["forecast"]]) for body in gut if body["settled"]]
-    bits = tuple(_bets(gut))
-    asked = asked_of(book.chain, author, book.begun)
+def _facts(ledger: Ledger, still_open: Sequence[SealedScore], begun: frozenset[str]) -> _Facts:
+    void = {sealed.experiment: sealed for sealed in reversed(ledger.voids())}
+    scored = [score for score in (*ledger.scores(), *still_open) if score.experiment not in void]
+    return _Facts(
+        ledger=ledger,
+        first=tuple(ledger.answers()),
+        scores={score.forecast: score for score in reversed(scored)},
+        void=void,
+        begun=begun,
+        closed=ledger.having(SealedVerdict.KIND),
+    )
+
+
+def _standing(facts: _Facts, author: str, kind: str, forecasts: Sequence[SealedAnswer]) -> Standing:
+    scored = [(sealed, facts.scores[sealed.hash]) for sealed in forecasts if sealed.hash in facts.scores]
+    with_score = {sealed.experiment for sealed, _ in scored}
+    rest = [s.experiment for s in forecasts if s.experiment not in with_score and s.experiment not in facts.void]
+    counted = [(sealed, score) for sealed, score in scored if not score.score.provisional]
+    first = [score for _, score in counted]
+    revisions = _revisions_of(facts, author)
+    claims = [_claim(sealed, score) for sealed, score in counted if score.settled]
+    bits = tuple(_bets(first))
+    asked = facts.ledger.asked_of(author, facts.begun)
+    void, void_seen, void_by = _voided(facts, author, [sealed.experiment for sealed in forecasts])
     return Standing(
         author=author,
-        agent=bool(mine[0].body["agent"]),
+        agent=forecasts[0].author.agent,
         kind=kind,
         skill=skill_of(bits),
         scores=bits,
-        considered=_considered(gut, second),
-        revised=sum(body["experiment"] in second for body in gut),
+        considered=_considered(first, revisions),
+        revised=sum(score.experiment in revisions for score in first),
         calibration=calibration_of(claims, rng=np.random.default_rng(len(claims))),
-        crps=_crps_ratio(gut),
-        forecast=len({record.body["experiment"] for record in mine} & asked),
+        crps=_crps_ratio(first),
+        forecast=len({sealed.experiment for sealed in forecasts} & asked),
         asked=len(asked),
-        open=sum(body["experiment"] not in book.closed for body in gut),
-        provisional=sum(body["provisional"] for body in found),
-        unscored=sum(name in book.seen for name in rest),
-        waiting=sum(name not in book.seen for name in rest),
-        **_voided(book, author, [record.body["experiment"] for record in mine]),
-        unopened=book.unopened(author) if kind == BLIND else 0,
+        open=sum(score.experiment not in facts.closed for score in first),
+        provisional=sum(score.score.provisional for _, score in scored),
+        unscored=sum(name in facts.seen for name in rest),
+        waiting=sum(name not in facts.seen for name in rest),
+        void=void,
+        void_seen=void_seen,
+        void_by=void_by,
+        unopened=_unopened(facts, author) if kind == BLIND else 0,
     )
 
 
-def _voided(book: Book, author: str, names: Sequence[str]) -> dict[str, Any]:
+def _revisions_of(facts: _Facts, author: str) -> dict[str, SealedScore]:
+    """Return the scores of somebody's revisions by experiment, whatever they had seen by then."""
+    return {
+        score.experiment: score
+        for score in facts.scores.values()
+        if score.author.name == author and score.turn == "revision" and not score.score.provisional
+    }
+
+
+def _unopened(facts: _Facts, author: str) -> int:
+    """Count somebody's promises whose outcome is there and which they did not open."""
+    promised = facts.ledger.experiments(SealedPromise.KIND)
+    return sum(
+        promise.author == author
+        for experiment in promised
+        if experiment.id in facts.closed
+        for promise in experiment.promises.values()
+    )
+
+
+def _voided(facts: _Facts, author: str, names: Sequence[str]) -> tuple[int, int, tuple[str, ...]]:
     """Count, of forecasts by their experiments, the void ones and those voided late; name others who voided any."""
-    void = [book.void[name] for name in names if name in book.void]
-    others = sorted({body["author"] for body in void} - {author})
-    return {"void": len(void), "void_seen": sum(body["seen"] for body in void), "void_by": tuple(others)}
+    voids = [facts.void[name] for name in names if name in facts.void]
+    others = sorted({void.author for void in voids} - {author})
+    return len(voids), sum(void.seen for void in voids), tuple(others)
 
 
-def _bets(bodies: Sequence[Body]) -> Iterator[Scored]:
+class _Numbers(Protocol):
+    """The bits of a score, and what they could have been at least and at most."""
+
+    @property
+    def bits(self) -> float: ...
+    @property
+    def least(self) -> float: ...
+    @property
+    def most(self) -> float: ...
+
+
+class _Bet(Protocol):
+    """A score that is bet with, and the runs that it rests on."""
+
+    @property
+    def runs(self) -> str: ...
+    @property
+    def score(self) -> _Numbers: ...
+
+
+def _bets(scores: Sequence[_Bet]) -> Iterator[Scored]:
     """Make one bet of forecasts whose runs are the same, or happen to be: they win and lose together."""
-    together: dict[str, list[Body]] = defaultdict(list)
-    for body in bodies:
-        together[body["runs"]].append(body)
+    together: dict[str, list[_Numbers]] = defaultdict(list)
+    for one in scores:
+        together[one.runs].append(one.score)
     for same in together.values():
-        bits, least, most = (fmean(max(b[name], b["least"]) for b in same) for name in ("bits", "least", "most"))
-        yield Scored(bits=bits, least=least, most=most)
+        if len(same) == 1:
+            only = same[0]
+            yield Scored(bits=max(only.bits, only.least), least=only.least, most=max(only.most, only.least))
+            continue
+        yield Scored(
+            bits=fmean(max(score.bits, score.least) for score in same),
+            least=fmean(score.least for score in same),
+            most=fmean(max(score.most, score.least) for score in same),
+        )
 
 
-def _considered(gut: Sequence[Body], second: Mapping[str, Body]) -> float:
-    """Give the mean bits with revisions in the place of the answers that were revised."""
-    skill = fmean(score.bits for score in _bets(gut)) if gut else 0.0
-    gains = [second[body["experiment"]]["bits"] - body["bits"] for body in gut if body["experiment"] in second]
-    return skill + sum(gains) / len(gut) if gut else skill
+def _considered(first: Sequence[SealedScore], revisions: Mapping[str, SealedScore]) -> float:
+    """Return the mean bits with revisions in the place of the answers that were revised."""
+    if not first:
+        return 0.0
+    skill = fmean(bet.bits for bet in _bets(first))
+    revised = [score for score in first if score.experiment in revisions]
+    return skill + sum(revisions[score.experiment].score.bits - score.score.bits for score in revised) / len(first)
 
 
-def _claim(body: Body, said: Record) -> Claim:
-    chances: dict[str, float] = body["chances"]
-    answer = said.body.get("answer") or max(chances, key=lambda name: chances[name])
+def _claim(sealed: SealedAnswer, score: SealedScore) -> Claim:
+    chances = score.score.chances
+    answer = sealed.answer or max(chances.by_name, key=chances.of)
     return Claim(
-        confidence=chances[answer],
-        hit=body["settled"] == answer,
-        better=chances["better"],
-        was_better=body["settled"] == "better",
-        name=body["experiment"],
+        confidence=chances.of(answer),
+        hit=score.settled == answer,
+        better=chances.better,
+        was_better=score.settled == "better",
+        name=score.experiment,
     )
 
 
-def _crps_ratio(bodies: Sequence[Body]) -> float | None:
-    """Give the mean of the CRPS over the reference's, question by question: metrics have units of their own."""
-    ratios = [body["crps"] / body["crps_reference"] for body in bodies if body["crps_reference"]]
+def _crps_ratio(scores: Sequence[SealedScore]) -> float | None:
+    """Return the mean of the CRPS over the reference's, question by question: metrics have units of their own."""
+    numbers = (sealed.score for sealed in scores)
+    ratios = [score.crps / score.crps_reference for score in numbers if score.crps_reference and score.crps is not None]
     return math.exp(fmean(math.log(max(ratio, 1e-9)) for ratio in ratios)) if ratios else None
 
 
-def _team(book: Book) -> Iterator[Scored]:
-    """Give the score of the mean of all blind gut answers, where there are two or more.
+def _team(facts: _Facts) -> Iterator[Scored]:
+    """Yield the score of the mean of all blind first answers, where there are two or more.
 
     It is held against the reference that knew most, that of the last of them.
     """
-    by_question: dict[str, list[Body]] = defaultdict(list)
-    for key in book.said:
-        body = book.scores.get(key)
-        if body is not None and body["kind"] == BLIND and not body["provisional"]:
-            by_question[body["experiment"]].append(body)
-    for bodies in by_question.values():
-        if len(bodies) > 1:
-            reference = bodies[-1]["own"] - bodies[-1]["bits"]
-            least, most = (_pooled([body[name] for body in bodies]) for name in ("least", "most"))
-            bits = _pooled([body["own"] for body in bodies]) - reference
+    by_question: dict[str, list[SealedScore]] = defaultdict(list)
+    for sealed in facts.first:
+        score = facts.scores.get(sealed.hash)
+        if score is not None and score.kind == BLIND and not score.score.provisional:
+            by_question[score.experiment].append(score)
+    for scores in by_question.values():
+        if len(scores) > 1:
+            last = scores[-1].score
+            least, most = _pooled([s.score.least for s in scores]), _pooled([s.score.most for s in scores])
+            bits = _pooled([s.score.own for s in scores]) - (last.own - last.bits)
             yield Scored(bits=max(bits, least), least=min(least, 0.0), most=max(most, 0.0))
 
 
 def _pooled(logs: Sequence[float]) -> float:
-    """Give the log2 of the mean of what these are the log2 of."""
+    """Return the log2 of the mean of what these are the log2 of."""
     top = max(logs)
     return top + math.log2(fmean(2.0 ** (value - top) for value in logs))
 
 
-def _team_standing(book: Book, scores: Sequence[Scored]) -> Standing:
+def _team_standing(facts: _Facts, scores: Sequence[Scored]) -> Standing:
     skill = skill_of(scores)
     nothing = calibration_of([], rng=np.random.default_rng(0))
     return Standing(
         author=TEAM, agent=False, kind=BLIND, skill=skill, considered=skill.mean, revised=0, calibration=nothing,
-        crps=None, forecast=len(scores), asked=len(book.seen - set(book.void)), scores=tuple(scores),
+        crps=None, forecast=len(scores), asked=len(facts.seen - set(facts.void)), scores=tuple(scores),
     )  # fmt: skip
 
 
-def _when_standings(book: Book) -> Iterator[Standing]:
-    """Give standings of when-forecasts, blind ones and such of running curves apart."""
-    said = {r.hash: r.body for r in book.chain.records("when")}
-    scores = {r.body["forecast"]: r.body for r in reversed(book.chain.records("when_score"))}
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for key, body in said.items():
-        groups[body["author"], evidence_of_body(body).kind].append(key)
-    for (author, kind), keys in groups.items():
-        void = _voided(book, author, [said[key]["experiment"] for key in keys])
-        done = [scores[key] for key in keys if key in scores and said[key]["experiment"] not in book.void]
-        bits = tuple(_bets(done))
+def _when_standings(facts: _Facts) -> Iterator[Standing]:
+    """Yield standings of when-forecasts, blind ones and such of running curves apart."""
+    scores = {score.forecast: score for score in facts.ledger.when_scores()}
+    groups: dict[tuple[str, str], list[SealedWhen]] = defaultdict(list)
+    for sealed in facts.ledger.whens():
+        groups[sealed.author.name, sealed.evidence.kind].append(sealed)
+    for (author, kind), forecasts in groups.items():
+        void, void_seen, void_by = _voided(facts, author, [sealed.subject.experiment for sealed in forecasts])
+        scored = [(s, scores[s.hash]) for s in forecasts if s.hash in scores and s.subject.experiment not in facts.void]
+        bits = tuple(_bets([score for _, score in scored]))
         skill = skill_of(bits)
-        claims = [_when_claim(body, said[body["forecast"]]) for body in done]
+        claims = [_when_claim(sealed, score) for sealed, score in scored]
         yield Standing(
             author=author,
-            agent=bool(said[keys[0]]["agent"]),
+            agent=forecasts[0].author.agent,
             kind=WHEN if kind == BLIND else f"{WHEN}, {kind}",
             skill=skill,
             scores=bits,
@@ -216,12 +336,14 @@ def _when_standings(book: Book) -> Iterator[Standing]:
             revised=0,
             calibration=calibration_of(claims, rng=np.random.default_rng(len(claims)), curve=False),
             crps=None,
-            forecast=len(keys) - void["void"],
+            forecast=len(forecasts) - void,
             asked=0,
-            **void,
+            void=void,
+            void_seen=void_seen,
+            void_by=void_by,
         )
 
 
-def _when_claim(body: Body, said: Body) -> Claim:
-    sure, hit = said["confidence"] / 100, body["happened"] == said["tenth"]
-    return Claim(confidence=sure, hit=hit, better=sure, was_better=hit, name=body["run"])
+def _when_claim(sealed: SealedWhen, score: SealedWhenScore) -> Claim:
+    sure, hit = sealed.when.confidence / 100, score.happened == sealed.when.tenth
+    return Claim(confidence=sure, hit=hit, better=sure, was_better=hit, name=score.run)

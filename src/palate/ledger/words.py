@@ -1,30 +1,40 @@
-"""Standings in words, in characters, and as plain data."""
+"""What is sealed, in words and as plain data: standings, scored forecasts one by one, what one experiment holds."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from palate.forecast.answer import said_of, said_words
+from palate.forecast.answer import said_words
 from palate.forecast.calibration import Calibration
 from palate.forecast.skill import Skill
-from palate.forecast.when import NEVER, Event, When
-from palate.ledger.ledger import asked_of
-from palate.ledger.records import BLIND, PART, REPEAT, TEAM
+from palate.forecast.when import NEVER
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import (
+    BLIND,
+    PART,
+    REPEAT,
+    TEAM,
+    SealedForecast,
+    SealedScore,
+    SealedVoid,
+    SealedWhen,
+    SealedWhenScore,
+    reference_body,
+    said_body,
+)
 from palate.ledger.standings import WHEN, Standing
-from palate.store.chain import Chain
-from palate.vocabulary import Metric
 
 
 def document_of(standing: Standing) -> dict[str, Any]:
-    """Give a standing as plain JSON data; bounds that are not known yet are null."""
-    told = asdict(standing)
-    told["bits"] = [score["bits"] for score in told.pop("scores")]
+    """Return a standing as plain JSON data; bounds that are not known yet are null."""
+    document = asdict(standing)
+    document["bits"] = [score["bits"] for score in document.pop("scores")]
     for name in ("low", "high"):
-        told["skill"][name] = told["skill"][name] if np.isfinite(told["skill"][name]) else None
-    return {**told, "coverage": standing.coverage}
+        document["skill"][name] = document["skill"][name] if np.isfinite(document["skill"][name]) else None
+    return {**document, "coverage": standing.coverage}
 
 
 def words_of(standing: Standing, *, plot: bool = True) -> list[str]:
@@ -35,12 +45,12 @@ def words_of(standing: Standing, *, plot: bool = True) -> list[str]:
         plot: whether the reliability curve is drawn in characters below it.
     """
     skill = standing.skill
-    told = [f"{_who(standing)}: {_skill_words(skill)}", f"  {_counts(standing)}"]
+    lines = [f"{_who(standing)}: {_skill_words(skill)}", f"  {_counts(standing)}"]
     if standing.author == TEAM:
-        return told
-    told.append(f"  {standing.calibration.words}")
-    told += [f"  {line}" for line in (_trend(skill), _revisions(standing), _left_out(standing)) if line]
-    return [*told, *(plot_of(standing.calibration) if plot else ())]
+        return lines
+    lines.append(f"  {standing.calibration.words}")
+    lines += [f"  {line}" for line in (_trend(skill), _revisions(standing), _left_out(standing)) if line]
+    return [*lines, *(plot_of(standing.calibration) if plot else ())]
 
 
 def _skill_words(skill: Skill) -> str:
@@ -97,8 +107,8 @@ def _left_out(standing: Standing) -> str:
         (standing.void, f"voided{others}{seen}"),
         (standing.unopened, "promised and never opened"),
     )
-    told = "; ".join(f"{count} {what}" for count, what in parts if count)
-    return f"{told}." if told else ""
+    words = "; ".join(f"{count} {what}" for count, what in parts if count)
+    return f"{words}." if words else ""
 
 
 ROWS, COLUMNS = 11, 51
@@ -115,11 +125,11 @@ def plot_of(calibration: Calibration) -> list[str]:
             grid[row][column] = ":"
         grid[_row(point.came_true)][column] = "o"
     labels = ["100 %", *[""] * (ROWS // 2 - 1), " 50 %", *[""] * (ROWS // 2 - 1), "  0 %"]
-    told = [f"  {label:>5} |{''.join(cells).rstrip()}" for label, cells in zip(labels, grid, strict=True)]
+    rows = [f"  {label:>5} |{''.join(cells).rstrip()}" for label, cells in zip(labels, grid, strict=True)]
     foot = f"  {'':>5}  0 %{'said that it gets better':^{COLUMNS - 8}}100 %"
     return [
         "  how often it did (: is where a calibrated person's would lie)",
-        *told,
+        *rows,
         f"  {'':>5} +{'-' * COLUMNS}",
         foot,
     ]
@@ -129,84 +139,225 @@ def _row(share: float) -> int:
     return round((1 - share) * (ROWS - 1))
 
 
-Row = Mapping[str, Any]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredForecast:
+    """A forecast, or a revision, with its score and its question."""
 
+    experiment: SealedExperiment
+    sealed: SealedForecast
+    score: SealedScore
 
-def scored_document(chain: Chain, author: str) -> dict[str, Any]:
-    """Give somebody's scored forecasts, oldest first, and how much they forecast: schema `palate.score/1`."""
-    asked = asked_of(chain, author)
-    turns = [record.body for kind in ("forecast", "revision") for record in chain.records(kind)]
-    forecast = {body["experiment"] for body in turns if body["author"] == author} & asked
-    rows = [row for row in scored_rows(chain) if row["author"] == author]
-    counted = [row["bits"] for row in rows if row["turn"] == "forecast" and not row["void"] and not row["provisional"]]
-    return {
-        "schema": "palate.score/1",
-        "author": author,
-        "scored": rows,
-        "when": _whens(chain, author),
-        "mean_bits": fmean(counted) if counted else None,
-        "asked": len(asked),
-        "forecast": len(forecast),
-        "coverage": len(forecast) / len(asked) if asked else None,
-    }
+    @property
+    def counts(self) -> bool:
+        """Whether it is in its author's mean: a first answer, not void, and scored with a known noise."""
+        return self.score.turn == "forecast" and self.experiment.void is None and not self.score.score.provisional
 
-
-def scored_rows(chain: Chain) -> list[dict[str, Any]]:
-    """Give everybody's scored forecasts and revisions, oldest first; each has one score, the first one."""
-    void = {record.body["experiment"] for record in chain.records("void")}
-    questions = {r.body["experiment"]: r.body for r in chain.records("question")}
-    said = {
-        record.body.get("sealed_as", record.hash): record.body
-        for record in chain.records()
-        if record.kind in ("forecast", "revision")
-    }
-    scores = {r.body["forecast"]: r.body for r in reversed(chain.records("score"))}
-    return [
-        _scored_row(body, questions[body["experiment"]], said[body["forecast"]], void)
-        for body in reversed(scores.values())
-    ]
-
-
-def _scored_row(body: Row, question: Row, said: Row, void: set[str]) -> dict[str, Any]:
-    kept = ("experiment", "author", "turn", "kind", "bits", "least", "most", "brier", "crps", "crps_reference")
-    metric = Metric(**question["metric"])
-    return {
-        **{name: body[name] for name in (*kept, "provisional")},
-        "question": question["text"],
-        "said": said_words(said_of(said), metric.scale, metric.unit),
-        "verdict": body["settled"] or "not settled",
-        "void": body["experiment"] in void,
-    }
-
-
-def _whens(chain: Chain, author: str) -> list[dict[str, Any]]:
-    said = {record.hash: record.body for record in chain.records("when")}
-    void = {record.body["experiment"] for record in chain.records("void")}
-    return [
-        {
-            "run": body["run"],
-            "event": Event(**said[body["forecast"]]["event"]).words,
-            "said": When(tenth=said[body["forecast"]]["tenth"], confidence=said[body["forecast"]]["confidence"]).words,
-            "void": said[body["forecast"]]["experiment"] in void,
-            **{name: body[name] for name in ("kind", "happened", "bits", "rps", "rps_reference")},
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        score, question = self.score.score, self.experiment.question
+        return {
+            "experiment": self.experiment.id,
+            "author": self.score.author.name,
+            "turn": self.score.turn,
+            "kind": self.score.kind,
+            "bits": score.bits,
+            "least": score.least,
+            "most": score.most,
+            "brier": score.brier,
+            "crps": score.crps,
+            "crps_reference": score.crps_reference,
+            "provisional": score.provisional,
+            "question": question.text,
+            "said": said_words(self.sealed.said, question.metric.scale, question.metric.unit),
+            "verdict": self.score.settled or "not settled",
+            "void": self.experiment.void is not None,
         }
-        for body in (record.body for record in chain.records("when_score"))
-        if body["author"] == author
-    ]
+
+    def line(self, who: str) -> str:
+        """Say in a line how it did, naming its author as `who`."""
+        row = self.document()
+        notes = [row["kind"]] if row["kind"] != BLIND else []
+        notes += [word for word in ("provisional", "void") if row[word]]
+        notes += ["revision"] if row["turn"] == "revision" else []
+        noted = f" [{', '.join(notes)}]" if notes else ""
+        words = f"{who} said {row['said']}; it was {row['verdict']}{noted}"
+        return f"{row['experiment']}  {row['bits']:+5.1f} bits  {words}:  {row['question']}"
 
 
-def line_of(row: Row, who: str) -> str:
-    """Say in a line how a forecast did, naming its author as `who`."""
-    notes = [row["kind"]] if row["kind"] != "blind" else []
-    notes += [word for word in ("provisional", "void") if row[word]]
-    notes += ["revision"] if row["turn"] == "revision" else []
-    noted = f" [{', '.join(notes)}]" if notes else ""
-    said = f"{who} said {row['said']}; it was {row['verdict']}{noted}"
-    return f"{row['experiment']}  {row['bits']:+5.1f} bits  {said}:  {row['question']}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWhen:
+    """A when-forecast with its score; void where its question is."""
+
+    sealed: SealedWhen
+    score: SealedWhenScore
+    void: bool
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        score = self.score.score
+        return {
+            "run": self.score.run,
+            "event": self.sealed.event.words,
+            "said": self.sealed.when.words,
+            "void": self.void,
+            "kind": self.score.kind,
+            "happened": self.score.happened,
+            "bits": score.bits,
+            "rps": score.rps,
+            "rps_reference": score.rps_reference,
+        }
+
+    def line(self) -> str:
+        """Say in a line how it did."""
+        happened = "never" if self.score.happened == NEVER else f"in tenth {self.score.happened + 1}"
+        noted = " [void]" if self.void else ""
+        words = f"{self.sealed.event.words} {self.sealed.when.words}; it was {happened}{noted}"
+        return f"{self.score.run}  {self.score.score.bits:+5.1f} bits  {words}"
 
 
-def when_line(row: Row) -> str:
-    """Say in a line how a when-forecast did."""
-    happened = "never" if row["happened"] == NEVER else f"in tenth {row['happened'] + 1}"
-    noted = " [void]" if row["void"] else ""
-    return f"{row['run']}  {row['bits']:+5.1f} bits  {row['event']} {row['said']}; it was {happened}{noted}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreCard:
+    """Somebody's scored forecasts, oldest first, and how much they forecast.
+
+    Attributes:
+        author: whose.
+        scored: forecasts and revisions, in the order in which they were scored.
+        whens: when-forecasts.
+        asked: questions that were run and that they could have forecast.
+        forecast: how many of these they did forecast.
+    """
+
+    author: str
+    scored: tuple[ScoredForecast, ...]
+    whens: tuple[ScoredWhen, ...]
+    asked: int
+    forecast: int
+
+    @property
+    def mean_bits(self) -> float | None:
+        """Mean bits over the reference of the first answers that count; None without any."""
+        bits = [one.score.score.bits for one in self.scored if one.counts]
+        return fmean(bits) if bits else None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON data, schema `palate.score/1`."""
+        return {
+            "schema": "palate.score/1",
+            "author": self.author,
+            "scored": [one.document() for one in self.scored],
+            "when": [one.document() for one in self.whens],
+            "mean_bits": self.mean_bits,
+            "asked": self.asked,
+            "forecast": self.forecast,
+            "coverage": self.forecast / self.asked if self.asked else None,
+        }
+
+    def lines(self, who: str) -> list[str]:
+        """Return it as lines for people, naming the author as `who`."""
+        whens = [one.line() for one in self.whens]
+        if not self.scored:
+            return whens or ["No forecast has been scored yet.", "Next: palate try | palate run FILE.py -c name=value"]
+        counts = f"{self.forecast} of {self.asked} questions forecast."
+        if self.mean_bits is not None:
+            counts = f"{self.mean_bits:+.2f} bits over the reference on average (first answers). {counts}"
+        rows = [one.line(who) for one in self.scored]
+        return [*rows, *whens, counts, "Whether that is skill or luck: palate skill"]
+
+
+def score_card(ledger: Ledger, author: str) -> ScoreCard:
+    """Return somebody's scored forecasts, and how much they forecast."""
+    asked = ledger.asked_of(author)
+    forecast = {
+        experiment.id
+        for experiment in ledger.experiments("forecast", "revision")
+        if any(sealed.author.name == author for sealed in experiment.forecasts)
+    }
+    return ScoreCard(
+        author=author,
+        scored=tuple(one for one in scored_forecasts(ledger) if one.score.author.name == author),
+        whens=tuple(_scored_whens(ledger, author)),
+        asked=len(asked),
+        forecast=len(forecast & asked),
+    )
+
+
+def scored_forecasts(ledger: Ledger) -> list[ScoredForecast]:
+    """List everybody's scored forecasts and revisions in the order in which they were scored."""
+    experiments = {experiment.id: experiment for experiment in ledger.experiments(SealedScore.KIND)}
+    scored = []
+    for experiment in experiments.values():
+        sealed = {one.hash: one for one in experiment.forecasts}
+        scored += [ScoredForecast(experiment=experiment, sealed=sealed[s.forecast], score=s)
+                   for s in experiment.scores.values()]  # fmt: skip
+    return sorted(scored, key=lambda one: one.score.number)
+
+
+def _scored_whens(ledger: Ledger, author: str) -> Iterator[ScoredWhen]:
+    sealed = {one.hash: one for one in ledger.whens()}
+    void = ledger.having(SealedVoid.KIND)
+    for score in ledger.when_scores():
+        if score.author.name == author:
+            forecast = sealed[score.forecast]
+            yield ScoredWhen(sealed=forecast, score=score, void=forecast.subject.experiment in void)
+
+
+def forecast_document(sealed: SealedForecast) -> dict[str, Any]:
+    """Return a sealed forecast as plain JSON data."""
+    return {
+        **said_body(sealed.said),
+        "turn": sealed.turn,
+        "author": sealed.author.name,
+        "agent": sealed.author.agent,
+        "kind": sealed.kind,
+        **sealed.evidence.body(),
+        "reference": reference_body(sealed.reference),
+        "sealed": sealed.hash,
+        "at": sealed.at.isoformat(),
+    }
+
+
+def experiment_document(experiment: SealedExperiment, author: str) -> dict[str, Any]:
+    """Return what an author may see of a question's forecasts as plain JSON data, schema `palate.forecast/1`."""
+    first, revision = experiment.of(author), experiment.of(author, "revision")
+    return {
+        "schema": "palate.forecast/1",
+        "experiment": experiment.id,
+        "question": experiment.question.text,
+        "forecast": forecast_document(first) if first else None,
+        "revision": forecast_document(revision) if revision else None,
+        "forecasts": [forecast_document(sealed) for sealed in experiment.visible(author)],
+        "hidden": experiment.hidden(author),
+        "skipped": list(experiment.skipped),
+        "void": experiment.void.reason if experiment.void else None,
+    }
+
+
+def experiment_lines(experiment: SealedExperiment, author: str) -> list[str]:
+    """Return what an author may see of a question's forecasts as lines for people."""
+    lines = [f"{experiment.id}  {experiment.question.text}"]
+    visible, hidden = experiment.visible(author), experiment.hidden(author)
+    lines += [_forecast_line(sealed, experiment) for sealed in visible]
+    if hidden:
+        lines.append(f"{hidden} of others: hidden until yours is sealed or theirs is opened.")
+    if not visible and not hidden:
+        lines.append("No forecast is sealed.")
+    if experiment.is_missing(author):
+        lines.append(f"Yours is not:  palate forecast {experiment.id} better:80")
+    if experiment.skipped:
+        lines.append(f"Skipped by {', '.join(experiment.skipped)}.")
+    if experiment.void is not None:
+        after = " after something was seen" if experiment.void.seen else ""
+        lines.append(f"Void{after} by {experiment.void.author}: {experiment.void.reason}")
+    return lines
+
+
+def _forecast_line(sealed: SealedForecast, experiment: SealedExperiment) -> str:
+    evidence = sealed.evidence
+    seen = f"{evidence.points} points seen, {evidence.words}" if evidence.words else "blind"
+    turn = " then" if sealed.turn == "revision" else ""
+    elsewhere = ", from a colleague's project" if sealed.colleague else ""
+    why = f'   "{sealed.said.why}"' if sealed.said.why else ""
+    metric = experiment.question.metric
+    said = said_words(sealed.said, metric.scale, metric.unit)
+    words = f"{sealed.author.name}{' [agent]' if sealed.author.agent else ''}{turn}: {said}"
+    return f"{words}   sealed {sealed.hash[:12]} at {sealed.at:%Y-%m-%d %H:%M:%S} UTC, {seen}{elsewhere}{why}"

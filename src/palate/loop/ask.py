@@ -1,41 +1,161 @@
-"""From what a person declares to a report: preferences read, target found, question built, loop run."""
+"""How a question opens: who is asked and told, what is known of it, and the first answer, before anything slow happens.
+
+Light to import. The person is asked before numpy, the catalog or torch are there: the prompt must not wait, and
+nothing that could anchor an answer has been worked out yet. The warm worker starts while they think.
+"""
 
 import getpass
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from palate.errors import RefusedError
 from palate.forecast.answer import Said
-from palate.ledger.ledger import Story, find_story
-from palate.ledger.records import Author
-from palate.loop.confounders import with_fresh_data
+from palate.forecast.chances import Reference
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import Author, SealedForecast
+from palate.loop.data import with_changed_data
 from palate.question.fingerprint import data_of
 from palate.question.question import Question, build_question
-from palate.question.target import Target
-from palate.store.config import Origin
+from palate.question.target import Order, Target
+from palate.store.config import PreferenceSource
 from palate.store.project import Project
-from palate.training.launch import Kitchen, start_pool
-from palate.training.local import Pool, count_cores, share_out
-from palate.training.worker import INSIDE
-from palate.vocabulary import TREATMENT
+from palate.training.launch import Launcher, Resources
+from palate.training.local import count_cores, share_out, start_local
+from palate.training.worker import IN_WORKER
+from palate.vocabulary import TREATMENT, Arm
 
-Config = Mapping[str, Origin]
+if TYPE_CHECKING:
+    from palate.loop.results import RunResult
+    from palate.recipe.difference import Difference
+    from palate.verdict.rule import Verdict
+
+Config = Mapping[str, PreferenceSource]
 
 
-def kitchen_of(
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run starts."""
+
+    arm: Arm
+    seed: int
+    order: Order
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsGoing:
+    """These runs go; told a few times a second."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run has ended."""
+
+    arm: Arm
+    result: "RunResult"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the pairs so far say."""
+
+    verdict: "Verdict"
+
+
+WatchEvent = SealedForecast | RunStarted | RunsGoing | RunEnded | Looked
+"""What somebody who watches is told: a forecast that was sealed, runs, looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is shown after the first answer, for one revision.
+
+    Attributes:
+        first: what was said.
+        reference: the reference forecast.
+        cases: the nearest past cases, a line each.
+    """
+
+    first: SealedForecast
+    reference: Reference
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmsRead:
+    """What was seen of the two arms before they run.
+
+    Attributes:
+        difference: what differs, and why.
+        read: whether both could be read at their first optimizer step.
+        dead: changed settings that have no effect, a sentence each.
+    """
+
+    difference: "Difference"
+    read: bool
+    dead: tuple[str, ...]
+
+
+class Person(Protocol):
+    """Who asks the question: is asked for a forecast, told what differs, shown the reference, and watches the runs."""
+
+    def ask(self, question: Question) -> Said | None:
+        """Return the first answer; None is a skip.
+
+        It is only called where this author has no forecast and has not skipped, and no outcome can be seen.
+        """
+
+    def inform(self, question: Question, inside: ArmsRead) -> None:
+        """Hear, before anything is sealed, what was seen of the two arms; raise to stop."""
+
+    def revise(self, question: Question, shown: Shown) -> Said | None:
+        """Return the one revision; None keeps the first answer."""
+
+    def watch(self, event: WatchEvent) -> None:
+        """Hear of progress."""
+
+
+class Nobody:
+    """A program that asks: makes no forecast when asked, revises none, stops at nothing, watches nothing."""
+
+    def ask(self, _: Question) -> None:
+        """Skip."""
+
+    def inform(self, _: Question, __: ArmsRead) -> None:
+        """Go on."""
+
+    def revise(self, _: Question, __: Shown) -> None:
+        """Keep the first answer."""
+
+    def watch(self, _: WatchEvent) -> None:
+        """Do nothing."""
+
+
+def nobody() -> Person:
+    """Return the person that a program is."""
+    return Nobody()
+
+
+def resources_of(
     config: Config, *, workers: int | None = None, threads: int | None = None, timeout_s: float | None = None
-) -> Kitchen:
-    """Set up what runs are carried out with: flags first, then preferences, then the machine's cores."""
-    shared = share_out(count_cores(), workers or config["workers"].value, threads or config["threads"].value)
-    return Kitchen(workers=shared[0], threads=shared[1], timeout_s=timeout_s or config["timeout_s"].value)
+) -> Resources:
+    """Return what runs are carried out with: flags first, then preferences, then the machine's cores."""
+    runs, threads_a_run = share_out(
+        count_cores(), workers or config["workers"].value, threads or config["threads"].value
+    )
+    return Resources(
+        start=start_local, workers=runs, threads=threads_a_run, timeout_s=timeout_s or config["timeout_s"].value
+    )
 
 
 def author_of(config: Config, name: str | None = None, agent: bool | None = None) -> Author:
-    """Name who forecasts: as given, else as configured, else the login name; and whether it is an agent."""
+    """Return who forecasts: as given, else as configured, else the login name; and whether it is an agent."""
     is_agent = bool(config["agent"].value) if agent is None else agent
     return Author(name=name or str(config["author"].value or _login_name()), agent=is_agent)
 
@@ -47,13 +167,11 @@ def _login_name() -> str:
         return f"user {os.getuid()}"
 
 
-def question_of(target: Target, changes: Mapping[str, Any], *, data: tuple[str, ...] = (), **options: Any) -> Question:
+def question_about(
+    target: Target, changes: Mapping[str, Any], *, data: tuple[str, ...] = (), **options: Any
+) -> Question:
     """Build the question for a target, its data fingerprinted. See `build_question` for the options."""
     return build_question(target, changes, data=data_of((*target.data, *data), Path.cwd()), **options)
-
-
-Ask = Callable[[Question], Said | None]
-"""Asks a person for the gut answer; None is a skip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,60 +181,75 @@ class Opening:
     Attributes:
         question: as it is asked of the data that are there now.
         author: who forecasts.
-        said: the gut answer that was given now; None where one is sealed already, or none is made.
+        said: the first answer that was given now; None where none was.
         asked: whether a person was asked for it just now, and so can be asked for a revision.
         changed: files that changed since earlier runs, which are therefore not used again.
-        pool: a worker that is warming up; None where all runs may be there already.
+        resources: what runs are carried out with.
+        launcher: a worker that is warming up; None where all runs may be there already.
     """
 
     question: Question
     author: Author
     said: Said | None
     asked: bool
-    changed: tuple[str, ...] = ()
-    pool: Pool | None = None
+    changed: tuple[str, ...]
+    resources: Resources
+    launcher: Launcher | None
 
 
 @contextmanager
 def opening(
-    project: Project, question: Question, *, author: Author, ask: Ask, kitchen: Kitchen, said: Said | None = None
+    project: Project,
+    question: Question,
+    *,
+    author: Author,
+    person: Person,
+    resources: Resources,
+    said: Said | None = None,
 ) -> Iterator[Opening]:
-    """Open a question: look at what is sealed, warm the worker, ask for the gut answer where one is missing.
+    """Open a question: look at what is sealed, warm the worker, ask for the first answer where one is missing.
 
     Args:
         project: where it is kept.
         question: what is asked.
         author: who forecasts.
-        ask: asks the person; only called where they have no forecast, did not skip, and no outcome can be seen.
-        kitchen: what runs are carried out with.
+        person: who is asked.
+        resources: what runs are carried out with.
         said: the forecast, given beforehand.
 
     Raises:
         RefusedError: it is called from inside one of palate's own runs, or the question is void.
     """
-    _refuse_inside()
+    _refuse_in_worker()
     project.make()
-    question, changed = with_fresh_data(project, question)
-    story = find_story(project.chain, question.experiment)
-    _refuse_void(story)
+    question, changed = with_changed_data(project, question)
+    experiment = Ledger.of(project.chain).find(question.experiment)
+    _refuse_void(experiment)
     touched = treatment_is_touched(project, question)
-    pool = None if touched else start_pool(question.target, kitchen)
+    launcher = None if touched else resources.launch(question.target.task)
     try:
-        wanted = said is None and _is_missing(story, author) and not (touched and _has_ended(project, question))
-        told = ask(question) if wanted else said
+        missing = experiment is None or (experiment.is_missing(author.name) and author.name not in experiment.skipped)
+        wanted = said is None and missing and not (touched and _has_ended(project, question))
+        answer = person.ask(question) if wanted else said
         yield Opening(
-            question=question, author=author, said=told, asked=wanted and told is not None, changed=changed, pool=pool
+            question=question,
+            author=author,
+            said=answer,
+            asked=wanted and answer is not None,
+            changed=changed,
+            resources=resources,
+            launcher=launcher,
         )
     finally:
-        if pool is not None:
-            pool.close()
+        if launcher is not None:
+            launcher.stop()
 
 
 def treatment_is_touched(project: Project, question: Question) -> bool:
     """Whether any run with the treatment's key was ever begun, told by the names of the runs' folders alone."""
-    key = question.run_key(TREATMENT)[:6]
+    mark = question.plan.run_mark(TREATMENT)
     with os.scandir(project.runs) as entries:
-        return any(f"-{key}-s" in entry.name for entry in entries)
+        return any(mark in entry.name for entry in entries)
 
 
 def _has_ended(project: Project, question: Question) -> bool:
@@ -124,17 +257,11 @@ def _has_ended(project: Project, question: Question) -> bool:
     from palate.store.catalog import Catalog
 
     with Catalog.open(project) as catalog:
-        return evidence_of(project, catalog, question).ended > 0
+        return evidence_of(catalog, question).ended > 0
 
 
-def _is_missing(story: Story | None, author: Author) -> bool:
-    return story is None or (
-        story.of(author.name) is None and author.name not in story.skipped and story.verdict is None
-    )
-
-
-def _refuse_inside() -> None:
-    if os.environ.get(INSIDE):
+def _refuse_in_worker() -> None:
+    if os.environ.get(IN_WORKER):
         raise RefusedError(
             "palate was asked to run experiments from inside one of its own runs.",
             why="The file starts its experiment when it is imported.",
@@ -142,10 +269,10 @@ def _refuse_inside() -> None:
         )
 
 
-def _refuse_void(story: Story | None) -> None:
-    if story is not None and story.void is not None:
+def _refuse_void(experiment: SealedExperiment | None) -> None:
+    if experiment is not None and experiment.void is not None:
         raise RefusedError(
-            f"experiment {story.question.experiment} is void: {story.void['reason']}",
+            f"experiment {experiment.id} is void: {experiment.void.reason}",
             why="What was voided is not run again as the same question.",
-            todo="Mend what was wrong (other code or data, other question), or ask with another margin or budget.",
+            todo="Fix what was wrong (other code or data, other question), or ask with another margin or budget.",
         )

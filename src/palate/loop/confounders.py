@@ -1,63 +1,57 @@
 """What a question changes without saying so: both arms read at their first optimizer step, before anything is run."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from palate.capture.documents import SUFFIXES, read_file
-from palate.capture.files import hash_file
 from palate.errors import ConfoundedError, PalateError, SettingError
+from palate.loop.ask import ArmsRead, Opening
 from palate.question.question import Question
-from palate.recipe.codec import content_id
 from palate.recipe.diff import diff
 from palate.recipe.difference import Changed, Difference, difference_lines, explain, merged_words
 from palate.recipe.lexicon import ROLES
 from palate.recipe.recipe import Recipe
 from palate.recipe.roles import by_role
 from palate.recipe.settings import Change, nearest
-from palate.recipe.tree import Chunk, Note, Setting, chunk_id, find, leaves, path_text
+from palate.recipe.tree import Note, chunk_id, leaves, path_text
 from palate.store.project import Project
-from palate.store.recipes import Shelf
+from palate.store.recipes import Recipes
 from palate.training.dry import capture_arms
-from palate.training.launch import Kitchen, start_pool
-from palate.training.local import Pool
 from palate.vocabulary import BASELINE, TREATMENT
 
 AGAIN = "again"
 """The baseline's second reading."""
 
-
 WITHIN_S = 30.0
 """Seconds that reading both arms may take before the question goes on without."""
 
 
-def read_arms(project: Project, question: Question, kitchen: Kitchen, pool: Pool | None) -> Mapping[str, Recipe]:
-    """Give the recipes of both arms: from the shelf, else by a dry run; fewer where that takes too long or fails.
+def read_arms(project: Project, question: Question, opened: Opening) -> Mapping[str, Recipe]:
+    """Return the recipes of both arms: kept ones, else by a dry run; fewer where that takes too long or fails.
 
     A training that fails before its first step will fail in its runs too, and is judged there.
     """
-    shelf = Shelf(project.home)
-    keys = {arm: question.run_key(arm) for arm in (BASELINE, TREATMENT)}
-    found = {arm: recipe for arm, key in keys.items() if (recipe := shelf.find(key)) is not None}
-    missing = {arm: question.changes_of(arm) for arm in keys if arm not in found}
+    recipes, keys = Recipes(project.home), question.plan.keys
+    known = {arm: recipe for arm, key in keys.items() if (recipe := recipes.find(key)) is not None}
+    missing = {arm: changes for arm, changes in question.plan.arms.items() if arm not in known}
     if BASELINE in missing:
         missing[AGAIN] = ()
-    if not missing or not question.target.learns or (pool is None and found):
-        return found
-    own = None if pool is not None else start_pool(question.target, kitchen)
-    try:
-        fresh = capture_arms(question.target, missing, pool=pool or own, within_s=WITHIN_S)  # type: ignore[arg-type]
-    except PalateError:
-        return found
-    finally:
-        if own is not None:
-            own.close()
-    again = fresh.pop(AGAIN, None)
-    if BASELINE in fresh and again is not None:
-        fresh[BASELINE] = _with_unsteady(fresh[BASELINE], again)
-    for arm, recipe in fresh.items():
-        shelf.keep(keys[arm], recipe)
-    return {**found, **fresh}
+    if not missing or not question.target.learns or (opened.launcher is None and known):
+        return known
+    with contextlib.ExitStack() as stack:
+        launcher = opened.launcher or stack.enter_context(opened.resources.launch(question.target.task))
+        try:
+            read = capture_arms(question.target, missing, launcher=launcher, within_s=WITHIN_S)
+        except PalateError:
+            return known
+    again = read.pop(AGAIN, None)
+    if BASELINE in read and again is not None:
+        read[BASELINE] = _with_unsteady(read[BASELINE], again)
+    for arm, recipe in read.items():
+        recipes.keep(keys[arm], recipe)
+    return {**known, **read}
 
 
 def _with_unsteady(one: Recipe, again: Recipe) -> Recipe:
@@ -70,8 +64,8 @@ def _with_unsteady(one: Recipe, again: Recipe) -> Recipe:
     return replace(one, notes=(*one.notes, *notes))
 
 
-def find_hidden(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str] = ()) -> Difference:
-    """Say of everything that differs between the arms why it does.
+def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str] = ()) -> Difference:
+    """Return what differs between the arms, each change with its reason.
 
     What differs in a configuration file that the change points to was not declared by naming the file: each of its
     settings is a change of its own.
@@ -106,14 +100,16 @@ def _is_file(change: Change) -> bool:
     return all(isinstance(side, str) and side.endswith(SUFFIXES) and Path(side).is_file() for side in sides)
 
 
-def with_hidden(question: Question, difference: Difference, recipes: Mapping[str, Recipe]) -> Question:
-    """Give the question with what confounds it, and with the ids of the chunks that differ between its arms."""
-    words = merged_words(difference.confounders)
-    return replace(question, confounders=words, chunks=_chunks(recipes))
+def with_confounders(question: Question, difference: Difference, recipes: Mapping[str, Recipe]) -> Question:
+    """Return the question with what confounds it, and with the ids of the chunks that differ between its arms."""
+    words, chunks = merged_words(difference.confounders), _chunks(recipes)
+    if (words, chunks) == (question.confounders, question.chunks):
+        return question
+    return replace(question, confounders=words, chunks=chunks)
 
 
 def _chunks(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
-    """Give the chunks that differ, by name: their ids in the baseline and with the change."""
+    """Return the chunks that differ, by name: their ids in the baseline and with the change."""
     if len(recipes) < len((BASELINE, TREATMENT)):
         return {}
     parts = [
@@ -124,28 +120,13 @@ def _chunks(recipes: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
     return {role: pair for role, pair in pairs.items() if pair[0] != pair[1]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
-    """What was seen of the two arms before they run.
-
-    Attributes:
-        difference: what differs, and why.
-        read: whether both could be read at their first optimizer step.
-        dead: what is known of the changed settings themselves: that one decides nothing.
-    """
-
-    difference: Difference
-    read: bool
-    dead: tuple[str, ...]
-
-
-def look_inside(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> Inside:
+def compare_arms(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> ArmsRead:
     """Hold the arms' recipes against each other.
 
     Raises:
         SettingError: something is declared that neither arm has.
     """
-    difference = find_hidden(question, recipes, declared)
+    difference = difference_of(question, recipes, declared)
     _refuse_unknown(question, recipes, declared)
     changed = [change.path for change in question.changes]
     baseline = recipes.get(BASELINE)
@@ -154,7 +135,7 @@ def look_inside(question: Question, recipes: Mapping[str, Recipe], declared: Seq
         for note in (baseline.notes if baseline is not None else ())
         if note.kind == "dead" and any(note.path == name or note.path.endswith(f".{name}") for name in changed)
     ]
-    return Inside(difference=difference, read=len(recipes) == len((BASELINE, TREATMENT)), dead=tuple(dead))
+    return ArmsRead(difference=difference, read=len(recipes) == len((BASELINE, TREATMENT)), dead=tuple(dead))
 
 
 def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> None:
@@ -166,7 +147,7 @@ def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared:
     for name in declared:
         if name not in ROLES and not any(f".{name}." in f".{path}." for path in known):
             raise SettingError(
-                f"--declare {name}: no chunk and no setting is called that{nearest(name, [*ROLES, *known])}.",
+                f"--declare {name}: no chunk and no setting is called that{nearest(name, [*ROLES, *known]) or '.'}",
                 todo=f"A chunk ({', '.join(ROLES)}), or a setting's path or its end.",
             )
 
@@ -195,28 +176,5 @@ def refuse_unread(question: Question) -> None:
     raise ConfoundedError(
         f"Not run: {label} could not be read, so nobody knows what else differs between the arms.",
         why=f"Its arms did not both reach an optimizer step within {WITHIN_S:.0f} s, or failed before it.",
-        todo=f"See why:  palate dry {question.target.task.get('file', label)}    or leave --strict out.",
-    )
-
-
-def with_fresh_data(project: Project, question: Question) -> tuple[Question, tuple[str, ...]]:
-    """Tell from the files that the baseline read whether its runs are still of the same data.
-
-    Returns:
-        the question, its runs told apart from earlier ones where files changed; and the files that did.
-    """
-    recipe = Shelf(project.home).find(question.run_key(BASELINE))
-    known = files_of(recipe) if recipe is not None else {}
-    now = {name: hash_file(path) if (path := Path(name)).is_file() else "gone" for name in known}
-    changed = tuple(name for name, told in now.items() if told != known[name])
-    if not changed:
-        return question, ()
-    return replace(question, data=content_id([question.data, now])), changed
-
-
-def files_of(recipe: Recipe) -> dict[str, str]:
-    """Give the files that a training read before its first step, with the hashes of what was in them."""
-    files = find(recipe.root, ("data", "files"))
-    return (
-        {item.name: item.value for item in files.items if isinstance(item, Setting)} if isinstance(files, Chunk) else {}
+        todo=f"See why:  palate dry {question.target.file}    or leave --strict out.",
     )

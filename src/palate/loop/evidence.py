@@ -1,17 +1,17 @@
 """What of a question's treatment exists already, read from its journals and never asked."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
 
-from palate.ledger.records import Evidence
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import Evidence, asks_like
+from palate.loop.reference import PAST_RUNS
 from palate.loop.results import collect
-from palate.question.question import Question, question_from_body
+from palate.question.question import Question
 from palate.recipe.codec import encode
 from palate.recipe.settings import Change
-from palate.store.catalog import Catalog
-from palate.store.chain import Chain
+from palate.store.catalog import Catalog, RunRow
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.vocabulary import BASELINE, TREATMENT
@@ -23,50 +23,48 @@ SAMPLE = "sample"
 """The kind of event by which a run keeps an image or a text to look at."""
 
 
-def evidence_of(project: Project, catalog: Catalog, question: Question) -> Evidence:
+def evidence_of(catalog: Catalog, question: Question) -> Evidence:
     """Read how many points and samples of the treatment exist, how far it has come, and how many runs have ended."""
-    ended = collect(catalog, question)
-    runs = [row["id"] for row in catalog.runs([question.run_key(TREATMENT)])]
-    rows = catalog.summaries(runs)
+    ended = collect(catalog, question.plan)
+    runs = [run.id for run in catalog.runs([question.plan.keys[TREATMENT]])]
+    summaries = catalog.summaries(runs)
+    last_step = max((summary.last_step for summary in summaries), default=0)
     return Evidence(
-        points=sum(row["n"] for row in rows),
-        samples=sum(_samples(project, run) for run in runs),
-        share=_share(catalog, question, max((row["last_step"] for row in rows), default=0)) if rows else None,
+        points=sum(summary.n for summary in summaries),
+        samples=sum(_samples(catalog.project, run) for run in runs),
+        share=_share(catalog, question, last_step) if summaries else None,
         ended=len(ended[TREATMENT]),
-        repeat=was_seen(project.chain, catalog, question) or was_tried(catalog, question),
+        repeat=was_seen(catalog, question) or was_tried(catalog, question),
     )
 
 
-def was_seen(chain: Chain, catalog: Catalog, question: Question) -> bool:
-    """Whether the same change was asked about before, of this training and metric, and its treatment logged anything.
+def was_seen(catalog: Catalog, question: Question) -> bool:
+    """Return whether the same change was asked about before, of this training and metric, and its treatment logged.
 
     Other code, data, margin, budget or other settings make it another question, and so do values that are a little
     off; but who has seen what came of one is not blind to the other.
     """
-    alike = (
-        question_from_body(record.body)
-        for record in chain.records("question")
-        if record.body["experiment"] != question.experiment
-        and record.body["metric"]["name"] == question.metric.name
-        and record.body["target"]["label"] == question.target.label
-    )
-    keys = {one.run_key(TREATMENT) for one in alike if same_changes(one.changes, question.changes)}
-    return bool(catalog.summaries([row["id"] for row in catalog.runs(keys)])) if keys else False
+    ledger = Ledger.of(catalog.project.chain)
+    asked = (experiment for experiment in ledger.experiments() if experiment.id != question.experiment)
+    alike = [experiment.question for experiment in asked if asks_like(experiment.asked, question)]
+    keys = {one.plan.keys[TREATMENT] for one in alike if same_changes(one.changes, question.changes)}
+    return bool(catalog.summaries([run.id for run in catalog.runs(keys)])) if keys else False
 
 
 def was_tried(catalog: Catalog, question: Question) -> bool:
-    """Whether somebody ran the training with the treatment's settings outside of any question, and it logged."""
-    encoded = {name: encode(value) for name, value in question.settings(TREATMENT).items()}
-    tried = [
-        row["id"]
-        for row in catalog.runs([""])
-        if row["label"] in question.target.label.split(":") and encoded and json.loads(row["settings"]) == encoded
-    ]
-    return any(row["metric"] == question.metric.name for row in catalog.summaries(tried))
+    """Return whether somebody ran the training with the treatment's settings outside of any question, and it logged."""
+    settings = {name: encode(value) for name, value in question.plan.settings[TREATMENT].items()}
+    labels = question.target.label.split(":")
+    tried = [run.id for run in catalog.runs([""]) if settings and run.label in labels and _encoded(run) == settings]
+    return any(summary.metric == question.metric.name for summary in catalog.summaries(tried))
+
+
+def _encoded(run: RunRow) -> dict[str, object]:
+    return {name: encode(value) for name, value in run.settings.items()}
 
 
 def same_changes(some: Sequence[Change], others: Sequence[Change]) -> bool:
-    """Whether two lists of changes are the same, numbers that differ by less than a hundredth being so.
+    """Return whether two lists of changes are the same, numbers that differ by less than a hundredth being so.
 
     >>> some, others = (Change(path="lr", before=0.1, after=after) for after in (0.2, 0.2000001))
     >>> same_changes([some], [others])
@@ -96,12 +94,10 @@ def _samples(project: Project, run: str) -> int:
 
 
 def _share(catalog: Catalog, question: Question, step: int) -> float | None:
-    """Say how much of its budget the treatment has run: by how long finished runs of the baseline are, else of any."""
-    finished = [
-        row for row in catalog.runs() if row["key"] and row["label"] == question.target.label and row["exit"] == "ok"
-    ]
-    baseline = [row["id"] for row in finished if row["key"] == question.run_key(BASELINE)]
-    summaries = catalog.summaries(baseline or [row["id"] for row in finished])
-    lengths = [row["last_step"] for row in summaries if row["metric"] == question.metric.name]
+    """Return how much of its budget the treatment has run, by how long finished runs of the baseline are, else any."""
+    baseline = [run for run in catalog.runs([question.plan.keys[BASELINE]]) if run.finished]
+    finished = baseline or catalog.newest_finished(question.target.label, PAST_RUNS)
+    summaries = catalog.summaries([run.id for run in finished])
+    lengths = [summary.last_step for summary in summaries if summary.metric == question.metric.name]
     longest = statistics.median(lengths) if lengths else 0
     return min(step / longest, 1.0) if longest > 0 else None

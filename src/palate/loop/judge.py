@@ -1,49 +1,32 @@
-"""Judge an experiment by the runs that are there, seal what is due, and report it."""
+"""Judge a question by the runs that are there: look by look, on the terms that were known when it was sealed."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from palate.errors import InputError
-from palate.loop.results import Examples, Results, complete_pairs, curves_identical, first_settled
-from palate.loop.runner import SILENT, Served, Stove, Watcher
-from palate.question.question import ARMS, Question, question_from_body
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import SealedVerdict, likeness_of, likeness_of_record
+from palate.loop.results import Examples, Results, collect, complete_pairs, curves_identical
+from palate.question.plan import ARMS
+from palate.question.question import Question
 from palate.store.catalog import Catalog
-from palate.store.chain import Chain
-from palate.store.project import Project
-from palate.training.launch import Kitchen
-from palate.training.local import Pool
 from palate.verdict.history import Past, effect_sd, noise_of
 from palate.verdict.pairs import Pairs, make_pairs
-from palate.verdict.rule import Terms, Verdict, judge
+from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
 from palate.verdict.words import effect_words
-from palate.vocabulary import Metric, name_metric
+from palate.vocabulary import BASELINE, TREATMENT, Metric, name_metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A verdict with the pairs it rests on; None where no pair finished."""
-
-    verdict: Verdict
-    pairs: Pairs | None
-
-    @property
-    def settled(self) -> bool:
-        """Whether the verdict is."""
-        return self.verdict.settled
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cooked:
-    """What a session found.
+class Judgement:
+    """What the runs of a question say.
 
     Attributes:
         verdict: at the look that settled it, else at the last.
         pairs: the pairs it rests on; None where none finished.
         results: every ended run by arm and seed.
         terms: what they were judged on.
-        fresh: runs made in this session.
+        made: runs made for it just now.
         reused: runs that were there already.
     """
 
@@ -51,131 +34,169 @@ class Cooked:
     pairs: Pairs | None
     results: Results
     terms: Terms
-    fresh: int
-    reused: int
+    made: int = 0
+    reused: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether the verdict is."""
+        return self.verdict.settled
 
     @property
     def done(self) -> bool:
         """Whether no more runs will be made: the verdict is settled, or every pair of the budget has ended."""
-        return self.verdict.settled or complete_pairs(self.results) >= self.terms.budget
+        return self.settled or complete_pairs(self.results) >= self.terms.budget
 
 
-class Session:
-    """Run a question's missing pairs until its verdict settles."""
+class Judge:
+    """Judge the runs of one question, as often as there are more of them.
 
-    def __init__(self, project: Project, question: Question, kitchen: Kitchen, watcher: Watcher) -> None:
+    Args:
+        ledger: what the project knows.
+        catalog: where its runs are.
+        question: what is asked.
+    """
+
+    def __init__(self, ledger: Ledger, catalog: Catalog, question: Question) -> None:
         self._question = question
-        self._terms = terms_of(project.chain, question)
-        self._examples = Examples(project)
-        self._watcher = watcher
-        self._stove = Stove(project, question, kitchen, watcher, self._look)
+        self._catalog = catalog
+        self._examples = Examples(catalog)
+        self._complete = 0
+        self._last: Judgement | None = None
+        self.terms = terms_of(ledger, question)
 
-    def look(self) -> Cooked:
-        """Judge the runs that are there, running none."""
-        return self._cooked(self._stove.see())
+    def judge(self, results: Results) -> Judgement:
+        """Judge the runs so far; where no further pair is complete, what was said last still holds."""
+        complete = complete_pairs(results)
+        if self._last is None or complete != self._complete:
+            self._complete, self._last = complete, self._judge(results, complete)
+        return self._last
 
-    def settle(self, warm: Pool | None = None) -> Cooked:
-        """Run until settled or the budget is spent. See `Stove.settle`."""
-        return self._cooked(self._stove.settle(warm))
-
-    def _cooked(self, served: Served[Judged]) -> Cooked:
-        return Cooked(
-            verdict=served.look.verdict,
-            pairs=served.look.pairs,
-            results=served.results,
-            terms=self._terms,
-            fresh=served.fresh,
-            reused=served.reused,
-        )
-
-    def _look(self, catalog: Catalog, results: Results) -> Judged:
-        floor = self._examples.disagreement
-        verdict, pairs = first_settled(self._question, self._terms, results, disagreement=floor)
+    def _judge(self, results: Results, complete: int) -> Judgement:
+        verdict, pairs = self._first_settled(results, complete, identical=None)
         if pairs is not None and pairs.identical and verdict.kind == "nothing":
-            catalog.refresh()
-            identical = curves_identical(catalog, results)
-            verdict, pairs = first_settled(
-                self._question, self._terms, results, identical=identical, disagreement=floor
-            )
-        self._watcher.looked(verdict)
-        return Judged(verdict=verdict, pairs=pairs)
+            self._catalog.refresh()
+            verdict, pairs = self._first_settled(results, complete, identical=curves_identical(self._catalog, results))
+        return Judgement(verdict=verdict, pairs=pairs, results=results, terms=self.terms)
+
+    def _first_settled(
+        self, results: Results, complete: int, *, identical: bool | None
+    ) -> tuple[Verdict, Pairs | None]:
+        """Judge look after look, in the order of the seeds; return the first verdict that settles it, else the last.
+
+        Seeds count from 0 without gaps: a pair that is still missing ends the looking, whatever came after it, so
+        that quick runs have no say in what is seen.
+        """
+        verdict, pairs = judge(None, self.terms), None
+        for looks in range(1, complete + 1):
+            pairs, failures = _pairs_of(self._question.metric, results, looks)
+            equal = identical if pairs is not None and pairs.identical else None
+            floor = self._floor(results, looks)
+            verdict = judge(pairs, self.terms, failures=failures, bit_identical=equal, disagreement=floor)
+            if verdict.settled:
+                break
+        if complete >= self._question.budget and not verdict.settled and not verdict.reason:
+            verdict = replace(verdict, reason="budget")  # a failed half leaves fewer pairs, and no more will come
+        return verdict, pairs
+
+    def _floor(self, results: Results, looks: int) -> float:
+        """Return how far per-example results of the arms disagree, where pairs are few enough for it to matter."""
+        if looks > DISAGREEMENT_PAIRS:
+            return 0.0
+        finished = [s for s in range(looks) if all(results[arm][s].outcome.value is not None for arm in ARMS)]
+        return self._examples.disagreement(results, finished)
 
 
-def look_now(project: Project, question: Question) -> Cooked:
-    """Judge the runs that are there, sealing nothing."""
-    return Session(project, question, Kitchen(workers=0, threads=1), SILENT).look()
+def judge_now(ledger: Ledger, catalog: Catalog, question: Question) -> Judgement:
+    """Judge the runs that are there, running and sealing nothing."""
+    results = collect(catalog, question.plan)
+    judgement = Judge(ledger, catalog, question).judge(results)
+    return replace(judgement, reused=sum(len(by_seed) for by_seed in results.values()))
 
 
-def terms_of(chain: Chain, question: Question) -> Terms:
-    """Give the terms that a question is judged on: its margin and budget, and what the project knew when it was asked.
+def _pairs_of(metric: Metric, results: Results, looks: int) -> tuple[Pairs | None, Failures]:
+    """Return the pairs of the first seeds of which both halves finished, and how many runs of each arm failed."""
+    baseline, treatment = ([results[arm][seed].outcome for seed in range(looks)] for arm in ARMS)
+    both = [
+        (a.value, b.value)
+        for a, b in zip(baseline, treatment, strict=True)
+        if a.value is not None and b.value is not None
+    ]
+    failures = Failures(
+        baseline=sum(outcome.failed for outcome in baseline),
+        treatment=sum(outcome.failed for outcome in treatment),
+        baseline_runs=looks,
+        treatment_runs=looks,
+    )
+    if not both:
+        return None, failures
+    return make_pairs(*zip(*both, strict=True), sign=metric.sign, resolution=metric.resolution), failures
+
+
+def terms_of(ledger: Ledger, question: Question) -> Terms:
+    """Return the terms that a question is judged on: margin, budget, and what the project knew when it was asked.
 
     Past comparisons count where metric, training code's name and data are the same. They are taken as they were when
     the question was sealed, so that a verdict does not change under a person's hands.
     """
-    records = chain.records()
-    asked = {record.body["experiment"]: record for record in records if record.kind == "question"}
-    until = asked[question.experiment].number if question.experiment in asked else len(records)
-    alike = {name for name, record in asked.items() if _comparable(record.body, question)}
+    until = ledger.number_of(question.experiment)
     past = [
-        _past(record.body)
-        for record in records[:until]
-        if record.kind == "verdict" and record.body["experiment"] in alike and record.body.get("variance")
+        comparison
+        for experiment in ledger.experiments(SealedVerdict.KIND)
+        if (comparison := _past(experiment, question, until)) is not None
     ]
     return Terms(budget=question.budget, margin=question.margin, noise=noise_of(past), effect_sd=effect_sd(past))
 
 
-def _comparable(body: Mapping[str, Any], question: Question) -> bool:
-    asked = question_from_body(body)
-    return all(
-        one == other
-        for one, other in (
-            (asked.metric.name, question.metric.name),
-            (asked.take, question.take),
-            (asked.data, question.data),
-            (asked.target.name, question.target.name),
-        )
-    )
+def _past(experiment: SealedExperiment, question: Question, until: int | None) -> Past | None:
+    """Return what an experiment's verdict tells of the noise; None where it does not, or came too late."""
+    sealed = experiment.verdict
+    if sealed is None or not sealed.verdict.variance or (until is not None and sealed.number >= until):
+        return None
+    if likeness_of_record(experiment.asked) != likeness_of(question):
+        return None
+    verdict = sealed.verdict
+    assert verdict.variance is not None and verdict.raw is not None and verdict.standard_error is not None
+    return Past(variance=verdict.variance, df=verdict.n - 1, effect=verdict.raw, standard_error=verdict.standard_error)
 
 
-def _past(body: Mapping[str, Any]) -> Past:
-    error = body["spread"] / math.sqrt(body["n"])
-    return Past(variance=body["variance"], df=body["n"] - 1, effect=body["raw"], standard_error=error)
-
-
-def opposed_words(catalog: Catalog, question: Question, results: Results, verdict: Verdict) -> list[str]:
+def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:
     """Name the metrics that got worse where the judged one got better, or the other way round.
 
-    Only metrics whose names tell which way is better are looked at, at the pairs that the verdict rests on.
+    They are shown beside the verdict, never hidden. Only metrics whose names tell which way is better are looked at,
+    at the pairs that the verdict rests on.
     """
-    direction = verdict.kind.partition("_")[0]
+    direction = judgement.verdict.kind.partition("_")[0]
     if direction not in ("better", "worse"):
         return []
-    other = "worse" if direction == "better" else "better"
-    seeds = [s for s in sorted(results[ARMS[0]]) if s in results[ARMS[1]]][: verdict.n]
-    last = {arm: _last_values(catalog, [results[arm][seed].id for seed in seeds]) for arm in ARMS}
-    told = []
-    for name in last[ARMS[0]].keys() & last[ARMS[1]].keys() - {question.metric.name}:
-        seen = _judge_other(name, [last[arm][name] for arm in ARMS], len(seeds), question)
-        if seen is not None and seen[1].kind.startswith(other):
-            told.append(f"But {name} is {other}: {effect_words(seen[1], seen[0])}.")
-    return sorted(told)
+    opposite = "worse" if direction == "better" else "better"
+    baseline, treatment = (judgement.results[arm] for arm in (BASELINE, TREATMENT))
+    seeds = [seed for seed in sorted(baseline) if seed in treatment][: judgement.verdict.n]
+    arms = [_last_values(catalog, [results[seed].id for seed in seeds]) for results in (baseline, treatment)]
+    words = []
+    for name in arms[0].keys() & arms[1].keys() - {question.metric.name}:
+        judged = _judge_other(name, [last[name] for last in arms], len(seeds), question.budget)
+        if judged is not None and judged[1].kind.startswith(opposite):
+            words.append(f"But {name} is {opposite}: {effect_words(judged[1], judged[0])}.")
+    return sorted(words)
 
 
 def _last_values(catalog: Catalog, runs: Sequence[str]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    rows = {(row["run_id"], row["metric"]): row["last"] for row in catalog.summaries(runs)}
-    for run in runs:
-        for (owner, metric), value in rows.items():
-            if owner == run and value is not None:
-                found.setdefault(metric, []).append(value)
-    return found
+    """Return each metric's last values, in the order of the runs."""
+    values: dict[str, list[float]] = {}
+    place = {run: index for index, run in enumerate(runs)}
+    for summary in sorted(catalog.summaries(runs), key=lambda summary: place[summary.run_id]):
+        if summary.last is not None:
+            values.setdefault(summary.metric, []).append(summary.last)
+    return values
 
 
-def _judge_other(name: str, arms: Sequence[list[float]], n: int, question: Question) -> tuple[Metric, Verdict] | None:
+def _judge_other(name: str, arms: Sequence[list[float]], n: int, budget: int) -> tuple[Metric, Verdict] | None:
+    """Judge another metric; None where its name does not tell which way is better, or values are missing."""
     if n < 2 or any(len(values) != n for values in arms):
         return None
     try:
         metric = name_metric(name)
     except InputError:
         return None
-    return metric, judge(make_pairs(*arms, sign=metric.sign), Terms(budget=question.budget))
+    return metric, judge(make_pairs(*arms, sign=metric.sign), Terms(budget=budget))

@@ -14,14 +14,15 @@ from palate.capture.adapters import recipe_of
 from palate.capture.code import is_own
 from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import InputError, NotFoundError, PalateError
-from palate.ledger.ledger import read_story
+from palate.ledger.ledger import Ledger
 from palate.question.target import Target, find_target
 from palate.recipe.recipe import Recipe
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-from palate.store.recipes import Shelf
+from palate.store.recipes import Recipes
 from palate.training.dry import capture_target
-from palate.training.local import Pool
+from palate.training.launch import Resources
+from palate.training.local import start_local
 from palate.vocabulary import BASELINE, TREATMENT
 
 _ID = re.compile(r"(last|[0-9a-f]{4,8})(?::(baseline|treatment))?")
@@ -77,8 +78,8 @@ def find_recipe(text: str, project: Project, reading: Reading | None = None) -> 
 
 def dry(target: Target) -> Recipe:
     """Run a target up to its first optimizer step, and read its recipe there."""
-    with Pool(target.task, workers=1, threads=1) as pool:
-        return capture_target(target, pool)
+    with start_local(target.task, Resources(start=start_local)) as launcher:
+        return capture_target(target, launcher)
 
 
 def _of_object(text: str, place: str, name: str, reading: Reading) -> Recipe:
@@ -87,15 +88,15 @@ def _of_object(text: str, place: str, name: str, reading: Reading) -> Recipe:
         target: Target | None = find_target(text, reading.arguments)
     except PalateError:
         target = None
-    if target is not None and target.task["kind"] in ("function", "module"):
+    if target is not None and target.task.kind in ("function", "module"):
         return dry(target)
     before = set(sys.modules)
     try:
-        found = _imported(place, name)
-        if callable(found) and not hasattr(found, "named_parameters") and not isinstance(found, dict):
+        thing = _imported(place, name)
+        if callable(thing) and not hasattr(thing, "named_parameters") and not isinstance(thing, dict):
             with _on_meta(reading.meta):
-                found = _called(text, found)
-        recipe: Recipe = recipe_of(found)
+                thing = _called(text, thing)
+        recipe: Recipe = recipe_of(thing)
     finally:
         _forget(set(sys.modules) - before)
     return recipe
@@ -146,7 +147,7 @@ def _called(text: str, builder: Any) -> Any:
 
 
 def _last_lines(error: Exception) -> list[str]:
-    """Give where in the person's own code an error arose."""
+    """Return where in the person's own code an error arose."""
     lines = "".join(traceback.format_exception(error)).strip().splitlines()
     return [f"| {line}" for line in lines[-6:]]
 
@@ -163,13 +164,13 @@ def _on_meta(wanted: bool) -> Any:
 
 
 def _of_experiment(project: Project, name: str, arm: str) -> Recipe:
-    question = read_story(project.chain, name).question
-    recipe = Shelf(project.home).find(question.run_key(arm))
+    question = Ledger.of(project.chain).read(name).question
+    recipe = Recipes(project.home).find(question.plan.keys[arm])
     if recipe is None:
         raise NotFoundError(
             f"The recipe of {question.experiment}:{arm} was not captured.",
             why="Recipes are captured of trainings that use torch, before their first run.",
-            todo=f"palate dry {question.target.task.get('file', question.target.label)}",
+            todo=f"palate dry {question.target.file}",
         )
     return recipe
 
@@ -178,14 +179,14 @@ def _of_run(project: Project, name: str) -> Recipe:
     with Catalog.open(project) as catalog:
         catalog.refresh()
         run = catalog.find_run(name)
-    recipe = Shelf(project.home).find(run["key"])
+    recipe = Recipes(project.home).find(run.key)
     if recipe is None:
-        raise NotFoundError(f"The recipe of {run['id']} was not captured.", todo="palate dry FILE.py")
+        raise NotFoundError(f"The recipe of {run.id} was not captured.", todo="palate dry FILE.py")
     return recipe
 
 
 def arms_of(project: Project, name: str) -> tuple[Recipe, Recipe, Sequence[str]]:
-    """Give the recipes of an experiment's two arms, and the settings that were declared."""
-    question = read_story(project.chain, name).question
+    """Return the recipes of an experiment's two arms, and the settings that were declared."""
+    question = Ledger.of(project.chain).read(name).question
     one, other = (_of_experiment(project, name, arm) for arm in (BASELINE, TREATMENT))
     return one, other, [f"settings.{change.path}" for change in question.changes]

@@ -1,4 +1,7 @@
-"""The one to beat, for a question: from the project's own past, and from what is seen of the treatment's curve."""
+"""The reference forecast of a question: from the project's own past, and from what is seen of the treatment's curve.
+
+It is what a forecaster is measured against. How a run that still goes will end is told by the same curves.
+"""
 
 import math
 from collections import defaultdict
@@ -9,181 +12,143 @@ from typing import Any
 import numpy as np
 
 from palate.errors import InputError, NotFoundError
-from palate.forecast.chances import Member, Reference, reference_of_body
-from palate.forecast.curves import Curve
+from palate.forecast.chances import Member, Reference
+from palate.forecast.curves import PastCurve
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.early import Gap, gap_features, gap_now, gaps_of, refer_early
-from palate.forecast.endings import Ending, fit_endings, foretell
+from palate.forecast.endings import PredictedEnd, fit_endings, foretell
 from palate.forecast.features import family_of, features_of
-from palate.forecast.reference import Case, Told, refer, sure_of
-from palate.ledger.records import OUTCOMES, Evidence, evidence_of_body, outcome_of, verdict_of
-from palate.question.question import Question, question_from_body
-from palate.store.catalog import Catalog
-from palate.store.chain import Chain, Record
+from palate.forecast.reference import Case, PastPrediction, refer, sure_of
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import OUTCOME_OF, Evidence, SealedVerdict, SealedVoid, outcome_of
+from palate.question.question import Question
+from palate.store.catalog import Catalog, RunRow
+from palate.verdict.rule import Verdict
 from palate.verdict.words import effect_words
-from palate.vocabulary import BASELINE, TREATMENT
+from palate.vocabulary import BASELINE, TREATMENT, Arm
 
-FEWEST, MOST = 3, 400
-
-
-def finished_curves(catalog: Catalog, label: str, metric: str, *, by_run: bool = False) -> list[Curve]:
-    """Read the curves of a training's newest finished runs.
-
-    Args:
-        catalog: of the project.
-        label: of the training.
-        metric: which curve.
-        by_run: whether each run is a family of its own, so that another seed of its arm may foretell it: that is what
-            one has while a run goes. Else the runs of an arm are a family.
-    """
-    past = [row for row in catalog.runs() if row["key"] and row["label"] == label and row["exit"] == "ok"][-MOST:]
-    curves = (read_curve(catalog, row["id"], metric, row["id"] if by_run else row["key"]) for row in past)
-    return [curve for curve in curves if curve is not None]
-
-
-def read_curve(catalog: Catalog, run_id: str, metric: str, family: str, total: float | None = None) -> Curve | None:
-    """Read a curve's finite points; steps are counted from 1, so that a power law can be drawn through them.
-
-    Returns:
-        the curve; None where fewer than two points are there.
-    """
-    try:
-        told = catalog.curve(run_id, metric)
-    except NotFoundError:
-        return None
-    kept = np.isfinite(told.values)
-    steps, places = np.unique(told.steps[kept], return_index=True)
-    if len(steps) < 2:
-        return None
-    counted = np.asarray(steps - min(0, int(steps[0])) + 1, float)
-    try:
-        return Curve(steps=counted, values=told.values[kept][places], total=total or float(counted[-1]), family=family)
-    except InputError:
-        return None
-
+FEWEST, PAST_RUNS = 3, 400
+"""Finished runs that a curve's end is told from: at least, and at most (the newest)."""
 
 GAPS_READ = 60
 """Past questions, the newest, whose early gaps are read from their curves."""
 
-
 Likelihood = tuple[float, float, float, float]
-
-
 Features = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class PastQuestion:
-    """A question of the past of which something was seen: its record, its verdict's body, and how probable that was."""
+    """A question of the past of which something was seen, its verdict, and how probable that was under each outcome."""
 
-    record: Record
-    verdict: Mapping[str, Any]
+    experiment: SealedExperiment
+    verdict: Verdict
     likelihood: Likelihood
 
-    @property
-    def name(self) -> str:
-        """The experiment."""
-        return str(self.record.body["experiment"])
+
+def reference_for(ledger: Ledger, question: Question) -> Reference:
+    """Return the reference forecast of this moment for a question, from the project's past alone."""
+    return _refer(ledger, question, {}, {})
 
 
-def reference_for(chain: Chain, question: Question) -> Reference:
-    """Give the reference forecast of this moment for a question, from the project's past alone."""
-    return _refer(chain, question, {}, {})
-
-
-def reference_seen(chain: Chain, catalog: Catalog, question: Question, evidence: Evidence) -> Reference:
-    """Give the reference forecast of this moment for whoever could see this much of the treatment.
+def reference_seen(ledger: Ledger, catalog: Catalog, question: Question, evidence: Evidence) -> Reference:
+    """Return the reference forecast of this moment for whoever could see this much of the treatment.
 
     Where nothing is seen, or too few runs have finished to tell anything by a curve, it is that of the project's past.
     """
     sight = _sight(catalog, question) if evidence.points or evidence.samples else None
     if sight is None:
-        return reference_for(chain, question)
+        return reference_for(ledger, question)
     mine = gap_features(sight.gap / sight.scale.seed_sd)
-    blind = _refer(chain, question, mine, _past_gaps(chain, catalog, question, sight.share))
+    blind = _refer(ledger, question, mine, _past_gaps(ledger, catalog, question, sight.share))
     scale = Scale(margin=sight.scale.margin, seed_sd=sight.scale.seed_sd, unit=blind.unit)
-    return refer_early(blind, sight.gaps, scale, sight.share, _told(chain, question, evidence.kind))
+    return refer_early(blind, sight.gaps, scale, sight.share, _foretold(ledger, question, evidence.kind))
 
 
-def case_words(chain: Chain, names: Sequence[str]) -> list[str]:
+def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
     """Say of past experiments what was changed and what came of it, a line each; those not here are left out."""
-    asked = {record.body["experiment"]: record.body for record in chain.records("question")}
-    verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
-    return [_case_line(name, asked[name], verdicts[name]) for name in names if name in asked and name in verdicts]
+    known = (experiment for name in names if (experiment := ledger.find(name)) is not None)
+    return [_case_line(experiment, experiment.verdict.verdict) for experiment in known if experiment.verdict]
 
 
-def _case_line(name: str, asked: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    question = question_from_body(asked)
+def _case_line(experiment: SealedExperiment, verdict: Verdict) -> str:
+    question = experiment.question
     changed = ", ".join(str(change) for change in question.changes)
-    effect = effect_words(verdict_of(verdict), question.metric)
-    return f"{name}  {changed}: {OUTCOMES.get(verdict['kind'], 'not settled')}{f', {effect}' if effect else ''}"
+    effect = effect_words(verdict, question.metric)
+    outcome = OUTCOME_OF.get(verdict.kind, "not settled")
+    return f"{experiment.id}  {changed}: {outcome}{f', {effect}' if effect else ''}"
 
 
-def _refer(chain: Chain, question: Question, mine: Features, gaps: Mapping[str, Features]) -> Reference:
-    past = list(past_questions(chain, question.experiment))
-    cases = [_case(one, gaps.get(one.name, {})) for one in past]
+def _refer(ledger: Ledger, question: Question, mine: Features, gaps: Mapping[str, Features]) -> Reference:
+    past = list(past_questions(ledger, question.experiment))
+    cases = [_case(one, gaps.get(one.experiment.id, {})) for one in past]
     effects = [effect for one in past if (effect := _effect(one.verdict)) is not None]
     features = {**_features(question), **mine}
-    return refer(family_of(question.changes), features, cases, _told(chain, question), effects)
+    return refer(family_of(question.changes), features, cases, _foretold(ledger, question), effects)
 
 
 def _features(question: Question) -> dict[str, float]:
     return {**dict.fromkeys(question.chunks, 1.0), **features_of(question.changes)}
 
 
-def _case(one: PastQuestion, gap: Features) -> Case:
-    question = question_from_body(one.record.body)
+def _case(past: PastQuestion, gap: Features) -> Case:
+    question = past.experiment.question
     features = {**_features(question), **gap}
-    return Case(name=one.name, family=family_of(question.changes), features=features, likelihood=one.likelihood)
+    name, family = past.experiment.id, family_of(question.changes)
+    return Case(name=name, family=family, features=features, likelihood=past.likelihood)
 
 
-def past_questions(chain: Chain, without: str) -> Iterator[PastQuestion]:
-    """Give the questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
+def past_questions(ledger: Ledger, without: str) -> Iterator[PastQuestion]:
+    """Yield the questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
 
     Args:
-        chain: the sealed chain.
+        ledger: what is sealed.
         without: an experiment that is left out.
     """
-    left_out = {record.body["experiment"] for record in chain.records("void")} | {without}
-    verdicts = {record.body["experiment"]: record.body for record in chain.records("verdict")}
-    for record in chain.records("question"):
-        verdict = verdicts.get(record.body["experiment"])
-        if verdict is not None and record.body["experiment"] not in left_out:
+    left_out = ledger.having(SealedVoid.KIND) | {without}
+    for experiment in ledger.experiments(SealedVerdict.KIND):
+        if experiment.verdict is not None and experiment.id not in left_out:
+            verdict = experiment.verdict.verdict
             likelihood = _likelihood(verdict)
             if likelihood is not None:
-                yield PastQuestion(record, verdict, likelihood)
+                yield PastQuestion(experiment, verdict, likelihood)
 
 
-def _likelihood(verdict: Mapping[str, Any]) -> Likelihood | None:
-    """Say how probable what was seen is under each outcome; None where nothing can be said."""
+def _likelihood(verdict: Verdict) -> Likelihood | None:
+    """Return how probable what was seen is under each outcome; None where nothing can be said."""
     outcome = outcome_of(verdict)
     if outcome is not None:
         return sure_of(outcome)
-    if not all(verdict.get(name) for name in ("spread", "seed_sd", "margin", "n")) or verdict["raw"] is None:
+    if not (verdict.spread and verdict.seed_sd and verdict.margin and verdict.n) or verdict.raw is None:
         return None
-    cells = Cells([Scale(margin=verdict["margin"], seed_sd=verdict["seed_sd"])])
-    error = verdict["spread"] / math.sqrt(verdict["n"])
-    worse, same, better = class_densities(cells, np.array([verdict["raw"]]), np.array([error]))[0].tolist()
+    cells = Cells([Scale(margin=verdict.margin, seed_sd=verdict.seed_sd)])
+    error = verdict.spread / math.sqrt(verdict.n)
+    worse, same, better = class_densities(cells, np.array([verdict.raw]), np.array([error]))[0].tolist()
     return worse, same, better, 0.0
 
 
-def _effect(verdict: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Give a past effect with its standard error, in seed standard deviations."""
-    if not verdict["seed_sd"] or not verdict["spread"] or verdict["raw"] is None:
+def _effect(verdict: Verdict) -> tuple[float, float] | None:
+    """Return a past effect with its standard error, in seed standard deviations."""
+    sd = verdict.seed_sd
+    if not sd or not verdict.spread or verdict.raw is None:
         return None
-    sd = verdict["seed_sd"]
-    return verdict["raw"] / sd, verdict["spread"] / math.sqrt(verdict["n"]) / sd
+    return verdict.raw / sd, verdict.spread / math.sqrt(verdict.n) / sd
 
 
-def _told(chain: Chain, question: Question, kind: str = "") -> list[Told]:
-    """Give what members foretold of past questions: with the question, or of a class with its first forecast."""
-    seen = {one.name: one.likelihood for one in past_questions(chain, question.experiment)}
-    found: dict[str, Mapping[Member, Any]] = {}
-    for record in chain.records("forecast" if kind else "question"):
-        name, body = record.body["experiment"], record.body.get("reference")
-        if name in seen and body and name not in found and (not kind or evidence_of_body(record.body).kind == kind):
-            found[name] = reference_of_body(body).members
-    return [(members, seen[name]) for name, members in found.items()]
+def _foretold(ledger: Ledger, question: Question, kind: str = "") -> list[PastPrediction]:
+    """Return what members foretold of past questions: with the question, or of a class with its first forecast."""
+    foretold: list[tuple[int, Mapping[Member, Any], Likelihood]] = []
+    for past in past_questions(ledger, question.experiment):
+        source = _first_of(past.experiment, kind) if kind else (past.experiment.asked.number, past.experiment.reference)
+        if source is not None and source[1] is not None:
+            foretold.append((source[0], source[1].members, past.likelihood))
+    return [(members, seen) for _, members, seen in sorted(foretold, key=lambda one: one[0])]
+
+
+def _first_of(experiment: SealedExperiment, kind: str) -> tuple[int, Reference] | None:
+    """Return the first answer of a class of forecasts: its number and the reference that it is scored against."""
+    first = (sealed for sealed in experiment.forecasts if sealed.turn == "forecast" and sealed.kind == kind)
+    return next(((sealed.number, sealed.reference) for sealed in first), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,15 +185,15 @@ def _sight(catalog: Catalog, question: Question) -> _Sight | None:
     )
 
 
-def _curves(catalog: Catalog, question: Question, arm: str, total: float) -> list[Curve]:
+def _curves(catalog: Catalog, question: Question, arm: Arm, total: float) -> list[PastCurve]:
     """Read an arm's curves; those of runs that failed are left out."""
-    rows = [row for row in catalog.runs([question.run_key(arm)]) if row["exit"] in (None, "ok", "stopped")]
-    curves = (read_curve(catalog, row["id"], question.metric.name, "", total) for row in rows)
+    runs = [run for run in catalog.runs([question.plan.keys[arm]]) if not run.failed]
+    curves = (read_curve(catalog, run.id, question.metric.name, "", total) for run in runs)
     return [curve for curve in curves if curve is not None]
 
 
-def _seed_sd(past: Sequence[Curve]) -> float:
-    """Give how much runs of one arm differ at their ends, pooled; of all runs where no arm has two."""
+def _seed_sd(past: Sequence[PastCurve]) -> float:
+    """Return how much runs of one arm differ at their ends, pooled; of all runs where no arm has two."""
     ends: dict[str, list[float]] = defaultdict(list)
     for curve in past:
         ends[curve.family].append(float(curve.values[-1]))
@@ -239,20 +204,20 @@ def _seed_sd(past: Sequence[Curve]) -> float:
     return math.sqrt(squares / sum(len(values) - 1 for values in several))
 
 
-def _past_gaps(chain: Chain, catalog: Catalog, question: Question, share: float) -> dict[str, Features]:
-    """Give, for past questions with curves, how far ahead or behind the treatment was at this share of its budget."""
-    found: dict[str, Features] = {}
-    for one in list(past_questions(chain, question.experiment))[-GAPS_READ:]:
-        gap = _gap_then(catalog, question_from_body(one.record.body), share)
-        if gap is not None and one.verdict["seed_sd"]:
-            found[one.name] = gap_features(gap / one.verdict["seed_sd"])
-    return found
+def _past_gaps(ledger: Ledger, catalog: Catalog, question: Question, share: float) -> dict[str, Features]:
+    """Return, for past questions with curves, how far ahead or behind the treatment was at this share of its budget."""
+    gaps: dict[str, Features] = {}
+    for past in list(past_questions(ledger, question.experiment))[-GAPS_READ:]:
+        gap = _gap_then(catalog, past.experiment.question, share)
+        if gap is not None and past.verdict.seed_sd:
+            gaps[past.experiment.id] = gap_features(gap / past.verdict.seed_sd)
+    return gaps
 
 
 def _gap_then(catalog: Catalog, question: Question, share: float) -> float | None:
     arms = []
     for arm in (TREATMENT, BASELINE):
-        runs = [row["id"] for row in catalog.runs([question.run_key(arm)]) if row["exit"] == "ok"][:FEWEST]
+        runs = [run.id for run in catalog.runs([question.plan.keys[arm]]) if run.finished][:FEWEST]
         arms.append([c for run in runs if (c := read_curve(catalog, run, question.metric.name, "")) is not None])
     mine, base = arms
     if not mine or not base or not len((part := mine[0].until(share)).values):
@@ -261,20 +226,20 @@ def _gap_then(catalog: Catalog, question: Question, share: float) -> float | Non
     return gap_now(part, base, question.metric.sign) if base else None
 
 
-def foretell_run(catalog: Catalog, run: dict[str, Any]) -> dict[str, Ending]:
-    """Say of each metric of a run that has not ended how it will end; empty where past runs do not tell."""
-    if run["exit"] is not None:
+def foretell_run(catalog: Catalog, run: RunRow) -> dict[str, PredictedEnd]:
+    """Return how a run that still goes will end, by metric; empty where it has ended or past runs do not tell."""
+    if not run.going:
         return {}
-    found: dict[str, Ending] = {}
-    for summary in catalog.summaries([run["id"]]):
-        finished = finished_curves(catalog, run["label"], summary["metric"], by_run=True)
-        ending = _ending(catalog, run["id"], summary["metric"], finished)
+    endings: dict[str, PredictedEnd] = {}
+    for summary in catalog.summaries([run.id]):
+        finished = finished_curves(catalog, run.label, summary.metric, by_run=True)
+        ending = _ending(catalog, run.id, summary.metric, finished)
         if ending is not None:
-            found[summary["metric"]] = ending
-    return found
+            endings[summary.metric] = ending
+    return endings
 
 
-def _ending(catalog: Catalog, run_id: str, metric: str, finished: list[Curve]) -> Ending | None:
+def _ending(catalog: Catalog, run_id: str, metric: str, finished: list[PastCurve]) -> PredictedEnd | None:
     if len(finished) < FEWEST:
         return None
     total = float(np.median([curve.total for curve in finished]))
@@ -283,3 +248,40 @@ def _ending(catalog: Catalog, run_id: str, metric: str, finished: list[Curve]) -
         return None
     endings = fit_endings(finished, part.share)
     return None if endings is None else foretell(endings, part)
+
+
+def finished_curves(catalog: Catalog, label: str, metric: str, *, by_run: bool = False) -> list[PastCurve]:
+    """Read the curves of a training's newest finished runs.
+
+    Args:
+        catalog: of the project.
+        label: of the training.
+        metric: which curve.
+        by_run: whether each run is a family of its own, so that another seed of its arm may foretell it: that is what
+            one has while a run goes. Else the runs of an arm are a family.
+    """
+    past = catalog.newest_finished(label, PAST_RUNS)
+    curves = (read_curve(catalog, run.id, metric, run.id if by_run else run.key) for run in past)
+    return [curve for curve in curves if curve is not None]
+
+
+def read_curve(catalog: Catalog, run_id: str, metric: str, family: str, total: float | None = None) -> PastCurve | None:
+    """Read a curve's finite points; steps are counted from 1, so that a power law can be drawn through them.
+
+    Returns:
+        the curve; None where fewer than two points are there.
+    """
+    try:
+        logged = catalog.curve(run_id, metric)
+    except NotFoundError:
+        return None
+    finite = np.isfinite(logged.values)
+    steps, places = np.unique(logged.steps[finite], return_index=True)
+    if len(steps) < 2:
+        return None
+    counted = np.asarray(steps - min(0, int(steps[0])) + 1, float)
+    try:
+        values = logged.values[finite][places]
+        return PastCurve(steps=counted, values=values, total=total or float(counted[-1]), family=family)
+    except InputError:
+        return None

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from palate.forecast.answer import said_body, said_words
+from palate.forecast.answer import said_words
 from palate.forecast.score import Score
-from palate.ledger.ledger import Story, read_story
-from palate.ledger.records import BLIND, Sealed, score_of
-from palate.loop.judge import Cooked, opposed_words
+from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.ledger.records import BLIND, SealedForecast
+from palate.ledger.words import forecast_document
+from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult
-from palate.loop.score import score_sealed
+from palate.loop.score import score_forecast
 from palate.question.question import Question
 from palate.store.catalog import Catalog
-from palate.store.project import Project
-from palate.store.recipes import Shelf
+from palate.store.recipes import Recipes
 from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.words import effect_words, failure_words, headline
@@ -24,7 +24,6 @@ from palate.vocabulary import BASELINE, TREATMENT
 
 CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
-
 
 CONFOUNDERS_TOLD = 4
 
@@ -35,31 +34,31 @@ class Report:
 
     Attributes:
         question: what was asked.
-        cooked: what the runs gave.
+        judgement: what the runs gave.
         outlook: what to expect of more pairs, where the verdict is open.
-        story: what is sealed of it.
+        experiment: what is sealed of it.
         author: who asked.
         scores: by the hash of the forecast, of those that may be shown; provisional ones until the verdict is sealed.
         final: the forecasts whose scores are sealed.
         opposed: other metrics that say the opposite, a sentence each.
         counted: this author's forecasts so far from which calibration can be told.
         elapsed_s: how long this session took.
-        fresh_data: files that changed since earlier runs, which were therefore not used again.
+        changed_data: files that changed since earlier runs, which were therefore not used again.
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
     """
 
     question: Question
-    cooked: Cooked
+    judgement: Judgement
     outlook: Outlook | None
-    story: Story
+    experiment: SealedExperiment
     author: str
     scores: Mapping[str, Score]
     final: frozenset[str]
     opposed: tuple[str, ...]
     counted: int
     elapsed_s: float
-    fresh_data: tuple[str, ...] = ()
+    changed_data: tuple[str, ...] = ()
     data_known: bool = False
     asked_only: bool = False
 
@@ -69,9 +68,9 @@ class Report:
     __repr__ = __str__
 
     @property
-    def sealed(self) -> Sealed | None:
-        """This author's gut answer."""
-        return self.story.of(self.author)
+    def sealed(self) -> SealedForecast | None:
+        """This author's first answer."""
+        return self.experiment.of(self.author)
 
     @property
     def score(self) -> Score | None:
@@ -82,20 +81,20 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in words."""
-        verdict, question = self.cooked.verdict, self.question
+        verdict, question = self.judgement.verdict, self.question
         changes = len(question.changes) + len(question.confounders)
         return headline(verdict, question.metric, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
 
     @property
     def pair_s(self) -> float | None:
         """Seconds that one more pair costs, one run after the other; None where no run has ended."""
-        took = [result.elapsed_s for by_seed in self.cooked.results.values() for result in by_seed.values()]
-        arms = sum(1 for by_seed in self.cooked.results.values() if by_seed)
+        took = [result.elapsed_s for by_seed in self.judgement.results.values() for result in by_seed.values()]
+        arms = sum(1 for by_seed in self.judgement.results.values() if by_seed)
         return arms * sum(took) / len(took) if took else None
 
     def document(self) -> dict[str, Any]:
-        """Give the report as plain JSON data, schema `palate.report/1`."""
-        verdict = self.cooked.verdict
+        """Return the report as plain JSON data, schema `palate.report/1`."""
+        verdict = self.judgement.verdict
         return {
             "schema": "palate.report/1",
             "experiment": self.question.experiment,
@@ -117,15 +116,15 @@ class Report:
             "score": asdict(self.score) if self.score else None,
             "forecasts": [
                 {**forecast_document(one), "score": asdict(self.scores[one.hash]) if one.hash in self.scores else None}
-                for one in self.story.visible(self.author)
+                for one in self.experiment.visible(self.author)
             ],
-            "void": self.story.void["reason"] if self.story.void else None,
+            "void": self.experiment.void.reason if self.experiment.void else None,
             "runs": {
-                "made": self.cooked.fresh,
-                "reused": self.cooked.reused,
+                "made": self.judgement.made,
+                "reused": self.judgement.reused,
                 **{
                     arm: [_run_document(by_seed[s]) for s in sorted(by_seed)]
-                    for arm, by_seed in self.cooked.results.items()
+                    for arm, by_seed in self.judgement.results.items()
                 },
             },
             "elapsed_s": round(self.elapsed_s, 3),
@@ -133,20 +132,20 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """Give the report as lines for people."""
-        if self.asked_only and not self.cooked.verdict.n:
+        """Return the report as lines for people."""
+        if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        told = [self.headline, *self._confounded(), *self.opposed]
-        failed = _first_failure(self.cooked.results[TREATMENT])
+        lines = [self.headline, *self._confounded(), *self.opposed]
+        failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
-            told.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
-        told += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
-        if self.fresh_data:
-            told.append(f"{', '.join(self.fresh_data[:3])} changed since earlier runs: those were not used again.")
-        return [*told, *self._split_offer(), *self._forecast_lines()]
+            lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
+        lines += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
+        if self.changed_data:
+            lines.append(f"{', '.join(self.changed_data[:3])} changed since earlier runs: those were not used again.")
+        return [*lines, *self._split_offer(), *self._forecast_lines()]
 
     def _effort(self) -> str:
-        made, reused = self.cooked.fresh, self.cooked.reused
+        made, reused = self.judgement.made, self.judgement.reused
         checked = self.data_known or self.question.data or not reused
         unchecked = "" if checked else " (data were not declared, so not checked: --data)"
         if not self.elapsed_s:  # only looked at
@@ -156,16 +155,16 @@ class Report:
     def next_commands(self) -> list[str]:
         """Name what could be typed next."""
         experiment = self.question.experiment
-        if self.asked_only and not self.cooked.verdict.n:
+        if self.asked_only and not self.judgement.verdict.n:
             return [
                 f"palate forecast {experiment} better:70 --author NAME",
                 f"palate forecast {experiment}",
                 "palate list",
             ]
-        failed = _first_failure(self.cooked.results.get(TREATMENT, {}))
+        failed = _first_failure(self.judgement.results.get(TREATMENT, {}))
         listed = [f"palate show {failed.id}"] if failed else []
         listed.append(f"palate show {experiment}")
-        if not self.cooked.verdict.settled:
+        if not self.judgement.verdict.settled:
             listed.append(f"palate verdict {experiment}")
         return [*listed, "palate list", "palate verify"]
 
@@ -177,23 +176,23 @@ class Report:
         return [f"Confounded by what was not declared: {', '.join(named[:CONFOUNDERS_TOLD])}{rest}."]
 
     def _split_offer(self) -> list[str]:
-        changes, n = len(self.question.changes), self.cooked.verdict.n
-        if not 2 <= changes <= MOST or not self.cooked.verdict.settled or not n:
+        changes, n = len(self.question.changes), self.judgement.verdict.n
+        if not 2 <= changes <= MOST or not self.judgement.verdict.settled or not n:
             return []
         more = (len(make_design(changes).cells) - 2) * n
         return [f"About {more} more runs would split it: the same command with --split."]
 
     def _failures(self) -> list[str]:
-        verdict = self.cooked.verdict
+        verdict = self.judgement.verdict
         at_end = verdict.settled or verdict.reason == "budget"
-        told = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
-        return [told] if told else []
+        words = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
+        return [words] if words else []
 
     def _lengths(self) -> list[str]:
         """Name arms that did not log equally many points: one trained longer, or was looked at more often."""
         counts = {
             arm: {r.points for r in by_seed.values() if not r.outcome.failed}
-            for arm, by_seed in self.cooked.results.items()
+            for arm, by_seed in self.judgement.results.items()
         }
         one, other = (sorted(counts.get(arm, set())) for arm in (BASELINE, TREATMENT))
         if not one or not other or set(one) & set(other):
@@ -201,55 +200,55 @@ class Report:
         return [f"The arms logged different numbers of points: {one[-1]} and, with the change, {other[-1]}."]
 
     def _noise(self) -> list[str]:
-        verdict = self.cooked.verdict
+        verdict = self.judgement.verdict
         if verdict.noise == "conflict":
             return ["These pairs are noisier than the project's history allows, so history was left out."]
         return ["The noise was judged with the project's history."] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:
-        correlation = self.cooked.verdict.correlation
-        if correlation is None or self.cooked.verdict.n < 5:
+        correlation = self.judgement.verdict.correlation
+        if correlation is None or self.judgement.verdict.n < 5:
             return []
         if correlation < 0.1:
             return [f"Pairing by seed buys nothing here (correlation of the arms over seeds {correlation:+.2f})."]
-        n = self.cooked.verdict.n
+        n = self.judgement.verdict.n
         saved = round(n / (1 - min(correlation, 0.98)) - n)
         return [f"Pairing by seed saved about {saved} runs an arm (correlation {correlation:+.2f})."] if saved else []
 
     def _forecast_lines(self) -> list[str]:
-        if self.story.void is not None:
-            return [f"Void: {self.story.void['reason']}. Its forecasts count for nobody."]
-        visible = self.story.visible(self.author)
-        told = [self._forecast_line(one) for one in visible]
-        hidden = len(self.story.forecasts) + len(self.story.committed) - len(told)
+        if self.experiment.void is not None:
+            return [f"Void: {self.experiment.void.reason}. Its forecasts count for nobody."]
+        visible = self.experiment.visible(self.author)
+        lines = [self._forecast_line(one) for one in visible]
+        hidden = self.experiment.hidden(self.author)
         if hidden:
             plural = "s" if hidden > 1 else ""
-            told.append(f"{hidden} forecast{plural} of others: hidden until yours is sealed or theirs is opened.")
-        if self.sealed is None and self.author in self.story.skipped:
-            told.append("You made no forecast: exploratory, not scored, counted as skipped.")
+            lines.append(f"{hidden} forecast{plural} of others: hidden until yours is sealed or theirs is opened.")
+        if self.sealed is None and self.author in self.experiment.skipped:
+            lines.append("You made no forecast: exploratory, not scored, counted as skipped.")
         elif self.sealed is None:
-            told.append(f"{'You made no forecast' if visible else 'No forecast was sealed'}: exploratory, not scored.")
-        return told
+            lines.append(f"{'You made no forecast' if visible else 'No forecast was sealed'}: exploratory, not scored.")
+        return lines
 
-    def _forecast_line(self, one: Sealed) -> str:
+    def _forecast_line(self, one: SealedForecast) -> str:
         who = "You" if one.author.name == self.author else one.author.name
         turn = " then" if one.turn == "revision" else ""
         seen = f" ({one.evidence.words})" if one.evidence.words else ""
         metric = self.question.metric
-        told = f"{who}{turn} said {said_words(one.said, metric.scale, metric.unit)}{seen}"
+        words = f"{who}{turn} said {said_words(one.said, metric.scale, metric.unit)}{seen}"
         score = self.scores.get(one.hash)
         if score is None:
-            return f"{told}: {self._unscored()}."
+            return f"{words}: {self._unscored()}."
         brier = "" if score.brier is None else f" (Brier {score.brier:.2f})"
         so_far = "" if one.hash in self.final and not score.provisional else "provisionally "
         count = self._count() if one is self.sealed and one.hash in self.final else ""
-        return f"{told}: {so_far}{score.bits:+.1f} bits over the reference{brier}.{count}"
+        return f"{words}: {so_far}{score.bits:+.1f} bits over the reference{brier}.{count}"
 
     def _unscored(self) -> str:
         """Say why a forecast has no score."""
-        if not self.cooked.done:
+        if not self.judgement.done:
             return "not scored yet"
-        if self.cooked.verdict.kind == "failed":
+        if self.judgement.verdict.kind == "failed":
             return "not scored, as the baseline itself failed"
         return "not scored, as nothing tells how much seeds matter"
 
@@ -259,27 +258,65 @@ class Report:
         return f" {self.counted} forecast{'s' if self.counted != 1 else ''} so far{until}."
 
 
-def outlook_of(cooked: Cooked) -> Outlook | None:
-    """Look ahead where the verdict is open and the budget is not spent."""
-    verdict, pairs = cooked.verdict, cooked.pairs
+def report_of(
+    ledger: Ledger,
+    catalog: Catalog,
+    question: Question,
+    judgement: Judgement,
+    *,
+    author: str,
+    elapsed_s: float = 0.0,
+    changed: tuple[str, ...] = (),
+    asked_only: bool = False,
+) -> Report:
+    """Report an experiment as one author may see it, with the scores that are sealed and those that would be.
+
+    Args:
+        ledger: what is sealed.
+        catalog: where its runs are.
+        question: what is asked.
+        judgement: what its runs say.
+        author: who looks; others' forecasts stay hidden until theirs is sealed.
+        elapsed_s: how long the runs took; 0 where they were only looked at.
+        changed: files that changed since earlier runs.
+        asked_only: whether the question was only to be asked, and nothing run.
+    """
+    experiment = ledger.read(question.experiment)
+    sealed = {forecast: scored.score for forecast, scored in experiment.scores.items()}
+    unscored = [one for one in experiment.visible(author) if one.hash not in sealed and experiment.void is None]
+    provisional = {one.hash: score_forecast(one, question, judgement) for one in unscored}
+    catalog.refresh()
+    return Report(
+        question=question,
+        judgement=judgement,
+        outlook=outlook_of(judgement),
+        experiment=experiment,
+        author=author,
+        scores={**{name: scored.score for name, scored in provisional.items() if scored is not None}, **sealed},
+        final=frozenset(sealed),
+        opposed=tuple(opposed_words(catalog, question, judgement)),
+        counted=_counted(ledger, author),
+        elapsed_s=elapsed_s,
+        changed_data=changed,
+        data_known=Recipes(catalog.project.home).find(question.plan.keys[BASELINE]) is not None,
+        asked_only=asked_only,
+    )
+
+
+def _counted(ledger: Ledger, author: str) -> int:
+    """Count somebody's blind first answers that calibration can be told from: those with a settled outcome."""
+    return sum(
+        scored.author.name == author and scored.turn == "forecast" and scored.kind == BLIND and bool(scored.settled)
+        for scored in ledger.scores()
+    )
+
+
+def outlook_of(judgement: Judgement) -> Outlook | None:
+    """Return what to expect of more pairs, where the verdict is open and the budget is not spent."""
+    verdict, pairs = judgement.verdict, judgement.pairs
     if verdict.kind != "unclear" or verdict.reason or pairs is None:
         return None
-    return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n), noise=cooked.terms.noise)
-
-
-def forecast_document(sealed: Sealed) -> dict[str, Any]:
-    """Give a sealed forecast as plain JSON data."""
-    return {
-        **said_body(sealed.said),
-        "turn": sealed.turn,
-        "author": sealed.author.name,
-        "agent": sealed.author.agent,
-        "kind": sealed.evidence.kind,
-        **sealed.evidence.body(),
-        "reference": sealed.reference.body(),
-        "sealed": sealed.hash,
-        "at": sealed.at.isoformat(),
-    }
+    return look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n), noise=judgement.terms.noise)
 
 
 def _run_document(result: RunResult) -> dict[str, Any]:
@@ -302,54 +339,3 @@ def failure_reason(result: RunResult) -> str:
 
 def _first_failure(results: Mapping[int, RunResult]) -> RunResult | None:
     return next((results[seed] for seed in sorted(results) if results[seed].outcome.failed), None)
-
-
-def report_of(
-    project: Project,
-    question: Question,
-    cooked: Cooked,
-    elapsed_s: float,
-    *,
-    author: str,
-    changed: tuple[str, ...] = (),
-) -> Report:
-    """Report an experiment as one author may see it, with the scores that are sealed and those that would be.
-
-    Args:
-        project: where it is kept.
-        question: what is asked.
-        cooked: what its runs gave.
-        elapsed_s: how long that took.
-        author: who looks; others' forecasts stay hidden until theirs is sealed.
-        changed: files that changed since earlier runs.
-    """
-    story = read_story(project.chain, question.experiment)
-    sealed = {one.hash: score_of(story.scores[one.hash]) for one in story.forecasts if one.hash in story.scores}
-    open_ = () if story.void else [one for one in story.visible(author) if one.hash not in sealed]
-    early = {one.hash: score_sealed(one, story, cooked) for one in open_}
-    with Catalog.open(project) as catalog:
-        catalog.refresh()
-        opposed = opposed_words(catalog, question, cooked.results, cooked.verdict)
-    return Report(
-        opposed=tuple(opposed),
-        question=question,
-        cooked=cooked,
-        outlook=outlook_of(cooked),
-        story=story,
-        author=author,
-        scores={**{name: found for name, found in early.items() if found is not None}, **sealed},
-        final=frozenset(sealed),
-        counted=_counted(project, author),
-        elapsed_s=elapsed_s,
-        fresh_data=changed,
-        data_known=Shelf(project.home).find(question.run_key("baseline")) is not None,
-    )
-
-
-def _counted(project: Project, author: str) -> int:
-    """Count the blind gut answers of somebody that calibration can be told from: those with a settled outcome."""
-    scores = [record.body for record in project.chain.records("score")]
-    return sum(
-        one["author"] == author and one["turn"] == "forecast" and one["kind"] == BLIND and one["settled"] is not None
-        for one in scores
-    )

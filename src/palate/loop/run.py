@@ -1,82 +1,40 @@
-"""The loop in one call: seal, cook, judge, score; for the command line and for notebooks alike."""
+"""The loop in one call: seal, run until settled, judge, score, report; for the command line and notebooks alike."""
 
-import contextlib
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from palate.capture.place import commit_of
 from palate.forecast.answer import Said
-from palate.forecast.chances import Reference
-from palate.ledger import seal as ledger
-from palate.ledger.ledger import Story, find_story, read_story
-from palate.ledger.records import Author, Evidence, Sealed
-from palate.ledger.seal import seal_verdict
-from palate.loop.ask import Opening
-from palate.loop.confounders import Inside, look_inside, read_arms, with_hidden
+from palate.ledger import seal
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import Author, SealedForecast
+from palate.loop.ask import Looked, Opening, Person, Shown, nobody
+from palate.loop.confounders import compare_arms, read_arms, with_confounders
 from palate.loop.evidence import evidence_of
-from palate.loop.judge import Cooked, Session, look_now
+from palate.loop.judge import Judge, Judgement, judge_now
 from palate.loop.reference import case_words, reference_for, reference_seen
-from palate.loop.report import Report, forecast_document, report_of
-from palate.loop.runner import Watcher
+from palate.loop.report import Report, report_of
+from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
 from palate.loop.when import resolve_when
 from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.store.project import Project
-from palate.training.launch import Kitchen
-
-Informer = Callable[[Question, Inside], None]
-"""Told, before anything is sealed, of what was seen of the two arms; raises to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What is shown after the gut answer, for one revision.
-
-    Attributes:
-        gut: what was said.
-        reference: the one to beat.
-        cases: the nearest past cases, a line each.
-    """
-
-    gut: Sealed
-    reference: Reference
-    cases: tuple[str, ...]
-
-
-Reviser = Callable[[Question, Shown], Said | None]
-"""Shows the reference and asks for a revision; None keeps the gut answer."""
-
-
-def keep(_: Question, __: Shown) -> None:
-    """Keep the gut answer."""
+from palate.vocabulary import Arm
 
 
 def run_question(
-    project: Project,
-    opened: Opening,
-    *,
-    kitchen: Kitchen,
-    watcher: Watcher,
-    declared: tuple[str, ...] = (),
-    inform: Informer = lambda *_: None,
-    revise: Reviser = keep,
-    run: bool = True,
+    project: Project, opened: Opening, *, person: Person, declared: tuple[str, ...] = (), run: bool = True
 ) -> Report:
     """Seal what was said, run until settled, judge and score.
 
     Args:
         project: where it is kept.
-        opened: the question with its gut answer.
-        kitchen: what runs are carried out with.
-        watcher: told of progress.
+        opened: the question with its first answer.
+        person: who is told what differs between the arms, is asked for the one revision, and watches the runs.
         declared: chunks or paths that are meant to change besides the changes themselves.
-        inform: told of what differs between the arms.
-        revise: asked for the one revision, where a person was asked for the gut answer.
         run: False to seal the question and what was said, and run nothing.
 
     Raises:
@@ -84,76 +42,104 @@ def run_question(
         OutcomeSeenError: a forecast is given, but its outcome can be seen.
         RunsFailedError: the training did not deliver.
     """
-    started_s = time.monotonic()
-    question = _look_inside(project, opened, kitchen, declared, inform)
-    for one in _seal(project, question, opened, revise):
-        watcher.sealed(one)
-    session = Session(project, question, kitchen, watcher)
-    with opened.pool or contextlib.nullcontext():
-        cooked = session.settle(opened.pool) if run else session.look()
-    close_question(project, question, cooked)
-    elapsed_s = time.monotonic() - started_s
-    told = report_of(project, question, cooked, elapsed_s, author=opened.author.name, changed=opened.changed)
-    return told if run else replace(told, asked_only=True)
+    started_s, ledger = time.monotonic(), Ledger.of(project.chain)
+    with Catalog.open(project) as catalog:
+        question = _read_arms(ledger, catalog, opened, person, declared)
+        for forecast in _seal(ledger, catalog, question, opened, person):
+            person.watch(forecast)
+        if run:
+            judgement = run_until_settled(ledger, catalog, question, opened, person)
+        else:
+            judgement = judge_now(ledger, catalog, question)
+            person.watch(Looked(judgement.verdict))
+        close_question(ledger, catalog, question, judgement)
+        return report_of(
+            ledger,
+            catalog,
+            question,
+            judgement,
+            author=opened.author.name,
+            elapsed_s=time.monotonic() - started_s,
+            changed=opened.changed,
+            asked_only=not run,
+        )
 
 
-def _look_inside(
-    project: Project, opened: Opening, kitchen: Kitchen, declared: tuple[str, ...], inform: Informer
+def run_until_settled(
+    ledger: Ledger, catalog: Catalog, question: Question, opened: Opening, person: Person
+) -> Judgement:
+    """Run a question's missing pairs until its verdict settles, or its budget is spent."""
+    judge = Judge(ledger, catalog, question)
+    runner = Runner(catalog, question.plan, resources=opened.resources, person=person, launcher=opened.launcher)
+    with runner:
+        for results in runner:
+            judgement = judge.judge(results)
+            person.watch(Looked(judgement.verdict))
+            if judgement.settled:
+                break
+    return replace(judgement, made=runner.made, reused=runner.reused)
+
+
+def _read_arms(
+    ledger: Ledger, catalog: Catalog, opened: Opening, person: Person, declared: tuple[str, ...]
 ) -> Question:
     """Read what really differs between the arms, tell of it, and put what confounds them into the question."""
-    question = opened.question
-    recipes = read_arms(project, question, kitchen, opened.pool)
-    inside = look_inside(question, recipes, declared)
-    told = with_hidden(question, inside.difference, recipes)
-    story = find_story(project.chain, question.experiment)
-    if story is not None and read_evidence(project, question).ended:
-        told = replace(told, confounders=story.question.confounders)  # what is declared after the outcome is nothing
-    inform(told, inside)
-    return told
+    recipes = read_arms(catalog.project, opened.question, opened)
+    inside = compare_arms(opened.question, recipes, declared)
+    question = with_confounders(opened.question, inside.difference, recipes)
+    known = ledger.find(question.experiment)
+    if known is not None and evidence_of(catalog, question).ended:
+        confounders = known.question.confounders  # what is declared after the outcome is nothing
+        question = replace(question, confounders=confounders)
+    person.inform(question, inside)
+    return question
 
 
-def read_evidence(project: Project, question: Question) -> Evidence:
-    """Read what of the treatment exists at this moment."""
-    with Catalog.open(project) as catalog:
-        return evidence_of(project, catalog, question)
-
-
-def _seal(project: Project, question: Question, opened: Opening, revise: Reviser) -> list[Sealed]:
-    """Seal the question with the reference of its moment, then what was said; give the forecasts sealed now."""
-    chain, author = project.chain, opened.author
-    commit = commit_of(project.home.parent)
-    visible = read_evidence(project, question).ended
-    if opened.said is not None and find_story(chain, question.experiment) is None:
-        ledger.refuse_seen(question.experiment, visible)  # before the question is sealed: a refusal leaves no trace
-    reference = reference_for(chain, question)
-    ledger.seal_question(
-        chain, question, now=datetime.now(UTC), reference=reference, commit=commit, visible=visible > 0
-    )
-    mine = read_story(chain, question.experiment).of(author.name)
+def _seal(
+    ledger: Ledger, catalog: Catalog, question: Question, opened: Opening, person: Person
+) -> list[SealedForecast]:
+    """Seal the question with the reference of its moment, then what was said; return the forecasts sealed now."""
+    author, now, chain = opened.author, datetime.now(UTC), ledger.chain
+    visible = evidence_of(catalog, question).ended
+    if opened.said is not None and ledger.find(question.experiment) is None:
+        seal.refuse_seen(question.experiment, visible)  # before the question is sealed: a refusal leaves no trace
+    commit, reference = commit_of(catalog.project.home.parent), reference_for(ledger, question)
+    seal.seal_question(chain, question, now=now, reference=reference, commit=commit, visible=visible > 0)
+    mine = ledger.read(question.experiment).of(author.name)
     if opened.said is None:
         if mine is None and not visible:
-            ledger.seal_skip(chain, question, author=author, now=datetime.now(UTC))
+            seal.seal_skip(chain, question.experiment, author=author, now=now)
         return []
     if mine is not None and mine.said == opened.said:
         return []
-    return forecast_question(project, question, opened.said, author=author, revise=revise if opened.asked else keep)
+    return forecast_question(catalog, question, opened.said, author=author, person=person if opened.asked else nobody())
 
 
 def forecast_question(
-    project: Project, question: Question, said: Said, *, author: Author, revise: Reviser = keep
-) -> list[Sealed]:
-    """Seal a gut answer against the reference of its moment, then the one revision, where one is made.
+    catalog: Catalog, question: Question, said: Said, *, author: Author, person: Person
+) -> list[SealedForecast]:
+    """Seal a first answer against the reference of its moment, then the one revision, where one is made.
 
     What exists of the treatment is read right before each seal: runs may have gone on while the person thought.
+
+    Args:
+        catalog: of the project.
+        question: what is forecast; sealed before.
+        said: the first answer.
+        author: who forecasts.
+        person: who is asked for the revision.
+
+    Returns:
+        what was sealed: one forecast, or two.
 
     Raises:
         OutcomeSeenError: the outcome is visible, or theirs is sealed already.
         RefusedError: the question is void.
     """
-    with Catalog.open(project) as catalog:
-        evidence = evidence_of(project, catalog, question)
-        reference = reference_seen(project.chain, catalog, question, evidence)
-    gut = ledger.seal_forecast(
+    project = catalog.project
+    ledger, evidence = Ledger.of(project.chain), evidence_of(catalog, question)
+    reference = reference_seen(ledger, catalog, question, evidence)
+    first = seal.seal_forecast(
         project.chain,
         question,
         said,
@@ -164,27 +150,52 @@ def forecast_question(
         now=datetime.now(UTC),
         commit=commit_of(project.home.parent),
     )
-    cases = tuple(case_words(project.chain, reference.nearest))
-    second = revise(question, Shown(gut=gut, reference=reference, cases=cases))
+    cases = tuple(case_words(ledger, reference.nearest))
+    second = person.revise(question, Shown(first=first, reference=reference, cases=cases))
     if second is None or second == said:
-        return [gut]
-    return [gut, revise_forecast(project, question, second, author=author)]
+        return [first]
+    return [first, revise_forecast(catalog, question, second, author=author)]
 
 
-def revise_forecast(project: Project, question: Question, said: Said, *, author: Author) -> Sealed:
+def revise_forecast(catalog: Catalog, question: Question, said: Said, *, author: Author) -> SealedForecast:
     """Seal the one revision of a forecast.
 
     Raises:
         RefusedError: there is nothing to revise, or it was revised already.
         OutcomeSeenError: the outcome is visible.
     """
-    evidence, nonce = read_evidence(project, question), secrets.token_hex(16)
-    return ledger.seal_revision(
-        project.chain, question, said, author=author, evidence=evidence, nonce=nonce, now=datetime.now(UTC)
-    )
+    evidence, nonce, now = evidence_of(catalog, question), secrets.token_hex(16), datetime.now(UTC)
+    chain = catalog.project.chain
+    return seal.seal_revision(chain, question, said, author=author, evidence=evidence, nonce=nonce, now=now)
 
 
-def judge_now(project: Project, experiment: str, author: str) -> Report:
+def skip_question(catalog: Catalog, experiment: str, *, author: Author) -> bool:
+    """Seal that somebody makes no forecast; return whether it was sealed now.
+
+    Raises:
+        OutcomeSeenError: the outcome is visible: then not forecasting is no choice any more.
+        RefusedError: the question is void.
+    """
+    chain = catalog.project.chain
+    sealed = Ledger.of(chain).read(experiment)
+    seal.refuse_closed(sealed, evidence_of(catalog, sealed.question))
+    return seal.seal_skip(chain, sealed.id, author=author, now=datetime.now(UTC))
+
+
+def void_question(catalog: Catalog, experiment: str, reason: str, *, author: Author) -> None:
+    """Void a question with a reason.
+
+    Raises:
+        InputError: no reason is given.
+        RefusedError: it is void already.
+    """
+    chain = catalog.project.chain
+    sealed = Ledger.of(chain).read(experiment)
+    evidence = evidence_of(catalog, sealed.question)
+    seal.seal_void(chain, sealed, reason, author=author, evidence=evidence, now=datetime.now(UTC))
+
+
+def report_now(project: Project, experiment: str, author: str) -> Report:
     """Judge an experiment by the runs that are there, running none; seal verdict and scores where they are due.
 
     Args:
@@ -195,65 +206,24 @@ def judge_now(project: Project, experiment: str, author: str) -> Report:
     Raises:
         NotFoundError: there is no such experiment.
     """
-    question = read_story(project.chain, experiment).question
-    cooked = look_now(project, question)
-    close_question(project, question, cooked)
-    return report_of(project, question, cooked, 0.0, author=author)
+    ledger = Ledger.of(project.chain)
+    question = ledger.read(experiment).question
+    with Catalog.open(project) as catalog:
+        judgement = judge_now(ledger, catalog, question)
+        close_question(ledger, catalog, question, judgement)
+        return report_of(ledger, catalog, question, judgement, author=author)
 
 
-def close_question(project: Project, question: Question, cooked: Cooked) -> None:
+def close_question(ledger: Ledger, catalog: Catalog, question: Question, judgement: Judgement) -> None:
     """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due."""
-    chain, now = project.chain, datetime.now(UTC)
-    if cooked.done:
-        seal_verdict(chain, question, cooked.verdict, _runs_of(cooked), now=now)
-        story = read_story(chain, question.experiment)
-        seal_scores(chain, story, cooked, now=now)
-    if chain.records("when"):
-        with Catalog.open(project) as catalog:
-            catalog.refresh()
-            resolve_when(project, catalog, now=now)
+    now = datetime.now(UTC)
+    if judgement.done:
+        seal.seal_verdict(ledger.chain, question, judgement.verdict, _runs_of(judgement), now=now)
+        seal_scores(ledger.chain, ledger.read(question.experiment), judgement, now=now)
+    if ledger.whens():
+        catalog.refresh()
+        resolve_when(ledger, catalog, now=now)
 
 
-def _runs_of(cooked: Cooked) -> dict[str, list[str]]:
-    return {arm: [by_seed[seed].id for seed in sorted(by_seed)] for arm, by_seed in cooked.results.items()}
-
-
-def void_question(project: Project, experiment: str, reason: str, *, author: Author) -> None:
-    """Void a question with a reason.
-
-    Raises:
-        InputError: no reason is given.
-        RefusedError: it is void already.
-    """
-    story = read_story(project.chain, experiment)
-    evidence = read_evidence(project, story.question)
-    ledger.seal_void(project.chain, story, reason, author=author, evidence=evidence, now=datetime.now(UTC))
-
-
-def skip_question(project: Project, experiment: str, *, author: Author) -> bool:
-    """Seal that somebody makes no forecast; give whether it was sealed now.
-
-    Raises:
-        OutcomeSeenError: the outcome is visible: then not forecasting is no choice any more.
-        RefusedError: the question is void.
-    """
-    story = read_story(project.chain, experiment)
-    ledger.refuse_closed(story, read_evidence(project, story.question))
-    return ledger.seal_skip(project.chain, story.question, author=author, now=datetime.now(UTC))
-
-
-def story_document(story: Story, author: str) -> dict[str, Any]:
-    """Give what may be seen of a question's forecasts as plain JSON data, schema `palate.forecast/1`."""
-    mine, second = story.of(author), story.of(author, "revision")
-    visible = story.visible(author)
-    return {
-        "schema": "palate.forecast/1",
-        "experiment": story.question.experiment,
-        "question": story.question.text,
-        "forecast": forecast_document(mine) if mine else None,
-        "revision": forecast_document(second) if second else None,
-        "forecasts": [forecast_document(one) for one in visible],
-        "hidden": len(story.forecasts) - len(visible) + len(story.committed),
-        "skipped": list(story.skipped),
-        "void": story.void["reason"] if story.void else None,
-    }
+def _runs_of(judgement: Judgement) -> dict[Arm, list[str]]:
+    return {arm: [by_seed[seed].id for seed in sorted(by_seed)] for arm, by_seed in judgement.results.items()}

@@ -1,153 +1,28 @@
 """Several changes at once, split: the cells of a design run seed by seed, each effect judged, the gain credited."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from palate.ledger.records import SealedSplit
+from palate.loop.ask import Looked, Person
 from palate.loop.results import Results
-from palate.loop.runner import Served, Stove, Watcher
-from palate.question.question import Asked, Question, run_key_of
-from palate.recipe.settings import Change, with_changes
+from palate.loop.runner import Runner
+from palate.question.plan import Plan
+from palate.question.question import Question
 from palate.store.catalog import Catalog
-from palate.store.project import Project
-from palate.training.launch import Kitchen
+from palate.training.launch import Resources
 from palate.verdict.design import Design, Effect, make_design
 from palate.verdict.pairs import FloatArray
 from palate.verdict.rule import Terms, Verdict
 from palate.verdict.split import Cell, EffectVerdict, judge_effects
 from palate.verdict.words import effect_words, size_words
-from palate.vocabulary import BASELINE, Arm
+from palate.vocabulary import BASELINE, Arm, Metric
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitPlan(Asked):
-    """A question with several changes, and the cells that split them."""
-
-    design: Design
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """The cells by name, the baseline first."""
-        return tuple(self.name(cell) for cell in sorted(self.design.cells, key=lambda cell: (len(cell), cell)))
-
-    @property
-    def seeds(self) -> range:
-        """The seeds that may be run."""
-        return self.question.seeds
-
-    def name(self, cell: Cell) -> Arm:
-        """Name a cell by what is changed in it."""
-        return "+".join(self.question.changes[i].path for i in cell) or BASELINE
-
-    def changes_of(self, arm: Arm) -> tuple[Change, ...]:
-        """Give what a cell has different from the baseline."""
-        named = set(arm.split("+")) if arm != BASELINE else set()
-        return tuple(change for change in self.question.changes if change.path in named)
-
-    def settings(self, arm: Arm) -> dict[str, Any]:
-        """Give all settings of a cell."""
-        return with_changes(self.target.settings, self.changes_of(arm))
-
-    def run_key(self, arm: Arm) -> str:
-        """Id of what decides a run of a cell but its seed."""
-        return run_key_of(self.target, self.settings(arm), self.question.data)
-
-    def effect_name(self, effect: Effect) -> str:
-        """Name an effect: `lr`, or `lr x width`."""
-        return " x ".join(self.question.changes[i].path for i in effect)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effects:
-    """What the cells say so far: each effect judged, and the cells' means at the seeds that all of them finished."""
-
-    told: tuple[EffectVerdict, ...]
-    means: dict[Arm, float]
-    seeds: int
-    lost: int
-
-    @property
-    def settled(self) -> bool:
-        """Whether every effect is."""
-        return bool(self.told) and all(one.verdict.settled for one in self.told)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitReport:
-    """Whose gain it is."""
-
-    plan: SplitPlan
-    effects: Effects
-    served: Served[Effects]
-
-    def document(self) -> dict[str, Any]:
-        """Give the report as plain JSON data, schema `palate.split/1`."""
-        return {
-            "schema": "palate.split/1",
-            "experiment": self.plan.question.experiment,
-            "question": self.plan.question.text,
-            "metric": asdict(self.plan.metric),
-            "effects": [self._effect(one) for one in self.effects.told],
-            "cells": self.effects.means,
-            "seeds": self.effects.seeds,
-            "seeds_lost": self.effects.lost,
-            "runs": {"made": self.served.fresh, "reused": self.served.reused},
-            "words": self.lines(),
-        }
-
-    def _effect(self, one: EffectVerdict) -> dict[str, Any]:
-        return {
-            "effect": self.plan.effect_name(one.effect),
-            "aliases": [self.plan.effect_name(alias) for alias in one.aliases],
-            "verdict": asdict(one.verdict),
-            "words": effect_words(one.verdict, self.plan.metric),
-        }
-
-    def lines(self) -> list[str]:
-        """Give the report as a small table and its sentences."""
-        if not self.effects.told:
-            return ["Cannot tell yet: no seed has finished in every cell."]
-        rows = [f"{'':<24} {'verdict':<22} effect"]
-        rows += [self._row(one) for one in self.effects.told]
-        rows += [told for one in self.effects.told if (told := self._together(one))]
-        if self.effects.lost:
-            rows.append(f"{self.effects.lost} seeds were left out: a run failed in one of their cells.")
-        made, reused = self.served.fresh, self.served.reused
-        return [
-            *rows,
-            f"{made} runs made, {reused} re-used, {self.effects.seeds} seeds in {len(self.plan.arms)} cells.",
-        ]
-
-    def _row(self, one: EffectVerdict) -> str:
-        alias = "".join(f" (or {self.plan.effect_name(alias)})" for alias in one.aliases)
-        words = _KINDS.get(one.verdict.kind, one.verdict.kind)
-        return (
-            f"{self.plan.effect_name(one.effect):<24} {words:<22} {effect_words(one.verdict, self.plan.metric)}{alias}"
-        )
-
-    def _together(self, one: EffectVerdict) -> str:
-        """Say of two changes what each does alone and both together, where the cells for it were run."""
-        if len(one.effect) != 2:
-            return ""
-        cells = [self.plan.name(cell) for cell in ((), one.effect[:1], one.effect[1:], one.effect)]
-        if any(cell not in self.effects.means for cell in cells):
-            return ""
-        base, first, second, both = (self.effects.means[cell] for cell in cells)
-        a, b = (self.plan.question.changes[i].path for i in one.effect)
-        sure = "" if one.verdict.kind in ("better", "worse") else " (whether they interact is open)"
-        gains = (self._gain(gain - base) for gain in (first, second, both))
-        told = "{}: {} alone, {}: {} alone, {} together".format(*_interleave(a, b, gains))
-        return f"{told}{sure}."
-
-    def _gain(self, gain: float) -> str:
-        sign = "+" if gain >= 0 else "-"
-        return sign + size_words(gain, self.plan.metric, max(abs(gain), 1e-12))
-
-
-_KINDS: dict[str, str] = {
+KINDS: dict[str, str] = {
     "better_small": "better, but too small",
     "worse_small": "worse, but too small",
     "same": "no difference",
@@ -156,55 +31,191 @@ _KINDS: dict[str, str] = {
 }
 
 
-def _interleave(a: str, b: str, gains: Any) -> tuple[str, str, str, str, str]:
-    first, second, both = gains
-    return a, first, b, second, both
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A question with several changes, the design that splits them, and the runs of its cells."""
+
+    question: Question
+    design: Design
+    plan: Plan
+
+    @property
+    def metric(self) -> Metric:
+        """What is judged."""
+        return self.question.metric
+
+    def arm(self, cell: Cell) -> Arm:
+        """Return a cell's name: what is changed in it."""
+        return _arm(self.question, cell)
+
+    def effect_name(self, effect: Effect) -> str:
+        """Return an effect's name: `lr`, or `lr x width`."""
+        return " x ".join(self.question.changes[i].path for i in effect)
 
 
-def run_split(project: Project, question: Question, kitchen: Kitchen, watcher: Watcher) -> SplitReport:
+def make_split(question: Question) -> Split:
+    """Plan the cells that split a question's changes, the baseline first.
+
+    Raises:
+        InputError: fewer than 2 changes, or more than 11.
+    """
+    design = make_design(len(question.changes))
+    cells = sorted(design.cells, key=lambda cell: (len(cell), cell))
+    arms = {_arm(question, cell): tuple(question.changes[i] for i in cell) for cell in cells}
+    plan = Plan(
+        target=question.target,
+        arms=arms,
+        seeds=question.plan.seeds,
+        metric=question.metric,
+        take=question.take,
+        data=question.data,
+    )
+    return Split(question=question, design=design, plan=plan)
+
+
+def _arm(question: Question, cell: Cell) -> Arm:
+    return "+".join(question.changes[i].path for i in cell) or BASELINE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What the cells say so far: each effect judged, and the cells' means at the seeds that all of them finished."""
+
+    judged: tuple[EffectVerdict, ...]
+    means: dict[Arm, float]
+    seeds: int
+    lost: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether every effect is."""
+        return bool(self.judged) and all(one.verdict.settled for one in self.judged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitReport:
+    """Whose gain it is."""
+
+    split: Split
+    effects: Effects
+    made: int
+    reused: int
+
+    def sealed(self) -> SealedSplit:
+        """Return it as it is sealed."""
+        return SealedSplit(
+            experiment=self.split.question.experiment,
+            question=self.split.question.text,
+            metric=self.split.metric,
+            effects=[self._effect(one) for one in self.effects.judged],
+            cells=self.effects.means,
+            seeds=self.effects.seeds,
+            seeds_lost=self.effects.lost,
+            words=self.lines(),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as plain JSON data, schema `palate.split/1`."""
+        sealed = self.sealed().body()
+        words = sealed.pop("words")
+        return {
+            "schema": "palate.split/1",
+            **sealed,
+            "runs": {"made": self.made, "reused": self.reused},
+            "words": words,
+        }
+
+    def _effect(self, one: EffectVerdict) -> dict[str, Any]:
+        return {
+            "effect": self.split.effect_name(one.effect),
+            "aliases": [self.split.effect_name(alias) for alias in one.aliases],
+            "verdict": asdict(one.verdict),
+            "words": effect_words(one.verdict, self.split.metric),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the report as a small table and its sentences."""
+        if not self.effects.judged:
+            return ["Cannot tell yet: no seed has finished in every cell."]
+        rows = [f"{'':<24} {'verdict':<22} effect"]
+        rows += [self._row(one) for one in self.effects.judged]
+        rows += [words for one in self.effects.judged if (words := self._together(one))]
+        if self.effects.lost:
+            rows.append(f"{self.effects.lost} seeds were left out: a run failed in one of their cells.")
+        made, reused = self.made, self.reused
+        return [
+            *rows,
+            f"{made} runs made, {reused} re-used, {self.effects.seeds} seeds in {len(self.split.plan.arms)} cells.",
+        ]
+
+    def _row(self, one: EffectVerdict) -> str:
+        alias = "".join(f" (or {self.split.effect_name(alias)})" for alias in one.aliases)
+        words = KINDS.get(one.verdict.kind, one.verdict.kind)
+        effect = effect_words(one.verdict, self.split.metric)
+        return f"{self.split.effect_name(one.effect):<24} {words:<22} {effect}{alias}"
+
+    def _together(self, one: EffectVerdict) -> str:
+        """Say of two changes what each does alone and both together, where the cells for it were run."""
+        if len(one.effect) != 2:
+            return ""
+        cells = [self.split.arm(cell) for cell in ((), one.effect[:1], one.effect[1:], one.effect)]
+        if any(cell not in self.effects.means for cell in cells):
+            return ""
+        base, first, second, both = (self.effects.means[cell] for cell in cells)
+        a, b = (self.split.question.changes[i].path for i in one.effect)
+        sure = "" if one.verdict.kind in ("better", "worse") else " (whether they interact is open)"
+        alone_a, alone_b, together = (self._gain(gain - base) for gain in (first, second, both))
+        return f"{a}: {alone_a} alone, {b}: {alone_b} alone, {together} together{sure}."
+
+    def _gain(self, gain: float) -> str:
+        sign = "+" if gain >= 0 else "-"
+        return sign + size_words(gain, self.split.metric, max(abs(gain), 1e-12))
+
+
+def run_split(catalog: Catalog, question: Question, resources: Resources, person: Person) -> SplitReport:
     """Run the cells of the design for a question's changes until every effect is settled or the budget is spent.
 
     Raises:
         InputError: fewer than 2 changes, or more than 11.
         RunsFailedError: the training did not deliver.
     """
-    plan = SplitPlan(question=question, design=make_design(len(question.changes)))
-    project.make()
-
-    def look(_: Catalog, results: Results) -> Effects:
-        effects = effects_of(plan, results)
-        if effects.told:
-            watcher.looked(_furthest(effects.told))
-        return effects
-
-    served = Stove(project, plan, kitchen, watcher, look).settle()
-    report = SplitReport(plan=plan, effects=served.look, served=served)
-    body = {name: value for name, value in report.document().items() if name not in ("runs", "schema")}
-    project.chain.append("split", body, now=datetime.now(UTC))
+    split = make_split(question)
+    with Runner(catalog, split.plan, resources=resources, person=person) as runner:
+        for results in runner:
+            effects = effects_of(split, results)
+            for verdict in _furthest(effects.judged):
+                person.watch(Looked(verdict))
+            if effects.settled:
+                break
+    report = SplitReport(split=split, effects=effects, made=runner.made, reused=runner.reused)
+    catalog.project.chain.append(SealedSplit.KIND, report.sealed().body(), now=datetime.now(UTC))
     return report
 
 
-def _furthest(told: Sequence[EffectVerdict]) -> Verdict:
-    """The verdict that a progress display follows: one that is still open."""
-    return next((one.verdict for one in told if not one.verdict.settled), told[0].verdict)
+def _furthest(judged: Sequence[EffectVerdict]) -> Iterator[Verdict]:
+    """Yield the verdict that a progress display follows: one that is still open; none where nothing is judged."""
+    still_open = (one.verdict for one in judged if not one.verdict.settled)
+    if judged:
+        yield next(still_open, judged[0].verdict)
 
 
-def effects_of(plan: SplitPlan, results: Results) -> Effects:
+def effects_of(split: Split, results: Results) -> Effects:
     """Judge the effects on the seeds that ended in every cell, in their order; one with a failure is left out."""
+    arms = split.plan.arms
     ended = []
-    for seed in plan.seeds:
-        if any(seed not in results[arm] for arm in plan.arms):
+    for seed in split.plan.seeds:
+        if any(seed not in results[arm] for arm in arms):
             break
         ended.append(seed)
-    whole = [seed for seed in ended if all(results[arm][seed].outcome.value is not None for arm in plan.arms)]
+    whole = [seed for seed in ended if all(results[arm][seed].outcome.value is not None for arm in arms)]
     if not whole:
-        return Effects(told=(), means={}, seeds=0, lost=len(ended))
-    values = {cell: _values(results, plan.name(cell), whole) for cell in plan.design.cells}
-    oriented = {cell: plan.metric.sign * found for cell, found in values.items()}
-    terms = Terms(budget=plan.question.budget, margin=plan.question.margin)
-    told = judge_effects(plan.design, oriented, terms, plan.metric.resolution)
-    means = {plan.name(cell): float(found.mean()) for cell, found in values.items()}
-    return Effects(told=told, means=means, seeds=len(whole), lost=len(ended) - len(whole))
+        return Effects(judged=(), means={}, seeds=0, lost=len(ended))
+    values = {cell: _values(results, split.arm(cell), whole) for cell in split.design.cells}
+    oriented = {cell: split.metric.sign * column for cell, column in values.items()}
+    terms = Terms(budget=split.question.budget, margin=split.question.margin)
+    judged = judge_effects(split.design, oriented, terms, split.metric.resolution)
+    means = {split.arm(cell): float(column.mean()) for cell, column in values.items()}
+    return Effects(judged=judged, means=means, seeds=len(whole), lost=len(ended) - len(whole))
 
 
 def _values(results: Results, arm: Arm, seeds: Sequence[int]) -> FloatArray:

@@ -2,45 +2,21 @@
 
 import secrets
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
 from palate.errors import InputError, NotFoundError, OutcomeSeenError
 from palate.forecast.when import NEVER, Event, FloatArray, When, possible, score_when, strip_rate, tenth_of
-from palate.ledger.ledger import find_story, read_story
-from palate.ledger.records import Author, Evidence, evidence_of_body
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import Author, Evidence, SealedWhen, SealedWhenScore, Subject
+from palate.ledger.verify import SKEW_S
+from palate.loop.reference import PAST_RUNS
 from palate.store.catalog import Catalog
-from palate.store.chain import Chain, Record
-from palate.store.project import Project
+from palate.store.chain import Chain
 from palate.vocabulary import TREATMENT
-
-MOST = 400
-"""Past runs, the newest, that the reference knows."""
-
-SKEW_S = 2.0
-"""Seconds by which clocks of machines that share a folder may differ."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """The run that a when-forecast is about.
-
-    Attributes:
-        run: its id; "" where it has not begun.
-        key, seed: which run it is: its recipe with all that decides it, and its seed.
-        label: of the training.
-        experiment: whose treatment's first run it is; "" where a run was pointed at.
-    """
-
-    run: str
-    key: str
-    seed: int | None
-    label: str
-    experiment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +38,10 @@ class Awaited:
     reference: FloatArray
 
 
-def await_event(project: Project, catalog: Catalog, pointed: str, event: Event, total: float | None) -> Awaited:
+def await_event(catalog: Catalog, pointed: str, event: Event, total: float | None) -> Awaited:
     """Find the run that a person points at, and what can be said of it already.
 
     Args:
-        project: where it is kept.
         catalog: of the project, refreshed.
         pointed: a run that goes, or an experiment: then its treatment's first run is meant.
         event: what is awaited.
@@ -77,7 +52,7 @@ def await_event(project: Project, catalog: Catalog, pointed: str, event: Event, 
         OutcomeSeenError: the run has ended, or what is awaited has happened.
         InputError: nobody knows how long it is.
     """
-    subject = _find(project, catalog, pointed)
+    subject = _find(catalog, pointed)
     past = _past(catalog, event, subject.label)
     planned = total or (statistics.median(float(steps[-1]) for steps, _ in past) if past else None)
     if not planned:
@@ -92,7 +67,7 @@ def await_event(project: Project, catalog: Catalog, pointed: str, event: Event, 
     best = None if place is None else tenth_of(float(steps[place]), planned)
     share = min(float(steps[-1]) / planned, 1.0) if len(steps) else None
     open_ = possible(event, seen=share or 0.0, best=best)
-    happened = [NEVER if at is None else tenth_of(float(told[at]), planned) for told, at in past]
+    happened = [NEVER if at is None else tenth_of(float(run_steps[at]), planned) for run_steps, at in past]
     return Awaited(
         subject=subject,
         event=event,
@@ -102,7 +77,7 @@ def await_event(project: Project, catalog: Catalog, pointed: str, event: Event, 
     )
 
 
-def seal_when(chain: Chain, awaited: Awaited, when: When, *, author: Author, now: datetime) -> Record:
+def seal_when(chain: Chain, awaited: Awaited, when: When, *, author: Author, now: datetime) -> SealedWhen:
     """Seal a when-forecast; one for each person, run, metric and event.
 
     Raises:
@@ -110,108 +85,97 @@ def seal_when(chain: Chain, awaited: Awaited, when: When, *, author: Author, now
         ForecastTextError: the answer is not open any more.
     """
     score_when(when, awaited.reference, when.tenth)  # refuses what is past
-    body = {
-        **asdict(awaited.subject),
-        "event": asdict(awaited.event),
-        "total": awaited.total,
-        "tenth": when.tenth,
-        "confidence": when.confidence,
-        "author": author.name,
-        "agent": author.agent,
-        **awaited.evidence.body(),
-        "reference": [round(float(chance), 9) for chance in awaited.reference],
-        "nonce": secrets.token_hex(16),
-    }
+    forecast = SealedWhen(
+        subject=awaited.subject,
+        event=awaited.event,
+        total=awaited.total,
+        when=when,
+        author=author,
+        evidence=awaited.evidence,
+        reference=awaited.reference.tolist(),
+        nonce=secrets.token_hex(16),
+    )
 
-    def refuse(records: Sequence[Record]) -> None:
-        if any(record.kind == "when" and _name(record.body) == _name(body) for record in records):
+    def refuse() -> None:
+        if any(known.about == forecast.about for known in Ledger.of(chain).whens()):
             raise OutcomeSeenError(
                 f"{author.name} has a sealed forecast of when {awaited.event.words} already.",
                 why="A sealed forecast is not changed; it is scored as it stands.",
                 todo="palate skill",
             )
 
-    sealed = chain.append_unless("when", body, refuse, now=now)
-    assert sealed is not None
-    return sealed
+    record = chain.append_unless(SealedWhen.KIND, forecast.body(), refuse, now=now)
+    assert record is not None
+    return SealedWhen.read(record)
 
 
-def resolve_when(project: Project, catalog: Catalog, *, now: datetime) -> int:
-    """Score the when-forecasts whose runs have ended; give how many were scored now."""
-    chain = project.chain
-    done = {record.body["forecast"] for record in chain.records("when_score")}
-    waiting = [record for record in chain.records("when") if record.hash not in done]
-    return sum(_resolve(chain, catalog, record, now) for record in waiting)
+def resolve_when(ledger: Ledger, catalog: Catalog, *, now: datetime) -> int:
+    """Score the when-forecasts whose runs have ended; return how many were scored now."""
+    done = {score.forecast for score in ledger.when_scores()}
+    waiting = [sealed for sealed in ledger.whens() if sealed.hash not in done]
+    return sum(_resolve(ledger.chain, catalog, sealed, now) for sealed in waiting)
 
 
-def _resolve(chain: Chain, catalog: Catalog, record: Record, now: datetime) -> bool:
-    body = record.body
-    run, event = _ended(catalog, record), Event(**body["event"])
+def _resolve(chain: Chain, catalog: Catalog, sealed: SealedWhen, now: datetime) -> bool:
+    run, event = _ended(catalog, sealed), sealed.event
     steps, values = _curve(catalog, run, event.metric)
     place = event.place(values)
     if not run or (place is None and event.reach is None):
         return False
-    happened = NEVER if place is None else tenth_of(float(steps[place]), body["total"])
-    when = When(tenth=body["tenth"], confidence=body["confidence"])
-    found = score_when(when, np.array(body["reference"]), happened)
-    told = {
-        "forecast": record.hash,
-        "run": run,
-        "runs": f"{run} {event.metric}",
-        "author": body["author"],
-        "agent": body["agent"],
-        "kind": evidence_of_body(body).kind,
-        "happened": happened,
-        **asdict(found),
-    }
+    happened = NEVER if place is None else tenth_of(float(steps[place]), sealed.total)
+    score = SealedWhenScore(
+        forecast=sealed.hash,
+        run=run,
+        runs=f"{run} {event.metric}",
+        author=sealed.author,
+        kind=sealed.evidence.kind,
+        happened=happened,
+        score=score_when(sealed.when, np.array(sealed.reference), happened),
+    )
 
-    def known(records: Sequence[Record]) -> bool:
-        return any(one.kind == "when_score" and one.body["forecast"] == record.hash for one in records)
+    def is_scored() -> bool:
+        return any(known.forecast == sealed.hash for known in Ledger.of(chain).when_scores())
 
-    return chain.append_unless("when_score", told, known, now=now) is not None
+    return chain.append_unless(SealedWhenScore.KIND, score.body(), is_scored, now=now) is not None
 
 
-def _ended(catalog: Catalog, record: Record) -> str:
+def _ended(catalog: Catalog, sealed: SealedWhen) -> str:
     """Find the run that a forecast is about, once it has ended by itself; "" before that.
 
     Where it had not begun, it is the first one of its key and seed that began after the seal and logged something.
     """
-    body, sealed_s = record.body, record.at.timestamp()
-    rows = catalog.runs([body["key"]]) if body["key"] else [catalog.find_run(body["run"])]
-    for row in rows:
-        mine = row["id"] == body["run"] or (
-            row["seed"] == body["seed"] and row["started_unix_s"] >= sealed_s - SKEW_S and bool(body["key"])
-        )
-        if mine and row["exit"] not in (None, "stopped") and catalog.summaries([row["id"]]):
-            return str(row["id"])
+    subject, sealed_s = sealed.subject, sealed.at.timestamp()
+    for run in catalog.runs([subject.key]) if subject.key else [catalog.find_run(subject.run)]:
+        later = run.seed == subject.seed and run.started_unix_s >= sealed_s - SKEW_S and bool(subject.key)
+        if (run.id == subject.run or later) and run.ended and catalog.summaries([run.id]):
+            return run.id
     return ""
 
 
-def _find(project: Project, catalog: Catalog, pointed: str) -> Subject:
-    story = find_story(project.chain, pointed)
-    if story is None:
-        try:
-            story = read_story(project.chain, pointed)
-        except NotFoundError:
-            return _of_run(catalog, pointed)
-    question = story.question
-    key, seed = question.run_key(TREATMENT), question.seeds.start
-    begun = [row for row in catalog.runs([key]) if row["seed"] == seed]
-    if any(row["exit"] not in (None, "stopped") for row in begun) or story.verdict is not None:
-        raise _is_over(f"experiment {question.experiment}: the treatment's first run has ended.", question.experiment)
-    going = [row["id"] for row in begun if row["exit"] is None]
+def _find(catalog: Catalog, pointed: str) -> Subject:
+    ledger = Ledger.of(catalog.project.chain)
+    try:
+        experiment = ledger.find(pointed) or ledger.read(pointed)
+    except NotFoundError:
+        return _of_run(catalog, pointed)
+    question = experiment.question
+    key, seed = question.plan.keys[TREATMENT], question.plan.seeds.start
+    begun = [run for run in catalog.runs([key]) if run.seed == seed]
+    if any(run.ended for run in begun) or experiment.judged:
+        raise _is_over(f"experiment {experiment.id}: the treatment's first run has ended.", experiment.id)
+    going = [run.id for run in begun if run.going]
     return Subject(
-        run=going[-1] if going else "", key=key, seed=seed, label=question.target.label, experiment=question.experiment
+        run=going[-1] if going else "", key=key, seed=seed, label=question.target.label, experiment=experiment.id
     )
 
 
 def _of_run(catalog: Catalog, pointed: str) -> Subject:
-    row = catalog.find_run(pointed)
-    twins = [one for one in catalog.runs([row["key"]]) if one["seed"] == row["seed"]] if row["key"] else [row]
-    over = [one["id"] for one in twins if one["exit"] not in (None, "stopped")]
-    if over or row["exit"] is not None:
-        raise _is_over(f"{row['id']} has ended, or was run before.", (over or [row["id"]])[0])
-    return Subject(run=row["id"], key=row["key"], seed=row["seed"], label=row["label"])
+    run = catalog.find_run(pointed)
+    twins = [twin for twin in catalog.runs([run.key]) if twin.seed == run.seed] if run.planned else [run]
+    over = [twin.id for twin in twins if twin.ended]
+    if over or not run.going:
+        raise _is_over(f"{run.id} has ended, or was run before.", (over or [run.id])[0])
+    return Subject(run=run.id, key=run.key, seed=run.seed, label=run.label)
 
 
 def _is_over(what: str, name: str) -> OutcomeSeenError:
@@ -231,30 +195,30 @@ def _unknown_length(pointed: str, event: Event) -> InputError:
 
 
 def _seen(catalog: Catalog, subject: Subject, event: Event) -> tuple[FloatArray, int | None, int]:
-    """Give what exists of a run: its furthest steps, where the event is in them, and how many points of any metric.
+    """Return what exists of a run: its furthest steps, where the event is in them, and how many points of any metric.
 
     Earlier attempts at the same seed that were stopped count: the next one will go as they did.
     """
-    rows = catalog.runs([subject.key]) if subject.key else [catalog.find_run(subject.run)]
-    runs = [row["id"] for row in rows if row["seed"] == subject.seed]
+    attempts = catalog.runs([subject.key]) if subject.key else [catalog.find_run(subject.run)]
+    runs = [run.id for run in attempts if run.seed == subject.seed]
     summaries = catalog.summaries(runs)
     curves = [_curve(catalog, run, event.metric) for run in runs]
-    steps, values = max(curves, key=lambda told: len(told[0]), default=(np.empty(0), np.empty(0)))
+    steps, values = max(curves, key=lambda curve: len(curve[0]), default=(np.empty(0), np.empty(0)))
     place = event.place(values) if len(values) else None
-    last = max((row["last_step"] for row in summaries), default=0)
+    last = max((summary.last_step for summary in summaries), default=0)
     if len(summaries) and (not len(steps) or last > steps[-1]):
         steps = np.append(steps, float(last))
-    return steps, place, sum(row["n"] for row in summaries)
+    return steps, place, sum(summary.n for summary in summaries)
 
 
 def _past(catalog: Catalog, event: Event, label: str) -> list[tuple[FloatArray, int | None]]:
-    """Give, of finished runs of a training, their steps and where in them it happened."""
-    found = []
-    for row in [row for row in catalog.runs() if row["key"] and row["label"] == label and row["exit"] == "ok"][-MOST:]:
-        steps, values = _curve(catalog, row["id"], event.metric)
+    """Return, of finished runs of a training, their steps and where in them it happened."""
+    past = []
+    for run in catalog.newest_finished(label, PAST_RUNS):
+        steps, values = _curve(catalog, run.id, event.metric)
         if len(steps) > 1 and steps[-1] > 0:
-            found.append((steps, event.place(values)))
-    return found
+            past.append((steps, event.place(values)))
+    return past
 
 
 def _answer(tenth: int, open_: Sequence[bool], best: int | None) -> int:
@@ -264,12 +228,7 @@ def _answer(tenth: int, open_: Sequence[bool], best: int | None) -> int:
 
 def _curve(catalog: Catalog, run: str, metric: str) -> tuple[FloatArray, FloatArray]:
     try:
-        told = catalog.curve(run, metric)
+        curve = catalog.curve(run, metric)
     except NotFoundError:
         return np.empty(0), np.empty(0)
-    return told.steps.astype(float), told.values
-
-
-def _name(body: Mapping[str, Any]) -> tuple[Any, ...]:
-    event = body["event"]
-    return body["author"], body["key"] or body["run"], body["seed"], event["metric"], event["reach"]
+    return curve.steps.astype(float), curve.values

@@ -1,4 +1,4 @@
-"""Fingerprints of code, data and installed packages: runs are re-used only where all three are equal."""
+"""Fingerprints of code, data and installed packages: runs are reused only where all three are equal."""
 
 import hashlib
 import inspect
@@ -17,43 +17,45 @@ _BLOCK = 1 << 20
 
 
 def imports_of(source: Source) -> tuple[str, ...]:
-    """Name what a file and every local module that it imports, in turn, import."""
-    found = dict.fromkeys(source.imports)
-    seen = {source.path.resolve(): ""}
+    """Return the imports of a file and of all local modules that it imports, directly or not."""
+    names = dict.fromkeys(source.imports)
+    visited = {source.path.resolve()}
     waiting = [source]
     while waiting:
         here = waiting.pop()
         for name in here.imports:
             for path in _local(name, here.path.parent, source.path.parent):
-                if path.resolve() not in seen:
-                    seen[path.resolve()] = ""
+                if path.resolve() not in visited:
+                    visited.add(path.resolve())
                     waiting.append(read_source(path))
-                    found.update(dict.fromkeys(waiting[-1].imports))
-    return tuple(found)
+                    names.update(dict.fromkeys(waiting[-1].imports))
+    return tuple(names)
 
 
 def code_of_file(source: Source, recipe_of: str) -> str:
-    """Hash a file and every local module that it imports, in turn.
+    """Return a hash of a file and of all local modules that it imports, directly or not.
 
-    Comments do not count, nor do the settings of `recipe_of` (a function's name, "" for the script's own): they are
-    recipe.
+    Comments do not count, nor do the settings of `recipe_of` (a function's name, "" for the script's own): they belong
+    to the recipe.
     """
-    seen = {source.path.resolve(): source.code_id(recipe_of)}
-    _follow(source, seen, source.path.parent)
-    text = "\n".join(f"{path.name} {code}" for path, code in sorted(seen.items()))
+    hashes = {source.path.resolve(): source.code_id(recipe_of)}
+    _follow(source, hashes, source.path.parent)
+    text = "\n".join(f"{path.name} {code}" for path, code in sorted(hashes.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _follow(source: Source, seen: dict[Path, str], root: Path) -> None:
+def _follow(source: Source, hashes: dict[Path, str], root: Path) -> None:
+    """Add the hashes of the local modules that a file imports, directly or not."""
     for name in source.imports:
         for path in _local(name, source.path.parent, root):
-            if path.resolve() not in seen:
+            if path.resolve() not in hashes:
                 module = read_source(path)
-                seen[path.resolve()] = module.code_id()
-                _follow(module, seen, root)
+                hashes[path.resolve()] = module.code_id()
+                _follow(module, hashes, root)
 
 
 def _local(name: str, here: Path, root: Path) -> Iterable[Path]:
+    """Return the file of a module, where it is in the importing file's folder or in the root; empty elsewhere."""
     level = len(name) - len(name.lstrip("."))
     for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root]:
         place = base.joinpath(*name.strip(".").split("."))
@@ -64,28 +66,27 @@ def _local(name: str, here: Path, root: Path) -> Iterable[Path]:
 
 
 def versions_of(imports: Iterable[str]) -> dict[str, str]:
-    """Name the installed versions of what a file imports, where they are packages of their own."""
-    found = {}
+    """Return the installed versions of the packages among some imports."""
+    versions = {}
     for top in sorted({name.split(".")[0] for name in imports if name and not name.startswith(".")} - {"palate"}):
         try:
-            found[top] = metadata.version(_DISTRIBUTIONS.get(top, top))
+            versions[top] = metadata.version(_DISTRIBUTIONS.get(top, top))
         except (metadata.PackageNotFoundError, ValueError):
             continue
-    return found
+    return versions
 
 
 def code_of_function(function: Callable[..., Any]) -> str:
-    """Hash a function and the functions and classes of its own module that it uses, for one that has no file."""
+    """Return a hash of a function without a file, and of the functions and classes of its module that it uses."""
     digest = hashlib.sha256()
-    seen: set[int] = set()
-    _feed(function, digest, seen, function.__module__)
+    _feed(function, digest, set(), function.__module__)
     return digest.hexdigest()
 
 
-def _feed(value: Any, digest: "hashlib._Hash", seen: set[int], module: str) -> None:
-    if id(value) in seen:
+def _feed(value: Any, digest: "hashlib._Hash", visited: set[int], module: str) -> None:
+    if id(value) in visited:
         return
-    seen.add(id(value))
+    visited.add(id(value))
     try:
         digest.update(inspect.getsource(value).encode())
     except (OSError, TypeError):
@@ -94,7 +95,7 @@ def _feed(value: Any, digest: "hashlib._Hash", seen: set[int], module: str) -> N
     for name in _names_used(value):
         used = getattr(value, "__globals__", {}).get(name)
         if isinstance(used, types.FunctionType | type) and used.__module__ == module:
-            _feed(used, digest, seen, module)
+            _feed(used, digest, visited, module)
         elif isinstance(used, int | float | str | bool | tuple | None):
             digest.update(f"{name}={used!r}".encode())
 
@@ -112,7 +113,7 @@ def _code_names(code: types.CodeType) -> tuple[str, ...]:
 
 
 def data_of(paths: Iterable[str], root: Path) -> str:
-    """Hash the content of data files and folders; the empty text where none are declared.
+    """Return a hash of the content of data files and folders; empty where none are declared.
 
     Raises:
         NotFoundError: a declared path does not exist.
@@ -121,9 +122,7 @@ def data_of(paths: Iterable[str], root: Path) -> str:
     declared = [root / path for path in paths]
     for path in declared:
         if not path.exists():
-            raise NotFoundError(
-                f"{path}: declared as data, but there is no such file.", todo="Mend --data, or data=..."
-            )
+            raise NotFoundError(f"{path}: declared as data, but there is no such file.", todo="Fix --data, or data=...")
         for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(root) if file.is_relative_to(root) else file).encode())
             _feed_file(file, digest)

@@ -1,8 +1,8 @@
 """Read what a Python file declares, without running it: experiments, settings, seed, imports.
 
-A prompt must not wait for `import torch`, and a mistyped setting must be found before anything runs.
-Settings are looked for in this order: the parameters of an `@palate.experiment` function, a call of
-`palate.settings(...)`, argparse options, and constants at the top of the file.
+A prompt must not wait for `import torch`, and a mistyped setting must be detected before anything runs. A function's
+settings are the parameters of an `@palate.experiment` function. A script's settings are, in this order, those of a call
+of `palate.settings(...)`, argparse options, and constants at the top level of the file.
 """
 
 import ast
@@ -16,17 +16,21 @@ from typing import Any, Literal
 
 from palate.errors import InputError, NotFoundError
 from palate.recipe.codec import Unread
+from palate.vocabulary import Goal
 
 How = Literal["parameter", "settings", "flag", "constant"]
 SEED_NAMES = ("seed", "SEED", "random_seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """A declared setting: its value as written, how another one is handed over, and what a flag takes.
+class Declared:
+    """A declared setting.
 
     Attributes:
-        choices: the values that a flag takes, where it takes only some.
+        value: its value as written in the file.
+        how: how another value is passed.
+        flag: the command-line flag, with its action behind a colon, where it is passed by one.
+        choices: the values that a flag accepts, where they are limited.
         count: how many values a flag takes, -1 for any number; None for one.
     """
 
@@ -42,10 +46,10 @@ class Function:
     """A function declared as an experiment."""
 
     name: str
-    settings: dict[str, Setting]
+    settings: dict[str, Declared]
     takes_seed: bool
     metric: str | None = None
-    goal: str | None = None
+    goal: Goal | None = None
     resolution: float | None = None
     data: tuple[str, ...] = ()
 
@@ -64,18 +68,18 @@ class Source:
 
     path: Path
     functions: dict[str, Function]
-    settings: dict[str, Setting]
-    seed: Setting | None
+    settings: dict[str, Declared]
+    seed: Declared | None
     seed_name: str
     imports: tuple[str, ...]
     _tree: ast.Module
     _blanks: dict[str, list[ast.expr]]
 
     def code_id(self, recipe_of: str | None = None) -> str:
-        """Hash the syntax tree: what is code and not recipe; comments do not count.
+        """Return a hash of the syntax tree without the values of settings; comments do not count.
 
         Args:
-            recipe_of: whose settings are left out: a function's by its name, the script's own by "", nobody's by None.
+            recipe_of: whose settings are left out: a function's by its name, the script's own by "", none by None.
         """
         hidden = {id(node) for node in self._blanks.get(recipe_of, [])} if recipe_of is not None else set()
         return hashlib.sha256(_dump(self._tree, hidden).encode()).hexdigest()
@@ -86,7 +90,7 @@ def read_source(path: Path) -> Source:
 
     Raises:
         NotFoundError: there is no such file.
-        InputError: it is no Python.
+        InputError: it is not Python.
     """
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
@@ -112,6 +116,13 @@ def read_source(path: Path) -> Source:
 
 @dataclass
 class _Reading:
+    """The declarations of one syntax tree.
+
+    Attributes:
+        functions: experiments by name.
+        blanks: values of settings, by the function that they belong to ("" for the script): left out of `code_id`.
+    """
+
     tree: ast.Module
     functions: dict[str, Function] = field(default_factory=dict)
     blanks: dict[str, list[ast.expr]] = field(default_factory=dict)
@@ -123,7 +134,7 @@ class _Reading:
 
     def _function(self, node: ast.FunctionDef, call: ast.expr) -> Function:
         options = {k.arg: _literal(k.value) for k in call.keywords if k.arg} if isinstance(call, ast.Call) else {}
-        settings = {name: Setting(value=_literal(default), how="parameter") for name, default in self._defaults(node)}
+        settings = {name: Declared(value=_literal(default), how="parameter") for name, default in self._defaults(node)}
         _refuse_opaque(node.name, options)
         names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
         settings.pop("seed", None)
@@ -152,14 +163,14 @@ class _Reading:
     def _blank(self, owner: str, value: ast.expr) -> None:
         self.blanks.setdefault(owner, []).append(value)
 
-    def script_settings(self) -> dict[str, Setting]:
-        """Collect a script's settings; the first way of declaring one wins."""
-        found: dict[str, Setting] = {}
+    def script_settings(self) -> dict[str, Declared]:
+        """Return a script's settings by name; the first declaration of a name counts."""
+        settings: dict[str, Declared] = {}
         for name, setting in (*self._called(), *self._flags(), *self._constants()):
-            found.setdefault(name, setting)
-        return found
+            settings.setdefault(name, setting)
+        return settings
 
-    def _called(self) -> Iterator[tuple[str, Setting]]:
+    def _called(self) -> Iterator[tuple[str, Declared]]:
         for call in _calls(self.tree, "settings"):
             if (
                 isinstance(call.func, ast.Attribute)
@@ -169,9 +180,9 @@ class _Reading:
                 for keyword in call.keywords:
                     if keyword.arg:
                         self._blank("", keyword.value)
-                        yield keyword.arg, Setting(value=_literal(keyword.value), how="settings")
+                        yield keyword.arg, Declared(value=_literal(keyword.value), how="settings")
 
-    def _flags(self) -> Iterator[tuple[str, Setting]]:
+    def _flags(self) -> Iterator[tuple[str, Declared]]:
         for call in _calls(self.tree, "add_argument"):
             flags = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
             long = next((flag for flag in flags if flag.startswith("--")), None)
@@ -185,10 +196,10 @@ class _Reading:
             name = _literal(options["dest"]) if "dest" in options else long.lstrip("-").replace("-", "_")
             yield name, _flag(_literal(default), f"{long}:{action}" if action else long, options)
 
-    def _constants(self) -> Iterator[tuple[str, Setting]]:
+    def _constants(self) -> Iterator[tuple[str, Declared]]:
         for name, value in top_constants(self.tree):
             self._blank("", value)
-            yield name, Setting(value=_literal(value), how="constant")
+            yield name, Declared(value=_literal(value), how="constant")
 
 
 def _action(options: dict[str, ast.expr]) -> str:
@@ -201,16 +212,16 @@ def _action(options: dict[str, ast.expr]) -> str:
     )
 
 
-def _flag(value: Any, flag: str, options: dict[str, ast.expr]) -> Setting:
+def _flag(value: Any, flag: str, options: dict[str, ast.expr]) -> Declared:
     choices = _literal(options["choices"]) if "choices" in options else ()
     many = _literal(options["nargs"]) if "nargs" in options else None
     count = many if isinstance(many, int) else -1 if many in ("+", "*") else None
     known = tuple(choices) if isinstance(choices, list | tuple | set) else ()
-    return Setting(value=value, how="flag", flag=flag, choices=known, count=count)
+    return Declared(value=value, how="flag", flag=flag, choices=known, count=count)
 
 
 def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Find `name = literal` at the top level of a file, assigned only once: the constants a script is tuned by."""
+    """Yield `name = literal` at the top level of a file, for names that are assigned only once (constants)."""
     stored = Counter(_stored(tree.body))
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -223,7 +234,7 @@ def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _stored(body: list[ast.stmt]) -> Iterator[str]:
-    """Name every assignment outside of functions and classes, augmented ones and loop variables included."""
+    """Yield every name assigned outside of functions and classes, also by augmented assignments and loops."""
     waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop()
@@ -273,7 +284,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def _literal(node: ast.expr) -> Any:
-    """Read a literal, or arithmetic on numbers (1 / 597, 10 * 40); anything else stays as its source text."""
+    """Return the value of a literal or of arithmetic on numbers (1 / 597, 10 * 40), anything else as source text."""
     try:
         return _value(node)
     except (ValueError, TypeError, SyntaxError, ArithmeticError):
@@ -299,12 +310,12 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _dump(tree: ast.AST, hidden: set[int]) -> str:
-    """Write a syntax tree as text, the hidden nodes as gaps."""
+    """Return a syntax tree as text, with `...` for the hidden nodes."""
     if id(tree) in hidden:
         return "..."
     parts = []
     for name, value in ast.iter_fields(tree):
         items = value if isinstance(value, list) else [value]
-        told = (_dump(item, hidden) if isinstance(item, ast.AST) else repr(item) for item in items)
-        parts.append(f"{name}={','.join(told)}")
+        texts = (_dump(item, hidden) if isinstance(item, ast.AST) else repr(item) for item in items)
+        parts.append(f"{name}={','.join(texts)}")
     return f"{type(tree).__name__}({' '.join(parts)})"

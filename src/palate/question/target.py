@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
 from palate.question.fingerprint import code_of_file, code_of_function, imports_of, versions_of
-from palate.question.source import Function, Setting, Source, read_source
-from palate.recipe.codec import Unread, decode, encode
+from palate.question.source import Declared, Function, Source, read_source
+from palate.recipe.codec import Unread
 from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
+from palate.vocabulary import Goal
 
 WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
 """Slow to import and safe to fork after; scripts that import them find them ready."""
@@ -30,7 +31,7 @@ class Order:
         id: the run's id.
         folder: the run's folder, with its journal begun.
         seed: what the run is seeded with.
-        settings: all settings of its recipe.
+        settings: those that are handed over as parameters, or through palate.settings().
         takes_seed: whether the function has a parameter `seed`.
         argv: command line arguments of a script.
         constants: constants of a script that are replaced.
@@ -49,13 +50,69 @@ class Order:
     capture: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker loads.
+
+    Attributes:
+        kind: what it is.
+        file: of a function, a script or a pickled function.
+        module: of a function in a module.
+        name: of a function.
+        argv: of a command.
+        warm: packages of a script that are imported before it is forked.
+    """
+
+    kind: Literal["function", "module", "pickle", "script", "command"]
+    file: str = ""
+    module: str = ""
+    name: str = ""
+    argv: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """How a setting, or the seed, is handed over to what is run.
+
+    Attributes:
+        by: as a function's parameter, through palate.settings(), as a constant of the file, or as a flag.
+        name: the flag as it is typed (`--lr`), or the constant that holds the seed.
+        action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x.
+    """
+
+    by: Literal["parameter", "settings", "constant", "flag"]
+    name: str = ""
+    action: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read it as it is written: `parameter`, `constant seed`, `--lr`, `--amp:store_true`."""
+        if text.startswith("--"):
+            flag, _, action = text.partition(":")
+            return cls("flag", flag, action)
+        by, _, name = text.partition(" ")
+        return cls(by, name)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        if self.by == "flag":
+            return f"{self.name}:{self.action}" if self.action else self.name
+        return f"{self.by} {self.name}" if self.name else self.by
+
+    def as_arguments(self, value: Any) -> list[str]:
+        """Write a value as command line arguments; none for another way, or where leaving the flag out says it."""
+        if self.by != "flag":
+            return []
+        if self.action == "optional":
+            return [self.name if value else f"--no-{self.name.lstrip('-')}"]
+        if self.action in ("store_true", "store_false"):
+            return [self.name] if value is (self.action == "store_true") else []
+        values = value if isinstance(value, tuple | list) else [value]
+        return [self.name, *(repr(v) if isinstance(v, float) else show_value(v) for v in values)]
+
+
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
-
-
 OTHER_ARGUMENTS = "other_arguments"
-
-
-_TOLD = ("parameter", "settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +123,22 @@ class Target:
         label: short name for people.
         task: what the worker loads.
         settings: the baseline's settings.
-        how: how a changed setting is handed over, by name: parameter, settings, constant, or the flag itself.
+        how: how a changed setting is handed over, by name.
         argv: arguments of both arms.
-        seed_by: how the seed is handed over besides PALATE_SEED: "", "parameter", or as in `how`, with its name.
+        seed_by: how the seed is handed over besides PALATE_SEED; None where it is not.
         code, versions: fingerprints.
-        choices, counts: what a script's flags take, by name; see `Setting`.
+        choices, counts: what a script's flags take, by name; see `Declared`.
         folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         metric, goal, resolution, data: as declared by the experiment, where it does.
     """
 
     label: str
-    task: Mapping[str, Any]
+    task: Task
     settings: Mapping[str, Any]
-    how: Mapping[str, str]
+    how: Mapping[str, Handover]
     argv: tuple[str, ...] = ()
-    seed_by: str = ""
+    seed_by: Handover | None = None
     code: str = ""
     versions: Mapping[str, str]
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -89,47 +146,51 @@ class Target:
     folder: str = ""
     takes_any: bool = False
     metric: str | None = None
-    goal: str | None = None
+    goal: Goal | None = None
     resolution: float | None = None
     data: tuple[str, ...] = ()
 
     def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change], *, capture: str = "") -> Order:
         """Make the order for one run with some changes."""
         values = {change.path: change.after for change in changes}
-        told = {name: value for name, value in {**self.settings, **values}.items() if self.hands(name) in _TOLD}
-        constants = {name: value for name, value in values.items() if self.hands(name) == "constant"}
-        argv = [*self.argv, *(text for name, value in values.items() for text in _as_flag(self.hands(name), value))]
-        kind, _, name = self.seed_by.partition(" ")
-        if kind == "constant":
-            constants[name] = seed
-        elif kind.startswith("--"):
-            argv += [kind, str(seed)]
+        known = {**self.settings, **values}
+        constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
+        argv = [*self.argv, *(word for name, value in values.items() for word in self.hands(name).as_arguments(value))]
+        if self.seed_by is not None and self.seed_by.by == "constant":
+            constants[self.seed_by.name] = seed
+        elif self.seed_by is not None:
+            argv += self.seed_by.as_arguments(seed)
         return Order(
             id=run_id,
             folder=folder,
             seed=seed,
-            settings=told,
-            takes_seed=self.seed_by == "parameter",
+            settings={name: value for name, value in known.items() if self.hands(name).by in ("parameter", "settings")},
+            takes_seed=self.seed_by is not None and self.seed_by.by == "parameter",
             argv=tuple(argv),
             constants=constants,
-            known={**self.settings, **values},
+            known=known,
             capture=capture,
         )
 
     @property
     def learns(self) -> bool:
         """Whether it imports torch, so that it can be watched until its first optimizer step."""
-        told = not _LEARNS.isdisjoint(self.versions)
-        return told or (self.task["kind"] == "pickle" and "torch" in sys.modules)
+        imported = not _LEARNS.isdisjoint(self.versions)
+        return imported or (self.task.kind == "pickle" and "torch" in sys.modules)
 
     @property
     def name(self) -> str:
-        """What is trained, without its function and its package: `train` of `project.train:fit`."""
-        return self.label.partition(":")[0].rpartition(".")[2]
+        """What is trained, without its function and its package. See `name_of_label`."""
+        return name_of_label(self.label)
 
-    def hands(self, name: str) -> str:
-        """Say how a setting is handed over: parameter, settings, constant, or its flag."""
-        return self.how.get(name, f"--{name.replace('_', '-')}")
+    @property
+    def file(self) -> str:
+        """Its file, as it can be typed; its label where it has none."""
+        return self.task.file or self.label
+
+    def hands(self, name: str) -> Handover:
+        """Return how a setting is handed over; by the flag of its name where nobody says."""
+        return self.how.get(name) or Handover("flag", f"--{name.replace('_', '-')}")
 
     def changes(self, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
         """Hold assigned values against the settings.
@@ -150,14 +211,14 @@ class Target:
 
     def _spelling(self, name: str) -> str:
         """Take a setting by its name, with dashes for underscores, or by its flag."""
-        flags = {how.partition(":")[0].lstrip("-"): known for known, how in self.how.items() if how.startswith("--")}
+        flags = {how.name.lstrip("-"): known for known, how in self.how.items() if how.by == "flag"}
         plain = name.replace("-", "_")
         dashed = name.replace("_", "-")
         return name if name in self.settings else flags.get(dashed, plain if plain in self.settings else name)
 
     def _flag_fault(self, change: Change) -> str:
         name, value = change.path, change.after
-        if not self.hands(name).startswith("--"):
+        if self.hands(name).by != "flag":
             return ""
         if value is None:
             return f"-c {name}=None: a command line cannot say None; leave the flag out instead"
@@ -172,17 +233,14 @@ class Target:
             f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
         )
 
-    def body(self) -> dict[str, Any]:
-        """Write the target as plain JSON data."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return {**fields, "settings": {name: encode(value) for name, value in self.settings.items()}}
 
+def name_of_label(label: str) -> str:
+    """Return what is trained, without its function and its package.
 
-def target_from_body(body: Mapping[str, Any]) -> Target:
-    """Undo `Target.body`."""
-    fields = {**body, "settings": {name: decode(value) for name, value in body["settings"].items()}}
-    choices = {name: tuple(values) for name, values in body["choices"].items()}
-    return Target(**{**fields, "argv": tuple(body["argv"]), "data": tuple(body["data"]), "choices": choices})
+    >>> name_of_label("project.train:fit")
+    'train'
+    """
+    return label.partition(":")[0].rpartition(".")[2]
 
 
 def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
@@ -205,7 +263,7 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
     source = read_source(path)
     if name or source.functions:
         function = _pick(source, name)
-        task = {"kind": "function", "file": str(path.absolute()), "name": function.name}
+        task = Task(kind="function", file=str(path.absolute()), name=function.name)
         return _of_function(source, function, task)
     return _of_script(source, arguments)
 
@@ -222,8 +280,8 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
     if Path(file).is_file() and "<" not in file and "ipykernel" not in file:
         source = read_source(Path(file))
         if function.__name__ in source.functions:
-            found = find_target(f"{file}:{function.__name__}")
-            return replace(found, settings={**found.settings, **_live_settings(function)}, **options)
+            declared = find_target(f"{file}:{function.__name__}")
+            return replace(declared, settings={**declared.settings, **_live_settings(function)}, **options)
     import cloudpickle
 
     code = code_of_function(function)
@@ -233,10 +291,10 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
     settings = _live_settings(function)
     return Target(
         label=function.__name__,
-        task={"kind": "pickle", "file": str(pickled), "name": function.__name__},
+        task=Task(kind="pickle", file=str(pickled), name=function.__name__),
         settings=settings,
-        how=dict.fromkeys(settings, "parameter"),
-        seed_by="parameter" if "seed" in inspect.signature(function).parameters else "",
+        how=dict.fromkeys(settings, Handover("parameter")),
+        seed_by=Handover("parameter") if "seed" in inspect.signature(function).parameters else None,
         code=code,
         versions={},
         **options,
@@ -258,7 +316,7 @@ def _in_module(module: str, name: str) -> Target:
             f"{module}: there is no such file and no such module.", todo="palate run FILE.py -c name=value"
         )
     source = read_source(Path(spec.origin))
-    return _of_function(source, _pick(source, name), {"kind": "module", "module": module, "name": name})
+    return _of_function(source, _pick(source, name), Task(kind="module", module=module, name=name))
 
 
 def _pick(source: Source, name: str) -> Function:
@@ -278,14 +336,14 @@ def _pick(source: Source, name: str) -> Function:
     )
 
 
-def _of_function(source: Source, function: Function, task: dict[str, Any]) -> Target:
+def _of_function(source: Source, function: Function, task: Task) -> Target:
     return Target(
         label=f"{source.path.stem}:{function.name}",
         task=task,
-        folder="" if task["kind"] == "module" else os.path.relpath(Path.cwd(), source.path.absolute().parent),
+        folder="" if task.kind == "module" else os.path.relpath(Path.cwd(), source.path.absolute().parent),
         settings={name: setting.value for name, setting in function.settings.items()},
-        how=dict.fromkeys(function.settings, "parameter"),
-        seed_by="parameter" if function.takes_seed else "",
+        how=dict.fromkeys(function.settings, Handover("parameter")),
+        seed_by=Handover("parameter") if function.takes_seed else None,
         code=code_of_file(source, function.name),
         versions=versions_of(imports_of(source)),
         metric=function.metric,
@@ -301,14 +359,12 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     rest = _take_arguments(source.settings, settings, arguments)
     if rest:
         settings[OTHER_ARGUMENTS] = tuple(rest)
-    how = {name: setting.flag if setting.how == "flag" else setting.how for name, setting in source.settings.items()}
-    seed_by = ""
-    if source.seed is not None:
-        seed_by = source.seed.flag if source.seed.how == "flag" else f"{source.seed.how} {source.seed_name}"
-    warm = [package for package in WARM_PACKAGES if any(name.split(".")[0] == package for name in source.imports)]
+    how = {name: _handover(setting) for name, setting in source.settings.items()}
+    seed_by = None if source.seed is None else _handover(source.seed, source.seed_name)
+    warm = tuple(package for package in WARM_PACKAGES if any(name.split(".")[0] == package for name in source.imports))
     return Target(
         label=source.path.stem,
-        task={"kind": "script", "file": str(source.path.absolute()), "warm": warm},
+        task=Task(kind="script", file=str(source.path.absolute()), warm=warm),
         settings=settings,
         how=how,
         argv=tuple(arguments),
@@ -319,6 +375,10 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
         code=code_of_file(source, ""),
         versions=versions_of(imports_of(source)),
     )
+
+
+def _handover(declared: Declared, name: str = "") -> Handover:
+    return Handover.read(declared.flag) if declared.how == "flag" else Handover(declared.how, name)
 
 
 def _refuse_seed(source: Source, arguments: Sequence[str]) -> None:
@@ -342,7 +402,7 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
     return Target(
         label=path.stem,
         folder=os.path.relpath(Path.cwd(), path.absolute().parent),
-        task={"kind": "command", "argv": argv},
+        task=Task(kind="command", argv=tuple(argv)),
         settings={OTHER_ARGUMENTS: tuple(arguments)} if arguments else {},
         how={},
         argv=tuple(arguments),
@@ -352,9 +412,10 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
     )
 
 
-def _take_arguments(declared: Mapping[str, Setting], settings: dict[str, Any], arguments: Sequence[str]) -> list[str]:
-    """Read the declared flags out of a command line into `settings`; give what is left."""
-    flags = {setting.flag.partition(":")[0]: name for name, setting in declared.items() if setting.how == "flag"}
+def _take_arguments(declared: Mapping[str, Declared], settings: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+    """Read the declared flags out of a command line into `settings`; return what is left."""
+    hands = {name: _handover(setting) for name, setting in declared.items() if setting.how == "flag"}
+    flags = {handover.name: name for name, handover in hands.items()}
     rest: list[str] = []
     waiting = list(arguments)
     while waiting:
@@ -362,21 +423,9 @@ def _take_arguments(declared: Mapping[str, Setting], settings: dict[str, Any], a
         name = flags.get(flag)
         if name is None:
             rest.append(flag + equals + value)
-        elif declared[name].flag.endswith((":store_true", ":store_false")):
-            settings[name] = declared[name].flag.endswith(":store_true")
+        elif hands[name].action in ("store_true", "store_false"):
+            settings[name] = hands[name].action == "store_true"
         else:
             text = value if equals or not waiting else waiting.pop(0)
             settings[name] = fit_type(settings[name], parse_value(text))
     return rest
-
-
-def _as_flag(how: str, value: Any) -> list[str]:
-    if not how.startswith("--"):
-        return []
-    flag, _, action = how.partition(":")
-    if action == "optional":
-        return [flag if value else f"--no-{flag.lstrip('-')}"]
-    if action in ("store_true", "store_false"):
-        return [flag] if value is (action == "store_true") else []
-    values = value if isinstance(value, tuple | list) else [value]
-    return [flag, *(repr(v) if isinstance(v, float) else show_value(v) for v in values)]

@@ -1,7 +1,7 @@
-"""Values as canonical text and as ids: equal exactly where the values are equal, types included.
+"""Values as canonical text and as ids: equal exactly if the values are equal, types included.
 
-1 is not 1.0, True is not 1, (1, 2) is not [1, 2], -0.0 is not 0.0, NaN equals NaN. What JSON
-cannot say is tagged {"$": type, "v": ...}; what nobody can say exactly becomes `Opaque`.
+1 is not 1.0, True is not 1, (1, 2) is not [1, 2], -0.0 is not 0.0, NaN equals NaN. A value that JSON has no form for is
+written as {"$": type, "v": ...}; a value that cannot be written exactly becomes `Opaque`.
 """
 
 import enum
@@ -20,7 +20,7 @@ TAG = "$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """A value of which only the source text is known, as `nn.ReLU` before a file is run, or that it is absent."""
+    """A value of which only a text is known: source code, as `nn.ReLU` before a file is run, or "<not set>"."""
 
     type: str
     text: str
@@ -31,12 +31,12 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbol:
-    """What a name stands for exactly: a class, a function, a member of an enum, a dtype, a place in the same tree.
+    """A value that its name says exactly: a class, a function, a member of an enum, a dtype, a path in the same tree.
 
     Attributes:
-        kind: class, function, enum, dtype, device, reference, or the type of a value whose text is exact.
+        kind: class, function, enum, dtype, device, reference, or the type of a value that its text says exactly.
         text: the name.
-        code: hash of its code, where the name alone does not tell (a lambda, a function of the person's own).
+        code: a hash of its code, if the name alone does not identify it (a lambda, a function of the person's own).
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """What is kept of a tensor: shape, dtype, whether it is trained, and of small buffers a hash of the content."""
+    """What a recipe keeps of a tensor: shape, dtype, whether it is trained, and a hash of a small buffer's content."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -63,7 +63,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A value that is never kept: its salted hash tells whether two are the same, nothing else."""
+    """A value that is never kept: only its salted hash, which shows whether two secrets are equal."""
 
     hash: str
 
@@ -73,7 +73,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque:
-    """A value of a type that cannot be taken apart; without a fingerprint it can be compared with nothing."""
+    """A value whose parts cannot be read; without a fingerprint it cannot be compared with any other."""
 
     type: str
     fingerprint: str | None = None
@@ -83,67 +83,13 @@ class Opaque:
         return f"<{self.type.rpartition('.')[2]}{known}>"
 
 
-def encode(value: object) -> Any:
-    """Turn a value into plain JSON data that keeps its type."""
-    if value is None or isinstance(value, bool) or type(value) in (int, str):
-        return value
-    if type(value) is float:
-        return _encode_float(value)
-    if isinstance(value, enum.Enum):
-        return encode(Symbol(kind="enum", text=f"{type(value).__module__}.{type(value).__qualname__}.{value.name}"))
-    if type(value) is list:
-        return [encode(item) for item in value]
-    if isinstance(value, Mapping):
-        return _encode_mapping(value)
-    return _encode_rest(value)
-
-
-def _tagged(kind: str, payload: Any) -> dict[str, Any]:
-    return {TAG: kind, "v": payload}
-
-
-def _encode_float(value: float) -> Any:
-    if math.isfinite(value):
-        return value
-    return _tagged("float", repr(value))
-
-
-def _encode_mapping(value: Mapping[Any, Any]) -> Any:
-    if type(value) is dict and all(type(key) is str for key in value) and TAG not in value:
-        return {key: encode(item) for key, item in value.items()}
-    pairs = [[encode(key), encode(item)] for key, item in value.items()]
-    return _tagged("dict", sorted(pairs, key=lambda pair: canonical_text(pair[0])))
-
-
-def _encode_rest(value: object) -> Any:
-    kept = _KEPT.get(type(value))
-    if kept is not None:
-        return _tagged(kept[0], kept[1](value))
-    if type(value) is tuple:
-        return _tagged("tuple", [encode(item) for item in value])
-    if isinstance(value, set | frozenset):
-        return _tagged(type(value).__name__, sorted((encode(item) for item in value), key=canonical_text))
-    if isinstance(value, bytes):
-        return _tagged("bytes", value.hex())
-    if isinstance(value, PurePath):
-        return _tagged("path", str(value))
-    if isinstance(value, type) or callable(value):
-        name = getattr(value, "__qualname__", type(value).__qualname__)
-        return _encode_rest(Symbol(kind="name", text=f"{value.__module__}.{name}"))
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if type(value).__repr__ is object.__repr__:  # its text would be its address
-        return _encode_rest(Opaque(type=kind))
-    return _encode_rest(Unread(type=kind, text=repr(value)))
-
-
-_KEPT: dict[type, tuple[str, Callable[[Any], Any]]] = {
+_ENCODERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     Unread: ("opaque", lambda v: [v.type, v.text]),
     Symbol: ("symbol", lambda v: [v.kind, v.text, v.code]),
     Tensor: ("tensor", lambda v: [list(v.shape), v.dtype, v.grad, v.fingerprint]),
     Secret: ("secret", lambda v: v.hash),
     Opaque: ("object", lambda v: [v.type, v.fingerprint]),
 }
-
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "tuple": lambda payload: tuple(decode(item) for item in payload),
@@ -164,11 +110,64 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def encode(value: object) -> Any:
+    """Turn a value into plain JSON data that keeps its type."""
+    if value is None or isinstance(value, bool) or type(value) in (int, str):
+        return value
+    if type(value) is float:
+        return _encode_float(value)
+    if isinstance(value, enum.Enum):
+        return encode(Symbol(kind="enum", text=f"{type(value).__module__}.{type(value).__qualname__}.{value.name}"))
+    if type(value) is list:
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return _encode_mapping(value)
+    return _encode_rest(value)
+
+
+def _encode_float(value: float) -> Any:
+    if math.isfinite(value):
+        return value
+    return _tagged("float", repr(value))
+
+
+def _encode_mapping(value: Mapping[Any, Any]) -> Any:
+    if type(value) is dict and all(type(key) is str for key in value) and TAG not in value:
+        return {key: encode(item) for key, item in value.items()}
+    pairs = [[encode(key), encode(item)] for key, item in value.items()]
+    return _tagged("dict", sorted(pairs, key=lambda pair: canonical_text(pair[0])))
+
+
+def _encode_rest(value: object) -> Any:
+    encoder = _ENCODERS.get(type(value))
+    if encoder is not None:
+        return _tagged(encoder[0], encoder[1](value))
+    if type(value) is tuple:
+        return _tagged("tuple", [encode(item) for item in value])
+    if isinstance(value, set | frozenset):
+        return _tagged(type(value).__name__, sorted((encode(item) for item in value), key=canonical_text))
+    if isinstance(value, bytes):
+        return _tagged("bytes", value.hex())
+    if isinstance(value, PurePath):
+        return _tagged("path", str(value))
+    if isinstance(value, type) or callable(value):
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return _encode_rest(Symbol(kind="name", text=f"{value.__module__}.{name}"))
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if type(value).__repr__ is object.__repr__:  # its text would be its address
+        return _encode_rest(Opaque(type=kind))
+    return _encode_rest(Unread(type=kind, text=repr(value)))
+
+
+def _tagged(kind: str, payload: Any) -> dict[str, Any]:
+    return {TAG: kind, "v": payload}
+
+
 def decode(payload: Any) -> Any:
-    """Turn what `encode` gave back into values (names and members of enums come back as `Symbol`).
+    """Undo `encode`; classes, functions and members of enums come back as `Symbol`.
 
     Raises:
-        InputError: a tag that no version of palate wrote.
+        InputError: the payload has a tag that no version of palate writes.
     """
     if isinstance(payload, list):
         return [decode(item) for item in payload]
@@ -183,10 +182,10 @@ def decode(payload: Any) -> Any:
 
 
 def canonical_text(payload: Any) -> str:
-    """Write plain JSON data in the one way that is hashed: sorted keys, no spaces, shortest floats."""
+    """Write plain JSON data in its canonical form, which is hashed: sorted keys, no spaces, shortest floats."""
     return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def content_id(value: object) -> str:
-    """Give the SHA-256 of a value's canonical text, as 64 hex digits."""
+    """Return the SHA-256 of a value's canonical text, as 64 hex digits."""
     return hashlib.sha256(canonical_text(encode(value)).encode()).hexdigest()

@@ -1,4 +1,8 @@
-"""Why two recipes differ: every changed setting has one reason, and what nobody declared is a confounder."""
+"""Why two recipes differ, and the lines that show it to a person.
+
+`explain` gives every changed setting one reason; a change that nobody declared and nothing explains is a confounder.
+`difference_lines` writes a difference: one line for each chunk and reason, then a warning about confounders.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +17,40 @@ from palate.recipe.roles import Own, role_label
 from palate.recipe.tree import Chunk, Item, Origin, Path, Setting, leaves, path_text
 from palate.recipe.words import edit_words, pair_words, side_words
 
-Reason = Literal["declared", "entailed", "co-change", "default drift", "ambient", "run-only"]
-"""Meant by the person; follows from that alone; left over, a confounder; a default of another version; of the place;
-of logging, evaluation and saving alone."""
+ChangeReason = Literal["declared", "entailed", "co-change", "default drift", "ambient", "run-only"]
+"""Why a setting changed.
 
+- declared: the person said so.
+- entailed: it follows from the declared change.
+- co-change: nothing explains it; it confounds a verdict.
+- default drift: it is a default whose version differs, or that only one side has; it confounds a verdict too.
+- ambient: the machine or its software decided it.
+- run-only: it concerns only logging, evaluation or saving.
+"""
 
-REASONS: tuple[Reason, ...] = ("declared", "entailed", "co-change", "default drift", "ambient", "run-only")
+REASONS: tuple[ChangeReason, ...] = ("declared", "entailed", "co-change", "default drift", "ambient", "run-only")
+
+CONFOUNDING: tuple[ChangeReason, ...] = ("co-change", "default drift")
+"""The reasons of changes that confound a verdict; written in capitals."""
+
+FOUR = 4
+"""The most changes of a chunk that its line shows; the rest is only counted (Cowan)."""
+
+WIDTH = 72
+"""The most characters of a chunk's line that show its changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An edit, the chunk it lies in, and its reason."""
+    """An edit with its chunk and its reason."""
 
     edit: Edit
     role: str
-    reason: Reason
+    reason: ChangeReason
 
     @property
     def settings(self) -> int:
-        """How many settings it changes."""
+        """Count the settings that it changes."""
         return max(*(count_leaves(side) for side in (self.edit.before, self.edit.after) if side is not None), 1)
 
 
@@ -41,8 +60,8 @@ class Difference:
 
     Attributes:
         changes: every edit with its reason, in the order of the chunks.
-        same: settings of each chunk that are equal on both sides.
-        unknown: what can be compared with nothing, and so is called neither changed nor the same.
+        same: how many settings of each chunk are equal on both sides.
+        unknown: the edits of values that cannot be compared; they count neither as changed nor as the same.
     """
 
     changes: tuple[Changed, ...]
@@ -51,16 +70,34 @@ class Difference:
 
     @property
     def confounders(self) -> tuple[Changed, ...]:
-        """What would confound a verdict about the declared change: `diff(apply(A, declared), B)`."""
-        return tuple(change for change in self.changes if change.reason in ("co-change", "default drift"))
+        """Return the changes that would confound a verdict about the declared one."""
+        return tuple(change for change in self.changes if change.reason in CONFOUNDING)
 
     def __str__(self) -> str:
-
         return "\n".join(difference_lines(self))
 
-    def of(self, reason: Reason) -> tuple[Changed, ...]:
-        """Give the changes with one reason."""
+    def of(self, reason: ChangeReason) -> tuple[Changed, ...]:
+        """Return the changes with one reason."""
         return tuple(change for change in self.changes if change.reason == reason)
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceLine:
+    """The changes of one chunk for one reason.
+
+    Attributes:
+        role: the chunk.
+        reason: the reason.
+        words: the changes, causes first, equal ones merged.
+        changed: how many settings changed.
+        same: how many settings of the chunk did not.
+    """
+
+    role: str
+    reason: ChangeReason
+    words: tuple[str, ...]
+    changed: int
+    same: int
 
 
 def explain(
@@ -72,17 +109,17 @@ def explain(
     unsteady: Sequence[str] = (),
     own: Own | None = None,
 ) -> Difference:
-    """Say of every setting that differs why it does.
+    """Compare two recipes and give every changed setting its reason.
 
     Args:
         before: one recipe.
         after: the other.
-        declared: what was meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr").
-        entailed: `before` captured again with only the declared change; what differs there follows from it.
-        unsteady: paths that differ from one reading of the same recipe to the next: ambient, whatever else.
+        declared: what the person meant to change: chunks ("model"), paths ("optimizer.lr") or their ends ("lr").
+        entailed: `before` captured again with only the declared change; what differs there follows from that change.
+        unsteady: paths whose values differ between two readings of the same recipe; their changes are ambient.
         own: the person's own sections.
     """
-    restless = frozenset(unsteady)
+    unsteady_paths = frozenset(unsteady)
     follows = set() if entailed is None else {_mark(edit) for edit in diff(before.root, entailed.root)}
     parts = _parts(before, own), _parts(after, own)
     roles = [role for role in (*ROLES, OTHER) if role in parts[0] or role in parts[1]]
@@ -92,15 +129,17 @@ def explain(
     for role in roles:
         one, other = (part.get(role, _empty(before.root)) for part in parts)
         edits = [*diff(one, other), *_tied(before, after, role)]
-        found = [
+        reasoned = [
             Changed(
-                edit, role, "ambient" if path_text(edit.path) in restless else _reason(edit, role, declared, follows)
+                edit,
+                role,
+                "ambient" if path_text(edit.path) in unsteady_paths else _reason(edit, role, declared, follows),
             )
             for edit in edits
         ]
-        changes += [change for change in found if change.edit.comparable]
-        unknown += [change for change in found if not change.edit.comparable]
-        gone = sum(count_leaves(c.edit.before) for c in found if c.edit.before is not None)
+        changes += [change for change in reasoned if change.edit.comparable]
+        unknown += [change for change in reasoned if not change.edit.comparable]
+        gone = sum(count_leaves(c.edit.before) for c in reasoned if c.edit.before is not None)
         same[role] = max(0, count_leaves(one) - gone)
     return Difference(tuple(changes), same, tuple(unknown))
 
@@ -117,29 +156,23 @@ def _empty(root: Chunk) -> Chunk:
 
 
 def _tied(before: Recipe, after: Recipe, role: str) -> list[Edit]:
-    """Tell of things that are one and the same on one side only (tied weights)."""
+    """Return an edit for each tie (of weights) that only one side has."""
     if role != "model":
         return []
     ours, theirs = ({_ties(group) for group in recipe.aliases} for recipe in (before, after))
-    found = []
+    edits = []
     for group in sorted(ours ^ theirs):
         tied = Setting("tied", group)
         sides = (tied, None) if group in ours else (None, tied)
-        found.append(Edit((("tied", "tied"),), *sides))
-    return found
+        edits.append(Edit((("tied", "tied"),), *sides))
+    return edits
 
 
 def _ties(group: Iterable[Path]) -> str:
     return " = ".join(sorted(map(path_text, group)))
 
 
-def _mark(edit: Edit) -> tuple[str, str]:
-    """What an edit is recognised by: where it is, and what it makes of it."""
-    after = [repr(setting.value) for _, setting in leaves(edit.after)] if edit.after is not None else []
-    return path_text(edit.path), " ".join(after)
-
-
-def _reason(edit: Edit, role: str, declared: Sequence[str], follows: set[tuple[str, str]]) -> Reason:
+def _reason(edit: Edit, role: str, declared: Sequence[str], follows: set[tuple[str, str]]) -> ChangeReason:
     if any(_covers(name, edit, role) for name in declared):
         return "declared"
     if _origins(edit) == {Origin.AMBIENT}:
@@ -154,14 +187,15 @@ def _reason(edit: Edit, role: str, declared: Sequence[str], follows: set[tuple[s
 
 
 def _covers(name: str, edit: Edit, role: str) -> bool:
-    """Whether a declared name means this edit: its chunk, its path or the path's end, or a section it lies in."""
+    """Return whether a declared name means this edit: its chunk, path, end of the path, or a section around it."""
     path = path_text(edit.path)
     return name in (role, path) or path.startswith(f"{name}.") or path.endswith(f".{name}")
 
 
-def _sides(edit: Edit) -> list[Setting]:
-    held: list[Item] = [side for side in (edit.before, edit.after) if side is not None]
-    return [setting for side in held for _, setting in leaves(side)]
+def _mark(edit: Edit) -> tuple[str, str]:
+    """Return what identifies an edit: its path, and the values after it."""
+    after = [repr(setting.value) for _, setting in leaves(edit.after)] if edit.after is not None else []
+    return path_text(edit.path), " ".join(after)
 
 
 def _origins(edit: Edit) -> set[Origin]:
@@ -169,61 +203,24 @@ def _origins(edit: Edit) -> set[Origin]:
 
 
 def _drifted(edit: Edit) -> bool:
-    """Whether nobody decided it on either side, and the two sides come from different versions."""
+    """Return whether both sides are defaults and come from different versions, or only one side has the default."""
     if _origins(edit) != {Origin.DEFAULT}:
         return False
     sources = {setting.source for setting in _sides(edit)}
     return len(sources) > 1 or edit.before is None or edit.after is None
 
 
-FOUR = 4
-"""Lines that a chunk's changes are difference_lines in before the rest is only counted (Cowan)."""
-
-
-WIDTH = 72
-"""Characters that a chunk's changes are difference_lines in."""
-
-
-SHOUTED = ("co-change", "default drift")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What one chunk has changed for one reason.
-
-    Attributes:
-        role: the chunk.
-        reason: the reason.
-        words: the changes, causes first, equal ones merged.
-        changed: settings that changed.
-        same: settings of the chunk that did not.
-    """
-
-    role: str
-    reason: str
-    words: tuple[str, ...]
-    changed: int
-    same: int
-
-
-def lines_of(difference: Difference) -> list[Line]:
-    """Give the lines of a difference, chunk by chunk."""
-    found = []
-    for role in dict.fromkeys(change.role for change in difference.changes):
-        for reason in REASONS:
-            changes = [c for c in difference.changes if c.role == role and c.reason == reason]
-            if changes:
-                count = sum(change.settings for change in changes)
-                found.append(Line(role, reason, merged_words(changes), count, difference.same[role]))
-    return found
+def _sides(edit: Edit) -> list[Setting]:
+    sides: list[Item] = [side for side in (edit.before, edit.after) if side is not None]
+    return [setting for side in sides for _, setting in leaves(side)]
 
 
 def difference_lines(difference: Difference, *, full: bool = False) -> list[str]:
-    """Write a difference for people: a line a chunk and reason, then what is the same, then the warning.
+    """Write a difference for people: a line for each chunk and reason, then what is the same, then the warning.
 
     Args:
         difference: what differs.
-        full: a line for every change, none only counted.
+        full: write a line for every change, and count none.
     """
     lines = [text for line in lines_of(difference) for text in (_rows(line) if full else [_row(line)])]
     changed = {change.role for change in difference.changes}
@@ -236,7 +233,19 @@ def difference_lines(difference: Difference, *, full: bool = False) -> list[str]
     return [*lines, *unknown, *warning(difference)]
 
 
-def _row(line: Line) -> str:
+def lines_of(difference: Difference) -> list[DifferenceLine]:
+    """Return the lines of a difference, chunk by chunk."""
+    lines = []
+    for role in dict.fromkeys(change.role for change in difference.changes):
+        for reason in REASONS:
+            changes = [c for c in difference.changes if c.role == role and c.reason == reason]
+            if changes:
+                count = sum(change.settings for change in changes)
+                lines.append(DifferenceLine(role, reason, merged_words(changes), count, difference.same[role]))
+    return lines
+
+
+def _row(line: DifferenceLine) -> str:
     text = line.words[0]
     shown = 1
     while shown < min(len(line.words), FOUR) and len(text) + len(line.words[shown]) + 2 <= WIDTH:
@@ -247,39 +256,46 @@ def _row(line: Line) -> str:
     return f"{line.role:<10} {text:<{WIDTH + 4}} {_reason_words(line):<13} {_count(line)}"
 
 
-def _rows(line: Line) -> list[str]:
+def _rows(line: DifferenceLine) -> list[str]:
     head = f"{line.role:<10} {line.words[0]:<{WIDTH + 4}} {_reason_words(line):<13} {_count(line)}"
     return [head, *(f"{'':<10} {words}" for words in line.words[1:])]
 
 
-def _reason_words(line: Line) -> str:
-    return line.reason.upper() if line.reason in SHOUTED else line.reason
+def _reason_words(line: DifferenceLine) -> str:
+    return line.reason.upper() if line.reason in CONFOUNDING else line.reason
 
 
-def _count(line: Line) -> str:
+def _count(line: DifferenceLine) -> str:
     return f"{line.changed} changed" + (f" / {line.same} same" if line.same else "")
 
 
 def warning(difference: Difference) -> list[str]:
-    """Say what a verdict would be confounded by; nothing where only the declared differs."""
+    """Write what would confound a verdict; no lines if nothing would."""
     left = difference.confounders
     if not left:
         return []
     settings = sum(change.settings for change in left)
     chunks = list(dict.fromkeys(change.role for change in left))
     what = "it" if settings == 1 else "them"
-    difference_lines = (
+    counted = (
         f"{settings} setting{'s' if settings != 1 else ''} in {len(chunks)} chunk{'s' if len(chunks) != 1 else ''}"
     )
     about = "the declared change" if difference.of("declared") else "any one change"
     return [
-        f"A verdict about {about} would be confounded by {difference_lines} ({', '.join(chunks)}).",
+        f"A verdict about {about} would be confounded by {counted} ({', '.join(chunks)}).",
         f"Meant {what}? Declare {what}: {' '.join(f'--declare {chunk}' for chunk in chunks)}",
     ]
 
 
+def words_of(changes: Iterable[Changed], most: int = FOUR) -> str:
+    """Write at most `most` changes in one line; count the rest."""
+    words = merged_words(list(changes))
+    rest = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + rest
+
+
 def merged_words(changes: Sequence[Changed]) -> tuple[str, ...]:
-    """Write edits, causes first; the same change in many places is one: `48 x dropout 0.1 -> 0`."""
+    """Write edits, causes first; equal changes in many places are one: `48 x dropout 0.1 -> 0`."""
     groups: dict[tuple[Any, ...], list[Edit]] = {}
     for change in sorted(changes, key=lambda c: _rank(c.edit)):
         groups.setdefault(_likeness(change.edit), []).append(change.edit)
@@ -309,7 +325,7 @@ def _name(edit: Edit) -> str:
 
 
 def _rank(edit: Edit) -> tuple[int, int]:
-    """Order edits as causes before effects: configurations, classes, plain values, then shapes, then what is said."""
+    """Return a key that sorts causes before effects: configurations, classes, chunks, plain values, tensors, `says`."""
     if edit.path and edit.path[0] == "attached":
         return 0, len(edit.path)
     if edit.path and edit.path[-1] == "says":
@@ -320,10 +336,3 @@ def _rank(edit: Edit) -> tuple[int, int]:
     if isinstance(side, Setting) and isinstance(side.value, Tensor):
         return 4, len(edit.path)
     return (1 if edit.path and edit.path[-1] == "class" else 3), len(edit.path)
-
-
-def words_of(changes: Iterable[Changed], most: int = FOUR) -> str:
-    """Write some changes in one line."""
-    words = merged_words(list(changes))
-    rest = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + rest

@@ -1,4 +1,4 @@
-"""A recipe as JSON text and back, exactly: `loads(dumps(r))` is `r`, in another process too."""
+"""Recipes as JSON text, with nothing lost: `loads(dumps(recipe)) == recipe`, in another process too."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ SCHEMA = "palate.recipe/1"
 
 
 def to_document(recipe: Recipe) -> dict[str, Any]:
-    """Give a recipe as plain JSON data."""
+    """Return a recipe as plain JSON data."""
     return {
         "schema": SCHEMA,
         "id": recipe.id,
@@ -28,10 +28,10 @@ def from_document(document: Any) -> Recipe:
     """Undo `to_document`.
 
     Raises:
-        InputError: it is no recipe, or one that was changed or half written.
+        InputError: the document is not a recipe, or a recipe that was changed or only half written.
     """
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
-        raise InputError(f"This is no recipe: its schema is not {SCHEMA}.", todo="palate recipe export writes one.")
+        raise InputError(f"This is not a recipe: its schema is not {SCHEMA}.", todo="palate recipe export writes one.")
     try:
         recipe = Recipe(
             root=_chunk(item_of(document["root"])),
@@ -55,21 +55,21 @@ def loads(text: str) -> Recipe:
     """Read what `dumps` wrote.
 
     Raises:
-        InputError: it is no JSON, no recipe, or damaged.
+        InputError: the text is not JSON, not a recipe, or damaged.
     """
     try:
         return from_document(json.loads(text))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"This is no whole JSON document: {error}.", todo="Was it half written? Export it again."
+            f"This is not a complete JSON document: {error}.", todo="Was it half written? Export it again."
         ) from error
 
 
 def item_document(item: Item) -> list[Any]:
-    """Give a tree as lists: ["s", name, value, origin, source] and ["c", name, kind, items]."""
+    """Return an exact tree as lists: ["s", name, value, origin, source] and ["c", name, kind, items]."""
     if isinstance(item, Setting):
-        told = ["s", encode(item.name), encode(item.value), item.origin.value]
-        return [*told, item.source] if item.source else told
+        fields = ["s", encode(item.name), encode(item.value), item.origin.value]
+        return [*fields, item.source] if item.source else fields
     if not isinstance(item, Chunk):
         raise TypeError(f"{type(item).__name__}: only an exact tree is written; unfold it first")
     return ["c", encode(item.name), item.kind, [item_document(child) for child in item.items]]
@@ -87,5 +87,5 @@ def item_of(document: Any) -> Item:
 
 def _chunk(item: Item) -> Chunk:
     if not isinstance(item, Chunk):
-        raise TypeError("the root is no chunk")
+        raise TypeError("the root is not a chunk")
     return item

@@ -1,7 +1,7 @@
-"""No level shows more than seven: siblings that are too many are put into groups, and taken out again exactly.
+"""Parts of a tree, and groups of siblings.
 
-`restrict` looks at some settings of a tree alone (those of one role, of one lens) and remembers their places, so that
-`merge` of all restrictions is the tree again.
+`split` makes one smaller tree for each label of a setting (its role, its lens); the parts remember the places of their
+items. `group` puts siblings into groups, so that no level shows more than seven; `ungroup` undoes it exactly.
 """
 
 import math
@@ -9,51 +9,43 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 from palate.recipe.numbering import STRUCTURE
-from palate.recipe.tree import SEVEN, Chunk, Group, Item, Key, Path, Repeat, Setting
+from palate.recipe.tree import SEVEN, Chunk, Group, Item, Key, Path, Repeat, Setting, children_of
 
 SETTINGS = "settings"
-"""The group of what a module or a chunk has of its own."""
+"""The name of the group of a module's or a chunk's own settings."""
 
 Label = Callable[[Path, Setting], str]
-"""Says under which label a setting belongs."""
+"""Returns the label of a setting, given its path too."""
+
+Buckets = dict[Hashable, list[int]]
+"""The places of siblings, by the group that they go into."""
+
+_TYPE_GROUPS = {"int": "numbers", "float": "numbers", "bool": "switches", "NoneType": "unset", "str": "texts",
+                "Tensor": "tensors"}  # fmt: skip
+"""Groups of plain settings, by the types of their values."""
 
 
 def split(chunk: Chunk, label: Label, path: Path = ()) -> dict[str, Chunk]:
-    """Split a tree by the labels of its settings: one restricted tree each; `merge` undoes it."""
+    """Split a tree by the labels of its settings: one smaller tree for each label, with the places of its items."""
     parts: dict[str, list[tuple[int, Item]]] = {}
     whole = True
     for place, item in enumerate(chunk.items):
         below = (*path, item.name)  # type: ignore[union-attr]
-        held = {label(below, item): item} if isinstance(item, Setting) else split(item, label, below)  # type: ignore[arg-type]
-        whole = whole and len(held) == 1
-        for name, part in held.items():
+        labelled = {label(below, item): item} if isinstance(item, Setting) else split(item, label, below)  # type: ignore[arg-type]
+        whole = whole and len(labelled) == 1
+        for name, part in labelled.items():
             parts.setdefault(name, []).append((place, part))
     if len(parts) == 1 and whole:
         return {next(iter(parts)): chunk}
-    return {name: _restricted(chunk, held) for name, held in parts.items()}
+    return {name: _restricted(chunk, placed) for name, placed in parts.items()}
 
 
-def _restricted(chunk: Chunk, held: Sequence[tuple[int, Item]]) -> Chunk:
-    return replace(chunk, items=tuple(item for _, item in held), places=tuple(place for place, _ in held))
-
-
-def merge(parts: Sequence[Chunk]) -> Chunk:
-    """Undo `split`."""
-    if len(parts) == 1 and parts[0].places is None:
-        return parts[0]
-    by_place: dict[int, list[Item]] = {}
-    for part in parts:
-        for place, item in zip(part.places or range(len(part.items)), part.items, strict=True):
-            by_place.setdefault(place, []).append(item)
-    items = tuple(
-        merge(held) if isinstance(held[0], Chunk) else held[0]  # type: ignore[arg-type]
-        for _, held in sorted(by_place.items())
-    )
-    return replace(parts[0], items=items, places=None)
+def _restricted(chunk: Chunk, placed: Sequence[tuple[int, Item]]) -> Chunk:
+    return replace(chunk, items=tuple(item for _, item in placed), places=tuple(place for place, _ in placed))
 
 
 def group(item: Item) -> Item:
-    """Put siblings into groups wherever a chunk has more than seven, all the way down."""
+    """Put siblings into groups in every chunk that has more than seven, at all levels."""
     if isinstance(item, Chunk):
         items = tuple(map(group, item.items))
         return replace(item, items=_layers_first(items) if item.kind == "module" else cap(items))
@@ -63,7 +55,7 @@ def group(item: Item) -> Item:
 
 
 def _layers_first(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """Put a module's own settings into one group behind its layers: the big picture first."""
+    """Put a module's layers first and its own settings into one group behind them."""
     own = [place for place, item in enumerate(items) if isinstance(item, Setting)]
     if len(own) == len(items):
         return cap(items)
@@ -89,7 +81,7 @@ def ungroup(item: Item) -> Item:
 
 
 def _taken_out(items: Sequence[Item]) -> list[Item]:
-    """Put the members of groups back to their places; groups lie in groups."""
+    """Put the members of groups back into their places; a group may contain groups."""
     if not any(isinstance(item, Group) for item in items):
         return list(items)
     placed: dict[int, Item] = {}
@@ -102,7 +94,7 @@ def _taken_out(items: Sequence[Item]) -> list[Item]:
 
 
 def cap(items: tuple[Item, ...], most: int = SEVEN) -> tuple[Item, ...]:
-    """Group siblings so that at most seven are left: settings apart, then by name, by kind, else in order."""
+    """Group siblings so that at most `most` are left: settings apart, else by prefix, else by kind, else in order."""
     if len(items) <= most:
         return items
     for bucket_of in (_mixed, _prefix, _kind):
@@ -110,9 +102,6 @@ def cap(items: tuple[Item, ...], most: int = SEVEN) -> tuple[Item, ...]:
         if len(buckets) < len(items) and 1 < len(buckets) <= most:
             return _grouped(items, buckets)
     return _grouped(items, _in_order(items, most))
-
-
-Buckets = dict[Hashable, list[int]]
 
 
 def _buckets(items: Sequence[Item], bucket_of: Callable[[Item, int], Hashable]) -> Buckets:
@@ -123,7 +112,7 @@ def _buckets(items: Sequence[Item], bucket_of: Callable[[Item, int], Hashable]) 
 
 
 def _mixed(item: Item, place: int) -> Hashable:
-    """Settings in one bucket, every chunk in its own."""
+    """Put all settings into one bucket, and every chunk into one of its own."""
     if isinstance(item, Setting) and item.name not in STRUCTURE:
         return SETTINGS
     return place
@@ -137,13 +126,9 @@ def _prefix(item: Item, place: int) -> Hashable:
 
 def _kind(item: Item, place: int) -> Hashable:
     if isinstance(item, Chunk):
-        told = next((str(s.value) for s in item.items if isinstance(s, Setting) and s.name in STRUCTURE), "")
-        return told.rpartition(".")[2] or item.kind
-    return _PLAIN.get(type(item.value).__name__, "others") if isinstance(item, Setting) else place
-
-
-_PLAIN = {"int": "numbers", "float": "numbers", "bool": "switches", "NoneType": "unset", "str": "texts",
-          "Tensor": "tensors"}  # fmt: skip
+        class_name = next((str(s.value) for s in item.items if isinstance(s, Setting) and s.name in STRUCTURE), "")
+        return class_name.rpartition(".")[2] or item.kind
+    return _TYPE_GROUPS.get(type(item.value).__name__, "others") if isinstance(item, Setting) else place
 
 
 def _in_order(items: Sequence[Item], most: int) -> Buckets:
@@ -157,13 +142,13 @@ def _in_order(items: Sequence[Item], most: int) -> Buckets:
 
 
 def _grouped(items: tuple[Item, ...], buckets: Buckets) -> tuple[Item, ...]:
-    found: list[Item] = []
+    shown: list[Item] = []
     for name, places in buckets.items():
         if len(places) == 1:
-            found.append(items[places[0]])
+            shown.append(items[places[0]])
         else:
-            found.append(Group(str(name), cap(tuple(items[place] for place in places)), tuple(places)))
-    return tuple(found)
+            shown.append(Group(str(name), cap(tuple(items[place] for place in places)), tuple(places)))
+    return tuple(shown)
 
 
 def name_of(item: Item) -> str:
@@ -175,17 +160,13 @@ def name_of(item: Item) -> str:
 
 
 def count_leaves(item: Item) -> int:
-    """Count the settings that an item stands for, those behind repeats included."""
+    """Count the settings of an item; those of a repeat count for each of its members."""
     if isinstance(item, Setting):
         return 1
-    if isinstance(item, Repeat):
-        return item.count * sum(map(count_leaves, item.body))
-    if isinstance(item, Chunk | Group):
-        return sum(map(count_leaves, item.items))
-    return sum(map(count_leaves, item.base.items))
+    return (item.count if isinstance(item, Repeat) else 1) * sum(map(count_leaves, children_of(item)))
 
 
 def fullest(item: Item) -> int:
-    """Give how many items the fullest level shows."""
-    held = item.body if isinstance(item, Repeat) else () if isinstance(item, Setting) else getattr(item, "items", ())
-    return max([len(held), *map(fullest, held)])
+    """Return the largest number of items that one level shows."""
+    children = children_of(item)
+    return max([len(children), *map(fullest, children)])

@@ -1,8 +1,10 @@
-"""Which chunk a setting belongs to, told by its path: an ordered list of patterns, the first that fits decides.
+"""Which of the seven chunks (roles) a setting belongs to.
 
-Paths are written in snake case with dots (`train_dataloader.dataset.type`), places in lists left out. A path that no
-pattern fits is `other`: nothing is forced. The same words decide for lists of transforms, sections of YAML files and
-flags of scripts, so the patterns speak of words, not of frameworks; tables for frameworks are in `tables`.
+By its path: an ordered list of patterns, of which the first that matches decides. Paths are written in snake case with
+dots (`train_dataloader.dataset.type`), without the indices of lists. A path that no pattern matches is `other`. The
+patterns are about words, not about frameworks, so that they work for YAML files and for the flags of scripts too.
+
+By the framework: for the arguments of three common classes, a table says the role of each field.
 """
 
 import re
@@ -14,56 +16,52 @@ from palate.recipe.tree import Path
 ROLES = ("data", "model", "objective", "optimiser", "schedule", "compute", "run")
 """The seven chunks, in the order in which they are shown. The first five decide what is learned."""
 
-
 OTHER = "other"
+"""The role of a setting that belongs to none of the seven chunks as far as palate knows."""
 
+ENOUGH = 12
+"""The fewest fields of a table that a plain dictionary must have for the table to be used."""
+
+FieldTable = Mapping[str, str]
+"""The roles of the fields of one framework's class, by the fields' names."""
 
 _EMPTY = """
     train training trainer main common base global args? arguments? cfg config conf params? h_?params
     hyper_?parameters settings hyp opts? options defaults? exp experiment recipe script_args kwargs solver
     runtime pl_?trainer init_args _meta meta"""
-"""Sections that say nothing of what lies in them."""
-
+"""Sections whose names say nothing about their settings."""
 
 _THROUGH = rf"(?:(?:{'|'.join(_EMPTY.split())})\.)*"
-
-
 _IN = r"(?:\.|$)"
 
-
 ANYWHERE = r"(?:^|\.)(?:{words})" + _IN
-"""A name on the path."""
-
+"""Matches any name on the path."""
 
 ANYWHERE_LAST = r"(?:^|\.)(?:{words})$"
-"""The setting's own name."""
-
+"""Matches the setting's own name."""
 
 SECTION = "^" + _THROUGH + r"(?:{words})" + _IN
-"""The outermost name that says anything."""
-
+"""Matches the outermost name that is not one of the empty sections."""
 
 SECTION_LAST = "^" + _THROUGH + r"(?:{words})$"
-
+"""Matches the same name, if it is the setting's own."""
 
 BELOW = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})" + _IN
-"""The outermost name, or the one below it."""
-
+"""Matches the name of `SECTION`, or the one below it."""
 
 BELOW_LAST = "^" + _THROUGH + r"(?:\w+\.)?(?:{words})$"
-
+"""Matches the same names, if they are the setting's own."""
 
 NO_SCALE = r"^(?!.*loss_scale)(?!(?:val|valid|validation|test|eval|log|logger|logging)\b).*(?:^|\.)(?:{words})" + _IN
-"""A name on the path, but for scalers of losses, and for losses that are only looked at."""
-
+"""Matches any name on the path, except for loss scaling and for losses that are only logged or evaluated."""
 
 _RULES: tuple[tuple[str, str, str], ...] = (
-    # objective, wherever it stands, but for a scaler of losses and what is logged
+    # the objective, anywhere on the path, except for loss scaling and logging
     ("objective", NO_SCALE, r"""
         (\w+_)?(loss|losses|criterion|criteria|objectives?|target_generator|rewards?)(_(fns?|func|function|cfg|config|
         weights?|types?|kwargs|args|name|module|decode|cls|bbox|mask|coef\w*|weight_\w+|lambda\w*))?
         (\w+_)?reward_(functions?|fns?|weights?|model_\w+|shaping|scale|clip)(_(fns?|cfg|config|kwargs|args))?"""),
-    # what an augmentation does to the data stands in many places
+    # augmentations and tokenizers, anywhere on the path
     ("data", ANYWHERE, r"""
         augments? augmentations? mixup\w* cutmix\w* data_preprocessor preprocessor tokeni[sz]ers?
         tokeni[sz]er_\w+ image_processor feature_extractor"""),
@@ -111,7 +109,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         sync_batchnorm sync_bn enable_kv_cache use_cache max_memory\w* empty_cache\w* chunked_output\w*
         num_output_chunks"""),
     ("compute", ANYWHERE_LAST, r"seed \w+_seed manual_seed random_seed random_state randomseed torch_seed seeds?"),
-    # what an optimizer, the data or the model has in its section is its own
+    # sections of the optimizer, the data and the model; all settings in them belong to them
     ("schedule", SECTION_LAST, r"train_cfg(\.(type|by_epoch|max_\w+|begin|dynamic_\w+))?"),
     ("optimiser", ANYWHERE, r"""
         optim optims optimi[sz]ers? optim_wrapper optimi[sz]er_(config|cfg|args|params|kwargs|name|type) opt
@@ -130,7 +128,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         generator discriminator actor critic policy policy_\w+ value_\w+ q_net\w* lora\w* peft\w* adapter\w*
         dora ema ema_\w+ use_ema teacher\w* student\w* embeddings? modules? layers? blocks? med_config
         pretrained\w* init_cfg init_from \w*weights freeze\w* frozen\w* unfreeze\w* trainable\w*"""),
-    # optimiser and schedule by their own words
+    # optimizer and schedule, by the names of their settings
     ("optimiser", ANYWHERE, r"""
         (max_)?(grad|gradient)_(clip\w*|norm\w*) clip_(grad\w*|norm\w*|val\w*) max_(grad|gradient)_norm clip
         gradient_clip\w* (gradient|grad|accumulate|accum)_?(accumulation|accum|grad)?_?(steps|batches|iters?)
@@ -151,7 +149,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         lr lr0 \w+_lr base_lr blr lr_\w+ learning_?rate\w* \w+_learning_rate weight_decay\w* wd decay l2_reg\w*
         momentum sgd_momentum nesterov betas? beta_?[12] adam_\w+ adamw? sgd muon\w* eps layer_decay
         layerwise_lr_decay amsgrad lars\w* lookahead rho sam_\w+ no_weight_decay\w*"""),
-    # saving and logging by their own words
+    # saving, logging and evaluation, by the names of their settings
     ("run", ANYWHERE_LAST, r"""
         log\w* logger\w* \w+_log \w*logging\w* \w*log_(dir|every\w*|interval|freq\w*|level|steps?|path|peak\w*)
         print_\w+ verbose verbosity quiet display\w* progress\w* enable_progress_bar disable_tqdm report\w*
@@ -168,7 +166,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         do_(train|eval|predict|test) limit_(val|test|predict)\w* num_sanity_val\w* metrics? metric_\w+
         early_stopping_metric generat\w+ gen_kwargs tasks limit prompt\w* \w+_prompt\w* max_new_tokens
         max_generated_tokens num_beams temperature_eval top_p do_sample greater_is_better"""),
-    # single words, where no section tells
+    # the setting's own name, if no section decides
     ("data", ANYWHERE_LAST, r"""
         (train_)?(micro_)?batch_?size\w* \w+_batch_?size\w* batch_?size_\w+ bs samples_per_gpu imgs_per_\w+
         batch_per_\w+ total_batch\w* global_batch\w* device_batch\w* forward_batch\w* tokens_per_batch
@@ -202,50 +200,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 
-@cache
-def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((role, re.compile(where.replace("{words}", _joined(words)))) for role, where, words in _RULES)
-
-
-def _joined(words: str) -> str:
-    """Make one pattern of the words; a line that ends with a bar goes on in the next."""
-    return "|".join(re.sub(r"\|\s+", "|", words).split())
-
-
-def role_of_path(path: Path) -> str:
-    """Tell the chunk of a setting from its path alone; `other` where no pattern fits.
-
-    >>> role_of_path(("optimizer", "lr")), role_of_path(("num_epochs",)), role_of_path(("frobnicate",))
-    ('optimiser', 'schedule', 'other')
-    """
-    return _role_of_text(normal_path(path))
-
-
-def normal_path(path: Iterable[object]) -> str:
-    """Write a path in snake case with dots, places in lists left out."""
-    parts = (str(key) for key in path if type(key) is str)
-    return ".".join(_snake(part) for part in parts if part not in ("_component_", "_target_", "class_path"))
-
-
-@lru_cache(maxsize=65536)
-def _role_of_text(text: str) -> str:
-    return next((role for role, pattern in _compiled() if pattern.search(text)), OTHER)
-
-
-@lru_cache(maxsize=65536)
-def _snake(name: str) -> str:
-    told = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"[^a-z0-9.]+", "_", told.lower()).strip("_.")
-
-
-Table = Mapping[str, str]
-
-
-def _table(**fields: str) -> Table:
+def _field_table(**fields: str) -> FieldTable:
     return {name: role for role, names in fields.items() for name in names.split()}
 
 
-TRAINING_ARGUMENTS = _table(
+TRAINING_ARGUMENTS = _field_table(
     data="""per_device_train_batch_size auto_find_batch_size ignore_data_skip data_seed dataloader_drop_last
     dataloader_num_workers dataloader_in_order remove_unused_columns label_names train_sampling_strategy
     length_column_name""",
@@ -269,8 +228,7 @@ TRAINING_ARGUMENTS = _table(
     skip_memory_metrics do_train do_eval do_predict resume_from_checkpoint""",
 )
 
-
-EARLIER_ARGUMENTS = _table(
+EARLIER_ARGUMENTS = _field_table(
     data="group_by_length train_batch_size per_gpu_train_batch_size split_batches dispatch_batches",
     optimiser="adafactor",
     schedule="warmup_ratio",
@@ -281,10 +239,9 @@ EARLIER_ARGUMENTS = _table(
     push_to_hub_organization push_to_hub_token tpu_metrics_debug per_gpu_eval_batch_size include_inputs_for_metrics
     include_tokens_per_second""",
 )
-"""Fields that other versions of `TrainingArguments` have or had."""
+"""Fields of `TrainingArguments` in other versions of transformers."""
 
-
-TRAINER = _table(
+TRAINER = _field_table(
     data="limit_train_batches overfit_batches reload_dataloaders_every_n_epochs use_distributed_sampler",
     optimiser="accumulate_grad_batches gradient_clip_val gradient_clip_algorithm",
     schedule="max_epochs min_epochs max_steps min_steps max_time",
@@ -294,9 +251,7 @@ TRAINER = _table(
     check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_checkpointing enable_progress_bar
     enable_model_summary profiler detect_anomaly default_root_dir enable_autolog_hparams model_registry""",
 )
-
-
-ACCELERATOR = _table(
+ACCELERATOR = _field_table(
     data="split_batches dataloader_config",
     optimiser="gradient_accumulation_steps gradient_accumulation_plugin",
     schedule="step_scheduler_with_optimizer",
@@ -304,21 +259,51 @@ ACCELERATOR = _table(
     megatron_lm_plugin rng_types kwargs_handlers dynamo_backend dynamo_plugin parallelism_config""",
     run="log_with project_dir project_config",
 )
-
-
-BY_TYPE: Mapping[str, Table] = {
+BY_TYPE: Mapping[str, FieldTable] = {
     "TrainingArguments": {**EARLIER_ARGUMENTS, **TRAINING_ARGUMENTS},
     "Trainer": TRAINER,
     "Accelerator": ACCELERATOR,
 }
 
 
-ENOUGH = 12
-"""Fields of a table that a plain dictionary must have to be read by it."""
+def role_of_path(path: Path) -> str:
+    """Return the role of a setting by its path alone; `other` if no pattern matches.
+
+    >>> role_of_path(("optimizer", "lr")), role_of_path(("num_epochs",)), role_of_path(("frobnicate",))
+    ('optimiser', 'schedule', 'other')
+    """
+    return _role_of_text(normal_path(path))
 
 
-def table_of(kind: str, names: Collection[object]) -> Table | None:
-    """Find the table of an object by its type's name, or of a plain dictionary by the fields that it has."""
+@lru_cache(maxsize=65536)
+def _role_of_text(text: str) -> str:
+    return next((role for role, pattern in _compiled() if pattern.search(text)), OTHER)
+
+
+@cache
+def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((role, re.compile(where.replace("{words}", _joined(words)))) for role, where, words in _RULES)
+
+
+def _joined(words: str) -> str:
+    """Join words to one pattern; a line that ends with a bar continues in the next."""
+    return "|".join(re.sub(r"\|\s+", "|", words).split())
+
+
+def normal_path(path: Iterable[object]) -> str:
+    """Write a path in snake case with dots, without the indices of lists."""
+    parts = (str(key) for key in path if type(key) is str)
+    return ".".join(_snake(part) for part in parts if part not in ("_component_", "_target_", "class_path"))
+
+
+@lru_cache(maxsize=65536)
+def _snake(name: str) -> str:
+    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9.]+", "_", separated.lower()).strip("_.")
+
+
+def table_of(kind: str, names: Collection[object]) -> FieldTable | None:
+    """Find the field table of an object by its type's name, or of a plain dictionary by the fields that it has."""
     if kind.startswith("object "):
         name = kind.rpartition(".")[2]
         for known, table in BY_TYPE.items():

@@ -1,4 +1,4 @@
-"""A person's own words: chunks with names, and what a recipe costs to write with them."""
+"""A person's own vocabulary: chunks with names, and how many lines a recipe takes when it is written with them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from palate.recipe.roles import Own, by_role
 from palate.recipe.tree import Chunk
 
 FEWEST_SETTINGS = 3
-"""Chunks with fewer settings are not worth a name."""
+"""The fewest settings of a chunk that is worth a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +16,10 @@ class Named:
     """A chunk of a person's own vocabulary.
 
     Attributes:
-        name: what they call it, version included: a name is never pointed at something else.
-        role: which of the seven chunks it lies in.
-        slot: what kind of place it stands in: the last word of its chunk's name; "" for a whole role.
-        base: what it stands for.
+        name: its name, version included; a name never gets another meaning.
+        role: which of the seven chunks it belongs to.
+        slot: the last word of its chunk's own name, "" for a whole role; see `slot_of`.
+        base: the chunk that the name means.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A chunk as it is written: a name and how many settings differ, or None and its parts."""
+    """How a chunk is written, and in how many lines: by a name and the settings that differ, or (None) part by part."""
 
     named: Named | None
     lines: int
@@ -38,7 +38,7 @@ class Written:
 
 @dataclass(slots=True)
 class Writer:
-    """Write chunks with a vocabulary, each the shortest way."""
+    """Writes chunks with a vocabulary, each in the shortest way."""
 
     vocabulary: Sequence[Named]
     flattener: Flattener = field(default_factory=Flattener)
@@ -49,11 +49,11 @@ class Writer:
             self.learn(named)
 
     def learn(self, named: Named) -> None:
-        """Take a word in."""
+        """Add a named chunk to the vocabulary."""
         self._bases.setdefault((named.role, named.slot), []).append((named, self.flattener.flat(named.base)))
 
     def write(self, role: str, chunk: Chunk, slot: str) -> Written:
-        """Write a chunk: by name with its differences, or part by part, whichever takes fewer lines."""
+        """Write a chunk by name and differences, or part by part, whichever takes fewer lines."""
         parts = self.parts(role, chunk)
         bases = self._bases.get((role, slot), [])
         if not bases:
@@ -69,7 +69,7 @@ class Writer:
 
 
 def slot_of(chunk: Chunk) -> str:
-    """Give the kind of place that a chunk stands in: the last word of its name; "item" in a list.
+    """Return the slot of a chunk: the last word of its name; "item" in a list.
 
     >>> slot_of(Chunk("train_pipeline", "list", ())), slot_of(Chunk(3, "dict", ()))
     ('pipeline', 'item')
@@ -78,20 +78,18 @@ def slot_of(chunk: Chunk) -> str:
 
 
 def places(role: str, chunk: Chunk, slot: str = "") -> Iterator[tuple[str, Chunk, int]]:
-    """Walk the chunks that could bear a name: slot, chunk and height, the deepest first."""
+    """Yield the chunks that could have a name: slot, chunk and height, the deepest first."""
     height = 0
     for item in chunk.items:
         if isinstance(item, Chunk):
-            below = 0
-            for told in places(role, item, slot_of(item)):
-                below = max(below, told[2])
-                yield told
-            height = max(height, below)
+            for below in places(role, item, slot_of(item)):
+                height = max(height, below[2])
+                yield below
     yield slot, chunk, height + 1
 
 
 def written_lines(recipe: Chunk, vocabulary: Sequence[Named], *, own: Own | None = None) -> tuple[int, int]:
-    """Count the lines of a recipe with its chunks as name + differences, and its settings."""
+    """Count the lines of a recipe when chunks are written as name and differences; count its settings too."""
     writer = Writer(vocabulary)
     lines = settings = 0
     for role, chunk in by_role(recipe, own).items():

@@ -1,4 +1,8 @@
-"""Recipes as sets of (path, value) pairs, in small whole numbers: what nearness and proposals are counted with."""
+"""Which earlier recipe is nearest to a new one.
+
+A `Flattener` writes recipes as sets of numbers, one for each pair of a path and a value; `distance` counts in how many
+settings two of them differ. A `Family` finds the earlier recipe from which a new one takes the fewest lines.
+"""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,10 +11,13 @@ from palate.recipe.diff import Edits, diff
 from palate.recipe.groups import count_leaves
 from palate.recipe.tree import Chunk, Path, key_of, leaves, name_key
 
+CLOSEST = 3
+"""How many of the nearest recipes are compared in full."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """A recipe, or a chunk of one, as sets: `pairs` of (path, value), and the `paths` alone."""
+    """A tree as two sets of numbers: one for its pairs of path and value, one for its paths."""
 
     pairs: frozenset[int]
     paths: frozenset[int]
@@ -20,33 +27,28 @@ class Flat:
 
 
 class Flattener:
-    """Number paths and values, the same in all recipes that one flattener saw."""
+    """Numbers paths and values; equal ones have the same number in all trees that one flattener reads."""
 
     def __init__(self) -> None:
         self._paths: dict[Hashable, int] = {}
         self._pairs: dict[Hashable, int] = {}
-        self.told: list[tuple[Path, object]] = []
 
     def flat(self, chunk: Chunk) -> Flat:
-        """Make the sets of a chunk."""
+        """Return the sets of a tree."""
         return self.flat_of((path, setting.value) for path, setting in leaves(chunk))
 
-    def flat_of(self, told: Iterable[tuple[Path, object]]) -> Flat:
-        """Make the sets of settings with their paths."""
+    def flat_of(self, settings: Iterable[tuple[Path, object]]) -> Flat:
+        """Return the sets of some values with their paths."""
         pairs, paths = [], []
-        for path, value in told:
+        for path, value in settings:
             number = self._paths.setdefault(tuple(map(name_key, path)), len(self._paths))
-            pair = (number, key_of(value))
-            if pair not in self._pairs:
-                self._pairs[pair] = len(self._pairs)
-                self.told.append((path, value))
             paths.append(number)
-            pairs.append(self._pairs[pair])
+            pairs.append(self._pairs.setdefault((number, key_of(value)), len(self._pairs)))
         return Flat(frozenset(pairs), frozenset(paths))
 
 
 def distance(one: Flat, other: Flat) -> int:
-    """Count the settings in which two differ: another value, or on one side only.
+    """Count the settings in which two trees differ: another value, or on one side only.
 
     >>> flattener = Flattener()
     >>> a = flattener.flat_of([(("lr",), 0.1), (("wd",), 0.0)])
@@ -57,18 +59,14 @@ def distance(one: Flat, other: Flat) -> int:
     return len(one.paths | other.paths) - len(one.pairs & other.pairs)
 
 
-CLOSEST = 3
-"""Candidates by sets that are compared in full."""
-
-
 @dataclass(frozen=True, slots=True)
 class Descent:
     """A recipe as parent and difference.
 
     Attributes:
-        parent: the parent's number among those given; None where the recipe stands for itself.
-        edits: what turns the parent into it.
-        lines: how many lines that takes: one for the parent, one an edit, one a setting of whatever is new.
+        parent: the index of the parent among the earlier recipes; None if the recipe is shorter without one.
+        edits: what turns the parent into the recipe.
+        lines: how many lines this takes: one for the parent, then see `lines_of`.
         settings: how many settings the recipe has.
     """
 
@@ -79,7 +77,7 @@ class Descent:
 
 
 class Family:
-    """Earlier recipes, to find the nearest among."""
+    """Earlier recipes, among which the nearest is looked for."""
 
     def __init__(self, earlier: Sequence[Chunk] = ()) -> None:
         self._flattener = Flattener()
@@ -88,11 +86,11 @@ class Family:
             self.add(recipe)
 
     def add(self, recipe: Chunk) -> None:
-        """Take a recipe in."""
+        """Add an earlier recipe."""
         self._members.append((recipe, self._flattener.flat(recipe)))
 
     def descent(self, recipe: Chunk) -> Descent:
-        """Write a recipe as its nearest earlier one and the difference, where that is shorter."""
+        """Return a recipe as its nearest earlier recipe and the difference, if that is shorter."""
         flat = self._flattener.flat(recipe)
         size = len(flat)
         near = sorted(range(len(self._members)), key=lambda n: distance(flat, self._members[n][1]))[:CLOSEST]
@@ -104,5 +102,5 @@ class Family:
 
 
 def lines_of(edits: Edits) -> int:
-    """Count the lines that a difference takes: one each, but one a setting of what is put in."""
+    """Count the lines of a difference: one for each edit, but one for each setting of an item that is added."""
     return sum(max(1, count_leaves(edit.after)) if edit.after is not None else 1 for edit in edits)

@@ -1,26 +1,36 @@
-"""Small whole numbers for subtrees: equal numbers, equal trees (hash-consing), so that comparing them is free."""
+"""Whole numbers for subtrees (hash-consing): subtrees are equal if their numbers are, so comparing them is cheap."""
 
 from collections.abc import Hashable
 from typing import Any
 
 from palate.recipe.codec import Opaque
-from palate.recipe.tree import Chunk, Item, Repeat, Setting, is_ordered, key_of, name_key
+from palate.recipe.tree import Chunk, Item, Setting, children_of, is_ordered, key_of, name_key
 
 STRUCTURE: frozenset[object] = frozenset({"class", "type", "_component_", "_target_", "class_path"})
-"""Settings whose value says what a chunk is: different values make different skeletons."""
+"""Settings whose value says what a chunk is: chunks with different values have different skeletons."""
+
+
+class _StructureNames(frozenset[object]):
+    """A set of texts that can be asked about names of any type, those that cannot be hashed included."""
+
+    def __contains__(self, name: object) -> bool:
+        return type(name) is str and super().__contains__(name)
+
+
+_STRUCTURE_TEXT = _StructureNames(STRUCTURE)
 
 
 class Numbering:
-    """Numbers by which trees are compared.
+    """The numbers of all subtrees that were added, each by the `id()` of its item.
 
     Args:
-        strict: whether the order of a dictionary's items counts too, and places, kinds of origin and sources.
+        strict: whether the order of a dictionary's items, places, origins and sources count too.
 
     Attributes:
-        exact: of an item's `id()`: equal where two items say the same.
-        shape: equal where two have the same skeleton: names, kinds and classes.
-        size: how many settings an item holds.
-        unknown: ids of the items that hold a value which nobody can compare.
+        exact: equal for two items with the same content.
+        shape: equal for two items with the same skeleton: names, kinds and classes.
+        size: the number of settings in an item.
+        unknown: the items that contain a value which cannot be compared.
     """
 
     def __init__(self, *, strict: bool) -> None:
@@ -30,18 +40,18 @@ class Numbering:
         self.shape: dict[int, int] = {}
         self.size: dict[int, int] = {}
         self.unknown: set[int] = set()
-        self._kept: list[Item] = []
+        self._numbered: list[Item] = []
 
     def add(self, item: Item) -> None:
-        """Number an item, its deepest members first."""
+        """Number an item and everything in it, the deepest items first."""
         here = id(item)
         if here in self.exact:
             return
-        self._kept.append(item)  # an id is only good while its object lives
+        self._numbered.append(item)  # keeps the object alive, so that its id stays its own
         if type(item) is Setting:
             self._add_setting(here, item)
             return
-        children = item.body if type(item) is Repeat else item.items  # type: ignore[union-attr]
+        children = children_of(item)
         for child in children:
             self.add(child)
             if id(child) in self.unknown:
@@ -50,8 +60,8 @@ class Numbering:
 
     def _add_setting(self, here: int, item: Setting) -> None:
         value = key_of(item.value)
-        told = ("=", value, item.origin, item.source) if self._strict else ("=", value)
-        self.exact[here] = self._intern(told)
+        content = ("=", value, item.origin, item.source) if self._strict else ("=", value)
+        self.exact[here] = self._intern(content)
         self.shape[here] = self._intern(("~", value if item.name in _STRUCTURE_TEXT else None))
         self.size[here] = 1
         if holds_unknown(item.value):
@@ -75,18 +85,8 @@ class Numbering:
         return self._numbers.setdefault(key, len(self._numbers))
 
 
-class _StructureNames(frozenset[object]):
-    """Holds names of any type without failing on those that cannot be hashed."""
-
-    def __contains__(self, name: object) -> bool:
-        return type(name) is str and super().__contains__(name)
-
-
-_STRUCTURE_TEXT = _StructureNames(STRUCTURE)
-
-
 def holds_unknown(value: Any) -> bool:
-    """Whether a value holds an object that can be compared with nothing."""
+    """Return whether a value contains an object that cannot be compared."""
     kind = type(value)
     if kind is Opaque:
         return value.fingerprint is None

@@ -1,7 +1,8 @@
-"""A recipe as a tree: settings with who decided them, chunks that hold them, and what folds many into one.
+"""The tree of a recipe: settings with who decided them, and the chunks that hold them.
 
-The exact tree holds `Chunk` and `Setting` only. Folding adds `Repeat` (many equal members) and `Group` (members put
-together so that no level shows more than seven); `ungroup` and `unfold` take them out again.
+The exact tree has `Chunk` and `Setting` only. `fold` adds `Repeat` (siblings that are equal but for a few values) and
+`group` adds `Group` (siblings put together so that no level shows more than seven); `ungroup` and `unfold` remove both
+again.
 """
 
 import enum
@@ -12,26 +13,32 @@ from typing import Any
 
 from palate.recipe.codec import Opaque, Symbol, Tensor, canonical_text, encode
 
-Key = Any
-"""A setting's name: text, or whatever a dictionary has as a key (a whole number, a tuple)."""
-
-
-Path = tuple[Key, ...]
-
-Aliases = tuple[tuple[Path, ...], ...]
-"""Paths that lead to one and the same thing, a group each (tied weights)."""
-
-
 PARAMETER, BUFFER = "parameter", "buffer"
-"""Sources of a module's tensors."""
-
+"""The two sources of a module's tensors."""
 
 SEVEN = 7
-"""No level shows more: what working memory holds."""
+"""The most items that one level shows: about what working memory can keep."""
+
+Key = Any
+"""The name of a setting: text, or any other key of a dictionary (a whole number, a tuple)."""
+
+Path = tuple[Key, ...]
+"""The names from the root of a tree down to one item."""
+
+Aliases = tuple[tuple[Path, ...], ...]
+"""Groups of paths; all paths of a group lead to the same object (tied weights)."""
 
 
 class Origin(enum.Enum):
-    """Who decided a value: the person, a default, the code that made it out of others, who overrode it, the place."""
+    """Who decided a value.
+
+    Attributes:
+        SET: the person.
+        DEFAULT: a default of the library.
+        DERIVED: code that computed it from other values.
+        REWRITTEN: code that overrode what the person or the default had said.
+        AMBIENT: the machine and its software.
+    """
 
     SET = "set"
     DEFAULT = "default"
@@ -45,10 +52,10 @@ class Setting:
     """One value, who decided it and where.
 
     Attributes:
-        name: its name inside of its chunk.
-        value: the value, or a `Hole` inside of a repeat.
+        name: its name in its chunk.
+        value: the value, or a `Hole` in a repeat.
         origin: who decided it.
-        source: where, as "train.py:41" or "torch 2.13.0 AdamW".
+        source: where it was decided, as "train.py:41" or "torch 2.13.0 AdamW".
     """
 
     name: Key
@@ -62,10 +69,11 @@ class Chunk:
     """Settings and chunks under one name.
 
     Attributes:
-        name: its name inside of its parent; its place in a list.
-        kind: dict (order does not count), list, tuple, module (order counts), or object and the type's name.
-        items: what it holds.
-        places: where the items stood among their siblings, where some were left out; see `restrict`.
+        name: its name in its parent; its index in a list.
+        kind: "dict" or "object" and a type's name (the order of items does not count); "list", "tuple" or "module"
+            (it counts).
+        items: what it contains.
+        places: the indices that the items had in the full chunk, if this is only a part of it; see `split`.
     """
 
     name: Key
@@ -76,12 +84,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Siblings shown under one name that the recipe itself does not have; `places` are theirs among all siblings."""
+    """Siblings shown under a name that the recipe itself does not have.
+
+    Attributes:
+        name: the name that is shown.
+        items: the siblings.
+        places: their indices among all siblings.
+    """
 
     name: str
     items: "tuple[Item, ...]"
     places: tuple[int, ...]
-    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +102,9 @@ class Repeat:
     """A row of siblings that are equal but for the holes.
 
     Attributes:
-        count: how many times the body stands there.
-        body: the first members; a value or name that differs is a `Hole`.
-        level: how many repeats it lies in; the number that its holes carry.
+        count: how many times the body is repeated.
+        body: the first member, one item or more; a value or name that differs between members is a `Hole`.
+        level: how many repeats contain this one; its holes carry the same number.
     """
 
     count: int
@@ -112,7 +125,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Whole numbers that go up evenly: every number in `first` (a number, a text, a shape) by its own step."""
+    """Whole numbers with constant steps: each number in `first` (a number, a text, a shape) has its step in `by`."""
 
     first: Any
     by: tuple[int, ...]
@@ -120,7 +133,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few values; `index` says which, member by member."""
+    """One of a few values; `index` says which one each member has."""
 
     values: tuple[Any, ...]
     index: tuple[int, ...]
@@ -135,12 +148,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that is not what it looks like: a setting that decides nothing, a value that code changed.
+    """A warning that a setting is not what it looks like: it decides nothing, or code changed its value.
 
     Attributes:
-        kind: dead, rewritten, untrained, frozen, tied, groups, order, seed, loader: what sort of trap.
+        kind: the kind of trap: dead, rewritten, untrained, frozen, tied, groups, order, seed, loader, unseen.
         path: the setting that it is about.
-        words: what happened, with the values and who did it.
+        words: what happened, with the values and who changed them.
     """
 
     kind: str
@@ -149,7 +162,7 @@ class Note:
 
 
 def key_of(value: Any) -> Hashable:
-    """Give a key that is equal exactly where two values are, types included; quick for plain ones."""
+    """Return a hashable key: two keys are equal exactly if the values and their types are. Fast for plain values."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None or kind is Tensor or kind is Symbol:
         return kind, value
@@ -169,17 +182,24 @@ def key_of(value: Any) -> Hashable:
 
 
 def name_key(name: Key) -> Hashable:
-    """Give a key for a name; see `key_of`."""
+    """Return a hashable key of a name; see `key_of`."""
     return name if type(name) is str else key_of(name)
 
 
 def is_ordered(kind: str) -> bool:
-    """Whether the order of a chunk's items is part of what it says."""
+    """Return whether the order of the items matters in a chunk of this kind."""
     return kind in ("list", "tuple", "module")
 
 
+def children_of(item: Item) -> tuple[Item, ...]:
+    """Return the items that an item directly contains; of a repeat, those of its body."""
+    if isinstance(item, Setting):
+        return ()
+    return item.body if isinstance(item, Repeat) else item.items
+
+
 def leaves(item: Item, path: Path = ()) -> Iterator[tuple[Path, Setting]]:
-    """Walk an exact tree's settings, each with its path below `item`."""
+    """Yield the settings of a tree without repeats, each with its path below `item`."""
     if isinstance(item, Setting):
         yield (*path, item.name), item
     elif isinstance(item, Chunk):
@@ -194,7 +214,7 @@ def leaves(item: Item, path: Path = ()) -> Iterator[tuple[Path, Setting]]:
 
 
 def chunk_id(item: Item, memo: dict[int, str] | None = None) -> str:
-    """Hash the values of an exact tree; provenance does not count, nor does order where it says nothing."""
+    """Return a hash of the values of an exact tree; who decided them does not count, nor does order in dictionaries."""
     memo = {} if memo is None else memo
     known = memo.get(id(item))
     if known is None:
@@ -212,28 +232,28 @@ def _id_text(item: Item, memo: dict[int, str]) -> str:
 
 
 def path_text(path: Path) -> str:
-    """Write a path: names with dots between them, whole numbers bare, anything else quoted.
+    """Write a path as text: names with dots between them, whole numbers bare, anything else quoted.
 
     >>> path_text(("model", "layers", 3, "a.b"))
     'model.layers.3["a.b"]'
     """
-    told = ""
+    text = ""
     for key in path:
         if (type(key) is str and key and not any(mark in key for mark in '."[]')) or type(key) is int:
-            told += f".{key}"
+            text += f".{key}"
         else:
-            told += f"[{canonical_text(encode(key))}]"
-    return told.removeprefix(".")
+            text += f"[{canonical_text(encode(key))}]"
+    return text.removeprefix(".")
 
 
 def child_of(chunk: Chunk, name: Key) -> Item | None:
-    """Find an item by its name."""
+    """Find an item of a chunk by its name."""
     wanted = name_key(name)
     return next((item for item in chunk.items if name_key(getattr(item, "name", None)) == wanted), None)
 
 
 def find(chunk: Chunk, path: Path) -> Item | None:
-    """Find what a path leads to."""
+    """Find the item that a path leads to."""
     item: Item | None = chunk
     for key in path:
         if not isinstance(item, Chunk):

@@ -1,4 +1,4 @@
-"""Plain nested values (what JSON, YAML, a dictionary holds) as a tree, and back, exactly."""
+"""Plain nested values (of JSON, of YAML, of a dictionary) as a tree, with nothing lost."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,26 +8,13 @@ from palate.recipe.codec import Symbol, canonical_text, encode
 from palate.recipe.tree import Chunk, Item, Key, Origin, Setting, path_text
 
 DEEPEST = 100
-"""Levels of nesting from which on a value is refused; configurations have about ten."""
+"""The most levels of nesting; configurations have about ten."""
 
 MOST_SETTINGS = 1_000_000
-
-
-def count_values(value: Any, most: int = MOST_SETTINGS) -> int:
-    """Count the values in a nested one, up to a little more than `most`; what is shared counts each time."""
-    waiting, count = [value], 0
-    while waiting and count <= most:
-        held = waiting.pop()
-        count += 1
-        if isinstance(held, Mapping):
-            waiting.extend(held.values())
-        elif type(held) in (list, tuple):
-            waiting.extend(held)
-    return count
-
+"""The most values of one file."""
 
 Place = Callable[[tuple[Key, ...]], tuple[Origin, str]]
-"""Says of a path who decided its value and where."""
+"""Returns who decided the value at a path, and where."""
 
 
 class Fields(dict[Any, Any]):
@@ -41,11 +28,11 @@ class Fields(dict[Any, Any]):
 def from_value(name: Key, value: Any, place: Place | None = None) -> Item:
     """Make a tree of a nested value.
 
-    Dictionaries, and lists and tuples that hold any, become chunks; all else is one setting: a list of numbers is
-    one value. An empty dictionary or list is a setting too, so that nothing of it is lost.
+    Dictionaries become chunks, and so do lists and tuples that contain a dictionary. Anything else is one setting: a
+    list of numbers is one value. An empty dictionary or list is a setting too, so that it is not lost.
 
     Raises:
-        InputError: a value that holds itself, or is nested deeper than any recipe.
+        InputError: the value contains itself, or has more than `DEEPEST` levels.
     """
     return _Growing(place or (lambda _: (Origin.SET, ""))).grow(name, value, (), ())
 
@@ -61,26 +48,13 @@ class _Growing:
             origin, source = self._place(path)
             return Setting(name, value, origin, source)
         if id(value) in above:
-            raise InputError(f"{path_text(path)} holds itself, so it cannot be written down.")
+            raise InputError(f"{path_text(path)} contains itself, so it cannot be written down.")
         if len(above) > DEEPEST:
             raise InputError(f"{path_text(path[:4])}... is nested more than {DEEPEST} deep.")
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         inner = (*above, id(value))
-        items = tuple(self.grow(key, held, (*path, key), inner) for key, held in pairs)
+        items = tuple(self.grow(key, member, (*path, key), inner) for key, member in pairs)
         return Chunk(name, _kind(value), items)
-
-
-def is_nested(value: Any) -> bool:
-    """Whether a value becomes a chunk."""
-    if isinstance(value, Mapping):
-        return bool(value)
-    return type(value) in (list, tuple) and any(_holds_mapping(held, 0) for held in value)
-
-
-def _holds_mapping(value: Any, depth: int) -> bool:
-    if isinstance(value, Mapping) or depth > DEEPEST:
-        return True
-    return type(value) in (list, tuple) and any(_holds_mapping(held, depth + 1) for held in value)
 
 
 def _kind(value: Any) -> str:
@@ -89,18 +63,32 @@ def _kind(value: Any) -> str:
     return f"object {value.kind}" if isinstance(value, Fields) else f"object {type(value).__qualname__}"
 
 
-def to_value(item: Item) -> Any:
-    """Undo `from_value`; objects come back as dictionaries of their fields."""
-    if isinstance(item, Setting):
-        return item.value
-    if not isinstance(item, Chunk):
-        raise TypeError(f"{type(item).__name__}: unfold it first")
-    if item.kind in ("list", "tuple"):
-        held = [to_value(child) for child in item.items]
-        return held if item.kind == "list" else tuple(held)
-    return {child.name: to_value(child) for child in item.items}  # type: ignore[union-attr]
+def is_nested(value: Any) -> bool:
+    """Return whether a value becomes a chunk, not a setting."""
+    if isinstance(value, Mapping):
+        return bool(value)
+    return type(value) in (list, tuple) and any(_holds_mapping(member, 0) for member in value)
+
+
+def _holds_mapping(value: Any, depth: int) -> bool:
+    if isinstance(value, Mapping) or depth > DEEPEST:
+        return True
+    return type(value) in (list, tuple) and any(_holds_mapping(member, depth + 1) for member in value)
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two values are the same, types included."""
+    """Return whether two values are equal, types included."""
     return canonical_text(encode(one)) == canonical_text(encode(other))
+
+
+def count_values(value: Any, most: int = MOST_SETTINGS) -> int:
+    """Count the values in a nested value; stop soon after `most`. A value that is shared counts each time."""
+    waiting, count = [value], 0
+    while waiting and count <= most:
+        current = waiting.pop()
+        count += 1
+        if isinstance(current, Mapping):
+            waiting.extend(current.values())
+        elif type(current) in (list, tuple):
+            waiting.extend(current)
+    return count

@@ -1,4 +1,4 @@
-"""Why a setting is what it is: its value, who set it, what overrode it, since when."""
+"""Why a setting has its value: who decided it, what overrode it, and since which recipe it has it."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,15 @@ _WORDS = {
     Origin.DEFAULT: "a default",
     Origin.DERIVED: "derived",
     Origin.REWRITTEN: "overridden",
-    Origin.AMBIENT: "decided by the place",
+    Origin.AMBIENT: "decided by the environment",
 }
+
 MOST = 7
+"""The most settings that one name shows."""
 
 
 def chain_of(recipe: Recipe, name: str, history: Sequence[tuple[str, Recipe]] = ()) -> list[str]:
-    """Tell the chain of every setting that a name means.
+    """Return the lines about every setting that a name means.
 
     Args:
         recipe: the recipe.
@@ -28,19 +30,19 @@ def chain_of(recipe: Recipe, name: str, history: Sequence[tuple[str, Recipe]] = 
         history: earlier recipes with their keys, the oldest first.
 
     Raises:
-        NotFoundError: no setting is called that.
+        NotFoundError: no setting has this name.
     """
     known = [*leaves(recipe.root), *leaves(recipe.env)]
-    found = [(path, setting) for path, setting in known if _means(name, path)]
-    if not found:
+    matches = [(path, setting) for path, setting in known if _means(name, path)]
+    if not matches:
         names = [path_text(path) for path, _ in known]
         raise NotFoundError(f"No setting is called {name}{nearest(name, names)}.")
-    told: list[str] = []
-    for path, setting in found[:MOST]:
-        told += _told(recipe, path, setting, history)
-    if len(found) > MOST:
-        told.append(f"... and {len(found) - MOST} more of that name: give more of the path.")
-    return told
+    chain: list[str] = []
+    for path, setting in matches[:MOST]:
+        chain += _setting_lines(recipe, path, setting, history)
+    if len(matches) > MOST:
+        chain.append(f"... and {len(matches) - MOST} more of that name: give more of the path.")
+    return chain
 
 
 def _means(name: str, path: Path) -> bool:
@@ -48,17 +50,17 @@ def _means(name: str, path: Path) -> bool:
     return text == name or text.endswith(f".{name}") or text.startswith(f"{name}.")
 
 
-def _told(recipe: Recipe, path: Path, setting: Setting, history: Sequence[tuple[str, Recipe]]) -> list[str]:
+def _setting_lines(recipe: Recipe, path: Path, setting: Setting, history: Sequence[tuple[str, Recipe]]) -> list[str]:
     text = path_text(path)
     source = f": {setting.source}" if setting.source else ""
-    told = [f"{text} = {value_words(setting.value)}", f"  {_WORDS[setting.origin]}{source}"]
+    chain = [f"{text} = {value_words(setting.value)}", f"  {_WORDS[setting.origin]}{source}"]
     notes = [note for note in recipe.notes if note.path and (text == note.path or text.endswith(f".{note.path}"))]
-    told += [f"  {note.kind}: {note.words}" for note in notes]
-    return [*told, *_since(path, setting, history)]
+    chain += [f"  {note.kind}: {note.words}" for note in notes]
+    return [*chain, *_since(path, setting, history)]
 
 
 def _since(path: Path, setting: Setting, history: Sequence[tuple[str, Recipe]]) -> list[str]:
-    """Say since which recipe of the project it has had this value."""
+    """Write since which recipe of the project a setting has this value; nothing if no recipe had it."""
     earlier = [(key, item) for key, known in history if isinstance(item := find(known.root, path), Setting)]
     since: str | None = None
     before: Setting | None = None

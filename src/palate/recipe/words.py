@@ -1,4 +1,4 @@
-"""Recipes in words: values as a person would type them, what differs in a repeat, what an edit does."""
+"""Recipes in words: values, holes of repeats, chunks, edits, and how many parameters a model has."""
 
 from collections.abc import Iterator, Sequence
 from math import prod
@@ -21,19 +21,17 @@ from palate.recipe.tree import (
     Repeat,
     Setting,
     Steps,
+    children_of,
     leaves,
     path_text,
 )
 
-_TELLS = tuple(STRUCTURE)
-
-
 LONG = 48
-"""Characters from which on a value is cut."""
+"""The most characters of a value; a longer one is cut."""
 
 
 def value_words(value: Any, count: int = 0) -> str:
-    """Write a value; a hole as what its members have, where `count` says how many there are."""
+    """Write a value; for a hole, the values of the members of its repeat, of which there are `count`."""
     if isinstance(value, Hole):
         return hole_words(value, count)
     if isinstance(value, float):
@@ -45,17 +43,13 @@ def value_words(value: Any, count: int = 0) -> str:
     if isinstance(value, list | tuple) and len(value) > 6:
         return f"{len(value)} values, {value_words(value[0])} ... {value_words(value[-1])}"
     if isinstance(value, list | tuple):
-        told = ", ".join(map(value_words, value))
-        return f"[{told}]" if isinstance(value, list) else f"({told})"
+        members = ", ".join(map(value_words, value))
+        return f"[{members}]" if isinstance(value, list) else f"({members})"
     return _cut(repr(value))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONG else f"{text[: LONG // 2]}...{text[-LONG // 3 :]}"
-
-
 def hole_words(hole: Hole, count: int) -> str:
-    """Write what the members of a repeat have: `0..31`, `64..992 by 32`, `3 x dense, 58 x moe`."""
+    """Write the values of the members of a repeat: `0..31`, `64..992 by 32`, `3 x dense, 58 x moe`."""
     rule = hole.rule
     if isinstance(rule, Steps):
         return _steps_words(rule, count)
@@ -64,17 +58,9 @@ def hole_words(hole: Hole, count: int) -> str:
         return ", ".join(f"{n} x {value_words(value)}" if n > 1 else value_words(value) for n, value in runs)
     if isinstance(rule, Choice):
         totals = [(rule.index.count(place), value) for place, value in enumerate(rule.values)]
-        told = ", ".join(f"{n} x {value_words(value)}" for n, value in totals[:4])
-        return f"{told}{_rhythm(rule.index)}"
+        shares = ", ".join(f"{n} x {value_words(value)}" for n, value in totals[:4])
+        return f"{shares}{_period_words(rule.index)}"
     return f"{value_words(rule.values[0])}, {value_words(rule.values[1])} ... {value_words(rule.values[-1])}"
-
-
-def _rhythm(index: Sequence[int]) -> str:
-    """Say how a choice alternates, where it does so evenly."""
-    for period in range(2, 1 + min(16, len(index) // 2)):
-        if all(index[k] == index[k % period] for k in range(len(index))):
-            return f", in turns of {period}"
-    return ""
 
 
 def _steps_words(rule: Steps, count: int) -> str:
@@ -86,38 +72,55 @@ def _steps_words(rule: Steps, count: int) -> str:
     return f"{value_words(first)}..{value_words(last)}{by}"
 
 
+def _period_words(index: Sequence[int]) -> str:
+    """Write the period of a choice that repeats; nothing if it does not."""
+    for period in range(2, 1 + min(16, len(index) // 2)):
+        if all(index[k] == index[k % period] for k in range(len(index))):
+            return f", in turns of {period}"
+    return ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG // 2]}...{text[-LONG // 3 :]}"
+
+
 def kind_words(item: Item) -> str:
-    """Say what a chunk is: its class or type without the package, else nothing."""
+    """Write what a chunk is: its class or type without the package; nothing if it has none."""
     if not isinstance(item, Chunk):
         return ""
-    told = next((s.value for s in settings_of(item) if s.name in _TELLS), None)
-    if told is None or isinstance(told, Hole):
+    class_name = next((s.value for s in settings_of(item) if s.name in STRUCTURE), None)
+    if class_name is None or isinstance(class_name, Hole):
         name = item.kind.removeprefix("object ").rpartition(".")[2]
         return name if item.kind.startswith("object ") and name != "recipe" else ""
-    return class_words(told)
+    return class_words(class_name)
+
+
+def class_words(value: Any) -> str:
+    """Write the name of a class without its package."""
+    text = value.text if isinstance(value, Symbol) else value if isinstance(value, str) else value_words(value)
+    return _cut(text.rpartition(".")[2] if " " not in text and "/" not in text else text)
 
 
 def chunk_words(item: Item, most: int = 3) -> str:
-    """Write a chunk in a line: what it is, and its first settings: `AdamW(lr=0.0003, fused=True)`."""
+    """Write a chunk in a line, with its first settings: `AdamW(lr=0.0003, fused=True)`."""
     if isinstance(item, Setting):
         return value_words(item.value)
     settings = [s for s in settings_of(item) if s.name not in STRUCTURE]
-    told = [f"{s.name}={value_words(s.value)}" for s in settings[:most]]
-    left = count_leaves(item) - len(told) - bool(kind_words(item))
-    inside = ", ".join([*told, *([f"+{left}"] if left > 0 else [])])
+    shown = [f"{s.name}={value_words(s.value)}" for s in settings[:most]]
+    left = count_leaves(item) - len(shown) - bool(kind_words(item))
+    inside = ", ".join([*shown, *([f"+{left}"] if left > 0 else [])])
     return f"{kind_words(item) or 'chunk'}({inside})"
 
 
 def settings_of(item: Item) -> list[Setting]:
-    """List the settings that lie directly in an item, those in its groups included."""
-    held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
-    found: list[Setting] = []
-    for part in held:
-        if isinstance(part, Setting):
-            found.append(part)
-        elif isinstance(part, Group):
-            found += settings_of(part)
-    return found
+    """Return the settings directly in an item, those in its groups included."""
+    settings: list[Setting] = []
+    for child in children_of(item):
+        if isinstance(child, Setting):
+            settings.append(child)
+        elif isinstance(child, Group):
+            settings += settings_of(child)
+    return settings
 
 
 def edit_words(edit: Edit) -> str:
@@ -133,11 +136,28 @@ def edit_words(edit: Edit) -> str:
 
 
 def pair_words(edit: Edit) -> str:
-    """Write both sides; where one says no more than the other did, in full."""
+    """Write both sides of an edit; in full if their short forms are equal."""
     before, after = side_words(edit.before), side_words(edit.after)
     if before == after:
         before, after = _full(edit.before), _full(edit.after)
     return f"{before} -> {after}"
+
+
+def side_words(item: Item | None) -> str:
+    """Write one side of an edit."""
+    if item is None:
+        return str(ABSENT)
+    if isinstance(item, Setting) and item.name is not KIND:
+        return _setting_words(item)
+    return chunk_words(item)
+
+
+def _setting_words(setting: Setting) -> str:
+    """Write a setting's value; a class without its package."""
+    value = setting.value
+    if setting.name in STRUCTURE and isinstance(value, str | Symbol):
+        return class_words(value)
+    return value_words(value)
 
 
 def _full(item: Item | None) -> str:
@@ -152,29 +172,6 @@ def _full(item: Item | None) -> str:
     return f"{text} ({type(value).__name__})" if type(value) in (int, float, str, bool, list, tuple) else text
 
 
-def side_words(item: Item | None) -> str:
-    """Write one side of an edit."""
-    if item is None:
-        return str(ABSENT)
-    if isinstance(item, Setting) and item.name is not KIND:
-        return _last_word(item)
-    return chunk_words(item)
-
-
-def _last_word(setting: Setting) -> str:
-    """A class is told without its package."""
-    value = setting.value
-    if setting.name in STRUCTURE and isinstance(value, str | Symbol):
-        return class_words(value)
-    return value_words(value)
-
-
-def class_words(value: Any) -> str:
-    """Write what something is without its package."""
-    text = value.text if isinstance(value, Symbol) else value if isinstance(value, str) else value_words(value)
-    return _cut(text.rpartition(".")[2] if " " not in text and "/" not in text else text)
-
-
 def _short_path(edit: Edit) -> str:
     path = edit.path
     if path and path[-1] is KIND:
@@ -183,29 +180,8 @@ def _short_path(edit: Edit) -> str:
     return text.removesuffix("._component_").removesuffix("._target_").removesuffix(".class") or "all"
 
 
-def parameters(item: Item, env: tuple[int, ...] = (), *, trained: bool = False) -> int:
-    """Count the parameters of a folded item, those of every member of a repeat; or only those that are trained."""
-    if isinstance(item, Setting):
-        value = value_at(item.value, env) if value_at(item.source, env) == PARAMETER else None
-        return prod(value.shape) if isinstance(value, Tensor) and (value.grad or not trained) else 0
-    if isinstance(item, Repeat):
-        if not differs(item):
-            return item.count * sum(parameters(part, (*env, 0), trained=trained) for part in item.body)
-        members = range(item.count)
-        return sum(parameters(part, (*env, member), trained=trained) for member in members for part in item.body)
-    return sum(parameters(part, env, trained=trained) for part in getattr(item, "items", ()))
-
-
-def differs(item: Item) -> bool:
-    """Whether parameters differ between the members of the repeats around an item, or in it."""
-    if isinstance(item, Setting):
-        return item.source == PARAMETER and not isinstance(item.value, Tensor)
-    held = item.body if isinstance(item, Repeat) else getattr(item, "items", ())
-    return any(map(differs, held))
-
-
 def model_words(root: Chunk, aliases: Sequence[Sequence[Path]] = ()) -> str:
-    """Say what a model is in a line: class, parameters, how many are trained, dtypes, modules, ties."""
+    """Write a model in a line: class, parameters, how many of them are trained, dtypes, modules, ties."""
     again = {path for paths in aliases for path in paths[1:]}
     own = [s.value for path, s in leaves(root) if s.source == PARAMETER and path not in again]
     tensors = [value for value in own if isinstance(value, Tensor)]
@@ -219,6 +195,26 @@ def model_words(root: Chunk, aliases: Sequence[Sequence[Path]] = ()) -> str:
     if aliases:
         parts.append(f"{len(aliases)} tied")
     return ", ".join(part for part in parts if part)
+
+
+def parameters(item: Item, env: tuple[int, ...] = (), *, trained: bool = False) -> int:
+    """Count the parameters of a folded item, or only the trained ones; those of a repeat for each of its members."""
+    if isinstance(item, Setting):
+        value = value_at(item.value, env) if value_at(item.source, env) == PARAMETER else None
+        return prod(value.shape) if isinstance(value, Tensor) and (value.grad or not trained) else 0
+    if isinstance(item, Repeat):
+        if not differs(item):
+            return item.count * sum(parameters(part, (*env, 0), trained=trained) for part in item.body)
+        members = range(item.count)
+        return sum(parameters(part, (*env, member), trained=trained) for member in members for part in item.body)
+    return sum(parameters(part, env, trained=trained) for part in children_of(item))
+
+
+def differs(item: Item) -> bool:
+    """Return whether an item has parameters whose shapes differ between the members of a repeat."""
+    if isinstance(item, Setting):
+        return item.source == PARAMETER and not isinstance(item.value, Tensor)
+    return any(map(differs, children_of(item)))
 
 
 def _modules(item: Item) -> Iterator[Item]:

@@ -4,97 +4,133 @@ import contextlib
 import io
 import json
 import math
+import os
 import sqlite3
+import stat
+import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
-from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
+from palate.errors import ChainBrokenError, NotFoundError, StoreError
+from palate.recipe.codec import decode, encode
 from palate.store import schema
 from palate.store.migrations import migrate
 from palate.store.project import Project
 from palate.store.reader import Content, Curve, read_journal
 
+BUSY_TIMEOUT_MS = 10_000
+RETRY_S = 0.05
+Exit = Literal["ok", "crashed", "timeout", "stopped"]
+"""How a run's process ended: by itself, by a fault, too late, or by hand before its end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run as rows: the run, its journal's state, a summary and a curve a metric."""
+    """One run, as its journal tells it.
 
-    run: dict[str, Any]
-    journal: dict[str, Any]
-    summaries: list[dict[str, Any]]
-    curves: dict[str, Curve]
+    Attributes:
+        id: the run's name.
+        key: id of what decides a run but its seed; "" for a run that was started by hand.
+        label: short name of what was run.
+        seed: what it was seeded with; None where nobody said.
+        settings: all settings of its recipe.
+        started_unix_s: when it started, in seconds since 1970.
+        elapsed_s: seconds that it took, up to its last point where it has not ended.
+        exit: how it ended; None while it goes, or where nobody saw its end.
+        detail: what is known of a bad end.
+    """
 
+    id: str
+    key: str
+    label: str
+    seed: int | None
+    settings: Mapping[str, Any]
+    started_unix_s: float
+    elapsed_s: float
+    exit: Exit | None
+    detail: str
 
-def read_run(journal: Path) -> RunRow | None:
-    """Read a run's journal into rows; None for a file that is no journal (yet)."""
-    size = journal.stat().st_size
-    try:
-        content = read_journal(journal)
-    except StoreError:
-        return None
-    run_id = journal.parent.name
-    curves = {name: curve for name, curve in content.curves.items() if len(curve)}
-    return RunRow(
-        run=_run(run_id, content, curves),
-        journal={"run_id": run_id, "bytes": size, "lost_bytes": content.lost_bytes},
-        summaries=[_summary(run_id, name, curve) for name, curve in curves.items()],
-        curves=curves,
-    )
+    @property
+    def going(self) -> bool:
+        """Whether its end was not seen: it goes on, or was cut off."""
+        return self.exit is None
 
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end without a fault."""
+        return self.exit == "ok"
 
-def _run(run_id: str, content: Content, curves: dict[str, Curve]) -> dict[str, Any]:
-    start = content.last_event("start") or {}
-    recipe = content.last_event("recipe") or {}
-    ending = content.last_event("ending") or {}
-    last_s = max((float(curve.elapsed_s[-1]) for curve in curves.values()), default=0.0)
-    return {
-        "id": run_id,
-        "key": recipe.get("key", ""),
-        "label": recipe.get("label", ""),
-        "seed": recipe.get("seed"),
-        "settings": json.dumps(recipe.get("settings", {})),
-        "started_unix_s": start.get("unix_s", 0.0),
-        "elapsed_s": ending.get("elapsed_s", last_s),
-        "exit": ending.get("exit"),
-        "detail": ending.get("detail", ""),
-        "fresh": not recipe.get("key"),
-    }
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by a fault or too late."""
+        return self.exit in ("crashed", "timeout")
 
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself, well or not; one that was stopped by hand did not."""
+        return self.finished or self.failed
 
-def _summary(run_id: str, metric: str, curve: Curve) -> dict[str, Any]:
-    finite = curve.values[np.isfinite(curve.values)]
-    last = float(curve.values[-1])
-    return {
-        "run_id": run_id,
-        "metric": metric,
-        "n": len(curve),
-        "last": last if math.isfinite(last) else None,
-        "last_text": None if math.isfinite(last) else repr(last),
-        "least": float(finite.min()) if len(finite) else None,
-        "most": float(finite.max()) if len(finite) else None,
-        "last_step": int(curve.steps[-1]),
-    }
+    @property
+    def planned(self) -> bool:
+        """Whether palate started it for a question."""
+        return bool(self.key)
 
 
-BUSY_TIMEOUT_MS = 10_000
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One metric of one run.
+
+    Attributes:
+        run_id: of which run.
+        metric: its name.
+        n: points.
+        last: the last value; None where it is not finite.
+        last_text: the last value as text, where it is not finite.
+        least, most: of the finite values; None without any.
+        last_step: the step of the last point.
+    """
+
+    run_id: str
+    metric: str
+    n: int
+    last: float | None
+    last_text: str | None
+    least: float | None
+    most: float | None
+    last_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRun:
+    """One journal as the catalog takes it: the run, a summary and a curve a metric, and the journal's own state."""
+
+    run: RunRow
+    summaries: tuple[Summary, ...]
+    curves: Mapping[str, Curve]
+    bytes: int
+    lost_bytes: int
 
 
 class Catalog:
-    """Read a project's runs and records by SQL, after taking in what has grown since the last look."""
+    """Read a project's runs by SQL, after taking in what has grown since the last look."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self._engine = _engine(project.catalog, "BEGIN IMMEDIATE")
         self._reader = _engine(project.catalog, "BEGIN")
-        migrate(self._engine, project.catalog)
+        try:
+            migrate(self._engine, project.catalog)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def open(cls, project: Project) -> Self:
@@ -105,13 +141,20 @@ class Catalog:
             StoreError: its folder cannot be written.
         """
         project.make()
-        try:
-            return cls(project)
-        except DatabaseError as error:
-            if "locked" in str(error) or "readonly" in str(error):
-                raise _unusable(project.catalog, error) from error
-            _put_aside(project.catalog)
-            return cls(project)
+        damaged, until_s = False, time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            try:
+                return cls(project)
+            except DatabaseError as error:
+                if "locked" in str(error) and time.monotonic() < until_s:
+                    time.sleep(RETRY_S)  # SQLite does not wait where two make a new file at once
+                elif "locked" in str(error) or "readonly" in str(error):
+                    raise _unusable(project.catalog, error) from error
+                elif damaged:
+                    raise
+                else:
+                    damaged = True
+                    _put_aside(project.catalog)
 
     def close(self) -> None:
         """Close the file."""
@@ -125,25 +168,57 @@ class Catalog:
         self.close()
 
     def refresh(self) -> int:
-        """Take in journals and records that are new or have grown; give how many runs were read."""
-        with self._engine.begin() as connection:
-            known = {row.run_id: row.bytes for row in connection.execute(select(schema.journals))}
-        grown = [place for place in self._journals() if known.get(place.parent.name) != place.stat().st_size]
-        rows = [row for place in grown if (row := read_run(place)) is not None]
-        with self._engine.begin() as connection:
-            for row in rows:
-                _replace_run(connection, row)
-            self._take_records(connection)
-        return len(rows)
+        """Take in journals and records that are new or have grown; return how many runs were read."""
+        with self._reader.connect() as connection:
+            rows = connection.execute(select(schema.journals.c.run_id, schema.journals.c.bytes))
+            known = {run_id: size for run_id, size in rows}  # noqa: C416  rows are not pairs to a type checker
+        grown = [run_id for run_id, size in _journal_sizes(self.project.runs) if known.get(run_id) != size]
+        runs = [run for run_id in grown if (run := read_run(self.project.journal(run_id))) is not None]
+        if runs:
+            with self._engine.begin() as connection:
+                for run in runs:
+                    _replace_run(connection, run)
+        self._remember_head()
+        return len(runs)
 
-    def runs(self, keys: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    def read_in(self, run_id: str) -> ReadRun | None:
+        """Read one run's journal and take it in; None where there is no journal (yet)."""
+        read = read_run(self.project.journal(run_id))
+        if read is not None:
+            with self._engine.begin() as connection:
+                _replace_run(connection, read)
+        return read
+
+    def runs(self, keys: Iterable[str] | None = None) -> list[RunRow]:
         """List runs, oldest first; only those with one of `keys` where given."""
         query = select(schema.runs).order_by(schema.runs.c.started_unix_s, schema.runs.c.id)
         if keys is not None:
             query = query.where(schema.runs.c.key.in_(list(keys)))
-        return self._rows(query)
+        return [_run_row(row) for row in self._rows(query)]
 
-    def find_run(self, start: str) -> dict[str, Any]:
+    def newest_finished(self, label: str, most: int) -> list[RunRow]:
+        """List the newest finished runs of a training that palate started, oldest first.
+
+        Args:
+            label: of the training.
+            most: how many at most.
+        """
+        of_training = (schema.runs.c.label == label) & (schema.runs.c.key != "") & (schema.runs.c.exit == "ok")
+        newest_first = (schema.runs.c.started_unix_s.desc(), schema.runs.c.id.desc())
+        query = select(schema.runs).where(of_training).order_by(*newest_first).limit(most)
+        return [_run_row(row) for row in reversed(self._rows(query))]
+
+    def newest(self, most: int) -> list[RunRow]:
+        """List the newest runs, oldest first; `most` of them at most."""
+        newest_first = (schema.runs.c.started_unix_s.desc(), schema.runs.c.id.desc())
+        return [_run_row(row) for row in reversed(self._rows(select(schema.runs).order_by(*newest_first).limit(most)))]
+
+    def count_runs(self) -> int:
+        """Count the runs."""
+        with self._reader.connect() as connection:
+            return connection.execute(select(func.count()).select_from(schema.runs)).scalar_one()
+
+    def find_run(self, start: str) -> RunRow:
         """Find the one run whose id starts so.
 
         Raises:
@@ -155,12 +230,13 @@ class Catalog:
             some = ", ".join(row["id"] for row in exact[:5])
             what = f"several runs start with {start!r}: {some}" if exact else f"there is no run {start!r}."
             raise NotFoundError(what, todo="palate list --runs   shows them")
-        return exact[0]
+        return _run_row(exact[0])
 
-    def summaries(self, run_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """List a row per run and metric: n, last, least, most, last_step."""
+    def summaries(self, run_ids: Sequence[str]) -> list[Summary]:
+        """List a summary per run and metric, by run and metric."""
         query = select(schema.summaries).where(schema.summaries.c.run_id.in_(list(run_ids)))
-        return self._rows(query.order_by(schema.summaries.c.run_id, schema.summaries.c.metric))
+        rows = self._rows(query.order_by(schema.summaries.c.run_id, schema.summaries.c.metric))
+        return [Summary(**row) for row in rows]
 
     def curve(self, run_id: str, metric: str) -> Curve:
         """Read one metric of one run.
@@ -174,44 +250,45 @@ class Catalog:
             raise NotFoundError(f"run {run_id} has no metric {metric!r}.", todo=f"palate show {run_id}")
         return unpack_curve(rows[0]["points"])
 
-    def records(self, kind: str | None = None, experiment: str | None = None) -> list[dict[str, Any]]:
-        """List sealed records, oldest first, each body as data."""
-        query = select(schema.records).order_by(schema.records.c.number)
-        if kind is not None:
-            query = query.where(schema.records.c.kind == kind)
-        if experiment is not None:
-            query = query.where(schema.records.c.experiment == experiment)
-        return [{**row, "body": json.loads(row["body"])} for row in self._rows(query)]
-
     def _rows(self, query: Any) -> list[dict[str, Any]]:
         with self._reader.connect() as connection, connection.begin():
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def _journals(self) -> Iterator[Path]:
-        return (place for place in self.project.runs.glob("*/journal") if place.is_file())
+    def _remember_head(self) -> None:
+        """Remember how many records were sealed, and the last one's hash: a chain that lost its end is noticed."""
+        chain = self.project.chain
+        count, sealed = chain.head()
+        with self._reader.connect() as connection:
+            number, remembered = connection.execute(select(schema.sealed)).first() or (0, "")
+        if (number, remembered) == (count, sealed):
+            return
+        if number and chain.hash_at(number - 1) != remembered:
+            raise _forgotten(self.project, number, count)
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.sealed))
+            connection.execute(insert(schema.sealed), {"number": count, "hash": sealed})
 
-    def _take_records(self, connection: Connection) -> None:
-        sealed = self.project.chain.records()
-        kept = connection.execute(select(schema.records.c.hash).order_by(schema.records.c.number)).scalars().all()
-        if list(kept) != [record.hash for record in sealed[: len(kept)]]:
-            raise _forgotten(self.project, len(kept), len(sealed))
-        fresh = [
-            {
-                "number": record.number,
-                "at": record.at.isoformat(),
-                "kind": record.kind,
-                "experiment": record.body.get("experiment"),
-                "body": json.dumps(record.body),
-                "hash": record.hash,
-            }
-            for record in sealed[len(kept) :]
-        ]
-        if fresh:
-            connection.execute(insert(schema.records), fresh)
+
+def read_run(journal: Path) -> ReadRun | None:
+    """Read a run's journal; None for a file that is not a journal (yet)."""
+    try:
+        size = journal.stat().st_size
+        content = read_journal(journal)
+    except (FileNotFoundError, NotFoundError, StoreError):
+        return None
+    run_id = journal.parent.name
+    curves = {name: curve for name, curve in content.curves.items() if len(curve)}
+    return ReadRun(
+        run=_run_of(run_id, content, curves),
+        summaries=tuple(_summary(run_id, name, curve) for name, curve in curves.items()),
+        curves=curves,
+        bytes=size,
+        lost_bytes=content.lost_bytes,
+    )
 
 
 def rebuild(project: Project) -> int:
-    """Make the catalog anew from journals and chain; give how many runs it holds."""
+    """Make the catalog anew from journals and chain; return how many runs it holds."""
     for suffix in ("", "-wal", "-shm"):
         project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
     with Catalog.open(project) as catalog:
@@ -237,23 +314,75 @@ def unpack_curve(blob: bytes) -> Curve:
     )
 
 
-def _replace_run(connection: Connection, row: RunRow) -> None:
+def _journal_sizes(folder: Path) -> list[tuple[str, int]]:
+    """List the journals of a folder of runs by run, with their sizes in bytes."""
+    sizes = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # a run without a journal, a file, a folder that cannot be entered
+                journal = os.stat(f"{entry.path}/journal")  # noqa: PTH116  10,000 of them
+                if stat.S_ISREG(journal.st_mode):
+                    sizes.append((entry.name, journal.st_size))
+    return sizes
+
+
+def _run_of(run_id: str, content: Content, curves: Mapping[str, Curve]) -> RunRow:
+    newest = {event["kind"]: event for event in content.events}
+    start, recipe, ending = (newest.get(kind, {}) for kind in ("start", "recipe", "ending"))
+    last_s = max((float(curve.elapsed_s[-1]) for curve in curves.values()), default=0.0)
+    return RunRow(
+        id=run_id,
+        key=recipe.get("key", ""),
+        label=recipe.get("label", ""),
+        seed=recipe.get("seed"),
+        settings={name: decode(value) for name, value in recipe.get("settings", {}).items()},
+        started_unix_s=start.get("unix_s", 0.0),
+        elapsed_s=ending.get("elapsed_s", last_s),
+        exit=ending.get("exit"),
+        detail=ending.get("detail", ""),
+    )
+
+
+def _summary(run_id: str, metric: str, curve: Curve) -> Summary:
+    finite = curve.values[np.isfinite(curve.values)]
+    last = float(curve.values[-1])
+    return Summary(
+        run_id=run_id,
+        metric=metric,
+        n=len(curve),
+        last=last if math.isfinite(last) else None,
+        last_text=None if math.isfinite(last) else repr(last),
+        least=float(finite.min()) if len(finite) else None,
+        most=float(finite.max()) if len(finite) else None,
+        last_step=int(curve.steps[-1]),
+    )
+
+
+def _run_row(row: Mapping[str, Any]) -> RunRow:
+    settings = {name: decode(value) for name, value in json.loads(row["settings"]).items()}
+    return RunRow(**{**row, "settings": settings})
+
+
+def _replace_run(connection: Connection, read: ReadRun) -> None:
+    run_id = read.run.id
     for table, column in ((schema.series, "run_id"), (schema.summaries, "run_id"), (schema.runs, "id")):
-        connection.execute(delete(table).where(table.c[column] == row.run["id"]))
-    connection.execute(delete(schema.journals).where(schema.journals.c.run_id == row.run["id"]))
-    connection.execute(insert(schema.runs), row.run)
-    if row.summaries:
-        connection.execute(insert(schema.summaries), row.summaries)
-        packed = [{"run_id": row.run["id"], "metric": m, "points": pack_curve(c)} for m, c in row.curves.items()]
+        connection.execute(delete(table).where(table.c[column] == run_id))
+    connection.execute(delete(schema.journals).where(schema.journals.c.run_id == run_id))
+    settings = {name: encode(value) for name, value in read.run.settings.items()}
+    row = {field.name: getattr(read.run, field.name) for field in fields(RunRow)} | {"settings": json.dumps(settings)}
+    connection.execute(insert(schema.runs), row)
+    if read.summaries:
+        connection.execute(insert(schema.summaries), [asdict(summary) for summary in read.summaries])
+        packed = [{"run_id": run_id, "metric": m, "points": pack_curve(c)} for m, c in read.curves.items()]
         connection.execute(insert(schema.series), packed)
-    connection.execute(insert(schema.journals), row.journal)
+    connection.execute(insert(schema.journals), {"run_id": run_id, "bytes": read.bytes, "lost_bytes": read.lost_bytes})
 
 
 def _engine(path: Path, begin: str) -> Engine:
-    """Connect to the file, each transaction opened by `begin`: writers take their place before they read."""
+    """Connect to the file, once, each transaction opened by `begin`: writers take their place before they read."""
     engine = create_engine(
         f"sqlite:///{path}",
-        poolclass=NullPool,
+        poolclass=StaticPool,
         connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
     )
     event.listen(engine, "connect", _set_up)
@@ -294,6 +423,3 @@ def _unusable(path: Path, error: Exception) -> StoreError:
         why="The journals and the sealed chain are untouched; the catalog is only an index of them.",
         todo="Make it anew:  palate doctor --rebuild",
     )
-
-
-__all__ = ["Catalog", "CatalogNewerError", "pack_curve", "rebuild", "unpack_curve"]

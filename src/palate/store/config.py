@@ -13,7 +13,7 @@ from palate.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """One preference: its default, how it is read from text, and what it means."""
+    """One preference: its default, the function that reads it from text, and its meaning."""
 
     default: Any
     read: Callable[[str], Any]
@@ -21,8 +21,8 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """A preference's value, and who decided it."""
+class PreferenceSource:
+    """A preference's value, and the layer that it comes from."""
 
     value: Any
     source: str
@@ -71,25 +71,25 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("palate")) / "config.toml"
 
 
-def read_config(start: Path, environment: Mapping[str, str], user: Path | None = None) -> dict[str, Origin]:
-    """Collect every preference with its origin.
+def read_config(start: Path, environment: Mapping[str, str], user: Path | None = None) -> dict[str, PreferenceSource]:
+    """Return every preference with its source.
 
     Raises:
         InputError: unknown names or unreadable values, all of them at once.
     """
-    found = {name: Origin(value=p.default, source="default") for name, p in PREFERENCES.items()}
+    values = {name: PreferenceSource(value=p.default, source="default") for name, p in PREFERENCES.items()}
     faults: list[str] = []
     for path, table in ((user or user_file(), ()), (_nearest_pyproject(start), ("tool", "palate"))):
         if path is not None and path.is_file():
-            _take(found, _table(path, table, faults), str(path), faults)
+            _take(values, _table(path, table, faults), str(path), faults)
     named = {
         name: environment[f"PALATE_{name.upper()}"] for name in PREFERENCES if f"PALATE_{name.upper()}" in environment
     }
     for name, text in named.items():
-        _take(found, {name: text}, f"PALATE_{name.upper()}", faults)
+        _take(values, {name: text}, f"PALATE_{name.upper()}", faults)
     if faults:
         raise InputError("The configuration cannot be used.", why=faults, todo="palate config   lists what there is")
-    return found
+    return values
 
 
 def _nearest_pyproject(start: Path) -> Path | None:
@@ -108,12 +108,13 @@ def _table(path: Path, keys: tuple[str, ...], faults: list[str]) -> Mapping[str,
     return table if isinstance(table, Mapping) else {}
 
 
-def _take(found: dict[str, Origin], table: Mapping[str, Any], source: str, faults: list[str]) -> None:
+def _take(values: dict[str, PreferenceSource], table: Mapping[str, Any], source: str, faults: list[str]) -> None:
+    """Put the preferences of one layer into `values`, and what is wrong with them into `faults`."""
     for name, value in table.items():
         if name not in PREFERENCES:
             faults.append(f"{source}: there is no preference {name!r}.")
             continue
         try:
-            found[name] = Origin(value=PREFERENCES[name].read(str(value)), source=source)
+            values[name] = PreferenceSource(value=PREFERENCES[name].read(str(value)), source=source)
         except ValueError:
             faults.append(f"{source}: {name} = {value!r} is not usable ({PREFERENCES[name].meaning}).")

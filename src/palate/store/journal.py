@@ -1,8 +1,8 @@
-"""The journal of one run, the truth of what happened in it; standard library only.
+"""The journal of one run: the complete record of what was logged; standard library only.
 
-One unbuffered write to an O_APPEND descriptor per call, so a killed process loses nothing that
-`log` returned from. No lock in the way of others, no shared memory: network file systems,
-Slurm arrays and Ray work. See `layout` for the bytes.
+Each call is one unbuffered write to an O_APPEND descriptor, so that a process that is killed loses no row for which
+`log` has returned. There is one lock, on the journal itself, and no shared memory: network file systems, Slurm arrays
+and Ray work. See `layout` for the bytes.
 """
 
 import contextlib
@@ -26,13 +26,16 @@ from palate.store import layout as lay
 
 FSYNC_EVERY_S = 5.0
 RETRY_EVERY_S = 1.0
+"""After a failed write, the next one waits this long."""
+
 PENDING_BYTES = 64 << 20
+"""Bytes that are held in memory while the disk cannot be written."""
 
 _open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
 
 
 class _Shape:
-    """How rows of one tuple of keys are packed, and where their steps stand."""
+    """How rows of one tuple of keys are packed, and the step that the next row is expected to have."""
 
     __slots__ = ("exact32", "next_step", "number", "pack", "stride", "values")
 
@@ -50,7 +53,7 @@ class _Shape:
         self.pack = [partial(row.pack, tag | width << 4) for width, row in enumerate(rows)]
 
     def row(self, dt_ms: int, values: tuple[float, ...], crc: int) -> tuple[bytes, int]:
-        """Frame a row; give its bytes and the running checksum after it."""
+        """Pack a row; return its bytes and the running checksum after it."""
         if self.number >= lay.SHORT_SHAPES:
             payload = lay.LONG_HEAD.pack(self.number, dt_ms) + struct.pack(f"<{self.values}d", *values)
             return lay.seal_other(lay.LONG_ROW, payload, crc)
@@ -74,9 +77,9 @@ def _all_exact32(values: tuple[float, ...]) -> bool:
 class Journal:
     """Write one run's journal.
 
-    `log` takes a step and metrics by name, and returns when the operating system has them. A disk
-    that is full or gone away does not end the training: what could not be written is kept (up to
-    64 MiB) and tried again, and standard error says so once.
+    `log` takes a step and metrics by name, and returns when the operating system has them. A disk that is full or not
+    available does not end the training: what could not be written is held in memory (up to 64 MiB) and tried again, and
+    a message goes to standard error.
     """
 
     def __init__(self, path: Path, *, descriptor: int) -> None:
@@ -103,7 +106,7 @@ class Journal:
 
         Raises:
             JournalTakenError: another process is writing it.
-            StoreError: its folder cannot be written, or the file is no journal.
+            StoreError: its folder cannot be written, or the file is not a journal.
         """
         place = Path(path)
         try:
@@ -114,7 +117,7 @@ class Journal:
         try:
             _lock_for_writing(descriptor, place)
             journal = cls(place, descriptor=descriptor)
-            journal._take_up()
+            journal._start()
         except BaseException:
             os.close(descriptor)
             raise
@@ -124,7 +127,7 @@ class Journal:
         """Append one row: every metric of `metrics` at `step`.
 
         Raises:
-            InputError: a step that is no whole number, a name or a value that cannot be kept.
+            InputError: a step that is not a whole number, or a name or a value that cannot be stored.
             JournalTakenError: this process is not the one that opened the journal.
         """
         with self._lock:
@@ -152,7 +155,7 @@ class Journal:
             self._append(record, crc, self._crc)
 
     def close(self) -> None:
-        """Write what is left, sync and close. Closing twice is fine."""
+        """Write what is pending, sync and close; a second call does nothing."""
         with self._lock:
             if self._descriptor < 0 or self._foreign:
                 return
@@ -165,7 +168,7 @@ class Journal:
             self._dirty.set()
 
     def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, "_Shape", int]:
-        """Frame a row whose shape is new, or whose step is not the one its shape expects next."""
+        """Pack a row whose shape is new, or whose step is not the one that its shape expects."""
         values = tuple(metrics.values())
         struct.pack(f"<{len(values)}d", *values)  # refuse before anything is declared
         parts: list[bytes] = []
@@ -238,7 +241,8 @@ class Journal:
             self._size += written
             del self._pending[:written]
 
-    def _take_up(self) -> None:
+    def _start(self) -> None:
+        """Write the header of a new journal, or continue an existing one after its last complete record."""
         size = os.fstat(self._descriptor).st_size
         if size == 0:
             self._size = os.write(self._descriptor, lay.HEADER)
@@ -248,40 +252,35 @@ class Journal:
         if not buffer.startswith(lay.HEADER):
             raise StoreError(f"{self.path} is not a journal of palate, or of a newer one.", why="Nothing was changed.")
         self._continue(buffer)
-        if self._size < size:  # a torn tail: cut it, so that what follows can be read
+        if self._size < size:  # an incomplete record at the end: cut it, so that what follows can be read
             os.ftruncate(self._descriptor, self._size)
 
     def _continue(self, buffer: bytes) -> None:
-        self._size = len(lay.HEADER)
-        start_s = time.time()
-        declared = lay.Layout()
-        for record in lay.walk(buffer, len(lay.HEADER), 0, declared):
-            self._size, self._crc = record.end, record.crc
-            if record.tag == lay.EVENT and b'"start"' in record.payload:
-                start_s = json.loads(record.payload)["unix_s"]
-            elif record.tag & lay.ROW or record.tag == lay.LONG_ROW:
-                self._pass_row(record, declared)
+        """Read an existing journal, to write on with its keys, shapes, steps, checksum and clock."""
+        before = lay.replay(buffer)
+        declared = before.layout
+        self._size, self._crc = before.end, before.crc
+        self._elapsed_ms, self.last_step = before.elapsed_ms, before.last_step
         self._keys = declared.keys
         for number, keys in enumerate(declared.shapes):
             shape = _Shape(number, len(keys), exact32=False)
             shape.next_step, shape.stride = declared.next_step[number], declared.stride[number]
             self._shapes[tuple(declared.keys[key] for key in keys)] = shape
+        start_s = json.loads(before.start)["unix_s"] if before.start else time.time()
         since_start_ms = int((time.time() - start_s) * 1000)
         self._zero_ns = time.monotonic_ns() - max(self._elapsed_ms, since_start_ms) * 1_000_000
-
-    def _pass_row(self, record: lay.Record, declared: lay.Layout) -> None:
-        if record.tag == lay.LONG_ROW:
-            shape, dt_ms = lay.LONG_HEAD.unpack_from(record.payload)
-        else:
-            shape, width = record.tag & 0x0F, (record.tag >> 4) & 0b11
-            dt_ms = int.from_bytes(record.payload[: lay.DT_WIDTHS[width]], "little")
-        self._elapsed_ms += dt_ms
-        self.last_step = declared.take_step(shape)
 
     def _start_syncer(self) -> None:
         if self._syncer is None:
             self._syncer = threading.Thread(target=_sync_in_background, args=(weakref.ref(self),), daemon=True)
             self._syncer.start()
+
+
+def write_event(path: Path, kind: str, **fields: object) -> None:
+    """Write one event into a journal, which is made where it is not there. See `Journal.event`."""
+    journal = Journal.open(path)
+    journal.event(kind, **fields)
+    journal.close()
 
 
 def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
@@ -339,15 +338,16 @@ def _cannot_write(path: Path, error: OSError | None) -> str:
 
 
 def _bad_row(step: int, metrics: Mapping[str, float]) -> InputError:
-    told = {name: type(value).__name__ for name, value in metrics.items()}
+    types = {name: type(value).__name__ for name, value in metrics.items()}
     return InputError(
-        f"log(step={step!r}, ...) cannot be kept: {told}.",
+        f"log(step={step!r}, ...) cannot be kept: {types}.",
         why="A step is a whole number; a metric is a name and one number (a float, an int, a one-element tensor).",
         todo="For a tensor of several elements log its mean: palate.log(step, loss=loss.mean().item())",
     )
 
 
 def _disown_after_fork() -> None:
+    """Refuse writes in a forked child: the journal belongs to the process that opened it."""
     for journal in list(_open_journals):
         journal._foreign = True
 

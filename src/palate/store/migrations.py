@@ -1,4 +1,4 @@
-"""Migrations of the catalog: an ordered, forward-only list, each in a transaction with its own record."""
+"""Migrations of the catalog: an ordered list, forward only; each is applied and recorded in one transaction."""
 
 import shutil
 from pathlib import Path
@@ -28,32 +28,43 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX records_by_experiment ON records (experiment, kind)",
         ),
     ),
+    (
+        "002 of the chain, its head alone: the records are read where they are sealed",
+        (
+            "ALTER TABLE runs DROP COLUMN fresh",
+            "CREATE INDEX runs_by_label ON runs (label, started_unix_s)",
+            "CREATE INDEX runs_by_start ON runs (started_unix_s)",
+            "CREATE TABLE sealed (number INTEGER NOT NULL PRIMARY KEY, hash VARCHAR NOT NULL)",
+            "INSERT INTO sealed SELECT number + 1, hash FROM records ORDER BY number DESC LIMIT 1",
+            "DROP TABLE records",
+        ),
+    ),
 )
 
 
 def version_of(connection: Connection) -> int:
-    """Count the migrations that this catalog has seen."""
+    """Return how many migrations this catalog has had."""
     connection.execute(text("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name VARCHAR)"))
     return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
 
 
 def migrate(engine: Engine, path: Path) -> None:
-    """Bring a catalog up to date, having copied its file first where it holds anything.
+    """Bring a catalog up to date; one that is not empty is copied first.
 
     Raises:
-        CatalogNewerError: it has seen migrations that this palate does not know.
+        CatalogNewerError: it has had migrations that this palate does not know.
     """
     with engine.begin() as connection:
-        seen = version_of(connection)
-    if seen > len(MIGRATIONS):
+        version = version_of(connection)
+    if version > len(MIGRATIONS):
         raise CatalogNewerError(
-            f"{path} was written by a newer palate (schema {seen}, this one knows {len(MIGRATIONS)}).",
+            f"{path} was written by a newer palate (schema {version}, this one knows {len(MIGRATIONS)}).",
             why="Reading it with less knowledge could lose what the newer one keeps.",
             todo=("Update:  pip install -U palate", "Or rebuild it from the journals:  palate doctor --rebuild"),
         )
-    if 0 < seen < len(MIGRATIONS):
-        shutil.copy2(path, path.with_suffix(f".before-{seen + 1:03d}.sqlite"))
-    for number in range(seen, len(MIGRATIONS)):
+    if 0 < version < len(MIGRATIONS):
+        shutil.copy2(path, path.with_suffix(f".before-{version + 1:03d}.sqlite"))
+    for number in range(version, len(MIGRATIONS)):
         _migrate_one(engine, number)
 
 

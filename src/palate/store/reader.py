@@ -1,4 +1,4 @@
-"""Read a journal as curves and events: whole in one pass, to the last good record where it is torn."""
+"""Read a journal as curves and events, in one pass, up to the last record with a valid checksum."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 RUN_WORTH_JUMPING = 32
-"""Rows of one tag in a row from which a jump by numpy is cheaper than walking them."""
+"""Successive rows with the same tag from which checking them together with numpy is faster than one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Curve:
 
     Attributes:
         steps: (n,) as given to `log`.
-        values: (n,) as given to `log`, NaN and infinities kept.
+        values: (n,) as given to `log`, with NaN and infinities.
         elapsed_s: (n,) seconds since the journal was opened, to the millisecond.
     """
 
@@ -40,22 +40,20 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a journal holds.
+    """The content of a journal.
 
     Attributes:
-        curves: a curve a metric.
+        curves: by metric.
         events: every event, oldest first, each with its `kind`.
-        good_bytes: bytes up to the end of the last record that passes its checksum.
-        lost_bytes: bytes after it (a torn tail, or damage).
+        lost_bytes: bytes after the last record with a valid checksum (an incomplete record, or damage).
     """
 
     curves: dict[str, Curve]
     events: list[dict[str, Any]]
-    good_bytes: int
     lost_bytes: int
 
     def last_event(self, kind: str) -> dict[str, Any] | None:
-        """Give the newest event of a kind, or None."""
+        """Return the newest event of a kind, or None."""
         return next((event for event in reversed(self.events) if event["kind"] == kind), None)
 
 
@@ -64,7 +62,7 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
 
     Raises:
         NotFoundError: there is no such file.
-        StoreError: the file is no journal.
+        StoreError: the file is not a journal.
     """
     try:
         buffer = Path(path).read_bytes()
@@ -77,13 +75,28 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
     return _Reading(buffer).content()
 
 
+def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None:
+    """Read the newest event of a kind from a journal; None where there is none, which is quick to see.
+
+    Raises:
+        NotFoundError: there is no such file.
+        StoreError: the file is not a journal.
+    """
+    place = Path(path)
+    content = place.read_bytes() if place.is_file() else b""
+    if content.startswith(lay.HEADER) and f'"{kind}"'.encode() not in content:
+        return None
+    return read_journal(path).last_event(kind)
+
+
 class _Reading:
-    """Positions first, values after: rows are gathered by numpy, a group of equal layout at a time."""
+    """One reading of a journal: a scan for the positions of rows, then numpy reads all rows of one layout together."""
 
     def __init__(self, buffer: bytes) -> None:
         self.buffer = buffer
         self.bytes = np.frombuffer(buffer, dtype=np.uint8)
         self.layout = lay.Layout()
+        self.row_bytes: dict[int, int] = {}  # by tag
         self.events: list[dict[str, Any]] = []
         self.blocks: list[tuple[int, int, int]] = []  # (start, rows, tag) in file order
         self.long_rows: list[tuple[int, int, int, tuple[float, ...]]] = []
@@ -109,8 +122,10 @@ class _Reading:
         return at
 
     def _run(self, at: int, tag: int) -> int:
-        """Count the rows of one layout that follow each other from `at`."""
-        length = self.layout.row_bytes(tag)
+        """Return how many successive rows from `at` have this tag."""
+        length = self.row_bytes.get(tag)
+        if length is None:
+            length = self.row_bytes[tag] = self.layout.row_bytes(tag)
         if not length:
             return 0
         most = (len(self.buffer) - at) // length
@@ -122,8 +137,8 @@ class _Reading:
         return int(others[0]) if len(others) else most
 
     def _check_run(self, at: int, rows: int, tag: int, crc: int) -> tuple[int, int] | None:
-        length = self.layout.row_bytes(tag)
-        end = at + rows * length
+        """Check successive rows together and add them; return the end and the checksum, None if it does not match."""
+        end = at + rows * self.row_bytes[tag]
         crc = zlib.crc32(self.buffer[at : end - 2], crc)
         if lay.CRC16.unpack_from(self.buffer, end - 2)[0] != crc & 0xFFFF:
             return None
@@ -136,7 +151,7 @@ class _Reading:
         shape = tag & 0x0F
         self.rows_of[shape] = self.rows_of.get(shape, 0) + rows
 
-    def _take(self, record: lay.Record) -> None:
+    def _take(self, record: lay.JournalRecord) -> None:
         if record.tag & lay.ROW:
             self._add_rows(record.start, 1, record.tag)
         elif record.tag == lay.EVENT:
@@ -149,6 +164,7 @@ class _Reading:
             self.rows_of[shape] = self.rows_of.get(shape, 0) + 1
         else:
             self.layout.declare(record.tag, record.payload)
+            self.row_bytes.clear()
             if record.tag == lay.STEP:
                 shape, step, stride = lay.STEP_BODY.unpack(record.payload)
                 self.row_steps.setdefault(shape, []).append((self.rows_of.get(shape, 0), step, stride))
@@ -158,7 +174,6 @@ class _Reading:
         return Content(
             curves={name: self._curve(key, shape_rows) for key, name in enumerate(self.layout.keys)},
             events=self.events,
-            good_bytes=self.end,
             lost_bytes=len(self.buffer) - self.end,
         )
 
@@ -175,10 +190,10 @@ class _Reading:
             dt_ms[number] = dt
             parts.setdefault(shape, []).append((np.array([number]), np.array([row])))
         elapsed_s = np.cumsum(dt_ms) / 1000.0
-        return {shape: self._order(shape, found, elapsed_s) for shape, found in parts.items()}
+        return {shape: self._order(shape, blocks, elapsed_s) for shape, blocks in parts.items()}
 
     def _first_rows(self) -> list[int]:
-        """Number the first row of each block, counting long rows in between."""
+        """Return the row number of the first row of each block; long rows between blocks count too."""
         numbers, number, longs = [], 0, iter(self.long_rows)
         next_long = next(longs, None)
         for _, rows, _ in self.blocks:
@@ -189,6 +204,7 @@ class _Reading:
         return numbers
 
     def _places(self, tag: int, first_row: list[int]) -> tuple[IntArray, IntArray]:
+        """Return the byte positions and the row numbers of all rows with a tag."""
         length = self.layout.row_bytes(tag)
         mine = [(at, rows, first) for (at, rows, t), first in zip(self.blocks, first_row, strict=True) if t == tag]
         if len(mine) == 1:
@@ -210,14 +226,15 @@ class _Reading:
         return rows["dt"].astype(np.int64), rows["values"].astype(np.float64)
 
     def _order(
-        self, shape: int, found: list[tuple[IntArray, FloatArray]], elapsed_s: FloatArray
+        self, shape: int, blocks: list[tuple[IntArray, FloatArray]], elapsed_s: FloatArray
     ) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
-        if len(found) == 1:
-            numbers, values = found[0]
+        """Join the blocks of a shape in the order of their rows."""
+        if len(blocks) == 1:
+            numbers, values = blocks[0]
             return self._steps(shape, len(numbers)), values, elapsed_s[numbers], numbers
-        numbers = np.concatenate([n for n, _ in found])
+        numbers = np.concatenate([n for n, _ in blocks])
         order = np.argsort(numbers, kind="stable")
-        numbers, values = numbers[order], np.concatenate([v for _, v in found])[order]
+        numbers, values = numbers[order], np.concatenate([v for _, v in blocks])[order]
         return self._steps(shape, len(numbers)), values, elapsed_s[numbers], numbers
 
     def _steps(self, shape: int, rows: int) -> IntArray:
@@ -230,19 +247,19 @@ class _Reading:
         return np.asarray(step[which] + stride[which] * (np.arange(rows) - starts[which]), dtype=np.int64)
 
     def _curve(self, key: int, shape_rows: dict[int, tuple[IntArray, FloatArray, FloatArray, IntArray]]) -> Curve:
-        found = [
+        columns = [
             (*shape_rows[i], shape.index(key))
             for i, shape in enumerate(self.layout.shapes)
             if key in shape and i in shape_rows
         ]
-        if not found:
+        if not columns:
             return Curve(steps=np.zeros(0, np.int64), values=np.zeros(0), elapsed_s=np.zeros(0))
-        if len(found) == 1:
-            steps, values, elapsed_s, _, column = found[0]
+        if len(columns) == 1:
+            steps, values, elapsed_s, _, column = columns[0]
             return Curve(steps=steps, values=values[:, column], elapsed_s=elapsed_s)
-        order = np.argsort(np.concatenate([f[3] for f in found]), kind="stable")
+        order = np.argsort(np.concatenate([numbers for _, _, _, numbers, _ in columns]), kind="stable")
         return Curve(
-            steps=np.concatenate([f[0] for f in found])[order],
-            values=np.concatenate([f[1][:, f[4]] for f in found])[order],
-            elapsed_s=np.concatenate([f[2] for f in found])[order],
+            steps=np.concatenate([steps for steps, _, _, _, _ in columns])[order],
+            values=np.concatenate([values[:, column] for _, values, _, _, column in columns])[order],
+            elapsed_s=np.concatenate([elapsed_s for _, _, elapsed_s, _, _ in columns])[order],
         )

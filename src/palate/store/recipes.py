@@ -1,4 +1,4 @@
-"""The shelf: recipes that were captured, one file a recipe key, and the person's own words for chunks."""
+"""The recipes of a project, one file for each recipe key, and the user's names for chunks."""
 
 import json
 import os
@@ -19,37 +19,37 @@ SCHEMA = "palate.vocabulary/1"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A person's vocabulary: chunks with names, and hashes of the proposals that they refused."""
+    """A user's vocabulary: chunks with names, and hashes of the proposed names that they refused."""
 
     named: tuple[Named, ...] = ()
     refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Recipes:
     """The recipes of a project."""
 
     home: Path
 
     @property
     def folder(self) -> Path:
-        """Where the recipes lie."""
+        """The folder of the recipe files."""
         return self.home / "recipes"
 
     def keep(self, key: str, recipe: Recipe) -> None:
-        """Keep a recipe under the key of the runs that are made by it; a file is whole or not there."""
+        """Write a recipe under the key of its runs; the file is complete or does not exist."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self.folder / f"{key}.json", dumps(recipe))
 
     def find(self, key: str) -> Recipe | None:
-        """Give the recipe of a key, or None."""
+        """Return the recipe of a key, or None."""
         try:
             return loads((self.folder / f"{key}.json").read_text())
         except FileNotFoundError:
             return None
 
     def all(self) -> list[tuple[str, Recipe]]:
-        """Give every recipe with its key, the oldest first."""
+        """Return every recipe with its key, the oldest first."""
         files = sorted(self.folder.glob("*.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
         return [(file.stem, loads(file.read_text())) for file in files]
 
@@ -67,7 +67,7 @@ class Shelf:
             return Words()
         except (ValueError, KeyError, TypeError, InputError) as error:
             raise StoreError(
-                f"{self.home / VOCABULARY} is damaged: {error}.", todo="Put it right, or move it away."
+                f"{self.home / VOCABULARY} is damaged: {error}.", todo="Fix it, or move it away."
             ) from error
 
     def put_words(self, words: Words) -> None:
@@ -89,13 +89,13 @@ def _named(entry: dict[str, Any]) -> Named:
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def renamed(words: Words, old: str, new: str) -> Words:
-    """Give the vocabulary with a name changed.
+    """Return the vocabulary with a name changed.
 
     Raises:
         InputError: there is no such name, or the new one is taken.
@@ -104,17 +104,17 @@ def renamed(words: Words, old: str, new: str) -> Words:
     if old not in names:
         raise InputError(f"There is no chunk named {old}.", why=f"There are: {', '.join(names) or 'none'}.")
     if new in names:
-        raise InputError(f"{new} is a name already.", why="A name is never pointed at something else.")
+        raise InputError(f"{new} is a name already.", why="A name never changes its meaning.")
     return Words(
         tuple(Named(name=new if n.name == old else n.name, role=n.role, slot=n.slot, base=n.base) for n in words.named),
         words.refused,
     )
 
 
-def with_named(words: Words, fresh: Sequence[Named]) -> Words:
-    """Give the vocabulary with new names; a taken name gets a version, so that none is re-pointed."""
+def with_named(words: Words, new: Sequence[Named]) -> Words:
+    """Return the vocabulary with new names; a name that is taken gets a version, so that none changes its meaning."""
     named = list(words.named)
-    for one in fresh:
+    for one in new:
         name, version = one.name, 1
         while name in {known.name for known in named}:
             version += 1

@@ -1,6 +1,6 @@
 """The catalog's tables, as they are after the last migration."""
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -24,9 +24,10 @@ runs = Table(
     Column("elapsed_s", Float, nullable=False),
     Column("exit", String),
     Column("detail", Text, nullable=False),
-    Column("fresh", Boolean, nullable=False),
 )
 Index("runs_by_key", runs.c.key, runs.c.seed)
+Index("runs_by_label", runs.c.label, runs.c.started_unix_s)
+Index("runs_by_start", runs.c.started_unix_s)
 
 summaries = Table(
     "summaries",
@@ -50,14 +51,9 @@ series = Table(
     Column("points", LargeBinary, nullable=False),
 )
 
-records = Table(
-    "records",
+sealed = Table(
+    "sealed",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("at", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("experiment", String),
-    Column("body", Text, nullable=False),
     Column("hash", String, nullable=False),
 )
-Index("records_by_experiment", records.c.experiment, records.c.kind)

@@ -1,4 +1,4 @@
-"""A dry run: a training up to its first optimizer step, to read what is in force; nothing is trained."""
+"""Dry runs: a training is run up to its first optimizer step, to read its recipe; nothing is trained."""
 
 import tempfile
 import time
@@ -10,7 +10,7 @@ from palate.question.target import Target
 from palate.recipe.document import loads
 from palate.recipe.recipe import Recipe
 from palate.recipe.settings import Change
-from palate.training.local import Ended, Pool
+from palate.training.launch import Ended, Launcher
 from palate.training.outcome import tail_of
 from palate.training.worker import RECIPE, UNREADABLE
 
@@ -18,44 +18,45 @@ DRY_SEED = 0
 
 
 def capture_arms(
-    target: Target, arms: Mapping[str, Sequence[Change]], *, pool: Pool, within_s: float | None = None
+    target: Target, arms: Mapping[str, Sequence[Change]], *, launcher: Launcher, within_s: float | None = None
 ) -> dict[str, Recipe]:
-    """Run each arm up to its first optimizer step, all at once, and read its recipe.
+    """Run each arm up to its first optimizer step, as many at once as there are workers, and read its recipe.
 
     Args:
         target: what is run.
         arms: the changes of each arm, by a name without slashes.
-        pool: what carries the runs out; it stays open.
-        within_s: seconds after which an arm that has not stepped is given up; it is left out of what is given.
+        launcher: executes the runs; it stays open.
+        within_s: seconds after which an arm without an optimizer step is ended; it is left out of the result.
 
     Raises:
-        SetupFailedError: an arm fails before its first step, and `within_s` is None; else it is left out too.
+        SetupFailedError: an arm fails before its first step and `within_s` is None; otherwise it is left out too.
     """
-    found: dict[str, Recipe] = {}
+    recipes: dict[str, Recipe] = {}
     faults: list[SetupFailedError] = []
     with tempfile.TemporaryDirectory(prefix="palate-dry-") as folder:
         for name, changes in arms.items():
             here = Path(folder) / name
             here.mkdir()
-            pool.submit(target.order(name, here, DRY_SEED, changes, capture="dry"))
+            launcher.submit(target.order(name, here, DRY_SEED, changes, capture="dry"))
         until = None if within_s is None else time.monotonic() + within_s
         waiting = set(arms)
         while waiting and (until is None or time.monotonic() < until):
-            for ended in pool.poll():
+            for ended in launcher.poll():
                 waiting.discard(ended.id)
-                read = _read(Path(folder) / ended.id, ended)
-                if isinstance(read, Recipe):
-                    found[ended.id] = read
+                result = _read(Path(folder) / ended.id, ended)
+                if isinstance(result, Recipe):
+                    recipes[ended.id] = result
                 else:
-                    faults.append(read)
+                    faults.append(result)
         for name in waiting:
-            pool.give_up(name)
+            launcher.stop(name)
     if faults and within_s is None:
         raise faults[0]
-    return found
+    return recipes
 
 
 def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
+    """Return the recipe of a dry run that has ended, or the error that explains why there is none."""
     path = folder / RECIPE
     if path.exists():
         return loads(path.read_text())
@@ -64,24 +65,24 @@ def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
         return SetupFailedError(
             f"palate could not read this training ({ended.id}); the training itself is not at fault.",
             why=[f"| {line}" for line in printed],
-            todo="Run it without being read; the lines above say what palate stumbled over.",
+            todo="Run it without being read; the lines above show where palate failed.",
         )
     if not ended.status:
-        return SetupFailedError("The program ended without being read: it is no Python that palate can watch.")
+        return SetupFailedError("The program ended without being read: it is not Python that palate can watch.")
     return SetupFailedError(
         f"The training fails before its first optimizer step ({ended.id}, exit status {ended.status}).",
         why=[f"| {line}" for line in printed],
-        todo="Mend it, then type the same command again.",
+        todo="Fix it, then type the same command again.",
     )
 
 
-def capture_target(target: Target, pool: Pool) -> Recipe:
-    """Read the recipe of a target as it stands.
+def capture_target(target: Target, launcher: Launcher) -> Recipe:
+    """Return the recipe of a target without changes.
 
     Raises:
         RunsFailedError: it ended without one.
     """
-    found = capture_arms(target, {"recipe": ()}, pool=pool)
-    if "recipe" not in found:
+    recipes = capture_arms(target, {"recipe": ()}, launcher=launcher)
+    if "recipe" not in recipes:
         raise RunsFailedError(f"{target.label} ended without a recipe.", todo="palate doctor")
-    return found["recipe"]
+    return recipes["recipe"]

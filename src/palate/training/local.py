@@ -1,4 +1,4 @@
-"""The pool: gives runs to a warm worker, as many at a time as there are cores for, and sees how each one ends."""
+"""The local engine: gives runs to a warm worker, as many at a time as there are cores for, and sees how they end."""
 
 import json
 import os
@@ -9,29 +9,17 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from palate.errors import SetupFailedError
-from palate.question.target import Order
-from palate.recipe.codec import encode
-from palate.training.run import environment_of
+from palate.question.target import Order, Task
+from palate.training.launch import Ended, Launcher, Resources
+from palate.training.worker import message_of
 
 TICK_S = 0.1
 
-
 GRACE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a run's process ended: its exit status (-n for signal n), whether time ran out, seconds it took."""
-
-    id: str
-    status: int
-    timed_out: bool
-    elapsed_s: float
 
 
 @dataclass(slots=True)
@@ -42,13 +30,13 @@ class _Going:
     timed_out: bool = False
 
 
-class Pool:
+class LocalLauncher:
     """Carry out orders in a warm worker process.
 
-    Use it as a context: leaving it ends whatever still runs. `poll` yields runs as they end.
+    Use it as a context: leaving it ends whatever still runs.
     """
 
-    def __init__(self, task: Mapping[str, Any], *, workers: int, threads: int, timeout_s: float | None = None) -> None:
+    def __init__(self, task: Task, *, workers: int = 1, threads: int = 1, timeout_s: float | None = None) -> None:
         self.workers = workers
         self._threads = threads
         self._timeout_s = timeout_s
@@ -66,29 +54,20 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def running(self) -> tuple[str, ...]:
-        """Ids of the runs that are going."""
-        return tuple(self._going)
-
-    @property
-    def free(self) -> int:
-        """How many more runs would start at once."""
-        return self.workers - len(self._going) - len(self._waiting)
+        self.stop()
 
     def submit(self, order: Order) -> None:
         """Queue one run."""
         self._waiting.append(order)
         self._start_waiting()
 
-    def poll(self, wait_s: float = TICK_S) -> Iterator[Ended]:
-        """Wait a moment; yield the runs that ended.
+    def poll(self, wait_s: float = TICK_S) -> list[Ended]:
+        """Wait a moment; return the runs that ended.
 
         Raises:
             SetupFailedError: the worker could not import the task, or died.
         """
+        ended = []
         for message in self._messages(wait_s):
             if "failed" in message:
                 raise _cannot_import(message["failed"])
@@ -97,19 +76,22 @@ class Pool:
             elif "pid" in message:
                 self._started(message)
             elif message["id"] in self._going:
-                yield self._ended(message)
+                ended.append(self._ended(message))
         self._end_overdue()
         self._start_waiting()
+        return ended
 
-    def give_up(self, run_id: str) -> None:
-        """End one run, and hear no more of it."""
+    def stop(self, run_id: str | None = None) -> None:
+        """Stop one run, and hear no more of it; without an id stop all of them and the worker. Twice is fine."""
+        if run_id is None:
+            self._close()
+            return
         going = self._going.pop(run_id, None)
         if going is not None:
             _signal_group(going.pid, signal.SIGKILL)
         self._waiting = deque(order for order in self._waiting if order.id != run_id)
 
-    def close(self) -> None:
-        """End the runs that are going, and the worker. Closing twice is fine."""
+    def _close(self) -> None:
         if self._closed:
             return
         self._closed = True
@@ -131,7 +113,10 @@ class Pool:
         while self._ready and self._waiting and len(self._going) < self.workers:
             order = self._waiting.popleft()
             self._going[order.id] = _Going(order, time.monotonic())
-            os.write(self._requests, _encode(order, self._threads))
+            try:
+                os.write(self._requests, json.dumps(message_of(order, self._threads)).encode() + b"\n")
+            except BrokenPipeError as error:
+                raise _cannot_import(_tail_of(self._log)) from error
 
     def _messages(self, wait_s: float) -> list[dict[str, Any]]:
         if not self._selector.select(wait_s):
@@ -168,6 +153,11 @@ class Pool:
                 _signal_group(going.pid, signal.SIGKILL if over_s > GRACE_S else signal.SIGTERM)
 
 
+def start_local(task: Task, resources: Resources) -> Launcher:
+    """Start the warm worker for a task."""
+    return LocalLauncher(task, workers=resources.workers, threads=resources.threads, timeout_s=resources.timeout_s)
+
+
 def share_out(cores: int, workers: int | None = None, threads: int | None = None) -> tuple[int, int]:
     """Share the cores out: (runs at a time, threads a run). A run gets one thread unless there are fewer runs.
 
@@ -184,10 +174,17 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(task: Mapping[str, Any], log: int) -> tuple["subprocess.Popen[bytes]", int, int]:
+def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int, int]:
     request_out, request_in = os.pipe()
     reply_out, reply_in = os.pipe()
-    command = [sys.executable, "-m", "palate.training.worker", str(request_out), str(reply_in), json.dumps(dict(task))]
+    command = [
+        sys.executable,
+        "-m",
+        "palate.training.worker",
+        str(request_out),
+        str(reply_in),
+        json.dumps(asdict(task)),
+    ]
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     fixed = {"PYTHONHASHSEED": "0", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     process = subprocess.Popen(
@@ -202,23 +199,6 @@ def _start_worker(task: Mapping[str, Any], log: int) -> tuple["subprocess.Popen[
     os.close(request_out)
     os.close(reply_in)
     return process, request_in, reply_out
-
-
-def _encode(order: Order, threads: int) -> bytes:
-    message = {
-        "id": order.id,
-        "folder": str(order.folder),
-        "seed": order.seed,
-        "settings": {name: encode(value) for name, value in order.settings.items()},
-        "takes_seed": order.takes_seed,
-        "argv": list(order.argv),
-        "constants": {name: encode(value) for name, value in (order.constants or {}).items()},
-        "known": {name: encode(value) for name, value in order.known.items()},
-        "capture": order.capture,
-        "environment": environment_of(order.folder, order.seed, order.settings),
-        "threads": threads,
-    }
-    return json.dumps(message).encode() + b"\n"
 
 
 def _signal_group(pid: int, number: int) -> None:
@@ -239,5 +219,5 @@ def _cannot_import(text: str) -> SetupFailedError:
     return SetupFailedError(
         f"The training code cannot be loaded: {lines[-1].strip() if lines else 'its process ended'}",
         why=[f"| {line}" for line in lines[-9:]],
-        todo="Mend it, then type the same command again; nothing was lost.",
+        todo="Fix it, then type the same command again; nothing was lost.",
     )

@@ -4,42 +4,38 @@ import math
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.recipe.codec import encode
-from palate.store.journal import Journal
-from palate.training.local import Ended
+from palate.store.journal import write_event
+from palate.training.launch import Ended
 from palate.vocabulary import Ending, Metric, Outcome, Take
 
+if TYPE_CHECKING:
+    from palate.store.catalog import RunRow, Summary
+
 TAIL_LINES = 12
-
-
 DIVERGED = 1e100
 """A metric beyond this is as good as infinite: its square is."""
 
 
 def begin_run(journal: Path, *, key: str, label: str, seed: int, settings: Mapping[str, Any]) -> None:
-    """Make a run's folder and journal, with the recipe it is about to be cooked from."""
-    begun = Journal.open(journal)
+    """Make a run's folder and journal, with the recipe that it is about to be run from."""
     encoded = {name: encode(value) for name, value in settings.items()}
-    begun.event("recipe", key=key, label=label, seed=seed, settings=encoded)
-    begun.close()
+    write_event(journal, "recipe", key=key, label=label, seed=seed, settings=encoded)
 
 
 def end_run(journal: Path, ended: Ended, output: Path) -> None:
     """Write into a run's journal how its process ended."""
-    finished = Journal.open(journal)
     exit_word = "timeout" if ended.timed_out else "ok" if ended.status == 0 else "crashed"
     detail = "" if exit_word == "ok" else describe_exit(ended, output)
-    finished.event("ending", exit=exit_word, status=ended.status, elapsed_s=round(ended.elapsed_s, 3), detail=detail)
-    finished.close()
+    elapsed_s = round(ended.elapsed_s, 3)
+    write_event(journal, "ending", exit=exit_word, status=ended.status, elapsed_s=elapsed_s, detail=detail)
 
 
 def stop_run(journal: Path) -> None:
     """Write into a run's journal that it was stopped before its end: by hand, or because nobody needs it any more."""
-    stopped = Journal.open(journal)
-    stopped.event("ending", exit="stopped", detail="stopped before its end")
-    stopped.close()
+    write_event(journal, "ending", exit="stopped", detail="stopped before its end")
 
 
 def describe_exit(ended: Ended, output: Path) -> str:
@@ -54,7 +50,7 @@ def describe_exit(ended: Ended, output: Path) -> str:
 
 
 def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
-    """Give the last lines of what a run printed."""
+    """Return the last lines of what a run printed."""
     try:
         text = output.read_bytes()[-8192:].decode(errors="replace")
     except FileNotFoundError:
@@ -62,22 +58,21 @@ def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
     return text.rstrip().splitlines()[-lines:]
 
 
-def read_outcome(
-    run: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]], metric: Metric, take: Take
-) -> Outcome | None:
-    """Judge how a run ended from its rows in the catalog; None while it goes or where it was stopped."""
-    if run["exit"] in (None, "stopped"):
+def read_outcome(run: "RunRow", summaries: "Sequence[Summary]", metric: Metric, take: Take) -> Outcome | None:
+    """Judge how a run ended by what the catalog tells of it; None while it goes or where it was stopped."""
+    if not run.ended:
         return None
-    if run["exit"] != "ok":
-        ending: Ending = "timeout" if run["exit"] == "timeout" else "crashed"
-        return Outcome(ending=ending, detail=run["detail"])
-    row = next((row for row in summaries if row["metric"] == metric.name), None)
-    if row is None:
-        logged = ", ".join(row["metric"] for row in summaries) or "nothing"
+    if run.failed:
+        ending: Ending = "timeout" if run.exit == "timeout" else "crashed"
+        return Outcome(ending=ending, detail=run.detail)
+    summary = next((summary for summary in summaries if summary.metric == metric.name), None)
+    if summary is None:
+        logged = ", ".join(summary.metric for summary in summaries) or "nothing"
         return Outcome(ending="no_metric", detail=f"it logged {logged}")
-    value = row["last"] if take == "last" else row["most" if metric.goal == "max" else "least"]
-    if row["last_text"] is not None or value is None or not math.isfinite(value):
-        return Outcome(ending="nan", detail=f"{metric.name} ended as {row['last_text']}")
+    best = summary.most if metric.goal == "max" else summary.least
+    value = summary.last if take == "last" else best
+    if summary.last_text is not None or value is None or not math.isfinite(value):
+        return Outcome(ending="nan", detail=f"{metric.name} ended as {summary.last_text}")
     if abs(value) > DIVERGED:
         return Outcome(ending="nan", detail=f"{metric.name} diverged: it ended as {value:g}")
     return Outcome(ending="finished", value=value)

@@ -1,4 +1,8 @@
-"""The run as training code sees it; standard library only, so that it costs a training process nothing."""
+"""What training code calls: the current run, `log`, `settings` and `seed_everything`; standard library only.
+
+A process that `palate run` started finds its run, seed and settings in environment variables. In any other process, the
+first use opens a run of its own in the project's folder: an own run.
+"""
 
 import atexit
 import itertools
@@ -19,14 +23,18 @@ from palate.store.journal import Journal
 from palate.store.project import find_project
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
+"""Environment variables of a run that `palate run` started."""
+
+_current: "Run | None" = None
+_declared: dict[str, Any] = {}
 
 
 class Run:
-    """One run: where training code logs to, and what it was told.
+    """One run: its folder, its journal, its seed and its settings.
 
     Attributes:
-        folder: the run's folder; put whatever belongs to the run there.
-        seed: the seed of this run, None outside of `palate run`.
+        folder: the run's folder; other files of the run can be put there.
+        seed: the seed of this run; None outside of `palate run`.
         settings: the settings it was started with.
     """
 
@@ -38,39 +46,39 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's name: its folder's."""
+        """The run's name, which is that of its folder."""
         return self.folder.name
 
     @property
     def journal(self) -> Journal:
-        """The run's journal, opened at the first need."""
+        """The run's journal, opened on first use."""
         if self._journal is None:
             self._journal = Journal.open(self.folder / "journal")
         return self._journal
 
     def log(self, step: int | None = None, /, **metrics: float) -> None:
-        """Log metrics at a step; about 3 us, survives kill -9.
+        """Log metrics at a step; takes about 3 us, and is not lost if the process is killed.
 
         Args:
             step: a whole number; one more than the last if left out.
-            metrics: one number each. NaN and infinities are kept, and end the run as failed if they come last.
+            metrics: one number each. NaN and infinities are stored; a run that ends with one counts as failed.
 
         Raises:
-            InputError: a step that is no whole number, or a value that is no number.
+            InputError: a step that is not a whole number, or a value that is not a number.
             JournalTakenError: another process logs to this run.
         """
         journal = self._journal or self.journal
         journal.log(journal.last_step + 1 if step is None else step, metrics)
 
     def examples(self, right: Iterable[bool]) -> None:
-        """Keep, for each test example in a fixed order, whether this run got it right.
+        """Store, for each test example in a fixed order, whether this run classified it correctly.
 
-        With few pairs, what both arms disagree on is a floor for how far seeds can be trusted. Call it once, at the
+        With few pairs, the examples on which the arms disagree give a lower bound of the noise. Call it once, at the
         end; 10,000 examples take 2.5 kB.
         """
-        told = [bool(one) for one in right]
-        packed = sum(1 << place for place, one in enumerate(told) if one).to_bytes((len(told) + 7) // 8, "little")
-        self.journal.event("examples", n=len(told), right=packed.hex())
+        bits = [bool(one) for one in right]
+        packed = sum(1 << place for place, one in enumerate(bits) if one).to_bytes((len(bits) + 7) // 8, "little")
+        self.journal.event("examples", n=len(bits), right=packed.hex())
 
     def close(self) -> None:
         """Sync and close the journal."""
@@ -78,15 +86,15 @@ class Run:
             self._journal.close()
 
     def begin_own(self, label: str) -> None:
-        """Write into the journal of a run that nobody planned what it is a run of."""
+        """Write the label, the seed and the settings of an own run into its journal."""
         encoded = {name: encode(value) for name, value in self.settings.items()}
         self.journal.event("recipe", key="", label=label, seed=self.seed, settings=encoded)
 
     def end_own(self, fault: BaseException | None) -> None:
-        """Write into the journal of a run that nobody planned how it ended, and close it.
+        """Write into the journal of an own run how it ended, and close it.
 
         Args:
-            fault: what ended it; None where nothing did.
+            fault: the exception that ended it; None where there was none.
         """
         if self._journal is not None:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
@@ -94,32 +102,17 @@ class Run:
         self.close()
 
 
-_current: Run | None = None
-
-
-_declared: dict[str, Any] = {}
-
-
 def current_run() -> Run:
-    """Give this process's run: the one `palate run` started it for, else a new one in the project's folder."""
+    """Return the run of this process: the one for which `palate run` started it, otherwise an own run."""
     global _current
     if _current is None:
         if os.environ.get(FOLDER):
-            _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_told())
+            _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_given_settings())
             atexit.register(_current.close)
         else:
             _current = _own_run()
             atexit.register(_end_own, _current, os.getpid())
     return _current
-
-
-def _end_own(run: Run, process: int) -> None:
-    """End this process's own run as the process ends: by a fault that nobody caught, if there is one.
-
-    At a prompt and in notebooks faults end nothing, so the last one says nothing of the run.
-    """
-    if os.getpid() == process:
-        run.end_own(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
 
 
 def set_current(run: Run | None) -> None:
@@ -128,60 +121,28 @@ def set_current(run: Run | None) -> None:
     _current = run
 
 
-def new_run_folder(label: str) -> Path:
-    """Name a folder for a run that nobody planned: when, what, which process, and of several at once which."""
-    runs = find_project(Path.cwd(), os.environ).runs
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
-    names = itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2)))
-    return next(folder for one in names if not (folder := runs / one).exists())
-
-
-def _own_run() -> Run:
-    label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
-    folder = new_run_folder(label)
-    find_project(Path.cwd(), os.environ).make()
-    run = Run(folder, settings=_declared)
-    run.begin_own(label)
-    return run
-
-
 def log(step: int | None = None, /, **metrics: float) -> None:
     """Log metrics at a step of this process's run: `palate.log(step, val_acc=0.93)`. See `Run.log`."""
     current_run().log(step, **metrics)
 
 
 def settings(**defaults: Any) -> SimpleNamespace:
-    """Declare a script's settings with their defaults; get them as `palate run -c name=value` changed them.
+    """Declare a script's settings with their defaults; return them with the changes of `palate run -c name=value`.
 
     Raises:
         SettingError: a change names a setting that is not declared here.
     """
-    told = _told()
-    changes = apply_changes(defaults, told, flag="-c") if told else ()
-    if told and set(told) - set(defaults):
-        raise SettingError(f"{sorted(set(told) - set(defaults))} are not declared by this script's palate.settings().")
-    kept = with_changes(defaults, changes)
-    _declared.update(kept)
-    return SimpleNamespace(**kept)
-
-
-def _told() -> dict[str, Any]:
-    text = os.environ.get(SETTINGS)
-    return {name: decode(value) for name, value in json.loads(text).items()} if text else {}
-
-
-def _seed() -> int | None:
-    return int(os.environ[SEED]) if os.environ.get(SEED) else None
-
-
-def environment_of(folder: Path, seed: int, told: Mapping[str, Any]) -> dict[str, str]:
-    """Give the environment variables that tell a process its run, its seed and its settings."""
-    encoded = json.dumps({name: encode(value) for name, value in told.items()})
-    return {FOLDER: str(folder), SEED: str(seed), SETTINGS: encoded}
+    given = _given_settings()
+    changes = apply_changes(defaults, given, flag="-c") if given else ()
+    if given and set(given) - set(defaults):
+        raise SettingError(f"{sorted(set(given) - set(defaults))} are not declared by this script's palate.settings().")
+    values = with_changes(defaults, changes)
+    _declared.update(values)
+    return SimpleNamespace(**values)
 
 
 def seed_everything(seed: int | None = None) -> int:
-    """Seed Python, and numpy and torch (CUDA included) where they are imported; give the seed used.
+    """Seed Python, and numpy and torch (CUDA included) where they are imported; return the seed used.
 
     Args:
         seed: a whole number from 0 to 2**32 - 1; what `palate run` chose (PALATE_SEED) if None, else 0.
@@ -198,3 +159,51 @@ def seed_everything(seed: int | None = None) -> int:
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(chosen)
     return chosen
+
+
+def close_current() -> None:
+    """Close the run that `palate.log` writes to, if there is one, and forget it."""
+    if _current is not None:
+        _current.close()
+    set_current(None)
+
+
+def new_run_folder(label: str) -> Path:
+    """Return the path of a new folder for an own run: time, label, process, and a number where that exists."""
+    runs = find_project(Path.cwd(), os.environ).runs
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
+    names = itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2)))
+    return next(folder for one in names if not (folder := runs / one).exists())
+
+
+def environment_of(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a run: its folder, its seed and its settings."""
+    encoded = json.dumps({name: encode(value) for name, value in settings.items()})
+    return {FOLDER: str(folder), SEED: str(seed), SETTINGS: encoded}
+
+
+def _own_run() -> Run:
+    label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
+    folder = new_run_folder(label)
+    find_project(Path.cwd(), os.environ).make()
+    run = Run(folder, settings=_declared)
+    run.begin_own(label)
+    return run
+
+
+def _end_own(run: Run, process: int) -> None:
+    """End the own run of this process when the process ends, as failed by an uncaught exception where there is one.
+
+    At an interactive prompt and in notebooks, exceptions do not end the run and are ignored.
+    """
+    if os.getpid() == process:
+        run.end_own(None if hasattr(sys, "ps1") else getattr(sys, "last_value", None))
+
+
+def _given_settings() -> dict[str, Any]:
+    text = os.environ.get(SETTINGS)
+    return {name: decode(value) for name, value in json.loads(text).items()} if text else {}
+
+
+def _seed() -> int | None:
+    return int(os.environ[SEED]) if os.environ.get(SEED) else None

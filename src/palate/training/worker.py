@@ -1,9 +1,9 @@
-"""The warm worker: imports the task once, then forks a clean child for each run; standard library only.
+"""The warm worker: imports the task once, then forks a new child for each run; standard library only.
 
 Started as `python -m palate.training.worker REQUEST_FD REPLY_FD TASK`. Requests and replies are JSON lines. A child
-starts from the worker's memory, so torch is imported once, and no run sees what another left behind; what ends a
-child (a segmentation fault, os._exit, the memory killer) ends that child alone. The worker imports with one thread:
-a thread pool that existed before the fork would hang in the child.
+starts from the worker's memory: torch is imported only once, and no run can see the state of another. A failure of a
+child (a segmentation fault, os._exit, the out-of-memory killer) ends that child alone. The worker imports with one
+thread, because a thread pool that exists before the fork would hang in the child.
 """
 
 import atexit
@@ -21,35 +21,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from palate.question.target import WARM_PACKAGES
-from palate.recipe.codec import Unread, decode
+from palate.question.target import WARM_PACKAGES, Order, Task
+from palate.recipe.codec import Unread, decode, encode
 from palate.training import run as training_run
 
-INSIDE = "PALATE_INSIDE_WORKER"
-
+IN_WORKER = "PALATE_INSIDE_WORKER"
+"""Environment variable that is set in the worker and its children."""
 
 UNREADABLE = 70
 """Exit status of a dry run that palate failed to read; the training itself is not at fault."""
 
-
 RECIPE = "recipe.json"
-"""Where a run that is captured leaves its recipe, in its folder."""
-
+"""File in a run's folder to which its captured recipe is written."""
 
 POLL_S = 0.02
+"""Interval at which ended children are looked for."""
 
-
-Task = dict[str, Any]
-
-
-Order = dict[str, Any]
+Message = dict[str, Any]
+"""An order as it is sent to the worker: plain JSON data."""
 
 
 def main() -> None:
-    """Load the task, say so, and serve runs until the requests end."""
-    request_fd, reply_fd, task = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-    os.environ[INSIDE] = "1"
-    sys.argv = [task.get("file", task["kind"])]
+    """Load the task, report that it is ready, and start runs until the requests end."""
+    request_fd, reply_fd, task = int(sys.argv[1]), int(sys.argv[2]), Task(**json.loads(sys.argv[3]))
+    os.environ[IN_WORKER] = "1"
+    sys.argv = [task.file or task.kind]
     try:
         call = load(task)
         _warm_up()
@@ -60,29 +56,51 @@ def main() -> None:
     _serve(request_fd, reply_fd, call)
 
 
-def load(task: Task) -> Callable[[Order], None]:
-    """Import what a task needs; give the function that carries out one order."""
-    if task["kind"] == "command":
-        return lambda order: _run_command(task["argv"], order)
-    for package in task.get("warm", ()):
+def message_of(order: Order, threads: int) -> Message:
+    """Return an order as plain JSON data.
+
+    Args:
+        order: one run.
+        threads: that it may have.
+    """
+    return {
+        "id": order.id,
+        "folder": str(order.folder),
+        "seed": order.seed,
+        "settings": {name: encode(value) for name, value in order.settings.items()},
+        "takes_seed": order.takes_seed,
+        "argv": list(order.argv),
+        "constants": {name: encode(value) for name, value in (order.constants or {}).items()},
+        "known": {name: encode(value) for name, value in order.known.items()},
+        "capture": order.capture,
+        "environment": training_run.environment_of(order.folder, order.seed, order.settings),
+        "threads": threads,
+    }
+
+
+def load(task: Task) -> Callable[[Message], None]:
+    """Import what a task needs; return the function that executes one order."""
+    if task.kind == "command":
+        return lambda order: _run_command(list(task.argv), order)
+    for package in task.warm:
         if package in WARM_PACKAGES and importlib.util.find_spec(package) is not None:
             importlib.import_module(package)
-    if task["kind"] == "script":
-        return lambda order: _run_script(task["file"], order)
+    if task.kind == "script":
+        return lambda order: _run_script(task.file, order)
     function = _function(task)
     return lambda order: _run_function(function, order)
 
 
 def _function(task: Task) -> Callable[..., Any]:
-    if task["kind"] == "pickle":
+    if task.kind == "pickle":
         import cloudpickle
 
-        return cloudpickle.loads(Path(task["file"]).read_bytes())  # type: ignore[no-any-return]
-    if task["kind"] == "module":
-        found = getattr(importlib.import_module(task["module"]), task["name"])
+        return cloudpickle.loads(Path(task.file).read_bytes())  # type: ignore[no-any-return]
+    if task.kind == "module":
+        value = getattr(importlib.import_module(task.module), task.name)
     else:
-        found = getattr(_import_file(Path(task["file"])), task["name"])
-    return getattr(found, "function", found)  # type: ignore[no-any-return]
+        value = getattr(_import_file(Path(task.file)), task.name)
+    return getattr(value, "function", value)  # type: ignore[no-any-return]
 
 
 def _import_file(path: Path) -> Any:
@@ -97,7 +115,7 @@ def _import_file(path: Path) -> Any:
 
 
 def _warm_up() -> None:
-    """Import what torch itself imports late (1.2 s at the first optimizer), and refuse a CUDA that has started."""
+    """Import what torch imports only at the first optimizer (1.2 s), and refuse a process in which CUDA has started."""
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -109,7 +127,7 @@ def _warm_up() -> None:
         )
 
 
-def _serve(request_fd: int, reply_fd: int, call: Callable[[Order], None]) -> None:
+def _serve(request_fd: int, reply_fd: int, call: Callable[[Message], None]) -> None:
     children: dict[int, str] = {}
     pending = b""
     while True:
@@ -138,7 +156,7 @@ def _reap(children: dict[int, str], reply_fd: int) -> None:
             _reply(reply_fd, {"id": children.pop(pid), "status": os.waitstatus_to_exitcode(status)})
 
 
-def _start(order: Order, call: Callable[[Order], None]) -> int:
+def _start(order: Message, call: Callable[[Message], None]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -147,24 +165,39 @@ def _start(order: Order, call: Callable[[Order], None]) -> int:
     return pid
 
 
-def _child(order: Order, call: Callable[[Order], None]) -> None:
+def _child(order: Message, call: Callable[[Message], None]) -> None:
     status = 1
     try:
         os.setsid()
         _redirect(Path(order["folder"]) / "output.log")
-        _prepare(order)
-        with _watched(order):
-            call(order)
-        status = 0
-    except SystemExit as leave:
-        status = leave.code if isinstance(leave.code, int) else 0 if leave.code is None else _say(leave.code)
+        status = carry_out(order, call, _leave_at_once)
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         traceback.print_exc()
     finally:
         _leave(status)
 
 
-def _say(message: object) -> int:
+def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[int], None]) -> int:
+    """Carry out one order in this process; return its exit status. What it raises is printed.
+
+    Args:
+        order: one run.
+        call: as `load` returns it.
+        leave: ends a dry run at its first optimizer step, with an exit status.
+    """
+    try:
+        _prepare(order)
+        with _watched(order, leave):
+            call(order)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else _print_error(end.code)
+    except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _print_error(message: object) -> int:
     print(message, file=sys.stderr)
     return 1
 
@@ -187,7 +220,7 @@ def _redirect(path: Path) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
-def _prepare(order: Order) -> None:
+def _prepare(order: Message) -> None:
     os.environ.update(order["environment"])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(order["threads"])
@@ -199,43 +232,52 @@ def _prepare(order: Order) -> None:
 
 
 @contextlib.contextmanager
-def _watched(order: Order) -> Iterator[None]:
-    """Capture the recipe at the first optimizer step, where that is ordered; a dry run ends there and then."""
+def _watched(order: Message, leave: Callable[[int], None]) -> Iterator[None]:
+    """Capture the recipe at the first optimizer step, where the order says so; a dry run ends at that step."""
     if not order.get("capture"):
         yield
         return
     from palate.capture.observe import Observer
 
-    observer = Observer(lambda seen: _captured(order, seen))
+    observer = Observer(lambda observed: _captured(order, observed, leave))
     observer.start()
-    yield
+    try:
+        yield
+    except BaseException:
+        observer.abandon()
+        raise
     observer.stop()
 
 
-def _captured(order: Order, seen: Any) -> None:
+def _captured(order: Message, observed: Any, leave: Callable[[int], None]) -> None:
     try:
-        _write_recipe(order, seen)
+        _write_recipe(order, observed)
         status = 0
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         traceback.print_exc()
         status = UNREADABLE
     if order["capture"] == "dry":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        leave(status)
 
 
-def _write_recipe(order: Order, seen: Any) -> None:
+def _leave_at_once(status: int) -> None:
+    """End this process where it stands: nothing of the training's own is called any more."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _write_recipe(order: Message, observed: Any) -> None:
     from palate.capture.snapshot import snapshot
     from palate.recipe.document import dumps
 
     run = training_run.current_run()
     settings = {name: decode(value) for name, value in order["known"].items()}
-    recipe = snapshot(seen, settings=settings, home=Path(order["folder"]).parent)
+    recipe = snapshot(observed, settings=settings, home=Path(order["folder"]).parent)
     (run.folder / RECIPE).write_text(dumps(recipe))
 
 
-def _run_function(function: Callable[..., Any], order: Order) -> None:
+def _run_function(function: Callable[..., Any], order: Message) -> None:
     run = training_run.current_run()
     settings = {name: value for name, value in run.settings.items() if not isinstance(value, Unread)}
     if order["takes_seed"]:
@@ -244,7 +286,7 @@ def _run_function(function: Callable[..., Any], order: Order) -> None:
     run.close()
 
 
-def _run_script(file: str, order: Order) -> None:
+def _run_script(file: str, order: Message) -> None:
     sys.argv = [file, *order["argv"]]
     sys.path.insert(0, str(Path(file).parent))
     if order["constants"]:
@@ -271,13 +313,13 @@ def _run_with_constants(file: str, constants: dict[str, Any]) -> None:
 
 
 def _replace(node: Any, by: Any) -> None:
-    """Turn one expression of a tree into another, in place."""
+    """Replace one expression of a tree by another, in place."""
     for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
         setattr(by, name, getattr(node, name))
     node.__class__, node.__dict__ = by.__class__, {**by.__dict__}
 
 
-def _run_command(argv: list[str], order: Order) -> None:
+def _run_command(argv: list[str], order: Message) -> None:
     os.execvp(argv[0], [*argv, *order["argv"]])
 
 

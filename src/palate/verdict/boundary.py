@@ -1,4 +1,7 @@
-"""Look up how far a mean difference must stand out, by look, budget and what is known of the noise; light to import."""
+"""Critical values of the sequential test, from the tables in `boundaries.json`; quick to import, without numpy.
+
+The tables are made by `simulate`. "Cold" means without a prior for the noise: no past comparisons are known.
+"""
 
 import bisect
 import json
@@ -9,29 +12,36 @@ from importlib import resources
 from palate.errors import InputError
 
 VERDICT_LEVEL = 0.05
+"""Error probability of "better" and "worse", over all looks."""
+
 EQUIVALENCE_LEVEL = 0.10
+"""Level of the two one-sided tests for "same": each has half of it."""
 
 PRIORS = (0, 2, 4, 6, 10)
+"""Degrees of freedom of the noise prior for which there are tables."""
+
 BUDGETS = (5, 8, 12, 20, 30, 50, 100)
+"""Pairs at most for which there are tables."""
+
 SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
-"""Numbers of claims made at once (Holm); each level is divided by each, for the cold rule, up to 30 pairs."""
+"""Numbers of claims among which a level may be divided (Holm): tables for the cold rule only, up to 30 pairs."""
 
 
 def check_margin(margin: float | None) -> None:
-    """Refuse a margin that is no positive number.
+    """Refuse a margin that is not a positive number.
 
     Raises:
         InputError: the margin is zero, negative or not finite.
     """
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise InputError(
-            f"a margin of {margin} is no difference that could matter.",
+            f"a margin of {margin} is not a difference that could matter.",
             todo="Give the smallest difference that matters, in the metric's unit: --margin 0.005",
         )
 
 
 def check_budget(budget: int) -> None:
-    """Refuse a budget for which no boundary was made.
+    """Refuse a budget for which there is no boundary.
 
     Raises:
         InputError: fewer than 2 pairs, or more than 100.
@@ -52,17 +62,16 @@ def _tables() -> dict[str, dict[str, list[float]]]:
 
 
 def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float = 0.0, share: int = 1) -> float:
-    """Give c_n: a mean difference counts beyond c_n * s~ / sqrt(n). Infinite where look n does not exist.
+    """Return c_n: a mean difference is significant beyond c_n * s~ / sqrt(n). Infinite where look n does not exist.
 
-    A budget between two tables takes the larger one, a prior between two the weaker one: both are
-    the careful side.
+    Between two tables, the larger budget and the weaker prior are used: both are conservative.
 
     Args:
-        n: pairs seen, 1 .. budget.
+        n: pairs so far, 1 .. budget.
         budget: pairs that may be run at most.
-        level: chance of ever crossing where nothing is different, .05 or .10, two-sided.
-        prior: degrees of freedom known from history, 0 when cold.
-        share: claims made at once, among which the level is shared (only when cold, up to 30 pairs).
+        level: probability of ever crossing under the null hypothesis, .05 or .10, two-sided.
+        prior: degrees of freedom of the noise prior, 0 when cold.
+        share: claims made at once, among which the level is divided (only when cold, up to 30 pairs).
 
     >>> round(critical(2, 20), 1) > critical(20, 20)
     True

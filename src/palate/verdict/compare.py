@@ -1,4 +1,4 @@
-"""A verdict from two lists alone: the one-line way in."""
+"""`palate.compare`: a verdict from two lists of results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Values = Sequence[float] | Mapping[int, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A verdict on two lists, printing as its sentence."""
+    """A verdict on two lists; `print` shows it as a sentence."""
 
     verdict: Verdict
     metric: Metric
@@ -49,8 +49,8 @@ def compare(
         goal: which way is better.
         margin: smallest difference that matters, in the values' unit; one seed standard deviation if None.
         resolution: smallest step the metric can take (1 / number of test examples); from the values if None.
-        budget: how many pairs you would run at most; what you stop at must not depend on what you saw.
-        metric: the metric's name, for the words.
+        budget: how many pairs you would run at most; when you stop must not depend on the results.
+        metric: the metric's name, for the sentence.
         points: show differences in hundredths.
 
     Raises:
@@ -61,14 +61,14 @@ def compare(
     >>> print(str(compared)[:52])
     Better: +0.8 points (between +0.2 and +1.6), 5 pairs
     """
-    told = Metric(name=metric, goal=goal, resolution=resolution, points=points)
-    pairs = _pair_up(baseline, treatment, told)
+    described = Metric(name=metric, goal=goal, resolution=resolution, points=points)
+    pairs = _pair_up(baseline, treatment, described)
     budget = max(budget, next((b for b in BUDGETS if b >= pairs.n), budget))
     verdict = judge(pairs, Terms(budget=budget, margin=margin))
     outlook = None
     if verdict.kind == "unclear" and not verdict.reason:
         outlook = look_ahead(pairs, verdict, rng=np.random.default_rng(pairs.n))
-    return Comparison(verdict=verdict, metric=told, outlook=outlook)
+    return Comparison(verdict=verdict, metric=described, outlook=outlook)
 
 
 def _pair_up(baseline: Values, treatment: Values, metric: Metric) -> Pairs:

@@ -1,12 +1,12 @@
-"""Several changes at once: which cells to run, and which contrasts they answer; pure.
+"""Factorial designs for several changes at once: which cells to run, and which effects they estimate; pure.
 
-Up to 3 factors: all 2^k cells. 4 to 7: a fraction of resolution IV or more in 8 or 16 cells, so that no main effect is
-mixed up with another or with a pair (Box, Hunter & Hunter 2005, ch. 6). Up to 11: a Plackett-Burman screen of 12 cells,
-whose main effects are mixed up with pairs (Plackett & Burman 1946).
+Up to 3 factors: the full factorial, all 2^k cells. 4 to 7: a fractional factorial of resolution IV or more in 8 or 16
+cells, in which no main effect is aliased with another main effect or with an interaction of two (Box, Hunter & Hunter
+2005, ch. 6). Up to 11: a Plackett-Burman screening design of 12 cells, in which main effects are aliased with
+interactions of two (Plackett & Burman 1946).
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,25 +21,27 @@ GENERATORS: dict[int, tuple[tuple[int, ...], ...]] = {
     6: ((0, 1, 2), (1, 2, 3)),
     7: ((0, 1, 2), (1, 2, 3), (0, 2, 3)),
 }
-"""For each added factor the basic factors whose product it is: 2^(4-1) IV, 2^(5-1) V, 2^(6-2) IV, 2^(7-3) IV."""
+"""By number of factors, the generators of each added factor: 2^(4-1) IV, 2^(5-1) V, 2^(6-2) IV, 2^(7-3) IV."""
 
 SCREEN_ROW = (1, 1, -1, 1, 1, 1, -1, -1, -1, 1, -1)
 """First row of the Plackett-Burman design in 12 runs."""
 
 FULL, MOST = 3, len(SCREEN_ROW)
+"""Most factors of a full factorial, and of any design."""
+
 LEVELS = npt.NDArray[np.int64]
 Effect = tuple[int, ...]
-"""Factors by number: (0,) is a main effect, (0, 2) an interaction of two."""
+"""An effect by the numbers of its factors: (0,) is a main effect, (0, 2) an interaction of two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Cells and what they answer.
+    """A design: its cells and the effects that they estimate.
 
     Attributes:
         levels: (cells, k) of -1 (as in the baseline) and +1 (changed); the baseline is always among them.
-        effects: main effects, then interactions of two that a contrast answers alone or shares.
-        aliases: for each effect, the other main effects and pairs that the same contrast answers.
+        effects: one effect for each contrast: main effects, then interactions of two.
+        aliases: for each effect, the other main effects and interactions of two with the same contrast.
     """
 
     levels: LEVELS
@@ -48,11 +50,11 @@ class Design:
 
     @property
     def cells(self) -> tuple[tuple[int, ...], ...]:
-        """For each cell the numbers of the factors that are changed in it."""
+        """For each cell, the numbers of the factors that are changed in it."""
         return tuple(tuple(int(i) for i in np.flatnonzero(row > 0)) for row in self.levels)
 
     def signs(self, effect: Effect) -> LEVELS:
-        """(cells,) which side of an effect's contrast each cell is on."""
+        """(cells,) sign of each cell in the contrast of an effect."""
         return np.asarray(np.prod(self.levels[:, list(effect)], axis=1))
 
 
@@ -83,7 +85,7 @@ def _full(k: int) -> LEVELS:
 
 
 def _fraction(k: int) -> LEVELS:
-    """Take the fraction that holds the baseline: the added columns carry the sign that makes it all -1."""
+    """Return the fraction that contains the baseline: the signs of the added columns make its row all -1."""
     added = GENERATORS[k]
     basic = _full(k - len(added))
     columns = [np.prod(basic[:, list(g)], axis=1) * (-1) ** (len(g) + 1) for g in added]
@@ -98,25 +100,15 @@ def _screen(k: int) -> LEVELS:
 def _distinct(
     levels: LEVELS, mains: Sequence[Effect], pairs: Sequence[Effect]
 ) -> tuple[tuple[Effect, ...], tuple[tuple[Effect, ...], ...]]:
-    """Keep one effect a contrast, main effects first; the others that share it are its aliases."""
+    """Return one effect for each contrast, main effects first, and the other effects of the contrast as its aliases."""
     contrasts: dict[bytes, list[Effect]] = {}
     for effect in (*mains, *pairs):
         signs = np.prod(levels[:, list(effect)], axis=1)
         key = min((signs * s).astype(np.int8).tobytes() for s in (1, -1))
         contrasts.setdefault(key, []).append(effect)
-    kept = [found for found in contrasts.values() if abs(_sum(levels, found[0])) < len(levels)]
-    return tuple(found[0] for found in kept), tuple(tuple(found[1:]) for found in kept)
+    groups = [group for group in contrasts.values() if abs(_sum(levels, group[0])) < len(levels)]
+    return tuple(group[0] for group in groups), tuple(tuple(group[1:]) for group in groups)
 
 
 def _sum(levels: LEVELS, effect: Effect) -> int:
     return int(np.prod(levels[:, list(effect)], axis=1).sum())
-
-
-def holm_levels(effects: int) -> list[float]:
-    """Give the levels that Holm's procedure goes through, largest claim first: .05/m, .05/(m-1) ... .05 (Holm 1979)."""
-    return [0.05 / (effects - place) for place in range(effects)]
-
-
-def runs_one_at_a_time(k: int, cells: int, pairs: int) -> int:
-    """Give the runs that one change at a time would need for main effects as sharp as a design's."""
-    return math.ceil(cells * pairs * (k + 1) / 2)

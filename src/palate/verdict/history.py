@@ -1,4 +1,4 @@
-"""What past comparisons say of the noise, and of how large effects are; pure."""
+"""Priors from past comparisons: for the noise of differences, and for the size of effects; pure."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from palate.errors import InputError
+from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs
-from palate.verdict.special import digamma, fdtri, polygamma
 
 LEAST_COMPARISONS = 5
+"""Past comparisons below which there is no prior."""
+
 LEAST_D0, MOST_D0 = 2.0, 6.0
+"""Degrees of freedom of the noise prior: below the least it is not used, and it is capped at the most."""
+
 GUARD_QUANTILE = 0.90
+"""Quantile of the F distribution above which the pairs contradict the prior."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """What past comparisons say of the noise: variance s0^2 of a difference, worth d0 degrees of freedom."""
+    """The noise prior: variance s0^2 of a difference, with d0 degrees of freedom."""
 
     d0: float
     variance: float
@@ -61,24 +66,24 @@ def fit_noise(variances: Sequence[float], dfs: Sequence[float]) -> Noise:
     s2, df = np.asarray(variances, dtype=float), np.asarray(dfs, dtype=float)
     if len(s2) < 2 or not np.all(s2 > 0):
         raise InputError("a noise history needs two variances or more, all of them positive.")
-    e = np.log(s2) - digamma(df / 2) + np.log(df / 2)
-    excess = float(np.var(e, ddof=1) - np.mean(polygamma(1, df / 2)))
+    e = np.log(s2) - special.digamma(df / 2) + np.log(df / 2)
+    excess = float(np.var(e, ddof=1) - np.mean(special.polygamma(1, df / 2)))
     if excess <= 0:
         return Noise(d0=math.inf, variance=float(np.exp(np.mean(e))))
     half = inverse_trigamma(excess)
-    return Noise(d0=2 * half, variance=float(np.exp(np.mean(e) + digamma(half) - math.log(half))))
+    return Noise(d0=2 * half, variance=float(np.exp(np.mean(e) + special.digamma(half) - math.log(half))))
 
 
 def inverse_trigamma(value: float) -> float:
     """Find x with trigamma(x) = value > 0, by Newton steps on 1 / trigamma, which is nearly linear (Smyth 2004).
 
-    >>> round(float(polygamma(1, inverse_trigamma(0.37))), 12)
+    >>> round(float(special.polygamma(1, inverse_trigamma(0.37))), 12)
     0.37
     """
     x = 0.5 + 1 / value
     for _ in range(50):
-        found = float(polygamma(1, x))
-        step = found * (1 - found / value) / float(polygamma(2, x))
+        trigamma = float(special.polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
         x += step
         if -step / x < 1e-14:
             break
@@ -86,7 +91,7 @@ def inverse_trigamma(value: float) -> float:
 
 
 def noise_of(past: Sequence[Past]) -> Noise | None:
-    """Give the noise to judge by: at least 5 comparisons, d0 capped at 6, ignored below 2; None is cold."""
+    """Return the noise prior, d0 capped at 6; None (cold) with fewer than 5 comparisons or d0 below 2."""
     usable = [one for one in past if one.df >= 1 and one.variance > 0]
     if len(usable) < LEAST_COMPARISONS:
         return None
@@ -97,15 +102,15 @@ def noise_of(past: Sequence[Past]) -> Noise | None:
 
 
 def conflicts(pairs: Pairs, noise: Noise) -> bool:
-    """Whether these pairs are noisier than history allows: s^2 / s0^2 beyond the F .90 point. Never below 2 pairs."""
+    """Return whether the pairs are noisier than the prior: s^2 / s0^2 above the .90 quantile of F; from 2 pairs on."""
     if pairs.n < 2:
         return False
     ratio = pairs.sum_of_squares / (pairs.n - 1) / noise.variance
-    return ratio > float(fdtri(pairs.n - 1, noise.d0, GUARD_QUANTILE))
+    return ratio > float(special.fdtri(pairs.n - 1, noise.d0, GUARD_QUANTILE))
 
 
 def effect_sd(past: Sequence[Past]) -> float | None:
-    """Give how large effects are, as a standard deviation (tau): mean square less what noise adds; None if unknown."""
+    """Return the prior standard deviation of effects (tau), from mean square less noise; None below 5 comparisons."""
     if len(past) < LEAST_COMPARISONS:
         return None
     spread = np.mean([one.effect**2 - one.standard_error**2 for one in past])

@@ -1,4 +1,4 @@
-"""Many verdicts of one project: how many flukes to expect, and which winners stand up to fresh runs; pure."""
+"""Many verdicts of one project: expected false positives, and tests of earlier verdicts on new runs; pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,20 +8,21 @@ from typing import Literal
 import numpy as np
 
 from palate.errors import InputError
+from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs
 from palate.verdict.rule import beyond_budget
-from palate.verdict.special import stdtr
 
 FALSE_DISCOVERY_RATE = 0.10
 ONE_SIDED = 0.025
+"""Error probability of "better" alone: half of the verdict's level."""
 
 Badge = Literal["confirmed", "contradicted", "provisional"]
-"""Fresh runs agree; fresh runs say the opposite; fresh runs do not decide."""
+"""The new runs agree; they show the opposite; they do not decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """What fresh runs say of an earlier verdict: a fixed-n p-value, the fresh mean difference, and the badge."""
+    """A test of an earlier verdict on new runs: the badge, a p-value for a fixed number of pairs, and the new mean."""
 
     badge: Badge
     p: float
@@ -30,7 +31,7 @@ class Confirmation:
 
 
 def expected_flukes(verdicts: int) -> float:
-    """Give how many of the better ones to expect to be flukes at most, if nothing had any effect: .025 a verdict.
+    """Return the expected number of false "better" verdicts if no change had any effect: at most .025 a verdict.
 
     >>> round(expected_flukes(12), 1)
     0.3
@@ -39,7 +40,7 @@ def expected_flukes(verdicts: int) -> float:
 
 
 def benjamini_hochberg(p: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
-    """Choose the discoveries among which at most `rate` are false on average (Benjamini & Hochberg 1995).
+    """Return which hypotheses are rejected at a false discovery rate (Benjamini & Hochberg 1995).
 
     >>> benjamini_hochberg([.01, .04, .03, .5], .10)
     [True, True, True, False]
@@ -58,9 +59,9 @@ def benjamini_hochberg(p: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -
 
 
 def e_benjamini_hochberg(e: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
-    """Choose discoveries by e-values, whatever their dependence: the k largest with e >= m / (k rate).
+    """Return which hypotheses are rejected by e-BH (Wang & Ramdas 2022): the k largest, where e >= m / (k rate).
 
-    Wang & Ramdas (2022), the e-BH procedure.
+    The false discovery rate holds under any dependence of the e-values.
 
     >>> e_benjamini_hochberg([50.0, 25.0, 1.0], .10)
     [True, True, False]
@@ -74,28 +75,28 @@ def e_benjamini_hochberg(e: Sequence[float], rate: float = FALSE_DISCOVERY_RATE)
     return [bool(one) for one in chosen]
 
 
-def confirm_all(fresh: Sequence[Pairs], signs: Sequence[int], *, strict: bool = False) -> list[Confirmation]:
-    """Hold earlier winners against fresh pairs, all of them at once.
+def confirm_all(new: Sequence[Pairs], signs: Sequence[int], *, strict: bool = False) -> list[Confirmation]:
+    """Test earlier verdicts on new pairs, all at once, with a controlled false discovery rate.
 
     Args:
-        fresh: for each earlier verdict its fresh pairs, at seeds that the verdict did not use; 2 pairs at least.
+        new: for each earlier verdict its new pairs, at seeds that the verdict did not use; 2 pairs at least.
         signs: +1 for an earlier "better", -1 for "worse".
-        strict: by e-values, which hold under any dependence (shared baselines) and cost power.
+        strict: use e-values: valid under any dependence (shared baselines), with less power.
     """
-    p = [_p_value(pairs) for pairs in fresh]
-    chosen = e_benjamini_hochberg([beyond_budget(pairs) for pairs in fresh]) if strict else benjamini_hochberg(p)
+    p = [_p_value(pairs) for pairs in new]
+    chosen = e_benjamini_hochberg([beyond_budget(pairs) for pairs in new]) if strict else benjamini_hochberg(p)
     return [
         Confirmation(badge=_badge(discovered, pairs.mean * sign), p=value, raw=pairs.mean, n=pairs.n)
-        for discovered, pairs, sign, value in zip(chosen, fresh, signs, p, strict=True)
+        for discovered, pairs, sign, value in zip(chosen, new, signs, p, strict=True)
     ]
 
 
 def _p_value(pairs: Pairs) -> float:
-    """Paired t-test, two-sided, at a number of pairs fixed beforehand; ties all over say nothing."""
+    """Return the two-sided p-value of the paired t-test for a fixed number of pairs; 1 if all differences are equal."""
     spread = math.sqrt(pairs.sum_of_squares / (pairs.n - 1))
     if spread == 0:
         return 1.0
-    return float(2 * stdtr(pairs.n - 1, -abs(pairs.mean) / spread * math.sqrt(pairs.n)))
+    return float(2 * special.stdtr(pairs.n - 1, -abs(pairs.mean) / spread * math.sqrt(pairs.n)))
 
 
 def _badge(discovered: bool, agreement: float) -> Badge:

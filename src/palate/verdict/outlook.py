@@ -1,4 +1,4 @@
-"""How many more pairs until a verdict, from what the pairs so far say of effect and noise."""
+"""Predict how many more pairs a verdict will need, from the posterior of effect and noise after the pairs so far."""
 
 import math
 from dataclasses import dataclass
@@ -14,16 +14,20 @@ from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict
 FloatArray = npt.NDArray[np.float64]
 
 DRAWS = 400
-LIKELY = 0.5
-PAIRING_WORTH = 0.1
+"""Simulated futures."""
 
+LIKELY = 0.5
+"""Chance of a verdict within the budget below which remedies are named."""
+
+PAIRING_WORTH = 0.1
+"""Correlation of the arms below which pairing by seed does not help."""
 
 HALF_CHANCE, SURE_EXTRA = 2.3, 1.6
 """Effects that a budget confirms with 50 % and with 95 % chance, in s_d / sqrt(budget): 2.3, and 1.6 more."""
 
 
 def smallest_confirmable(spread: float, budget: int) -> tuple[float, float]:
-    """Give the effects that a budget of pairs confirms with 50 % and with 95 % chance.
+    """Return the effects that a budget of pairs confirms with 50 % and with 95 % chance.
 
     Args:
         spread: standard deviation of a difference, s_d.
@@ -35,12 +39,12 @@ def smallest_confirmable(spread: float, budget: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What to expect of going on.
+    """The prediction for further pairs.
 
     Attributes:
-        chance: probability that the budget settles it.
-        low, high: 10 % and 90 % of the number of further pairs, where it settles; None where it never did.
-        remedies: what would settle it, where the budget likely does not: "bigger budget", "larger margin" ...
+        chance: probability of a verdict within the budget.
+        low, high: 10 % and 90 % quantiles of the further pairs until a verdict; None where no simulation has one.
+        remedies: what would lead to a verdict, where the budget likely does not: "a larger margin" ...
     """
 
     chance: float
@@ -50,13 +54,13 @@ class Outlook:
 
 
 def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | None = None) -> Outlook:
-    """Simulate the same rule on 400 futures drawn from the posterior of effect and noise.
+    """Simulate the rule on 400 futures drawn from the posterior of effect and noise.
 
     Args:
         pairs: the pairs so far, at least 2.
         verdict: their verdict, for its margin, spread and budget.
         rng: source of the draws.
-        noise: what history says of the noise, as given to `judge`.
+        noise: the noise prior, as given to `judge`.
     """
     more = verdict.budget - pairs.n
     if more < 1 or verdict.spread is None or verdict.margin is None:
@@ -73,25 +77,25 @@ def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, nois
 
 
 def _remedies(pairs: Pairs, verdict: Verdict) -> tuple[str, ...]:
-    """Name what would settle it, each by what the pairs so far say."""
+    """Name what would lead to a verdict, judged by the pairs so far."""
     spread, margin = verdict.spread or 0.0, verdict.margin or 0.0
-    found = []
+    remedies = []
     if abs(pairs.mean) > margin / 2:
         needed = math.ceil((HALF_CHANCE * spread / abs(pairs.mean)) ** 2)
-        found.append(f"a bigger budget (about {max(needed, verdict.budget + 1)} pairs)")
+        remedies.append(f"a bigger budget (about {max(needed, verdict.budget + 1)} pairs)")
     if smallest_confirmable(spread, verdict.budget)[0] > margin:
-        found.append("a larger margin")
+        remedies.append("a larger margin")
     if pairs.step > spread / 2:
-        found.append("a metric with finer steps")
+        remedies.append("a metric with finer steps")
     if (verdict.correlation or 0.0) < PAIRING_WORTH:
-        found.append("a split drawn by the seed, so that pairing helps")
-    return tuple(found)
+        remedies.append("a split drawn by the seed, so that pairing helps")
+    return tuple(remedies)
 
 
 def _futures(
     pairs: Pairs, spread: float, more: int, rng: np.random.Generator, noise: Noise | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Draw (400, more) running means and spreads s~ after each further pair."""
+    """Draw (400, more) means and spreads s~ after each further pair."""
     known = (noise.d0 if noise else COLD_DF) + pairs.n - 1
     sigma = spread * np.sqrt(known / rng.chisquare(known, DRAWS))
     prior = (PRIOR_EFFECT_SDS * pairs.seed_sd) ** 2
@@ -102,14 +106,15 @@ def _futures(
     sums = pairs.mean * pairs.n + np.cumsum(drawn, axis=1)
     squares = pairs.sum_of_squares + pairs.n * pairs.mean**2 + np.cumsum(drawn**2, axis=1)
     within = np.maximum(squares - sums**2 / n, 0.0)
-    lent = noise.d0 * noise.variance if noise else COLD_DF * 2 * pairs.arm_variance
+    prior_squares = noise.d0 * noise.variance if noise else COLD_DF * 2 * pairs.arm_variance
     df = (noise.d0 if noise else COLD_DF) + n - 1
-    return sums / n, np.maximum(np.sqrt((lent + within) / df), pairs.step)
+    return sums / n, np.maximum(np.sqrt((prior_squares + within) / df), pairs.step)
 
 
 def _crossings(
     means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, noise: Noise | None
 ) -> npt.NDArray[np.bool_]:
+    """Return (400, more) whether each further look would give a verdict."""
     looks = range(n + 1, budget + 1)
     prior = noise.d0 if noise else 0.0
     bounds = np.array([critical(look, budget, prior=prior) / math.sqrt(look) for look in looks])

@@ -1,4 +1,4 @@
-"""Paired results, and what a verdict needs of them."""
+"""Paired results and the statistics that a verdict needs."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from palate.errors import ListError
 FloatArray = npt.NDArray[np.float64]
 
 TIE = 1e-12
-"""Values nearer than this share of the largest one are equal: what rounding leaves of 0.1 + 0.2 - 0.3."""
+"""Values that differ by at most this share of the largest one are equal: rounding, as in 0.1 + 0.2 - 0.3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Pairs:
 
     @property
     def differences(self) -> FloatArray:
-        """(n,) treatment - baseline; what rounding leaves of a tie is a tie."""
+        """(n,) treatment - baseline; exactly 0 where only rounding differs."""
         gaps = self.treatment - self.baseline
         return np.where(np.abs(gaps) <= TIE * self._largest, 0.0, gaps)
 
@@ -50,7 +50,7 @@ class Pairs:
 
     @property
     def sum_of_squares(self) -> float:
-        """Squared deviations of the differences from their mean, summed."""
+        """Sum of squared deviations of the differences from their mean."""
         return float(np.sum((self.differences - self.mean) ** 2))
 
     @property
@@ -72,17 +72,17 @@ class Pairs:
 
     @property
     def identical(self) -> bool:
-        """Whether the change moved nothing at any seed."""
+        """Whether both arms have the same value at every seed."""
         return not np.any(self.differences)
 
     @property
     def frozen_seeds(self) -> bool:
-        """Whether the seed moves nothing in either arm: n runs are then one run."""
+        """Whether the seed has no effect in either arm: n runs are then copies of one run."""
         return self.n > 1 and bool(np.ptp(self.baseline) == 0 and np.ptp(self.treatment) == 0)
 
     @property
     def correlation(self) -> float | None:
-        """Correlation of the two arms over seeds: what pairing is worth; None below 3 pairs or without spread."""
+        """Correlation of the two arms over seeds: how much pairing helps; None below 3 pairs or without variance."""
         if self.n < 3 or np.ptp(self.baseline) == 0 or np.ptp(self.treatment) == 0:
             return None
         return float(np.corrcoef(self.baseline, self.treatment)[0, 1])
@@ -92,12 +92,12 @@ class Pairs:
         return float(max(np.max(np.abs(self.baseline)), np.max(np.abs(self.treatment))))
 
     def first(self, n: int) -> "Pairs":
-        """Give the first n pairs."""
+        """Return the first n pairs."""
         return Pairs(baseline=self.baseline[:n], treatment=self.treatment[:n], resolution=self.resolution)
 
 
 def smallest_gap(pairs: Pairs) -> float:
-    """Find the smallest difference between any two distinct values of both arms, 0 where there is none."""
+    """Return the smallest difference between two distinct values of both arms, 0 where there is none."""
     values = np.sort(np.concatenate([pairs.baseline, pairs.treatment]))
     gaps = np.diff(values)
     gaps = gaps[gaps > TIE * max(abs(values[0]), abs(values[-1]))]
@@ -107,7 +107,7 @@ def smallest_gap(pairs: Pairs) -> float:
 def make_pairs(
     baseline: Sequence[float], treatment: Sequence[float], *, sign: int = 1, resolution: float | None = None
 ) -> Pairs:
-    """Pair two lists of values by their position, turned so that + is better.
+    """Pair two lists of values by position, oriented so that + is better.
 
     Raises:
         ListError: lists that are empty, unequal in length, not numbers or not finite.
@@ -130,7 +130,7 @@ def _numbers(name: str, values: Sequence[float]) -> FloatArray:
 
 
 def check_lists(baseline: FloatArray, treatment: FloatArray) -> None:
-    """Refuse lists that no verdict can be given on, all faults at once.
+    """Refuse lists that cannot be judged, all faults at once.
 
     Raises:
         ListError: lists that are empty, unequal in length or not finite.
@@ -141,9 +141,9 @@ def check_lists(baseline: FloatArray, treatment: FloatArray) -> None:
             faults.append(f"The {name} is empty.")
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
-            faults.append(f"The {name} has no number as value {int(bad[0]) + 1}: {values[bad[0]]}.")
+            faults.append(f"The {name} has something other than a number as value {int(bad[0]) + 1}: {values[bad[0]]}.")
     if not faults and len(baseline) != len(treatment):
-        faults.append(f"{len(baseline)} baseline values and {len(treatment)} treatment values make no pairs.")
+        faults.append(f"{len(baseline)} baseline values and {len(treatment)} treatment values cannot be paired.")
     if faults:
         raise ListError(
             "These lists cannot be compared.",

@@ -1,7 +1,7 @@
 """The rule that turns paired results into a verdict, look by look; pure.
 
-The statistic, its floors and its boundaries stay valid however often one looks, up to the budget.
-Past the budget only an e-value counts (see `beyond_budget`).
+It is a group-sequential test: error probabilities hold for all looks together, up to the budget. Beyond the budget only
+an e-value counts (see `beyond_budget`).
 """
 
 import math
@@ -15,30 +15,32 @@ from palate.verdict.history import Noise, conflicts
 from palate.verdict.pairs import Pairs
 
 Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
-"""better, worse, no difference that matters, better (worse) but too small, cannot tell yet, did nothing, failed."""
+"""In this order: better, worse, no difference that matters, better (worse) by less than the margin, cannot tell yet,
+did nothing, failed."""
 
 NoiseUsed = Literal["cold", "history", "conflict"]
-"""Where the spread came from: these pairs alone, history too, or these alone because history contradicts them."""
+"""Source of the spread: these pairs alone; these and the noise prior; these alone, as they contradict the prior."""
 
 DISAGREEMENT_PAIRS = 5
-"""Pairs up to which the disagreement of per-example predictions is a floor of the spread."""
+"""Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
 
-Reason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
+OpenReason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
 
 SETTLED: frozenset[Kind] = frozenset({"better", "worse", "same", "better_small", "worse_small", "nothing", "failed"})
 
 COLD_DF = 1
-"""Degrees of freedom lent by the unpaired view when there is no history (nu0)."""
+"""Degrees of freedom (nu0) of the prior when cold: the paired variance is shrunk towards the unpaired one."""
 
 PRIOR_EFFECT_SDS = 2.0
-"""Standard deviation of effects expected before any are known, in seed standard deviations (tau)."""
+"""Prior standard deviation of effects (tau) where none are known, in seed standard deviations."""
 
 PAST_BUDGET_EVIDENCE = 200.0
+"""E-value from which there is a verdict beyond the budget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Runs that failed, of how many that ended, by arm."""
+    """Failed runs and ended runs of each arm."""
 
     baseline: int = 0
     treatment: int = 0
@@ -47,29 +49,29 @@ class Failures:
 
     @property
     def unequal(self) -> bool:
-        """Whether one arm failed more often than the other."""
+        """Whether the arms have different numbers of failed runs."""
         return self.baseline != self.treatment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What may be believed, and the numbers behind it. Differences are in the metric's unit, + is better.
+    """A verdict and its numbers. Differences are in the metric's unit, + is better.
 
     Attributes:
         kind: the verdict.
-        n: pairs that it rests on.
+        n: number of pairs.
         budget: pairs that may be run at most.
-        effect: best estimate, drawn towards zero as early winners must be, though never out of the interval.
+        effect: posterior mean of the effect: shrunk towards zero, but not outside the interval.
         raw: mean difference as measured.
-        low, high: interval that holds the effect in 19 of 20 experiments, however often one looked.
+        low, high: 95 % confidence interval of the effect, valid at every look.
         margin: smallest difference that matters.
-        seed_sd: how much one run varies over seeds.
+        seed_sd: standard deviation of one run over seeds.
         spread: s~, the estimated standard deviation of a difference.
-        correlation: of both arms over seeds; None where it cannot be told.
-        variance: of the differences over seeds, these pairs alone.
-        noise: where the spread came from.
-        failures: runs that failed, by arm.
-        reason: why nothing can be told, where it is not simply too early.
+        correlation: of both arms over seeds; None where it cannot be estimated.
+        variance: of the differences over seeds, from these pairs alone.
+        noise: source of the spread.
+        failures: failed runs by arm.
+        reason: why there is no verdict, where more pairs within the budget would not give one.
     """
 
     kind: Kind
@@ -86,7 +88,7 @@ class Verdict:
     variance: float | None = None
     noise: NoiseUsed = "cold"
     failures: Failures = Failures()
-    reason: Reason = ""
+    reason: OpenReason = ""
 
     @property
     def settled(self) -> bool:
@@ -101,13 +103,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On what terms pairs are judged; fixed before the first of them.
+    """The parameters of the rule, fixed before the first pair.
 
     Attributes:
         budget: pairs that may be run at most, 2 to 100.
         margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
-        noise: what history says of the noise; None when cold.
-        effect_sd: how large effects are in this project; None for 2 seed standard deviations.
+        noise: the noise prior; None when cold.
+        effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
     """
 
     budget: int = 20
@@ -128,16 +130,16 @@ def judge(
     disagreement: float = 0.0,
     share: int = 1,
 ) -> Verdict:
-    """Judge the pairs that are there.
+    """Return the verdict on the pairs so far.
 
     Args:
         pairs: values at the same seeds, + is better; None where no pair finished.
-        terms: margin, budget and history; the defaults if None.
+        terms: margin, budget and priors; the defaults if None.
         failures: failed runs by arm.
         bit_identical: whether the arms' whole curves are equal; None where only final values are known.
-        disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar); a floor of
-            the spread's square up to 5 pairs.
-        share: claims made at once, among which the level is shared.
+        disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar): up to 5 pairs
+            a lower bound of the squared spread.
+        share: claims made at once, among which the level is divided.
 
     Raises:
         InputError: a budget without a boundary.
@@ -154,14 +156,14 @@ def judge(
     used = replace(asked, noise=None) if conflict else asked
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
-    told: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
-    return replace(judged, failures=counted, noise=told)
+    source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    return replace(judged, failures=counted, noise=source)
 
 
 def _without_statistics(
     pairs: Pairs | None, terms: Terms, failures: Failures, bit_identical: bool | None
 ) -> Verdict | None:
-    """Settle what needs no statistics: an arm that always fails, a change without effect, seeds without effect."""
+    """Return the verdict where no test is needed: an arm that always fails, a change or seeds without any effect."""
     all_failed = 2 <= failures.treatment == failures.treatment_runs or 2 <= failures.baseline == failures.baseline_runs
     common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
@@ -176,35 +178,35 @@ def _without_statistics(
 
 
 def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -> Verdict:
-    noise, budget = terms.noise, terms.budget
+    noise, budget, n, mean = terms.noise, terms.budget, pairs.n, pairs.mean
     spread = max(estimate_spread(pairs, noise), floor)
-    seed_sd = pairs.seed_sd if pairs.n > 1 or noise is None else math.sqrt(noise.variance / 2)
+    seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
-    half = half_width(pairs.n, budget, spread, noise, VERDICT_LEVEL, share)
-    equal_half = half_width(pairs.n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
-    shrunk = shrink(pairs.mean, spread, pairs.n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
-    past = pairs.n > budget
-    kind = _past_budget_kind(pairs, noise) if past else classify(pairs.mean, half, equal_half, least)
-    reason: Reason = "" if kind in SETTLED or pairs.n < budget else "past_budget" if past else "budget"
+    half = half_width(n, budget, spread, noise, VERDICT_LEVEL, share)
+    equal_half = half_width(n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
+    shrunk = shrink(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
+    past = n > budget
+    kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least)
+    reason: OpenReason = "" if kind in SETTLED or n < budget else "past_budget" if past else "budget"
     return Verdict(
         kind=kind,
-        n=pairs.n,
+        n=n,
         budget=budget,
-        effect=min(max(shrunk, pairs.mean - half), pairs.mean + half),
-        raw=pairs.mean,
-        low=pairs.mean - half,
-        high=pairs.mean + half,
+        effect=min(max(shrunk, mean - half), mean + half),
+        raw=mean,
+        low=mean - half,
+        high=mean + half,
         margin=least,
         seed_sd=seed_sd,
         spread=spread,
         correlation=pairs.correlation,
-        variance=pairs.sum_of_squares / (pairs.n - 1) if pairs.n > 1 else None,
+        variance=pairs.sum_of_squares / (n - 1) if n > 1 else None,
         reason=reason,
     )
 
 
 def classify(mean: float, half: float, equal_half: float, margin: float) -> Kind:
-    """Name what a mean difference says, given half the widths of its interval and of the one for equivalence (TOST)."""
+    """Return the verdict on a mean difference, from the half-widths of its interval and of that of the TOST."""
     small = abs(mean) + equal_half < margin
     if abs(mean) > half:
         if mean > 0:
@@ -222,19 +224,20 @@ def _past_budget_kind(pairs: Pairs, noise: Noise | None) -> Kind:
 def estimate_spread(pairs: Pairs, noise: Noise | None = None) -> float:
     """Estimate s~, the standard deviation of a difference.
 
-    Cold: s~^2 = (2 s_p^2 + SS) / n, half from the unpaired view, so that two lucky ties make no certainty.
-    With history: s~^2 = (d0 s0^2 + SS) / (d0 + n - 1) (Smyth 2004). Never below the metric's resolution.
+    Cold: s~^2 = (2 s_p^2 + SS) / n. The variance of unpaired differences, 2 s_p^2, acts as a prior with one degree of
+    freedom, so that a few differences that are equal by chance do not give a variance near 0.
+    With a noise prior: s~^2 = (d0 s0^2 + SS) / (d0 + n - 1) (Smyth 2004). Never below the metric's resolution.
     """
     if noise is None:
-        lent, weight = COLD_DF * 2 * pairs.arm_variance, float(COLD_DF)
+        prior_squares, prior_df = COLD_DF * 2 * pairs.arm_variance, float(COLD_DF)
     else:
-        lent, weight = noise.d0 * noise.variance, noise.d0
-    variance = (lent + pairs.sum_of_squares) / (weight + pairs.n - 1)
+        prior_squares, prior_df = noise.d0 * noise.variance, noise.d0
+    variance = (prior_squares + pairs.sum_of_squares) / (prior_df + pairs.n - 1)
     return max(math.sqrt(variance), pairs.step)
 
 
 def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: float, share: int = 1) -> float:
-    """Give half the width of the interval at look n; past the budget, that of the e-value's confidence sequence."""
+    """Return half the width of the interval at look n; beyond the budget, that of the e-value's confidence sequence."""
     if n <= budget:
         prior = noise.d0 if noise else 0.0
         return critical(n, budget, level=level, prior=prior, share=share) * spread / math.sqrt(n)
@@ -242,13 +245,13 @@ def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: f
 
 
 def sequence_half_width(n: int, spread: float, *, g: float = 1.0, evidence: float = PAST_BUDGET_EVIDENCE) -> float:
-    """Invert the e-value at a threshold: half the width of a t confidence sequence, infinite where n is too small.
+    """Return half the width of a t confidence sequence: the e-value inverted; infinite where n is too small.
 
     Args:
         n: pairs.
         spread: standard deviation of a difference, n - 1 degrees of freedom.
-        g: variance of the effects it is tuned for, in units of the spread's square.
-        evidence: the e-value that the edge of the interval has; 1 / level.
+        g: prior variance of the effect, in units of the squared spread.
+        evidence: e-value at the limits of the interval: 1 / level.
 
     >>> round(sequence_half_width(12, 2.0, g=0.4**2, evidence=20), 6)      # safestats: 2.769707
     2.769707
@@ -259,13 +262,13 @@ def sequence_half_width(n: int, spread: float, *, g: float = 1.0, evidence: floa
 
 
 def beyond_budget(pairs: Pairs, noise: Noise | None = None, *, g: float = 1.0) -> float:
-    """Give the e-value E_n, which may be looked at for ever: >= 200 means less than 1 in 200 by luck.
+    """Return the e-value E_n, valid at every look: under the null, E_n ever reaches 200 with probability 1/200 at most.
 
     E_n = (1 + n g)^(-1/2) [(d0 s0^2 + SS + n dbar^2) / (d0 s0^2 + SS + n dbar^2 / (1 + n g))]^((d0 + n) / 2),
-    a t-test against effects of about sqrt(g) standard deviations (a mixture sequential test).
+    the mixture sequential t-test whose effects have a variance of g in units of the noise variance.
     """
-    d0, lent = (noise.d0, noise.d0 * noise.variance) if noise else (0.0, 0.0)
-    n, within = pairs.n, lent + max(pairs.sum_of_squares, (pairs.n - 1) * pairs.step**2)
+    d0, prior_squares = (noise.d0, noise.d0 * noise.variance) if noise else (0.0, 0.0)
+    n, within = pairs.n, prior_squares + max(pairs.sum_of_squares, (pairs.n - 1) * pairs.step**2)
     signal = n * pairs.mean**2
     if within + signal == 0:
         return 1.0
@@ -274,6 +277,6 @@ def beyond_budget(pairs: Pairs, noise: Noise | None = None, *, g: float = 1.0) -
 
 
 def shrink(mean: float, spread: float, n: int, effect_sd: float) -> float:
-    """Draw a mean difference towards zero by what it owes to luck: prior N(0, effect_sd^2), noise s~^2 / n."""
+    """Return the posterior mean of the effect (shrinkage): prior N(0, effect_sd^2), noise variance s~^2 / n."""
     prior, noise = effect_sd**2, spread**2 / n
     return mean * prior / (prior + noise) if prior + noise > 0 else mean

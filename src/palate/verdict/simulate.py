@@ -1,15 +1,15 @@
 """Make the boundary tables: `python -m palate.verdict.simulate > src/palate/verdict/boundaries.json`.
 
-A boundary c_n is the multiple of s~/sqrt(n) that a mean difference must exceed at look n, made so that
-the chance of ever exceeding it where nothing is different is `level`, spent linearly over the looks:
-after look n a share n/budget of it (group-sequential spending, Lan & DeMets 1983; Jennison & Turnbull
-2000, ch. 7). Null paths are simulated with unit noise and the statistic of `rule`; look by look the
-boundary is the quantile that lets exactly the due number of the surviving paths cross.
+A boundary c_n is the multiple of s~/sqrt(n) that a mean difference must exceed at look n. Under the null hypothesis the
+probability of ever exceeding it is `level`, which is spent linearly over the looks: a share n/budget of it up to look n
+(group-sequential error spending, Lan & DeMets 1983; Jennison & Turnbull 2000, ch. 7). Null paths are simulated with
+unit noise and the statistic of `rule`. At each look the boundary is the quantile that exactly the due number of paths
+exceeds, among those that have not crossed before.
 
-- cold: both arms independent, s~^2 = (2 s_p^2 + SS) / n. Arms that move together only make it safer.
+- cold: both arms independent, s~^2 = (2 s_p^2 + SS) / n. With arms that correlate positively, the test is conservative.
 - prior d0: the variance of a difference is drawn from its prior, d0 / chi^2(d0), s~^2 = (d0 + SS) / (d0 + n - 1);
-  an infinite d0 is a known variance. Its first look is at n = 1, where nothing below `FIRST_LOOK` prior standard
-  deviations counts.
+  an infinite d0 is a known variance. The first look is at n = 1, where the boundary is at least `FIRST_LOOK` prior
+  standard deviations.
 """
 
 import json
@@ -25,9 +25,12 @@ FloatArray = npt.NDArray[np.float64]
 
 LEVELS = (0.05, 0.10)
 MOST_SHARED = 30
+"""Largest budget for which levels are divided among several claims."""
+
 PATHS = 1_000_000
 SEED = 20_260_917
 FIRST_LOOK = 5.0
+"""Least boundary of a look at one pair."""
 
 
 class Paths:
@@ -48,7 +51,7 @@ class Paths:
         return np.sqrt(self.prior / self.rng.chisquare(self.prior, self.paths))
 
     def look(self) -> FloatArray:
-        """Draw one more pair on every path; give |mean| * sqrt(n) / s~ (infinite where there is no look yet)."""
+        """Draw one more pair on every path; return |mean| * sqrt(n) / s~ (0 for a single pair without a prior)."""
         self.n += 1
         if self.prior:
             difference = self.sigma * self.rng.standard_normal(self.paths)
@@ -77,7 +80,7 @@ class Paths:
 
 
 class _Spender:
-    """One boundary in the making: which paths have not crossed, and how many may."""
+    """The construction of one boundary: the paths that have not crossed yet, and how many may cross by each look."""
 
     def __init__(self, level: float, share: int, budget: int, first_look: int, paths: int) -> None:
         self.level, self.share, self.budget = level, share, budget

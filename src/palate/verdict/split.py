@@ -1,4 +1,4 @@
-"""Whose gain is it? Each effect of a design judged by the same rule, seeds as blocks, Holm over what is shown; pure."""
+"""Verdicts on the effects of a factorial design: the same rule, seeds as blocks, with Holm's procedure; pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ class EffectVerdict:
 
     Attributes:
         effect: factors by number; one for a main effect, two for an interaction.
-        aliases: effects that the same contrast answers, and cannot be told from it.
-        verdict: for a main effect, of the change averaged over the other factors; for an interaction, of how much
+        aliases: effects with the same contrast, from which it cannot be separated.
+        verdict: for a main effect, on the change averaged over the other factors; for an interaction, on how much
             more one change does where the other is made too.
     """
 
@@ -31,13 +31,13 @@ class EffectVerdict:
 def contrast_pairs(
     design: Design, effect: Effect, values: Mapping[Cell, FloatArray], resolution: float | None
 ) -> Pairs:
-    """Turn an effect into pairs, one a seed: its lower side against its upper side.
+    """Return an effect as pairs, one for each seed: the cells with sign -1 against those with sign +1.
 
     Args:
         design: the cells.
         effect: which contrast.
         values: for each cell (seeds,) values at the same seeds, + is better.
-        resolution: smallest step of the metric; averages over cells have finer ones, which is allowed for.
+        resolution: smallest step of the metric; averages over cells have a finer one, which is computed here.
     """
     table = np.array([values[cell] for cell in design.cells])
     signs = design.signs(effect)
@@ -51,12 +51,12 @@ def contrast_pairs(
 def judge_effects(
     design: Design, values: Mapping[Cell, FloatArray], terms: Terms, resolution: float | None = None
 ) -> tuple[EffectVerdict, ...]:
-    """Judge every effect, look after look, by Holm's procedure: each claim leaves more of the level to the others.
+    """Judge every effect at every look, by Holm's procedure: each settled effect leaves more of the level to the rest.
 
     Args:
         design: the cells and effects.
         values: for each cell (seeds,) values at the same seeds, in the order of the seeds, + is better.
-        terms: margin and budget; history is not used for contrasts.
+        terms: margin and budget; priors are not used for contrasts.
         resolution: smallest step of the metric.
     """
     pairs = [contrast_pairs(design, effect, values, resolution) for effect in design.effects]
@@ -73,18 +73,18 @@ def judge_effects(
 
 
 def _settle(pairs: Sequence[Pairs], settled: dict[int, Verdict], terms: Terms, n: int) -> None:
-    """Settle what this look settles; a claim that is made lets the next one be made at a larger share."""
+    """Add the effects that look n settles, in place; each makes the share of the level larger for the next."""
     while True:
         share = len(pairs) - len(settled)
         waiting = [i for i in range(len(pairs)) if i not in settled]
-        fresh = {
+        new = {
             i: v for i in waiting if (v := judge(pairs[i].first(n), terms, share=share, bit_identical=False)).settled
         }
-        if not fresh:
+        if not new:
             return
-        settled.update(fresh)
+        settled.update(new)
 
 
 def _open(verdict: Verdict) -> Verdict:
-    """Show an effect that its share does not settle as open, whatever it would be alone."""
+    """Return the verdict as open: at its share of the level it is not settled, even if it would be alone."""
     return replace(verdict, kind="unclear", reason="budget" if verdict.n >= verdict.budget else "")

@@ -1,4 +1,4 @@
-"""Verdicts in words: what a person reads, with nothing claimed that the numbers do not carry; light to import."""
+"""Verdicts and failures in words: sentences that claim no more than the numbers support; quick to import."""
 
 import math
 from typing import TYPE_CHECKING
@@ -7,10 +7,20 @@ from palate.vocabulary import Metric
 
 if TYPE_CHECKING:
     from palate.verdict.outlook import Outlook
-    from palate.verdict.rule import Verdict
-from palate.verdict.rule import Failures
+    from palate.verdict.rule import Failures, Verdict
 
 LUCK = "You would see this by luck less than 1 time in 20, even while watching."
+
+LEVEL = 0.05
+"""Level of the test for different failure rates."""
+
+PLAIN = (1e-4, 1e6)
+"""Numbers between these are written out; smaller and larger ones with an exponent."""
+
+WHOLE = 30.0
+"""From this width on, whole numbers are enough."""
+
+_NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
 
 
 def headline(
@@ -21,14 +31,14 @@ def headline(
     outlook: "Outlook | None" = None,
     pair_s: float | None = None,
 ) -> str:
-    """Say the verdict in one or two sentences.
+    """Return the verdict in one or two sentences.
 
     Args:
-        verdict: what was judged.
+        verdict: the verdict.
         metric: for the unit and the scale.
-        changes: how many settings differ between the arms; with more than one, no gain is credited to any.
-        outlook: what to expect of going on, where the verdict is open.
-        pair_s: seconds that a pair takes, all workers at it.
+        changes: how many settings differ between the arms; with more than one, the gain is not credited to any of them.
+        outlook: the prediction for further pairs, where the verdict is open.
+        pair_s: seconds that a pair takes with all workers.
     """
     if verdict.kind == "failed":
         return _failed(verdict)
@@ -36,12 +46,11 @@ def headline(
         return f"Did nothing: {_pairs(verdict.n)} bit-identical. Is the change wired in?"
     if verdict.kind == "unclear":
         return _unclear(verdict, metric, outlook, pair_s) + _among(verdict)
-    told = _told(verdict, metric, changes)
-    return told + _among(verdict)
+    return _settled(verdict, metric, changes) + _among(verdict)
 
 
 def effect_words(verdict: "Verdict", metric: Metric) -> str:
-    """Write the effect with its interval: `+0.6 points (between +0.2 and +1.1)`, the metric's own sign restored."""
+    """Return the effect with its interval, in the metric's own sign: `+0.6 points (between +0.2 and +1.1)`."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
         return ""
     form = _form(metric, verdict.high - verdict.low)
@@ -50,11 +59,11 @@ def effect_words(verdict: "Verdict", metric: Metric) -> str:
 
 
 def size_words(value: float, metric: Metric, width: float) -> str:
-    """Write a size without a sign, with the digits that `width` deserves."""
+    """Return a size without a sign, with as many digits as an interval of this width justifies."""
     return f"{abs(value) * metric.scale:{_form(metric, width)}}{metric.unit}"
 
 
-def _told(verdict: "Verdict", metric: Metric, changes: int) -> str:
+def _settled(verdict: "Verdict", metric: Metric, changes: int) -> str:
     if verdict.kind == "same":
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
         return f"No difference that matters: whatever it is, it is under {bound} ({_pairs(verdict.n)})."
@@ -66,15 +75,14 @@ def _told(verdict: "Verdict", metric: Metric, changes: int) -> str:
     if changes > 1:
         moved = "gain" if word == "Better" else "loss"
         count = _NUMBERS.get(changes, str(changes))
-        return f"{count} things changed at once: the {moved} is real, whose it is is unknown: {numbers}. {LUCK}"
-    return f"{word}{_bare(verdict)}: {numbers}. {LUCK}"
+        return (
+            f"{count} things changed at once: the {moved} is real, which change caused it is unknown: {numbers}. {LUCK}"
+        )
+    return f"{word}{_qualifier(verdict)}: {numbers}. {LUCK}"
 
 
-_NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
-
-
-def _bare(verdict: "Verdict") -> str:
-    """Unequal failures forbid the bare word."""
+def _qualifier(verdict: "Verdict") -> str:
+    """Return what qualifies "better" and "worse" where the arms failed unequally."""
     return " among runs that finished" if verdict.failures.unequal else ""
 
 
@@ -107,7 +115,7 @@ def _more(outlook: "Outlook | None", pair_s: float | None) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Write a duration the way one says it: `40 s`, `12 min`, `3.5 h`."""
+    """Return a duration in a unit that fits: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -137,16 +145,8 @@ def _own_sign(metric: Metric, verdict: "Verdict") -> tuple[float, float, float]:
     return (effect, low, high) if metric.sign > 0 else (-effect, -high, -low)
 
 
-PLAIN = (1e-4, 1e6)
-"""Numbers between these are written out; smaller and larger ones with an exponent."""
-
-
-WHOLE = 30.0
-"""From this width on, whole numbers are enough."""
-
-
 def _form(metric: Metric, width: float) -> str:
-    """Choose how numbers are written that are as exact as an interval of this width: two figures of it or so."""
+    """Return the format of numbers that are as exact as an interval of this width: about two of its figures."""
     shown = abs(width) * metric.scale
     if not PLAIN[0] <= shown < PLAIN[1]:
         return ".3g"
@@ -162,26 +162,14 @@ def _pairs(n: int) -> str:
     return f"{n} pair{'s' if n != 1 else ''}"
 
 
-LEVEL = 0.05
+def fails_differently(failures: "Failures") -> float | None:
+    """Return the p-value of Boschloo's exact test of equal failure rates (Boschloo 1970); None where no run failed.
 
-
-def failure_bound(runs: int) -> float:
-    """Give the failure rate that 0 failures in so many runs leave possible (95 %).
-
-    >>> round(failure_bound(8), 2)
-    0.31
-    """
-    return 1.0 if runs < 1 else 1 - LEVEL ** (1 / runs)
-
-
-def fails_differently(failures: Failures) -> float | None:
-    """Give Boschloo's exact p-value that both arms fail as often (Boschloo 1970); None where neither failed.
-
-    It is made for one look, at the end of the budget.
+    It is valid for a single look, at the end of the budget.
     """
     if not (failures.baseline or failures.treatment):
         return None
-    from scipy.stats import boschloo_exact  # half a second to import, and rarely needed
+    from scipy.stats import boschloo_exact  # takes .5 s to import, and is rarely needed
 
     table = [
         [failures.treatment, failures.baseline],
@@ -190,9 +178,9 @@ def fails_differently(failures: Failures) -> float | None:
     return float(boschloo_exact(table).pvalue)
 
 
-def failure_words(failures: Failures, *, at_end: bool) -> str:
-    """Say what is known of the failures, in a sentence; nothing where nobody failed and nothing can be said."""
-    told = (
+def failure_words(failures: "Failures", *, at_end: bool) -> str:
+    """Return the failures in a sentence, at the end with a comparison of the rates; empty where no run failed."""
+    counts = (
         f"Failures: {failures.treatment} of {failures.treatment_runs} with the change,"
         f" {failures.baseline} of {failures.baseline_runs} without"
     )
@@ -200,8 +188,8 @@ def failure_words(failures: Failures, *, at_end: bool) -> str:
     if p is None:
         return ""
     if not at_end:
-        return f"{told}."
+        return f"{counts}."
     if p >= LEVEL:
-        return f"{told}: too few to tell the rates apart."
+        return f"{counts}: too few to tell the rates apart."
     more = failures.treatment * failures.baseline_runs > failures.baseline * failures.treatment_runs
-    return f"{told}: the change makes runs fail {'more' if more else 'less'} often."
+    return f"{counts}: the change makes runs fail {'more' if more else 'less'} often."

@@ -1,36 +1,27 @@
-"""`palate skill` as a figure: what may be said of each forecaster as the forecasts came in, and calibration.
+"""`palate skill` as a figure and as a page: each forecaster's bound as the forecasts came in, and calibration.
 
-One Plotly figure serves notebooks and the page (`palate.web.figures`); plotly is imported only when one is asked for.
+One Plotly figure serves notebooks and the page. Plotly is imported only when one is asked for.
 """
 
-from collections.abc import Sequence
+import html
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palate.errors import NotFoundError
+from palate.errors import InputError, NotFoundError
 from palate.forecast.skill import bounds_of
 from palate.ledger.standings import Standing
+from palate.ledger.words import ScoredForecast, document_of, words_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-import html
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from palate.errors import InputError
-from palate.ledger.words import Row, document_of, words_of
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
 
 PLACES = 60
 """Places along the forecasts at which the bound is worked out."""
-
 
 INK, BAND, ZERO = "#2f6690", "rgba(47,102,144,0.18)", "rgba(128,128,128,0.6)"
 
@@ -90,9 +81,9 @@ def _calibration_title(standing: Standing) -> str:
 def _skill_traces(objects: Any, standing: Standing) -> list[Any]:
     n = len(standing.scores)
     places = sorted({int(place) for place in np.linspace(1, n, min(n, PLACES))}) if n else []
-    told = [bounds_of(standing.scores[:place]) for place in places]
+    bounds = [bounds_of(standing.scores[:place]) for place in places]
     means = [float(np.mean([score.bits for score in standing.scores[:place]])) for place in places]
-    low, high = [one[0] for one in told], [one[1] for one in told]
+    low, high = [bound[0] for bound in bounds], [bound[1] for bound in bounds]
     edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     scatter = objects.Scatter
     span = "(between %{customdata[0]:+.2f} and %{customdata[1]:+.2f})"
@@ -130,12 +121,12 @@ def _calibration_traces(objects: Any, standing: Standing) -> list[Any]:
     ]  # fmt: skip
 
 
-def write_page(standings: Sequence[Standing], rows: Iterable[Row], path: Path) -> None:
+def write_page(standings: Sequence[Standing], scored: Iterable[ScoredForecast], path: Path) -> None:
     """Write standings as a page on which a click on a point of a reliability curve opens its forecasts.
 
     Args:
         standings: of whom.
-        rows: everybody's scored forecasts, as `scored_rows` gives them.
+        scored: everybody's scored forecasts.
         path: the file.
 
     Raises:
@@ -150,21 +141,22 @@ def write_page(standings: Sequence[Standing], rows: Iterable[Row], path: Path) -
         config={"displayModeBar": False, "responsive": True},
     )
     words = html.escape("\n".join(line for one in standings for line in words_of(one, plot=False)))
-    page = _PAGE.format(words=words, plot=plot, table=_table(standings), rows=_embedded(_told(standings, rows)))
+    page = _PAGE.format(words=words, plot=plot, table=_table(standings), rows=_embedded(_rows(standings, scored)))
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _told(standings: Sequence[Standing], rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
-    """Give the gut answers that the curves are made of: by forecaster, then by experiment."""
+def _rows(standings: Sequence[Standing], scored: Iterable[ScoredForecast]) -> dict[str, dict[str, Any]]:
+    """Return the first answers that the curves are made of, as plain data: by forecaster, then by experiment."""
     shown = {one.author: {name for point in one.calibration.curve for name in point.names} for one in standings}
-    told: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        if row["turn"] == "forecast" and row["experiment"] in shown.get(row["author"], ()):
-            told.setdefault(row["author"], {})[row["experiment"]] = row
-    return told
+    rows: dict[str, dict[str, Any]] = {}
+    for one in scored:
+        author, experiment = one.score.author.name, one.experiment.id
+        if one.score.turn == "forecast" and experiment in shown.get(author, ()):
+            rows.setdefault(author, {})[experiment] = one.document()
+    return rows
 
 
 def _embedded(data: Any) -> str:
@@ -202,7 +194,6 @@ document.getElementById('{plot_id}').on('plotly_click', function (clicked) {
   document.getElementById('opened').hidden = false;
 });
 """
-
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>palate skill</title>
@@ -252,7 +243,7 @@ class Standings:
         return f"<pre>{html.escape(words)}</pre>{figure.to_html(full_html=False, include_plotlyjs=True)}"
 
     def document(self) -> list[dict[str, Any]]:
-        """Give them as plain JSON data, as in `palate skill --json`."""
+        """Return them as plain JSON data, as in `palate skill --json`."""
         return [document_of(standing) for standing in self.all]
 
     def figure(self) -> "Figure":

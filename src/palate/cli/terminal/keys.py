@@ -73,17 +73,17 @@ class Screen:
         if self.typing == "quantiles":
             return f"10/50/90 % as -0.01/0.02/0.05  (Enter seals): {self.text}{self._fault()}"
         size = f" by {self.size} seed sd" if self.size else ""
-        told = f"{self.answer}{size}" if self.answer else "an arrow first"
+        answer = f"{self.answer}{size}" if self.answer else "an arrow first"
         sure = f", {self.confidence} %  (Enter seals)" if self.confidence else ", how sure? 5-9" if self.answer else ""
         why = f'  "{self.why}"' if self.why else ""
-        return f"{told}{sure}{why}{self._fault()}"
+        return f"{answer}{sure}{why}{self._fault()}"
 
     def _fault(self) -> str:
         return f"   {self.fault}" if self.fault else ""
 
 
 def press(screen: Screen, key: str) -> Screen:
-    """Give the screen after a key.
+    """Return the screen after a key.
 
     Raises:
         Stopped: the person wants out.
@@ -97,7 +97,7 @@ def press(screen: Screen, key: str) -> Screen:
 def split_keys(chunk: str) -> list[str]:
     r"""Split what a terminal handed over at once into keys: quick fingers and pasted text come together.
 
-    What is no key here (function keys, arrows with Ctrl, the marks around pasted text) is one key too, not several.
+    A key without a meaning here (function keys, arrows with Ctrl, the marks around pasted text) is one key too.
 
     >>> split_keys("\x1b[C8\x1b[1;5C\x1b[20~")
     ['\x1b[C', '8', '\x1b[1;5C', '\x1b[20~']

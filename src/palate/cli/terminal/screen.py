@@ -15,7 +15,7 @@ import click
 MOST = 4096
 
 
-class Line:
+class ScreenLine:
     """One line on standard error that is shown again and again, over as many rows as it takes."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Line:
 
 
 def back_over(rows: int) -> str:
-    r"""Give what goes back to the first of so many rows and clears them.
+    r"""Return what goes back to the first of so many rows and clears them.
 
     >>> back_over(1), back_over(3)
     ('\r\x1b[J', '\x1b[2A\r\x1b[J')
@@ -59,7 +59,7 @@ def width_of(text: str) -> int:
 
 @contextmanager
 def keys() -> Iterator[Callable[[], str]]:
-    """Give a function that waits for keys and gives what is there, as text.
+    """Return a function that waits for keys and gives what is there, as text.
 
     The terminal takes keys one by one for as long as this lasts, and not only during each wait: what is typed or pasted
     quickly is not lost in between; what is left over at the end is, so that it answers nothing that was not asked yet.
@@ -70,10 +70,10 @@ def keys() -> Iterator[Callable[[], str]]:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
 
     def read() -> str:
-        told = os.read(descriptor, MOST)
-        if not told:
+        block = os.read(descriptor, MOST)
+        if not block:
             raise KeyboardInterrupt  # the terminal is gone
-        return decoder.decode(told)
+        return decoder.decode(block)
 
     tty.setcbreak(descriptor, termios.TCSADRAIN)
     try:

@@ -3,11 +3,11 @@
 import shutil
 
 import pytest
-from tests.cli.forecasters import chain_of
+from tests.ledger.forecasters import ledger_of
 
 from palate.ledger.records import Evidence
 from palate.ledger.standings import standings
-from palate.ledger.words import scored_rows
+from palate.ledger.words import scored_forecasts
 from palate.web.figures import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,12 +29,12 @@ def tab():
 
 @pytest.mark.slow
 def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path, tab):
-    people = {"ada": (0.6, Evidence()), ODD: (0.7, Evidence())}
-    chain = chain_of(tmp_path, people, sure=(60, 70, 80, 90))
+    forecasters = {"ada": (0.6, Evidence()), ODD: (0.7, Evidence())}
+    ledger = ledger_of(tmp_path, forecasters, sure=(60, 70, 80, 90))
     page = tmp_path / "skill.html"
-    write_page(standings(chain), scored_rows(chain), page)
-    asked, broken = [], []
-    tab.on("request", lambda request: asked.append(request.url))
+    write_page(standings(ledger, (), frozenset()), scored_forecasts(ledger), page)
+    fetched, broken = [], []
+    tab.on("request", lambda request: fetched.append(request.url))
     tab.on("pageerror", lambda error: broken.append(str(error)))
     tab.on("dialog", lambda dialog: broken.append(dialog.message))
     tab.goto(page.as_uri())
@@ -47,9 +47,10 @@ def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path,
     tab.wait_for_selector("#forecasts tr")
     rows = [line.split("\t") for line in tab.locator("#forecasts tr").all_inner_texts()]
     assert len(rows) == 15
-    assert rows[0][1:] == ["better, 70 %", rows[0][2], "lr of ada1?", "palate show ada1"]
+    asked = next(one for one in ledger.experiments() if one.question.changes[0].path == "ada1")
+    assert rows[0][1:] == ["better, 70 %", rows[0][2], asked.question.text, f"palate show {asked.id}"]
     assert {row[2] for row in rows} == {"better", "worse"}
     assert all((float(row[0]) > 0) == (row[2] == "better") for row in rows)
     assert "15 times (bits over the reference):" in tab.inner_text("#chosen")
     assert ODD in tab.inner_text("pre")
-    assert [url for url in asked if not url.startswith("file:")] == broken == []
+    assert [url for url in fetched if not url.startswith("file:")] == broken == []

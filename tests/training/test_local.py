@@ -1,4 +1,4 @@
-"""The pool runs orders in clean processes; what ends one run ends that run alone."""
+"""The local launcher runs orders in clean processes; what ends one run ends that run alone."""
 
 import os
 import time
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from palate.errors import SetupFailedError
-from palate.question.target import Order
+from palate.question.target import Order, Task
 from palate.store.reader import read_journal
-from palate.training.local import Pool, share_out
+from palate.training.local import LocalLauncher, share_out
 
 RUNS = """
 import os, signal, sys, time
@@ -43,21 +43,21 @@ def order(folder, run_id, what, seed=0):
 @pytest.fixture
 def task(tmp_path):
     (tmp_path / "runs.py").write_text(RUNS)
-    return {"kind": "function", "file": str(tmp_path / "runs.py"), "name": "train"}
+    return Task(kind="function", file=str(tmp_path / "runs.py"), name="train")
 
 
-def carry_out(pool, orders, limit_s=30.0):
+def carry_out(launcher, orders, limit_s=30.0):
     for one in orders:
-        pool.submit(one)
+        launcher.submit(one)
     ended, started = {}, time.monotonic()
     while len(ended) < len(orders) and time.monotonic() - started < limit_s:
-        ended |= {done.id: done for done in pool.poll()}
+        ended |= {done.id: done for done in launcher.poll()}
     return ended
 
 
 def test_each_run_starts_clean_and_has_its_seed(tmp_path, task):
-    with Pool(task, workers=2, threads=1) as pool:
-        ended = carry_out(pool, [order(tmp_path, f"r{i}", "log", seed=i) for i in range(5)])
+    with LocalLauncher(task, workers=2, threads=1) as launcher:
+        ended = carry_out(launcher, [order(tmp_path, f"r{i}", "log", seed=i) for i in range(5)])
     assert {done.status for done in ended.values()} == {0}
     curves = [read_journal(tmp_path / f"r{i}" / "journal").curves for i in range(5)]
     assert [c["seed"].values[0] for c in curves] == [0, 1, 2, 3, 4]
@@ -66,28 +66,28 @@ def test_each_run_starts_clean_and_has_its_seed(tmp_path, task):
 
 def test_what_ends_one_run_never_takes_the_others_down(tmp_path, task):
     kinds = ["segfault", "log", "exit", "log", "raise", "log"]
-    with Pool(task, workers=2, threads=1) as pool:
-        ended = carry_out(pool, [order(tmp_path, f"r{i}", kind) for i, kind in enumerate(kinds)])
+    with LocalLauncher(task, workers=2, threads=1) as launcher:
+        ended = carry_out(launcher, [order(tmp_path, f"r{i}", kind) for i, kind in enumerate(kinds)])
     assert [ended[f"r{i}"].status for i in range(6)] == [-11, 0, 3, 0, 1, 0]
     assert "ValueError: no such luck" in (tmp_path / "r4" / "output.log").read_text()
 
 
 def test_a_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path, task):
-    with Pool(task, workers=2, threads=1, timeout_s=0.5) as pool:
-        ended = carry_out(pool, [order(tmp_path, "slow", "grandchild"), order(tmp_path, "quick", "log")])
+    with LocalLauncher(task, workers=2, threads=1, timeout_s=0.5) as launcher:
+        ended = carry_out(launcher, [order(tmp_path, "slow", "grandchild"), order(tmp_path, "quick", "log")])
     assert ended["slow"].timed_out
     assert ended["slow"].elapsed_s < 10
     assert ended["quick"].status == 0
 
 
-def test_leaving_the_pool_ends_what_still_runs(tmp_path, task):
-    with Pool(task, workers=1, threads=1) as pool:
-        pool.submit(order(tmp_path, "slow", "sleep"))
+def test_leaving_the_launcher_ends_what_still_runs(tmp_path, task):
+    with LocalLauncher(task, workers=1, threads=1) as launcher:
+        launcher.submit(order(tmp_path, "slow", "sleep"))
         while not (tmp_path / "slow" / "output.log").exists():
-            list(pool.poll())
-        pids = [going.pid for going in pool._going.values()]
-        list(pool.poll())
-        pids = [going.pid for going in pool._going.values()] or pids
+            list(launcher.poll())
+        pids = [going.pid for going in launcher._going.values()]
+        list(launcher.poll())
+        pids = [going.pid for going in launcher._going.values()] or pids
         started = time.monotonic()
     assert time.monotonic() - started < 6
     for pid in filter(None, pids):
@@ -98,15 +98,18 @@ def test_leaving_the_pool_ends_what_still_runs(tmp_path, task):
 @pytest.mark.parametrize("fault", ["import no_such_package", "raise SystemExit(4)", "1 / 0"])
 def test_code_that_cannot_be_loaded_is_told_with_its_traceback(tmp_path, fault):
     (tmp_path / "runs.py").write_text(RUNS + fault)
-    task = {"kind": "function", "file": str(tmp_path / "runs.py"), "name": "train"}
-    with Pool(task, workers=1, threads=1) as pool, pytest.raises(SetupFailedError, match="cannot be loaded"):
-        carry_out(pool, [order(tmp_path, "r", "log")])
+    task = Task(kind="function", file=str(tmp_path / "runs.py"), name="train")
+    with (
+        LocalLauncher(task, workers=1, threads=1) as launcher,
+        pytest.raises(SetupFailedError, match="cannot be loaded"),
+    ):
+        carry_out(launcher, [order(tmp_path, "r", "log")])
 
 
 def test_closing_twice_is_fine(task):
-    pool = Pool(task, workers=1, threads=1)
-    pool.close()
-    pool.close()
+    launcher = LocalLauncher(task, workers=1, threads=1)
+    launcher.stop()
+    launcher.stop()
 
 
 @pytest.mark.parametrize(

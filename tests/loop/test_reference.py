@@ -31,7 +31,7 @@ def project(tmp_path):
     return made
 
 
-def told(project, name):
+def foretold(project, name):
     with Catalog.open(project) as catalog:
         catalog.refresh()
         return foretell_run(catalog, catalog.find_run(name))
@@ -41,7 +41,7 @@ def test_a_running_run_says_where_it_will_end(project):
     for k in range(20):
         write_run(project, f"past-{k}", 0.3 + 0.03 * k)
     write_run(project, "now", 0.5, points=15, ended=False)
-    ending = told(project, "now")["val_loss"]
+    ending = foretold(project, "now")["val_loss"]
     truth = 1 + 2 * 60**-0.5
     seen = 1 + 2 * 15**-0.5
     assert ending.low <= truth <= ending.high
@@ -51,5 +51,5 @@ def test_a_running_run_says_where_it_will_end(project):
 def test_an_ended_run_and_one_without_enough_past_say_nothing(project):
     write_run(project, "past-0", 0.5)
     write_run(project, "now", 0.5, points=15, ended=False)
-    assert told(project, "past-0") == {}
-    assert told(project, "now") == {}
+    assert foretold(project, "past-0") == {}
+    assert foretold(project, "now") == {}

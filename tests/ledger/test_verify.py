@@ -1,0 +1,85 @@
+"""The seal is verified: record by record, against heads that were noted, and against the runs' own clocks."""
+
+import subprocess
+from datetime import timedelta
+
+import pytest
+from tests.ledger.forecasters import START
+
+from palate.errors import ChainBrokenError, InputError, NotFoundError
+from palate.ledger.verify import anchor_head, parse_head, read_anchors, verify
+
+OTHER = "0" * 64
+
+
+def git(folder, *words):
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def asked(written):
+    question = written.ask(written.question())
+    written.say(question, "worse:80")
+    return written
+
+
+def test_a_chain_that_holds_is_counted(asked):
+    verified = verify(asked.project)
+    assert (verified.records, verified.kinds, verified.gone) == (2, {"question": 1, "forecast": 1}, 0)
+    assert verified.head == asked.chain.records()[-1].hash
+    assert verified.anchors == ()
+
+
+def test_a_head_is_read_as_it_was_handed_over_and_held_against_the_chain(asked):
+    head = asked.chain.head()[1]
+    whole, start = parse_head(f"1:{head}"), parse_head(f" 1:{head[:12].upper()} ")
+    assert [one.where for one in verify(asked.project, [whole, start]).anchors] == ["handed over"] * 2
+    for broken in (f"1:{OTHER}", f"0:{head}", f"2:{head}"):
+        with pytest.raises(ChainBrokenError, match="is not the one that was noted"):
+            verify(asked.project, [parse_head(broken)])
+    for text in ("nonsense", "1:abc", f"-1:{head}", head):
+        with pytest.raises(InputError, match="is not the head of a chain"):
+            parse_head(text)
+
+
+def test_every_record_is_verified_whatever_the_index_says(asked):
+    path = asked.chain.path
+    index = path.with_name("chain.index").read_bytes()
+    path.write_text(path.read_text().replace('"confidence": 80', '"confidence": 90'))
+    path.with_name("chain.index").write_bytes(index)
+    with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
+        verify(asked.project)
+
+
+def test_a_head_is_noted_in_git_and_shows_a_chain_that_was_made_anew(asked, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@example.org")
+    with pytest.raises(NotFoundError, match="no git repository"):
+        anchor_head(asked.chain, asked.folder, now=START)
+    git(asked.folder, "init", "-q")
+    git(asked.folder, "add", "train.py")
+    git(asked.folder, "commit", "-q", "-m", "code")
+    anchor = anchor_head(asked.chain, asked.folder, now=START)
+    assert (anchor.number, anchor.hash) == (1, asked.chain.head()[1])
+    asked.ask(asked.question(lr=0.9))
+    anchor_head(asked.chain, asked.folder, now=START + timedelta(days=1))
+    assert [one.number for one in read_anchors(asked.chain, asked.folder)] == [1, 2]
+    assert len(verify(asked.project).anchors) == 2
+    asked.chain.path.write_text(asked.chain.path.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(ChainBrokenError, match="record 1 is not the one that was noted"):
+        verify(asked.project)
+
+
+def test_a_forecast_that_came_in_from_elsewhere_is_not_held_against_the_runs_here(asked):
+    run = asked.write_run(asked.question(), "treatment", 0, 1.4, points=3, ended=False)
+    assert verify(asked.project).records == 2  # the runs came after it
+    asked.now += timedelta(hours=3)
+    other = asked.ask(asked.question(margin=0.06))
+    asked.say(other, "worse:80")
+    with pytest.raises(ChainBrokenError, match=f"but {run} had logged by then"):
+        verify(asked.project)
+    asked.void(other, "forecast after the run had begun")
+    assert verify(asked.project).records == 5

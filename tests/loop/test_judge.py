@@ -1,0 +1,125 @@
+"""Runs are judged look by look, in the order of their seeds, on the terms of the moment at which they were asked."""
+
+import pytest
+
+from palate.loop.judge import Judge, judge_now, opposed_words, terms_of
+from palate.loop.results import RunResult, collect
+from palate.store.catalog import Catalog
+from palate.store.journal import Journal
+from palate.training.outcome import begin_run
+from palate.vocabulary import Outcome
+
+
+def results_of(*arms):
+    """Make results of lists of values; None is a run that has not ended, "nan" one that failed."""
+    return {
+        name: {seed: result_of(name, seed, value) for seed, value in enumerate(values) if value is not None}
+        for name, values in zip(("baseline", "treatment"), arms, strict=True)
+    }
+
+
+def result_of(name, seed, value):
+    outcome = Outcome(ending="nan") if value == "nan" else Outcome(ending="finished", value=value)
+    return RunResult(id=f"{name}-{seed}", seed=seed, elapsed_s=1.0, points=10, outcome=outcome)
+
+
+@pytest.fixture
+def judged(written):
+    """Judge results of a question with a margin of 0.05 and a budget of 4, whose journals hold nothing."""
+    question = written.ask(written.question())
+    for arm in ("baseline", "treatment"):
+        for seed in range(4):
+            journal = written.project.journal(f"{arm}-{seed}")
+            begin_run(journal, key=question.plan.keys[arm], label="train", seed=seed, settings={})
+    with Catalog.open(written.project) as catalog:
+        yield Judge(written.ledger, catalog, question).judge
+
+
+WORSE = [1.40, 1.41, 1.39, 1.42]
+BASE = [1.00, 1.02, 0.98, 1.01]
+
+
+def test_the_first_look_that_settles_it_counts_whatever_comes_after_it(judged):
+    settled = judged(results_of(BASE, WORSE))
+    assert (settled.verdict.kind, settled.done) == ("worse", True)
+    n = settled.verdict.n
+    assert n < 4
+    changed = [*WORSE[:n], *[0.1] * (4 - n)]  # later pairs that say the opposite
+    assert judged(results_of(BASE, changed)).verdict == settled.verdict
+    assert judged(results_of(BASE[:n], WORSE[:n])).verdict == settled.verdict
+
+
+def test_a_pair_that_is_missing_ends_the_looking_however_quick_later_runs_were(judged):
+    gap = judged(results_of(BASE, [WORSE[0], None, *WORSE[2:]]))
+    assert (gap.verdict.n, gap.settled, gap.done) == (1, False, False)
+    assert judged(results_of([], [])).verdict.n == 0
+    assert judged(results_of([], [])).pairs is None
+
+
+def test_a_failed_half_leaves_a_pair_out_and_the_budget_is_spent_all_the_same(judged):
+    judgement = judged(results_of([1.0, 1.02, 0.98, "nan"], [1.03, 0.97, 1.02, 1.0]))
+    assert (judgement.verdict.kind, judgement.verdict.reason, judgement.done) == ("unclear", "budget", True)
+    assert (judgement.verdict.failures.baseline, judgement.verdict.failures.baseline_runs) == (1, 4)
+    assert judgement.pairs.n == 3
+
+
+def test_equal_values_did_nothing_only_where_the_curves_are_equal_bit_for_bit(written):
+    question = written.ask(written.question())
+    for seed in range(3):
+        for arm in ("baseline", "treatment"):
+            written.write_run(question, arm, seed, 1.0 + seed / 10)
+    with Catalog.open(written.project) as catalog:
+        assert judge_now(written.ledger, catalog, question).verdict.kind == "nothing"
+    other = written.ask(written.question(lr=0.7))
+    for seed in range(3):
+        write_last(written, other, "baseline", seed, [2.0, 1.0 + seed / 10])
+        write_last(written, other, "treatment", seed, [3.0, 1.0 + seed / 10])
+    with Catalog.open(written.project) as catalog:
+        assert judge_now(written.ledger, catalog, other).verdict.kind != "nothing"
+
+
+def write_last(written, question, arm, seed, values, **others):
+    journal = written.project.journal(f"{arm}-{question.experiment}-{seed}")
+    begin_run(journal, key=question.plan.keys[arm], label=question.target.label, seed=seed, settings={})
+    log = Journal.open(journal)
+    for step, value in enumerate(values):
+        log.log(step, {"val_loss": value, **others})
+    log.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
+    log.close()
+
+
+def test_looking_seals_nothing_and_counts_what_was_there(written):
+    question = written.ask(written.question())
+    written.write_pairs(question, 1.0, 1.4)
+    with Catalog.open(written.project) as catalog:
+        judgement = judge_now(written.ledger, catalog, question)
+    assert (judgement.made, judgement.reused) == (0, 8)
+    assert judgement.settled
+    assert [record.kind for record in written.chain.records()] == ["question"]
+
+
+def test_terms_are_what_the_project_knew_when_the_question_was_sealed(written):
+    early = written.ask(written.question(lr=0.9))
+    for k in range(6):
+        question = written.ask(written.question(lr=0.2 + k / 100))
+        written.write_pairs(question, 1.0, 1.2 + k / 50)
+        written.report(question)
+    late = written.ask(written.question(lr=0.8))
+    before, after = terms_of(written.ledger, early), terms_of(written.ledger, late)
+    assert (before.noise, before.effect_sd) == (None, None)
+    assert after.noise is not None and after.effect_sd > 0
+    assert (after.margin, after.budget) == (0.05, 4)
+    assert terms_of(written.ledger, written.question(lr=0.7)) == after  # not sealed yet: all that is known by now
+
+
+def test_another_metric_that_says_the_opposite_is_named(written):
+    question = written.ask(written.question(budget=4))
+    for seed in range(4):
+        write_last(written, question, "baseline", seed, [1.0 + seed / 100], val_acc=0.5 + seed / 1000, size=1.0)
+        write_last(written, question, "treatment", seed, [1.4 + seed / 99], val_acc=0.9 + seed / 999, size=9.0)
+    with Catalog.open(written.project) as catalog:
+        judgement = judge_now(written.ledger, catalog, question)
+        assert judgement.verdict.kind == "worse"
+        [words] = opposed_words(catalog, question, judgement)
+        assert words.startswith("But val_acc is better: +")
+        assert set(collect(catalog, question.plan)["baseline"]) == {0, 1, 2, 3}
