@@ -3,27 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.forecast.forecasts import PLAIN, SIZED
 
 from palate.errors import ForecastTextError
 from palate.forecast.answer import (
-    ANSWERS,
     LONGEST_WHY,
-    SIZES,
     Forecast,
     Spread,
     parse_forecast,
     said_words,
-)
-
-LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=30).map(
-    lambda text: " ".join(text.split())
-)
-PLAIN = st.builds(Forecast, answer=st.sampled_from(ANSWERS), confidence=st.integers(34, 97), why=LINES)
-SIZED = st.builds(
-    Forecast,
-    answer=st.sampled_from(["worse", "better"]),
-    confidence=st.integers(34, 97),
-    size=st.sampled_from(SIZES),
 )
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.forecast.forecasts import PLAIN, SIZED, SPREADS
 from tests.ledger.forecasters import REFERENCE, question_about, scored
 from tests.question.files import FUNCTION, SCRIPT, write
 
 from palate.errors import InputError
-from palate.forecast.answer import ANSWERS, SIZES, Forecast, Spread
+from palate.forecast.answer import Forecast
 from palate.forecast.chances import Chances, Reference
 from palate.forecast.when import Event, When, score_when
 from palate.ledger.records import (
@@ -46,19 +47,6 @@ from palate.store.chain import Chain
 from palate.verdict.many import confirm_all
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Terms, judge
-
-LINES = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=30).map(
-    lambda text: " ".join(text.split())
-)
-PLAIN = st.builds(Forecast, answer=st.sampled_from(ANSWERS), confidence=st.integers(34, 97), why=LINES)
-SIZED = st.builds(
-    Forecast,
-    answer=st.sampled_from(["worse", "better"]),
-    confidence=st.integers(34, 97),
-    size=st.sampled_from(SIZES),
-)
-NUMBERS = st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=3, max_size=3, unique=True).map(sorted)
-SPREADS = st.builds(lambda three, why: Spread(low=three[0], middle=three[1], high=three[2], why=why), NUMBERS, LINES)
 
 ADA = Author(name="ada", agent=True)
 SEEN = Evidence(points=12, samples=2, share=0.25, repeat=True)
