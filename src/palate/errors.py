@@ -11,7 +11,8 @@ PalateError                     exit status 1
 |  `- ConfoundedError               arms that differ in more than was declared
 |- RunsFailedError              5   the training itself did not deliver
 |  |- MetricNotLoggedError          finished, but never logged the metric asked for
-|  `- SetupFailedError              failed before the first point: a fault to fix, no outcome
+|  |- SetupFailedError              failed before the first point: a fault to fix, no outcome
+|  `- NotArrivedError               an arm was not what the question says
 `- StoreError                   1   the folder, the journals, the chain or the catalog
    |- JournalTakenError             two processes write one journal
    |- ChainBrokenError              the sealed chain was changed
@@ -29,6 +30,7 @@ __all__ = [
     "JournalTakenError",
     "ListError",
     "MetricNotLoggedError",
+    "NotArrivedError",
     "NotFoundError",
     "OutcomeSeenError",
     "PalateError",
@@ -118,6 +120,10 @@ class MetricNotLoggedError(RunsFailedError):
 
 class SetupFailedError(RunsFailedError):
     """Runs failed before their first point: a fault to fix, not an outcome."""
+
+
+class NotArrivedError(RunsFailedError):
+    """An arm was not what the question says: a change or a seed did not reach it, or runs saw each other."""
 
 
 class StoreError(PalateError):

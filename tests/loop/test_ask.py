@@ -11,6 +11,7 @@ from palate.forecast.answer import parse_forecast
 from palate.ledger.records import Author
 from palate.loop.ask import author_of, nobody, opening, question_about, resources_of, treatment_is_touched
 from palate.store.config import read_config
+from palate.store.project import Project
 from palate.training.local import count_cores
 from palate.training.worker import IN_WORKER
 
@@ -32,12 +33,12 @@ def test_who_forecasts_is_given_else_configured_else_the_login_name(tmp_path, mo
 
 
 def test_resources_are_given_else_configured_else_the_machines_cores(tmp_path):
-    plain = resources_of(config(tmp_path))
+    plain = resources_of(Project(tmp_path), config(tmp_path))
     assert (plain.workers, plain.threads, plain.timeout_s) == (count_cores(), 1, None)
     configured = config(tmp_path, PALATE_WORKERS="3", PALATE_THREADS="2", PALATE_TIMEOUT_S="60")
-    kept = resources_of(configured)
+    kept = resources_of(Project(tmp_path), configured)
     assert (kept.workers, kept.threads, kept.timeout_s) == (3, 2, 60.0)
-    given = resources_of(configured, workers=1, threads=4, timeout_s=5.0)
+    given = resources_of(Project(tmp_path), configured, workers=1, threads=4, timeout_s=5.0)
     assert (given.workers, given.threads, given.timeout_s) == (1, 4, 5.0)
 
 
@@ -64,7 +65,7 @@ def test_a_person_is_asked_only_while_there_is_something_to_forecast(trained):
     asked = Recorder(parse_forecast("better:80"))
     with trained.open(question, asked) as opened:
         assert (opened.said, opened.asked, opened.changed) == (parse_forecast("better:80"), True, ())
-        assert opened.launcher is not None  # it warms up while they think
+        assert opened.engines.started  # it warms up while they think
     given = Recorder()
     with trained.open(question, given, parse_forecast("worse:60")) as opened:
         assert (opened.said, opened.asked, given.asked) == (parse_forecast("worse:60"), False, [])
@@ -86,13 +87,22 @@ def test_nobody_is_asked_and_no_worker_warms_up_where_the_outcome_can_be_seen(tr
     assert treatment_is_touched(trained.project, question)
     late = Recorder(parse_forecast("better:90"))
     with trained.open(replace(question, margin=0.02), late, author=BOB) as opened:
-        assert (opened.said, opened.asked, opened.launcher, late.asked) == (None, False, None, [])
+        assert (opened.said, opened.asked, opened.engines.started, late.asked) == (None, False, False, [])
 
 
 def test_the_engine_is_stopped_when_the_question_closes(trained):
-    with trained.open(trained.question()) as opened:
-        opened.launcher.submit(trained.question().plan.order("baseline", 0, "r", trained.folder))
-    assert opened.launcher.poll() == []
+    question = trained.question()
+    with trained.open(question) as opened:
+        engine = opened.engines.warm(question.target.task)
+        engine.submit(question.plan.order("baseline", 0, "r", trained.folder))
+    assert engine.poll() == []
+
+
+def test_threads_are_those_of_openmp_where_nothing_else_says_how_many(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert resources_of(Project(tmp_path), config(tmp_path), workers=1).threads == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert resources_of(Project(tmp_path), config(tmp_path), workers=1).threads == count_cores()
 
 
 def test_a_run_that_asks_a_question_itself_is_refused(trained, monkeypatch):

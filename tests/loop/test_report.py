@@ -21,11 +21,11 @@ def test_a_report_is_lines_for_people_and_a_document_for_programs(written):
     written.say(question, "worse:80")
     written.write_pairs(question, 1.0, 1.4)
     written.report(question)
-    seen = report(written, question, elapsed_s=3.0, changed=("x.csv",))
+    seen = report(written, question, elapsed_s=3.0, changed=("x.csv changed",))
     lines = seen.lines()
     assert lines[0] == seen.headline and lines[0].startswith("Worse: ")
     assert "0 runs made, 8 re-used (data were not declared, so not checked: --data), 3 s." in lines
-    assert "x.csv changed since earlier runs: those were not used again." in lines
+    assert "Earlier runs were not used again: x.csv changed since then." in lines
     assert "1 forecast so far; 19 more until calibration can be shown." in lines[-1]
     document = json.loads(json.dumps(seen.document()))
     assert (document["schema"], document["experiment"]) == ("palate.report/1", question.experiment)

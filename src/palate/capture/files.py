@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,16 @@ _hooked = False
 
 
 class Files:
-    """The files that are opened for reading between `start` and `stop`."""
+    """The files that are opened for reading between `start` and `stop`.
+
+    Attributes:
+        opened: their paths, in the order in which they were opened.
+        shown: returns the path that a person knows a file by.
+    """
 
     def __init__(self) -> None:
         self.opened: dict[str, None] = {}
+        self.shown: Callable[[str], str] = str
         paths = sysconfig.get_paths()
         own = str(Path(__file__).resolve().parent.parent)
         self._library = tuple({paths["stdlib"], paths["purelib"], paths["platlib"], own, "/proc", "/sys", "/dev"})
@@ -61,8 +68,8 @@ class Files:
         for name in self.opened:
             path = Path(name)
             if path.is_file():
-                shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-                by_path[shown] = hash_file(path)
+                known = Path(self.shown(name))
+                by_path[str(known.relative_to(root) if known.is_relative_to(root) else known)] = hash_file(path)
         return dict(sorted(by_path.items()))
 
 

@@ -23,15 +23,22 @@ from palate.recipe.values import from_value, same_value
 from palate.recipe.words import count_words, value_words
 
 
-def snapshot(seen: Seen, *, settings: Mapping[str, Any] | None = None, home: Path | None = None) -> Recipe:
+def snapshot(
+    seen: Seen,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    home: Path | None = None,
+    folder: Path | None = None,
+) -> Recipe:
     """Make the recipe of a training from everything that was seen until the first step.
 
     Args:
         seen: what was built and called.
         settings: the settings that the run was started with.
         home: palate's own folder; its files are not data.
+        folder: where the person works; the working folder if None.
     """
-    root = Path.cwd()
+    root = folder or Path.cwd()
     models = find_models(seen)
     recipes = [(name, module_recipe(model, name)) for name, model in models]
     chunks: list[Item] = []

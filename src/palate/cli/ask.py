@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from palate.cli.common import RunOptions, put_out, say
+from palate.cli.common import RunOptions, here, put_out, say
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
@@ -82,7 +82,7 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
 
 def _resources(options: RunOptions) -> Resources:
     config = read_config(Path.cwd(), os.environ)
-    return resources_of(config, workers=options.workers, threads=options.threads, timeout_s=options.timeout_s)
+    return resources_of(here(), config, workers=options.workers, threads=options.threads, timeout_s=options.timeout_s)
 
 
 def introduce(question: Question) -> None:

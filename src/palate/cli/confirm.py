@@ -23,7 +23,7 @@ def command(strict: bool, as_json: bool) -> None:
 
     Of those confirmed, at most one in ten is a fluke on average. Runs that are there are used again.
     """
-    resources = resources_of(read_config(Path.cwd(), os.environ))
+    resources = resources_of(here(), read_config(Path.cwd(), os.environ))
     with Catalog.open(here()) as catalog:
         waiting = [question for question, _ in winners(Ledger.of(catalog.project.chain))]
         if not as_json and waiting:

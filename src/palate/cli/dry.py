@@ -45,9 +45,9 @@ def command(
     trained = find_target(target, arguments)
     declared = trained.changes(parse_assignments(changes))
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
-    resources = replace(resources_of(read_config(Path.cwd(), os.environ)), workers=len(arms))
+    resources = replace(resources_of(here(), read_config(Path.cwd(), os.environ)), workers=len(arms))
     with resources.launch(trained.task) as launcher:
-        recipes = capture_arms(trained, arms, launcher=launcher, within_s=timeout_s)
+        recipes = capture_arms(trained, arms, launcher=launcher, home=here().home, within_s=timeout_s)
     if len(recipes) < len(arms):
         raise RunsFailedError(
             f"{target} did not reach its first optimizer step within {timeout_s:g} s, or failed before it.",

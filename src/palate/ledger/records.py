@@ -770,6 +770,7 @@ def question_body(question: Question) -> dict[str, Any]:
         "confounders": list(question.confounders),
         "chunks": {role: list(pair) for role, pair in question.chunks.items()},
         "recipes": dict(question.plan.recipes),
+        **({"inputs": dict(question.inputs)} if question.inputs else {}),
     }
 
 
@@ -788,6 +789,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         data=body["data"],
         confounders=tuple(body.get("confounders", ())),
         chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
+        inputs=body.get("inputs", {}),
     )
 
 
@@ -803,7 +805,7 @@ _TASK_FIELDS = {
 
 def target_body(target: Target) -> dict[str, Any]:
     """Return a target as plain JSON data."""
-    fields = {name: getattr(target, name) for name in Target.__slots__}
+    fields = {name: getattr(target, name) for name in Target.__slots__ if name != "sources"}
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
     return {
         **fields,

@@ -17,13 +17,14 @@ from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
-from palate.loop.data import with_changed_data
+from palate.loop.reuse import with_inputs
 from palate.question.fingerprint import data_of
+from palate.question.folder import place_of
 from palate.question.question import Question, build_question
 from palate.question.target import Order, Target
 from palate.store.config import PreferenceSource
 from palate.store.project import Project
-from palate.training.launch import Launcher, Resources
+from palate.training.launch import Engines, Resources
 from palate.training.local import count_cores, share_out, start_local
 from palate.training.worker import IN_WORKER
 from palate.vocabulary import TREATMENT, Arm
@@ -68,8 +69,15 @@ class Looked:
     verdict: "Verdict"
 
 
-WatchEvent = SealedForecast | RunStarted | RunsGoing | RunEnded | Looked
-"""What somebody who watches is told: a forecast that was sealed, runs, looks."""
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something about the runs that a person should know, in a sentence."""
+
+    words: str
+
+
+WatchEvent = SealedForecast | RunStarted | RunsGoing | RunEnded | Looked | Noticed
+"""What somebody who watches is told: a forecast that was sealed, runs, looks, and what was noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,15 +151,30 @@ def nobody() -> Person:
 
 
 def resources_of(
-    config: Config, *, workers: int | None = None, threads: int | None = None, timeout_s: float | None = None
+    project: Project,
+    config: Config,
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    timeout_s: float | None = None,
 ) -> Resources:
-    """Return what runs are carried out with: flags first, then preferences, then the machine's cores."""
-    runs, threads_a_run = share_out(
-        count_cores(), workers or config["workers"].value, threads or config["threads"].value
-    )
+    """Return what runs are carried out with: flags first, then preferences, then the machine's cores.
+
+    OMP_NUM_THREADS counts as the threads of a run where nothing else says how many.
+    """
+    given = threads or config["threads"].value or _whole(os.environ.get("OMP_NUM_THREADS", ""))
+    runs, threads_a_run = share_out(count_cores(), workers or config["workers"].value, given)
     return Resources(
-        start=start_local, workers=runs, threads=threads_a_run, timeout_s=timeout_s or config["timeout_s"].value
+        start=start_local,
+        workers=runs,
+        threads=threads_a_run,
+        timeout_s=timeout_s or config["timeout_s"].value,
+        place=place_of(Path.cwd(), project.home),
     )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and int(text) else None
 
 
 def author_of(config: Config, name: str | None = None, agent: bool | None = None) -> Author:
@@ -183,9 +206,9 @@ class Opening:
         author: who forecasts.
         said: the first answer that was given now; None where none was.
         asked: whether a person was asked for it just now, and so can be asked for a revision.
-        changed: files that changed since earlier runs, which are therefore not used again.
+        changed: what is different since earlier runs, which are therefore not used again, in words.
         resources: what runs are carried out with.
-        launcher: a worker that is warming up; None where all runs may be there already.
+        engines: those that are warming up; none where all runs may be there already.
     """
 
     question: Question
@@ -194,7 +217,7 @@ class Opening:
     asked: bool
     changed: tuple[str, ...]
     resources: Resources
-    launcher: Launcher | None
+    engines: Engines
 
 
 @contextmanager
@@ -222,12 +245,13 @@ def opening(
     """
     _refuse_in_worker()
     project.make()
-    question, changed = with_changed_data(project, question)
+    question, changed = with_inputs(project, question)
     experiment = Ledger.of(project.chain).find(question.experiment)
     _refuse_void(experiment)
     touched = treatment_is_touched(project, question)
-    launcher = None if touched else resources.launch(question.target.task)
-    try:
+    with Engines(resources) as engines:
+        for arm in () if touched else question.plan.arms:
+            engines.warm(question.plan.target_of(arm).task)
         missing = experiment is None or (experiment.is_missing(author.name) and author.name not in experiment.skipped)
         wanted = said is None and missing and not (touched and _has_ended(project, question))
         answer = person.ask(question) if wanted else said
@@ -238,11 +262,8 @@ def opening(
             asked=wanted and answer is not None,
             changed=changed,
             resources=resources,
-            launcher=launcher,
+            engines=engines,
         )
-    finally:
-        if launcher is not None:
-            launcher.stop()
 
 
 def treatment_is_touched(project: Project, question: Question) -> bool:

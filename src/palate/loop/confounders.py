@@ -1,6 +1,5 @@
 """What a question changes without saying so: both arms read at their first optimizer step, before anything is run."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import ConfoundedError, PalateError, SettingError
 from palate.loop.ask import ArmsRead, Opening
 from palate.question.question import Question
+from palate.question.target import Target, Task
 from palate.recipe.diff import diff
 from palate.recipe.difference import Changed, Difference, difference_lines, explain, merged_words
 from palate.recipe.lexicon import ROLES
@@ -19,6 +19,7 @@ from palate.recipe.tree import Note, chunk_id, leaves, path_text
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.dry import capture_arms
+from palate.training.launch import Engines
 from palate.vocabulary import BASELINE, TREATMENT
 
 AGAIN = "again"
@@ -38,20 +39,33 @@ def read_arms(project: Project, question: Question, opened: Opening) -> Mapping[
     missing = {arm: changes for arm, changes in question.plan.arms.items() if arm not in known}
     if BASELINE in missing:
         missing[AGAIN] = ()
-    if not missing or not question.target.learns or (opened.launcher is None and known):
+    if not missing or not question.target.learns or (not opened.engines.started and known):
         return known
-    with contextlib.ExitStack() as stack:
-        launcher = opened.launcher or stack.enter_context(opened.resources.launch(question.target.task))
-        try:
-            read = capture_arms(question.target, missing, launcher=launcher, within_s=WITHIN_S)
-        except PalateError:
-            return known
+    try:
+        read = _read_missing(project, question, opened.engines, missing)
+    except PalateError:
+        return known
     again = read.pop(AGAIN, None)
     if BASELINE in read and again is not None:
         read[BASELINE] = _with_unsteady(read[BASELINE], again)
     for arm, recipe in read.items():
         recipes.keep(keys[arm], recipe)
     return {**known, **read}
+
+
+def _read_missing(
+    project: Project, question: Question, engines: Engines, missing: Mapping[str, Sequence[Change]]
+) -> dict[str, Recipe]:
+    """Read arms by dry runs, those of one state of the code at once."""
+    read: dict[str, Recipe] = {}
+    by_task: dict[Task, tuple[Target, dict[str, Sequence[Change]]]] = {}
+    for arm, changes in missing.items():
+        target = question.plan.target_of(arm)
+        by_task.setdefault(target.task, (target, {}))[1][arm] = changes
+    for target, arms in by_task.values():
+        launcher = engines.warm(target.task)
+        read |= capture_arms(target, arms, launcher=launcher, home=project.home, within_s=WITHIN_S)
+    return read
 
 
 def _with_unsteady(one: Recipe, again: Recipe) -> Recipe:

@@ -109,7 +109,7 @@ class Judge:
 
 def judge_now(ledger: Ledger, catalog: Catalog, question: Question) -> Judgement:
     """Judge the runs that are there, running and sealing nothing."""
-    results = collect(catalog, question.plan)
+    results = collect(catalog, question.plan, pointless=True)
     judgement = Judge(ledger, catalog, question).judge(results)
     return replace(judgement, reused=sum(len(by_seed) for by_seed in results.values()))
 

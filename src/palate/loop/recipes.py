@@ -15,6 +15,7 @@ from palate.capture.code import is_own
 from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import InputError, NotFoundError, PalateError
 from palate.ledger.ledger import Ledger
+from palate.question.folder import place_of
 from palate.question.target import Target, find_target
 from palate.recipe.recipe import Recipe
 from palate.store.catalog import Catalog
@@ -65,9 +66,9 @@ def find_recipe(text: str, project: Project, reading: Reading | None = None) -> 
     if known and not path.exists():
         return _of_experiment(project, known[1], known[2] or TREATMENT)
     if colon and name:
-        return _of_object(text, place, name, reading)
+        return _of_object(text, place, name, reading, project)
     if path.suffix == ".py":
-        return dry(find_target(text, reading.arguments))
+        return dry(find_target(text, reading.arguments), project)
     if path.exists():
         raise InputError(
             f"{text} is nothing that a recipe can be read from.",
@@ -76,20 +77,21 @@ def find_recipe(text: str, project: Project, reading: Reading | None = None) -> 
     return _of_run(project, text)
 
 
-def dry(target: Target) -> Recipe:
+def dry(target: Target, project: Project) -> Recipe:
     """Run a target up to its first optimizer step, and read its recipe there."""
-    with start_local(target.task, Resources(start=start_local)) as launcher:
-        return capture_target(target, launcher)
+    resources = Resources(start=start_local, place=place_of(Path.cwd(), project.home))
+    with resources.launch(target.task) as launcher:
+        return capture_target(target, launcher, home=project.home)
 
 
-def _of_object(text: str, place: str, name: str, reading: Reading) -> Recipe:
+def _of_object(text: str, place: str, name: str, reading: Reading, project: Project) -> Recipe:
     """Import what is named; call it where it builds something."""
     try:
         target: Target | None = find_target(text, reading.arguments)
     except PalateError:
         target = None
     if target is not None and target.task.kind in ("function", "module"):
-        return dry(target)
+        return dry(target, project)
     before = set(sys.modules)
     try:
         thing = _imported(place, name)

@@ -11,12 +11,16 @@ from palate.forecast.score import Score
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import BLIND, SealedForecast
 from palate.ledger.words import forecast_document
+from palate.loop.arrival import same_seed_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult
+from palate.loop.reuse import NOTHING, known_inputs
 from palate.loop.score import score_forecast
 from palate.question.question import Question
 from palate.store.catalog import Catalog
+from palate.store.project import Project
 from palate.store.recipes import Recipes
+from palate.training.inputs import Received, read_received
 from palate.verdict.design import MOST, make_design
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.words import effect_words, failure_words, headline
@@ -43,7 +47,8 @@ class Report:
         opposed: other metrics that say the opposite, a sentence each.
         counted: this author's forecasts so far from which calibration can be told.
         elapsed_s: how long this session took.
-        changed_data: files that changed since earlier runs, which were therefore not used again.
+        changed: what is different since earlier runs, which were therefore not used again, in words.
+        noticed: what was noticed of the runs: seeds that go nowhere.
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
     """
@@ -58,7 +63,8 @@ class Report:
     opposed: tuple[str, ...]
     counted: int
     elapsed_s: float
-    changed_data: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    noticed: tuple[str, ...] = ()
     data_known: bool = False
     asked_only: bool = False
 
@@ -111,6 +117,7 @@ class Report:
             "confounders": list(self.question.confounders),
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
+            "noticed": list(self.noticed),
             "outlook": asdict(self.outlook) if self.outlook else None,
             "forecast": forecast_document(self.sealed) if self.sealed else None,
             "score": asdict(self.score) if self.score else None,
@@ -139,9 +146,11 @@ class Report:
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
+        lines += self.noticed
         lines += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
-        if self.changed_data:
-            lines.append(f"{', '.join(self.changed_data[:3])} changed since earlier runs: those were not used again.")
+        if self.changed:
+            more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
+            lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]
 
     def _effort(self) -> str:
@@ -278,7 +287,7 @@ def report_of(
         judgement: what its runs say.
         author: who looks; others' forecasts stay hidden until theirs is sealed.
         elapsed_s: how long the runs took; 0 where they were only looked at.
-        changed: files that changed since earlier runs.
+        changed: what is different since earlier runs, in words.
         asked_only: whether the question was only to be asked, and nothing run.
     """
     experiment = ledger.read(question.experiment)
@@ -297,10 +306,25 @@ def report_of(
         opposed=tuple(opposed_words(catalog, question, judgement)),
         counted=_counted(ledger, author),
         elapsed_s=elapsed_s,
-        changed_data=changed,
-        data_known=Recipes(catalog.project.home).find(question.plan.keys[BASELINE]) is not None,
+        changed=changed,
+        noticed=tuple(same_seed_words(question.plan, _received(catalog, judgement))),
+        data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
     )
+
+
+def _data_known(project: Project, question: Question) -> bool:
+    """Return whether what the baseline reads is known, and so was checked."""
+    if known_inputs(project, question.plan, BASELINE) != NOTHING:
+        return True
+    return Recipes(project.home).find(question.plan.keys[BASELINE]) is not None
+
+
+def _received(catalog: Catalog, judgement: Judgement) -> dict[int, Received]:
+    """Return what the baseline's runs received, by seed."""
+    runs = judgement.results[BASELINE].items()
+    read = {seed: read_received(catalog.project.run_folder(result.id)) for seed, result in runs}
+    return {seed: received for seed, received in read.items() if received is not None}
 
 
 def _counted(ledger: Ledger, author: str) -> int:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from palate.question.plan import ARMS, Plan
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
-from palate.training.outcome import read_outcome
-from palate.vocabulary import Arm, Outcome
+from palate.training.outcome import USAGE_ERROR, read_outcome
+from palate.vocabulary import BASELINE, Arm, Outcome
 
 Right = npt.NDArray[np.bool_]
 _TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput")
@@ -31,10 +31,14 @@ Results = Mapping[Arm, Mapping[int, RunResult]]
 """Ended runs by arm and seed."""
 
 
-def collect(catalog: Catalog, plan: Plan) -> dict[Arm, dict[int, RunResult]]:
+def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Arm, dict[int, RunResult]]:
     """Find, for each arm, its ended runs by seed: made for this question or for any other with the same key.
 
-    A run that failed before its first point is a fault to fix and no outcome: it is not taken, so it is tried again.
+    Args:
+        catalog: of the project.
+        plan: whose runs they are.
+        pointless: also those that failed with a change before their first point, where there is no other at that
+            seed. They are judged, but tried again when the question is run again. A baseline's are faults to fix.
     """
     catalog.refresh()
     runs = catalog.runs(set(plan.keys.values()))
@@ -42,12 +46,18 @@ def collect(catalog: Catalog, plan: Plan) -> dict[Arm, dict[int, RunResult]]:
     for summary in catalog.summaries(list(summaries)):
         summaries[summary.run_id].append(summary)
     results: dict[Arm, dict[int, RunResult]] = {arm: {} for arm in plan.arms}
+    left: list[tuple[Arm, RunResult]] = []
     for run in runs:
         result = read_result(run, summaries[run.id], plan)
-        if result is not None and result.points and result.outcome.ending != "no_metric":
-            for arm, key in plan.keys.items():
-                if key == run.key:
-                    results[arm].setdefault(result.seed, result)
+        if result is None or result.outcome.ending == "no_metric":
+            continue
+        for arm in (arm for arm, key in plan.keys.items() if key == run.key):
+            if result.points:
+                results[arm].setdefault(result.seed, result)
+            elif arm != BASELINE and not refused_usage(run):
+                left.append((arm, result))
+    for arm, result in left if pointless else ():
+        results[arm].setdefault(result.seed, result)
     return results
 
 
@@ -58,6 +68,11 @@ def read_result(run: RunRow, summaries: Sequence[Summary], plan: Plan) -> RunRes
         return None
     points = sum(summary.n for summary in summaries)
     return RunResult(id=run.id, seed=run.seed, elapsed_s=run.elapsed_s, points=points, outcome=outcome)
+
+
+def refused_usage(run: RunRow) -> bool:
+    """Whether a run's program refused its command line."""
+    return run.detail.partition("\n")[0] == f"exit status {USAGE_ERROR}"
 
 
 def complete_pairs(results: Results) -> int:

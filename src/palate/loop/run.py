@@ -70,7 +70,7 @@ def run_until_settled(
 ) -> Judgement:
     """Run a question's missing pairs until its verdict settles, or its budget is spent."""
     judge = Judge(ledger, catalog, question)
-    runner = Runner(catalog, question.plan, resources=opened.resources, person=person, launcher=opened.launcher)
+    runner = Runner(catalog, question.plan, resources=opened.resources, person=person, engines=opened.engines)
     with runner:
         for results in runner:
             judgement = judge.judge(results)

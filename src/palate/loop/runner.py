@@ -1,19 +1,23 @@
 """The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far."""
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from palate.errors import MetricNotLoggedError, SetupFailedError
-from palate.loop.ask import Person, RunEnded, RunsGoing, RunStarted
+from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError
+from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
+from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.results import Results, RunResult, collect, read_result
+from palate.loop.reuse import remember
 from palate.question.plan import Plan
 from palate.question.target import Order
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
-from palate.training.launch import Ended, Launcher, Resources
-from palate.training.outcome import begin_run, end_run, stop_run, tail_of
+from palate.training.inputs import Received, read_received, take_received
+from palate.training.launch import Ended, Engines, Resources
+from palate.training.outcome import USAGE_ERROR, begin_run, end_run, set_aside, stop_run, tail_of
 from palate.vocabulary import BASELINE, Arm
 
 
@@ -25,14 +29,15 @@ class Runner:
                 if enough(results):
                     break
 
-    Leaving the `with` stops the runs that go. No run is started before the first results were looked at.
+    Leaving the `with` stops the runs that go. No run is started before the first results were looked at. Before a
+    second pair is started, the first one is checked: did the change arrive, did the seed, are the runs apart.
 
     Args:
         catalog: of the project where runs are kept.
         plan: which arms at which seeds.
         resources: what runs are carried out with.
         person: told of progress.
-        launcher: an engine that was started early, while a person was thinking; stopped at the end.
+        engines: those that were started early, while a person was thinking; stopped at the end.
 
     Attributes:
         made: how many runs were made.
@@ -46,17 +51,22 @@ class Runner:
         *,
         resources: Resources,
         person: Person,
-        launcher: Launcher | None = None,
+        engines: Engines | None = None,
     ) -> None:
         self._catalog = catalog
         self._project = catalog.project
         self._plan = plan
         self._resources = resources
+        self._workers = resources.workers
         self._person = person
-        self._launcher = launcher
-        self._going: dict[str, tuple[Arm, int]] = {}
+        self._engines = engines or Engines(resources)
+        self._going: dict[str, tuple[Arm, int, float]] = {}
         self._ended: deque[Ended] = deque()
         self._results: dict[Arm, dict[int, RunResult]] = {}
+        self._received: dict[Arm, dict[int, Received]] = {}
+        self._apartness = Apartness(plan, resources.placed(plan.target.task).place)
+        self._said: set[str] = set()
+        self._checked: set[tuple[Arm, int]] = set()
         self.made = 0
         self.reused = 0
 
@@ -71,11 +81,11 @@ class Runner:
             self._stop()
 
     def _stop(self) -> None:
-        """Stop the engine, wait for the runs that go to end, and write into their journals that they were stopped."""
-        if self._launcher is not None:
-            self._launcher.stop()
-        for run_id in self._going:
+        """Stop the engines, wait for the runs that go to end, and write into their journals that they were stopped."""
+        self._engines.stop()
+        for run_id, (arm, _, _) in self._going.items():
             stop_run(self._project.journal(run_id))
+            self._read_back(run_id, arm)
         self._going.clear()
 
     def __iter__(self) -> Iterator[Results]:
@@ -84,33 +94,38 @@ class Runner:
         Raises:
             SetupFailedError: the baseline fails before its first point, or the code cannot be loaded.
             MetricNotLoggedError: the baseline never logs the metric.
+            NotArrivedError: a change or a seed did not reach the runs, or they see each other's files.
         """
         self._results = collect(self._catalog, self._plan)
+        self._received = {arm: self._known(by_seed) for arm, by_seed in self._results.items()}
         self.reused = sum(len(by_seed) for by_seed in self._results.values())
+        self._check()
         yield self._results
         while self._submit():
-            assert self._launcher is not None
-            self._ended.extend(self._launcher.poll())
+            self._ended.extend(self._engines.poll())
+            self._notice_threads()
             if not self._ended:
                 self._person.watch(RunsGoing(tuple(self._going)))
             while self._ended:
                 self._take(self._ended.popleft())
                 yield self._results
 
+    def _known(self, by_seed: dict[int, RunResult]) -> dict[int, Received]:
+        read = {seed: read_received(self._project.run_folder(one.id)) for seed, one in by_seed.items()}
+        return {seed: received for seed, received in read.items() if received is not None}
+
     def _submit(self) -> bool:
         """Start what is missing, as far as there is room; return whether any run goes."""
-        while len(self._going) < self._resources.workers and (missing := self._next()) is not None:
-            if self._launcher is None:
-                self._launcher = self._resources.launch(self._plan.target.task)
+        while len(self._going) < self._workers and (missing := self._next()) is not None:
             arm, seed = missing
             order = self._begin(arm, seed)
-            self._going[order.id] = missing
-            self._launcher.submit(order)
+            self._going[order.id] = (arm, seed, time.monotonic())
+            self._engines.warm(self._plan.target_of(arm).task).submit(order)
             self._person.watch(RunStarted(arm, seed, order, self._plan.settings[arm]))
         return bool(self._going)
 
     def _next(self) -> tuple[Arm, int] | None:
-        going = set(self._going.values())
+        going = {(arm, seed) for arm, seed, _ in self._going.values()}
         for seed in self._plan.seeds:
             for arm in self._plan.arms:
                 if seed not in self._results[arm] and (arm, seed) not in going:
@@ -125,18 +140,74 @@ class Runner:
         return plan.order(arm, seed, folder.name, folder)
 
     def _take(self, ended: Ended) -> None:
-        """End the run's journal, read it back, and take in what it gave."""
-        arm, seed = self._going.pop(ended.id)
+        """End the run's journal, read it back, check what it received, and take in what it gave."""
+        arm, seed, began_s = self._going.pop(ended.id)
         end_run(self._project.journal(ended.id), ended, self._project.output(ended.id))
+        received = self._read_back(ended.id, arm)
         read = self._catalog.read_in(ended.id)
         result = read and read_result(read.run, read.summaries, self._plan)
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
         if arm == BASELINE:
             self._refuse_fault(result)
-        self._results[arm][seed] = result
+        self._refuse_usage(arm, result, ended)
         self.made += 1
+        if received is not None and self._is_shared(ended.id, received, began_s):
+            return
+        self._results[arm][seed] = result
+        if received is not None:
+            self._received[arm][seed] = received
         self._person.watch(RunEnded(arm, result))
+        self._check()
+
+    def _read_back(self, run_id: str, arm: Arm) -> Received | None:
+        """Read back what a run received, and keep it for the decision whether it can be used again."""
+        target = self._plan.target_of(arm)
+        place = self._resources.placed(target.task).place
+        own = () if place is None or not target.task.file else (place.name_of(target.task.file),)
+        received = take_received(self._project.run_folder(run_id), place, own)
+        if received is not None:
+            remember(self._project, self._plan.keys[arm], received)
+        return received
+
+    def _check(self) -> None:
+        """Check that the arms are what the plan says, as soon as a run of each is there; say where seeds do not go."""
+        baseline = self._received.get(BASELINE, {})
+        for arm in self._plan.arms:
+            for seed in self._received[arm].keys() & baseline.keys():
+                if arm != BASELINE and (arm, seed) not in self._checked:
+                    self._checked.add((arm, seed))
+                    refuse_not_arrived(self._plan, arm, baseline[seed], self._received[arm][seed])
+        for words in same_seed_words(self._plan, baseline):
+            self._say(words)
+
+    def _is_shared(self, run_id: str, received: Received, began_s: float) -> bool:
+        """Notice runs that saw each other's files; set them aside, and go on with one run at a time."""
+        file, runs = self._apartness.shared_at_once(run_id, received, began_s, time.monotonic())
+        if not file:
+            return False
+        self._workers = 1
+        self._say(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
+        for one in runs:
+            set_aside(self._project.journal(one), f"another run wrote {file} at the same time")
+            self._catalog.read_in(one)
+        for arm, by_seed in self._results.items():
+            for seed in [seed for seed, result in by_seed.items() if result.id in runs]:
+                del by_seed[seed]
+                self._received[arm].pop(seed, None)
+        return True
+
+    def _notice_threads(self) -> None:
+        if self._engines.threads_at_import:
+            self._say(
+                "The training's code starts threads when it is imported, so each run is a process of its own that "
+                "imports everything anew."
+            )
+
+    def _say(self, words: str) -> None:
+        if words not in self._said:
+            self._said.add(words)
+            self._person.watch(Noticed(words))
 
     def _refuse_fault(self, result: RunResult) -> None:
         """Stop at a fault of the set-up: the baseline failing before its first point, or without the metric."""
@@ -155,6 +226,17 @@ class Runner:
                 why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
                 todo="Fix it, then type the same command again; nothing that finished is lost.",
             )
+
+    def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:
+        """Stop where a program refuses its command line: that is no outcome of a change."""
+        if ended.status != USAGE_ERROR or result.points or ended.timed_out:
+            return
+        changed = ", ".join(f"-c {change.path}={change.after}" for change in self._plan.arms[arm])
+        raise RunsFailedError(
+            f"The program refuses its command line (exit status {USAGE_ERROR}, nothing logged): {result.id}.",
+            why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
+            todo=f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
+        )
 
 
 def _free_folder(folder: Path) -> Path:

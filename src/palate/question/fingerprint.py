@@ -32,6 +32,13 @@ def imports_of(source: Source) -> tuple[str, ...]:
     return tuple(names)
 
 
+def sources_of(source: Source) -> frozenset[str]:
+    """Return the paths of a file and of all local modules that it imports, directly or not."""
+    hashes = {source.path.resolve(): ""}
+    _follow(source, hashes, source.path.parent)
+    return frozenset(map(str, hashes))
+
+
 def code_of_file(source: Source, recipe_of: str) -> str:
     """Return a hash of a file and of all local modules that it imports, directly or not.
 

@@ -1,7 +1,7 @@
 """The plan: which arms of a target are run at which seeds, and how a run is read; light to import."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class Plan:
         metric: what is judged.
         take: which value of a curve counts.
         data: fingerprint of the data.
+        inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
+        targets: what is run, of arms where it is another state of the code.
     """
 
     target: Target
@@ -33,11 +35,17 @@ class Plan:
     metric: Metric
     take: Take = "last"
     data: str = ""
+    inputs: Mapping[Arm, str] = field(default_factory=dict)
+    targets: Mapping[Arm, Target] = field(default_factory=dict)
+
+    def target_of(self, arm: Arm) -> Target:
+        """Return what an arm runs."""
+        return self.targets.get(arm, self.target)
 
     @cached_property
     def settings(self) -> Mapping[Arm, dict[str, Any]]:
         """All settings of each arm."""
-        return {arm: with_changes(self.target.settings, changes) for arm, changes in self.arms.items()}
+        return {arm: with_changes(self.target_of(arm).settings, changes) for arm, changes in self.arms.items()}
 
     @cached_property
     def recipes(self) -> Mapping[Arm, str]:
@@ -47,9 +55,12 @@ class Plan:
     @cached_property
     def keys(self) -> Mapping[Arm, str]:
         """For each arm, the id of what decides its runs but the seed: recipe, code, folder, package versions, data."""
-        target, versions = self.target, dict(self.target.versions)
-        parts = {arm: [recipe, target.code, target.folder, versions, self.data] for arm, recipe in self.recipes.items()}
-        return {arm: content_id(part)[:16] for arm, part in parts.items()}
+        return {arm: content_id(self._decides(arm))[:16] for arm in self.arms}
+
+    def _decides(self, arm: Arm) -> list[Any]:
+        target, inputs = self.target_of(arm), self.inputs.get(arm)
+        known = [self.recipes[arm], target.code, target.folder, dict(target.versions), self.data]
+        return [*known, inputs] if inputs else known
 
     def run_name(self, arm: Arm, seed: int) -> str:
         """Return the name of a run's folder; a number is put behind it where there is one already."""
@@ -61,4 +72,4 @@ class Plan:
 
     def order(self, arm: Arm, seed: int, run_id: str, folder: Path) -> Order:
         """Make the order for one run."""
-        return self.target.order(run_id, folder, seed, self.arms[arm])
+        return self.target_of(arm).order(run_id, folder, seed, self.arms[arm])

@@ -14,7 +14,7 @@ from palate.question.target import Target
 from palate.recipe.codec import content_id, encode
 from palate.recipe.settings import Change
 from palate.verdict.boundary import check_budget, check_margin
-from palate.vocabulary import BASELINE, TREATMENT, Goal, Metric, Take, name_metric
+from palate.vocabulary import BASELINE, TREATMENT, Arm, Goal, Metric, Take, name_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Question:
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
         confounders: what else differs between the arms though nobody declared it, in words.
+        inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
         chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
     """
 
@@ -42,6 +43,7 @@ class Question:
     data: str = ""
     confounders: tuple[str, ...] = ()
     chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    inputs: Mapping[Arm, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -57,6 +59,7 @@ class Question:
             metric=self.metric,
             take=self.take,
             data=self.data,
+            inputs=self.inputs,
         )
 
     @cached_property

@@ -7,9 +7,10 @@ of `palate.settings(...)`, argparse options, and constants at the top level of t
 
 import ast
 import hashlib
+import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -231,6 +232,31 @@ def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         name = targets[0].id
         if stored[name] == 1 and not name.startswith("_") and not isinstance(_literal(value), Unread):
             yield name, value
+
+
+def with_constants(code: bytes, constants: Mapping[str, Any]) -> bytes:
+    """Return a file's code with other values for constants at its top level; every line keeps its number.
+
+    >>> with_constants(b"lr = 0.1  # usual\\nprint(lr)\\n", {"lr": 0.3})
+    b'lr = 0.3  # usual\\nprint(lr)\\n'
+    """
+    lines = code.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    placed = sorted(
+        ((node, constants[name]) for name, node in top_constants(ast.parse(code)) if name in constants),
+        key=lambda pair: (pair[0].lineno, pair[0].col_offset),
+        reverse=True,
+    )
+    for node, value in placed:
+        begin = starts[node.lineno - 1] + node.col_offset
+        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+        breaks = code[begin:end].count(b"\n")
+        finite = not isinstance(value, float) or math.isfinite(value)
+        text = (repr(value) if finite else f'float("{value}")').encode()
+        code = code[:begin] + (b"(" + text + b"\n" * breaks + b")" if breaks else text) + code[end:]
+    return code
 
 
 def _stored(body: list[ast.stmt]) -> Iterator[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.question.fingerprint import code_of_file, code_of_function, imports_of, versions_of
+from palate.question.fingerprint import code_of_file, code_of_function, imports_of, sources_of, versions_of
+from palate.question.folder import Place
 from palate.question.source import Declared, Function, Source, read_source
 from palate.recipe.codec import Unread
 from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
@@ -61,6 +62,7 @@ class Task:
         name: of a function.
         argv: of a command.
         warm: packages of a script that are imported before it is forked.
+        place: the folder that its runs see, in which each has a folder of its own; None to run where it is.
     """
 
     kind: Literal["function", "module", "pickle", "script", "command"]
@@ -69,6 +71,17 @@ class Task:
     name: str = ""
     argv: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
+    place: Place | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        return {**{name: getattr(self, name) for name in self.__slots__}, "place": self.place and self.place.body()}
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Undo `body`."""
+        lists = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
+        return cls(**{**body, **lists, "place": body["place"] and Place.read(body["place"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +144,7 @@ class Target:
         folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         metric, goal, resolution, data: as declared by the experiment, where it does.
+        sources: the files that `code` is of.
     """
 
     label: str
@@ -149,6 +163,7 @@ class Target:
     goal: Goal | None = None
     resolution: float | None = None
     data: tuple[str, ...] = ()
+    sources: frozenset[str] = field(default=frozenset(), compare=False)
 
     def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change], *, capture: str = "") -> Order:
         """Make the order for one run with some changes."""
@@ -345,6 +360,7 @@ def _of_function(source: Source, function: Function, task: Task) -> Target:
         how=dict.fromkeys(function.settings, Handover("parameter")),
         seed_by=Handover("parameter") if function.takes_seed else None,
         code=code_of_file(source, function.name),
+        sources=sources_of(source),
         versions=versions_of(imports_of(source)),
         metric=function.metric,
         goal=function.goal,
@@ -373,6 +389,7 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
         folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
         seed_by=seed_by,
         code=code_of_file(source, ""),
+        sources=sources_of(source),
         versions=versions_of(imports_of(source)),
     )
 

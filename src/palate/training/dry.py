@@ -18,7 +18,12 @@ DRY_SEED = 0
 
 
 def capture_arms(
-    target: Target, arms: Mapping[str, Sequence[Change]], *, launcher: Launcher, within_s: float | None = None
+    target: Target,
+    arms: Mapping[str, Sequence[Change]],
+    *,
+    launcher: Launcher,
+    home: Path,
+    within_s: float | None = None,
 ) -> dict[str, Recipe]:
     """Run each arm up to its first optimizer step, as many at once as there are workers, and read its recipe.
 
@@ -26,6 +31,7 @@ def capture_arms(
         target: what is run.
         arms: the changes of each arm, by a name without slashes.
         launcher: executes the runs; it stays open.
+        home: palate's own folder, in which they get theirs where it exists.
         within_s: seconds after which an arm without an optimizer step is ended; it is left out of the result.
 
     Raises:
@@ -33,7 +39,7 @@ def capture_arms(
     """
     recipes: dict[str, Recipe] = {}
     faults: list[SetupFailedError] = []
-    with tempfile.TemporaryDirectory(prefix="palate-dry-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dry-", dir=home if home.is_dir() else None) as folder:
         for name, changes in arms.items():
             here = Path(folder) / name
             here.mkdir()
@@ -76,13 +82,13 @@ def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
     )
 
 
-def capture_target(target: Target, launcher: Launcher) -> Recipe:
+def capture_target(target: Target, launcher: Launcher, *, home: Path) -> Recipe:
     """Return the recipe of a target without changes.
 
     Raises:
         RunsFailedError: it ended without one.
     """
-    recipes = capture_arms(target, {"recipe": ()}, launcher=launcher)
+    recipes = capture_arms(target, {"recipe": ()}, launcher=launcher, home=home)
     if "recipe" not in recipes:
         raise RunsFailedError(f"{target.label} ended without a recipe.", todo="palate doctor")
     return recipes["recipe"]

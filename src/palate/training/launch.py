@@ -4,9 +4,10 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+from palate.question.folder import Place
 from palate.question.target import Order, Task
 
 
@@ -49,13 +50,69 @@ class Resources:
         workers: runs at a time.
         threads: CPU threads a run.
         timeout_s: seconds that a run may take; None for any number.
+        place: the folder that runs see; None to run where palate was called.
     """
 
     start: "Callable[[Task, Resources], Launcher]"
     workers: int = 1
     threads: int = 1
     timeout_s: float | None = None
+    place: Place | None = None
 
     def launch(self, task: Task) -> Launcher:
         """Start the engine for a task."""
-        return self.start(task, self)
+        return self.start(self.placed(task), self)
+
+    def placed(self, task: Task) -> Task:
+        """Return a task with the folder that its runs see, where it does not say one."""
+        return task if task.place is not None else replace(task, place=self.place)
+
+
+class Engines:
+    """The engines of a question's arms: one for each thing that is run, started when it is first needed.
+
+    Use it as a context: leaving it stops whatever still runs.
+
+    Args:
+        resources: what runs are carried out with.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._engines: dict[Task, Launcher] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def warm(self, task: Task) -> Launcher:
+        """Return the engine of a task, started now if need be."""
+        placed = self.resources.placed(task)
+        if placed not in self._engines:
+            self._engines[placed] = self.resources.start(placed, self.resources)
+        return self._engines[placed]
+
+    def poll(self) -> list[Ended]:
+        """Wait a moment; return the runs that ended.
+
+        Raises:
+            SetupFailedError: the training code cannot be loaded.
+        """
+        return [ended for engine in self._engines.values() for ended in engine.poll()]
+
+    def stop(self) -> None:
+        """Stop all engines, for good; twice is fine."""
+        for engine in self._engines.values():
+            engine.stop()
+
+    @property
+    def started(self) -> bool:
+        """Whether any engine was started."""
+        return bool(self._engines)
+
+    @property
+    def threads_at_import(self) -> int:
+        """How many threads the training's code starts when it is imported."""
+        return max((getattr(engine, "threads_at_import", 0) for engine in self._engines.values()), default=0)

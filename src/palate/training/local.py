@@ -1,5 +1,6 @@
 """The local engine: gives runs to a warm worker, as many at a time as there are cores for, and sees how they end."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from palate.errors import SetupFailedError
@@ -34,6 +35,11 @@ class LocalLauncher:
     """Carry out orders in a warm worker process.
 
     Use it as a context: leaving it ends whatever still runs.
+
+    Attributes:
+        workers: runs at a time; may be changed.
+        threads_at_import: threads that the training's code starts when it is imported: then each run is a process of
+            its own, which imports everything anew.
     """
 
     def __init__(self, task: Task, *, workers: int = 1, threads: int = 1, timeout_s: float | None = None) -> None:
@@ -44,6 +50,7 @@ class LocalLauncher:
         self._going: dict[str, _Going] = {}
         self._pending = b""
         self._ready = False
+        self.threads_at_import = 0
         self._closed = False
         self._log = tempfile.TemporaryFile()
         self._process, self._requests, self._replies = _start_worker(task, self._log.fileno())
@@ -73,6 +80,7 @@ class LocalLauncher:
                 raise _cannot_import(message["failed"])
             if message.get("ready"):
                 self._ready = True
+                self.threads_at_import = message["threads"]
             elif "pid" in message:
                 self._started(message)
             elif message["id"] in self._going:
@@ -177,16 +185,9 @@ def count_cores() -> int:
 def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int, int]:
     request_out, request_in = os.pipe()
     reply_out, reply_in = os.pipe()
-    command = [
-        sys.executable,
-        "-m",
-        "palate.training.worker",
-        str(request_out),
-        str(reply_in),
-        json.dumps(asdict(task)),
-    ]
+    command = [sys.executable, "-m", "palate.training.worker", str(request_out), str(reply_in)]
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    fixed = {"PYTHONHASHSEED": "0", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    fixed = {"PYTHONHASHSEED": "0", "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         command,
         pass_fds=(request_out, reply_in),
@@ -198,6 +199,8 @@ def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int,
     )
     os.close(request_out)
     os.close(reply_in)
+    with contextlib.suppress(BrokenPipeError):  # it died at once: poll says so
+        os.write(request_in, json.dumps(task.body()).encode() + b"\n")
     return process, request_in, reply_out
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from palate.store.catalog import RunRow, Summary
 
 TAIL_LINES = 12
+USAGE_ERROR = 2
+"""Exit status of a program that refuses its command line."""
 DIVERGED = 1e100
 """A metric beyond this is as good as infinite: its square is."""
 
@@ -36,6 +38,11 @@ def end_run(journal: Path, ended: Ended, output: Path) -> None:
 def stop_run(journal: Path) -> None:
     """Write into a run's journal that it was stopped before its end: by hand, or because nobody needs it any more."""
     write_event(journal, "ending", exit="stopped", detail="stopped before its end")
+
+
+def set_aside(journal: Path, why: str) -> None:
+    """Write into the journal of a run that has ended that it counts for nothing, and why."""
+    write_event(journal, "ending", exit="stopped", detail=f"set aside: {why}")
 
 
 def describe_exit(ended: Ended, output: Path) -> str:

@@ -34,13 +34,12 @@ class Run:
 
     Attributes:
         folder: the run's folder; other files of the run can be put there.
-        seed: the seed of this run; None outside of `palate run`.
         settings: the settings it was started with.
     """
 
     def __init__(self, folder: Path, *, seed: int | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
-        self.seed = seed
+        self._seed = seed
         self.settings: Mapping[str, Any] = dict(settings or {})
         self._journal: Journal | None = None
 
@@ -50,10 +49,17 @@ class Run:
         return self.folder.name
 
     @property
+    def seed(self) -> int | None:
+        """The seed of this run; None outside of `palate run`."""
+        _tell("took seed", "run.seed", "")
+        return self._seed
+
+    @property
     def journal(self) -> Journal:
         """The run's journal, opened on first use."""
         if self._journal is None:
             self._journal = Journal.open(self.folder / "journal")
+            _at_first_point()
         return self._journal
 
     def log(self, step: int | None = None, /, **metrics: float) -> None:
@@ -88,7 +94,7 @@ class Run:
     def begin_own(self, label: str) -> None:
         """Write the label, the seed and the settings of an own run into its journal."""
         encoded = {name: encode(value) for name, value in self.settings.items()}
-        self.journal.event("recipe", key="", label=label, seed=self.seed, settings=encoded)
+        self.journal.event("recipe", key="", label=label, seed=self._seed, settings=encoded)
 
     def end_own(self, fault: BaseException | None) -> None:
         """Write into the journal of an own run how it ended, and close it.
@@ -138,6 +144,7 @@ def settings(**defaults: Any) -> SimpleNamespace:
         raise SettingError(f"{sorted(set(given) - set(defaults))} are not declared by this script's palate.settings().")
     values = with_changes(defaults, changes)
     _declared.update(values)
+    _tell("settings", "palate.settings", {name: repr(value)[:200] for name, value in values.items()})
     return SimpleNamespace(**values)
 
 
@@ -153,12 +160,27 @@ def seed_everything(seed: int | None = None) -> int:
     chosen = int(os.environ.get("PALATE_SEED") or 0) if seed is None else seed
     if not 0 <= chosen < 2**32:
         raise InputError(f"seed {chosen} is not between 0 and 2**32 - 1: numpy would refuse it.")
+    if seed is None:
+        _tell("took seed", "palate.seed_everything", "")
     random.seed(chosen)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(chosen)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(chosen)
     return chosen
+
+
+def _tell(kind: str, name: str, *what: Any) -> None:
+    """Note what this process received, where a recorder listens."""
+    received = sys.modules.get("palate.training.received")
+    if received is not None:
+        received.tell(kind, name, *what)
+
+
+def _at_first_point() -> None:
+    received = sys.modules.get("palate.training.received")
+    if received is not None:
+        received.at_first_point()
 
 
 def close_current() -> None:

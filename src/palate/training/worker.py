@@ -1,9 +1,12 @@
 """The warm worker: imports the task once, then forks a new child for each run; standard library only.
 
-Started as `python -m palate.training.worker REQUEST_FD REPLY_FD TASK`. Requests and replies are JSON lines. A child
-starts from the worker's memory: torch is imported only once, and no run can see the state of another. A failure of a
-child (a segmentation fault, os._exit, the out-of-memory killer) ends that child alone. The worker imports with one
-thread, because a thread pool that exists before the fork would hang in the child.
+Started as `python -m palate.training.worker REQUEST_FD REPLY_FD`; the first request is the task. Requests and replies
+are JSON lines. A child starts from the worker's memory: torch is imported only once, and no run can see the state of
+another. Each works in a folder of its own (see `apart`), notes what it receives (see `received`), and starts with
+random numbers of its own unless the training's code seeded them. A failure of a child (a segmentation fault, os._exit,
+the out-of-memory killer) ends that child alone, and what it started ends with it. The worker imports with one thread;
+where the training's code starts threads when it is imported, each run is a process of its own instead, as a thread
+does not survive a fork.
 """
 
 import atexit
@@ -12,17 +15,24 @@ import importlib
 import importlib.util
 import json
 import os
-import runpy
+import random
 import select
 import signal
 import sys
+import tempfile
+import threading
+import time
 import traceback
+import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from palate.question.folder import Place
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
+from palate.training import apart, received
 from palate.training import run as training_run
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
@@ -37,31 +47,102 @@ RECIPE = "recipe.json"
 POLL_S = 0.02
 """Interval at which ended children are looked for."""
 
+LEAVE_S = 2.0
+"""Seconds that processes which a run leaves behind have to end by themselves."""
+
+PR_SET_CHILD_SUBREAPER = 36
+"""From linux/prctl.h."""
+
 Message = dict[str, Any]
 """An order as it is sent to the worker: plain JSON data."""
 
 
 def main() -> None:
     """Load the task, report that it is ready, and start runs until the requests end."""
-    request_fd, reply_fd, task = int(sys.argv[1]), int(sys.argv[2]), Task(**json.loads(sys.argv[3]))
+    if sys.argv[1] == "--alone":
+        _alone(Path(sys.argv[2]))
+        return
+    request_fd, reply_fd = int(sys.argv[1]), int(sys.argv[2])
+    text, pending = _first_line(request_fd)
+    task = Task.read(json.loads(text))
     os.environ[IN_WORKER] = "1"
     sys.argv = [task.file or task.kind]
+    received.watch_process()
+    _adopt_orphans()
+    with _seen_by_worker(task) as task:
+        try:
+            call = load(task)
+            _warm_up()
+        except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
+            _reply(reply_fd, {"failed": traceback.format_exc()})
+            raise SystemExit(1) from None
+        threads = _count_threads()
+        _reply(reply_fd, {"ready": True, "threads": threads - 1})
+        _serve(request_fd, reply_fd, pending, call if threads == 1 else None, task)
+
+
+def _first_line(descriptor: int) -> tuple[bytes, bytes]:
+    """Return the first line that comes, and what came behind it."""
+    text = b""
+    while b"\n" not in text:
+        block = os.read(descriptor, 1 << 16)
+        if not block:
+            raise SystemExit(0)
+        text += block
+    line, _, rest = text.partition(b"\n")
+    return line, rest
+
+
+@contextlib.contextmanager
+def _seen_by_worker(task: Task) -> Iterator[Task]:
+    """Give a function of another state of the code a folder to be imported from; any other task stays as it is."""
+    place = task.place
+    if place is None or not place.over or task.kind not in ("function", "module"):
+        yield task
+        return
+    with tempfile.TemporaryDirectory(prefix="palate-worker-") as folder:
+        work = os.path.realpath(folder)
+        apart.make_folder(place, work)
+        os.chdir(os.path.join(work, place.cwd))
+        _show_paths(place, work)
+        yield replace(task, file=place.shown(task.file, work))
+        os.chdir("/")
+
+
+def _count_threads() -> int:
+    """Count the threads of this process, those of native code included where the system tells."""
     try:
-        call = load(task)
-        _warm_up()
-    except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
-        _reply(reply_fd, {"failed": traceback.format_exc()})
-        raise SystemExit(1) from None
-    _reply(reply_fd, {"ready": True})
-    _serve(request_fd, reply_fd, call)
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
 
 
-def message_of(order: Order, threads: int) -> Message:
+def _adopt_orphans() -> None:
+    """Become the parent of processes that a run leaves behind, so that they can be ended with it; on Linux."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _alone(path: Path) -> None:
+    """Load the task in this process and carry out one order: what a fork would do, without one."""
+    request = json.loads(path.read_bytes())
+    path.unlink()
+    order, task = request["order"], Task.read(request["task"])
+    _take_output(order)
+    received.watch_process()
+    _run_child(order, lambda order: load(task)(order), fresh=True)
+
+
+def message_of(order: Order, threads: int, place: Place | None = None) -> Message:
     """Return an order as plain JSON data.
 
     Args:
         order: one run.
         threads: that it may have.
+        place: the folder that it sees; None to run where the engine is.
     """
     return {
         "id": order.id,
@@ -75,6 +156,7 @@ def message_of(order: Order, threads: int) -> Message:
         "capture": order.capture,
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
+        "place": place and place.body(),
     }
 
 
@@ -127,54 +209,131 @@ def _warm_up() -> None:
         )
 
 
-def _serve(request_fd: int, reply_fd: int, call: Callable[[Message], None]) -> None:
-    children: dict[int, str] = {}
-    pending = b""
+def _serve(request_fd: int, reply_fd: int, pending: bytes, call: Callable[[Message], None] | None, task: Task) -> None:
+    children: dict[int, Message] = {}
+    leavers: list[_Leaver] = []
     while True:
-        if select.select([request_fd], [], [], POLL_S if children else None)[0]:
+        *lines, pending = pending.split(b"\n")
+        for line in lines:
+            order = {**json.loads(line), "place": task.place and task.place.body()}
+            pid = _start(order, call, task)
+            children[pid] = order
+            _reply(reply_fd, {"id": order["id"], "pid": pid})
+        _reap(children, leavers, reply_fd)
+        _end_leavers(leavers)
+        if select.select([request_fd], [], [], POLL_S if children or leavers else None)[0]:
             block = os.read(request_fd, 1 << 16)
             if not block:
                 break
-            *lines, pending = (pending + block).split(b"\n")
-            for line in lines:
-                order = json.loads(line)
-                pid = _start(order, call)
-                children[pid] = order["id"]
-                _reply(reply_fd, {"id": order["id"], "pid": pid})
-        _reap(children, reply_fd)
-    for pid in children:
-        _kill_group(pid)
+            pending += block
+    for pid, order in children.items():
+        _kill_group(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        leavers.append(_Leaver(pid, order["folder"], 0.0))
+    _end_leavers(leavers, now=True)
 
 
-def _reap(children: dict[int, str], reply_fd: int) -> None:
-    while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+def _reap(children: dict[int, Message], leavers: "list[_Leaver]", reply_fd: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
         if pid == 0:
             return
         if pid in children:
-            _reply(reply_fd, {"id": children.pop(pid), "status": os.waitstatus_to_exitcode(status)})
+            order = children.pop(pid)
+            leaver = _Leaver(pid, order["folder"], time.monotonic() + LEAVE_S)
+            if leaver.signal(signal.SIGTERM):
+                leavers.append(leaver)
+            _reply(reply_fd, {"id": order["id"], "status": os.waitstatus_to_exitcode(status)})
 
 
-def _start(order: Message, call: Callable[[Message], None]) -> int:
+@dataclass(slots=True)
+class _Leaver:
+    """A run that has ended, of which processes are left.
+
+    Attributes:
+        pid: of the run; its group has that number.
+        folder: of the run, which its processes have in their environment.
+        until_s: when they are killed.
+    """
+
+    pid: int
+    folder: str
+    until_s: float
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to what is left of the run; return whether there is anything."""
+        left = _kill_group(self.pid, number)
+        for pid in _processes_of(self.folder):
+            left = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        return left
+
+
+def _processes_of(folder: str) -> list[int]:
+    """Return the processes that a run started and that are still there, where the system tells."""
+    mark = f"{training_run.FOLDER}={folder}".encode()
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                with contextlib.suppress(OSError):
+                    if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                        found.append(int(name))
+    return found
+
+
+def _end_leavers(leavers: list[_Leaver], *, now: bool = False) -> None:
+    """Kill what is left of runs whose time to leave is over."""
+    for leaver in [one for one in leavers if now or time.monotonic() > one.until_s]:
+        leaver.signal(signal.SIGKILL)
+        leavers.remove(leaver)
+
+
+def _start(order: Message, call: Callable[[Message], None] | None, task: Task) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
+    alone = Path(order["folder"]) / "order.json"
+    if call is None:
+        alone.write_text(json.dumps({"order": order, "task": task.body()}))
     pid = os.fork()
     if pid == 0:
-        _child(order, call)
+        if call is None:  # threads do not survive a fork, a new program does not need them
+            os.setsid()
+            os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(alone)])
+        os.setsid()
+        _take_output(order)
+        _run_child(order, call)
     return pid
 
 
-def _child(order: Message, call: Callable[[Message], None]) -> None:
+def _run_child(order: Message, call: Callable[[Message], None], *, fresh: bool = False) -> None:
     status = 1
     try:
-        os.setsid()
-        _redirect(Path(order["folder"]) / "output.log")
+        if not fresh:
+            _own_random_numbers()
         status = carry_out(order, call, _leave_at_once)
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         traceback.print_exc()
     finally:
         _leave(status)
+
+
+def _own_random_numbers() -> None:
+    """Start with random numbers of this process's own, as a new Python does, where no code of the person's seeded them.
+
+    Without it, all runs of a script that seeds nothing would draw the same numbers: those of the worker's memory.
+    """
+    seeded = received.seeded_before()
+    if "random" not in seeded:
+        random.seed()
+    if "numpy.random" in sys.modules and "numpy" not in seeded:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules and "torch" not in seeded:
+        sys.modules["torch"].seed()
 
 
 def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[int], None]) -> int:
@@ -194,6 +353,8 @@ def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         traceback.print_exc()
         return 1
+    finally:
+        received.stop_recorder()
     return 0
 
 
@@ -211,8 +372,8 @@ def _leave(status: int) -> None:
         os._exit(status)
 
 
-def _redirect(path: Path) -> None:
-    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _take_output(order: Message) -> None:
+    output = os.open(Path(order["folder"]) / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, target)
@@ -221,14 +382,31 @@ def _redirect(path: Path) -> None:
 
 
 def _prepare(order: Message) -> None:
+    folder = Path(order["folder"])
     os.environ.update(order["environment"])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(order["threads"])
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(order["threads"])
+    work = ""
+    if order["place"]:
+        place, work = Place.read(order["place"]), str(folder / apart.WORK)
+        apart.make_folder(place, work)
+        os.chdir(os.path.join(work, place.cwd))
+        os.environ["PWD"] = str(Path.cwd())
+        _show_paths(place, work)
+    notes = str(folder / received.NOTES)
+    os.environ |= {received.NOTED: notes, received.WORKS_IN: work}
+    paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
-    folder = Path(order["folder"])
     training_run.set_current(training_run.Run(folder, seed=order["seed"], settings=settings))
+    received.start_recorder(notes, work).watch_constants(tuple(order["known"]))
+
+
+def _show_paths(place: Place, work: str) -> None:
+    """Let imports find what the run sees, and not the person's folder behind it."""
+    sys.path[:] = [path if "-packages" in path else place.shown(path, work) for path in sys.path]
 
 
 @contextlib.contextmanager
@@ -273,7 +451,12 @@ def _write_recipe(order: Message, observed: Any) -> None:
 
     run = training_run.current_run()
     settings = {name: decode(value) for name, value in order["known"].items()}
-    recipe = snapshot(observed, settings=settings, home=Path(order["folder"]).parent)
+    if order["place"]:
+        place, work = Place.read(order["place"]), os.environ[received.WORKS_IN]
+        observed.files.shown = lambda path: place.person(path, work)
+        recipe = snapshot(observed, settings=settings, home=Path(place.home), folder=Path(place.root, place.cwd))
+    else:
+        recipe = snapshot(observed, settings=settings, home=run.folder.parent)
     (run.folder / RECIPE).write_text(dumps(recipe))
 
 
@@ -287,47 +470,40 @@ def _run_function(function: Callable[..., Any], order: Message) -> None:
 
 
 def _run_script(file: str, order: Message) -> None:
-    sys.argv = [file, *order["argv"]]
-    sys.path.insert(0, str(Path(file).parent))
-    if order["constants"]:
-        _run_with_constants(file, {name: decode(value) for name, value in order["constants"].items()})
-    else:
-        runpy.run_path(file, run_name="__main__")
+    constants = {name: decode(value) for name, value in order["constants"].items()}
+    work = os.environ[received.WORKS_IN]
+    shown = Place.read(order["place"]).shown(file, work) if work else file
+    code = Path(shown).read_bytes()
+    if constants:
+        from palate.question.source import with_constants
+
+        code = with_constants(code, constants)
+        if shown != file:  # children that read the file again find the same constants
+            received.own_file(shown)
+            Path(shown).write_bytes(code)
+    sys.argv = [shown, *order["argv"]]
+    sys.path.insert(0, str(Path(shown).parent))
+    module = types.ModuleType("__main__")
+    module.__file__ = shown
+    sys.modules["__main__"] = module
+    exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
     training_run.current_run().close()
 
 
-def _run_with_constants(file: str, constants: dict[str, Any]) -> None:
-    import ast
-    import types
-
-    from palate.question.source import top_constants
-
-    tree = ast.parse(Path(file).read_bytes(), filename=file)
-    for name, node in top_constants(tree):
-        if name in constants:
-            _replace(node, ast.parse(repr(constants[name]), mode="eval").body)
-    module = types.ModuleType("__main__")
-    module.__file__ = file
-    sys.modules["__main__"] = module
-    exec(compile(tree, file, "exec"), module.__dict__)  # noqa: S102  the user's own script
-
-
-def _replace(node: Any, by: Any) -> None:
-    """Replace one expression of a tree by another, in place."""
-    for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
-        setattr(by, name, getattr(node, name))
-    node.__class__, node.__dict__ = by.__class__, {**by.__dict__}
-
-
 def _run_command(argv: list[str], order: Message) -> None:
-    os.execvp(argv[0], [*argv, *order["argv"]])
+    work = os.environ[received.WORKS_IN]
+    shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
+    received.stop_recorder()
+    os.execvp(shown[0], [*shown, *order["argv"]])
 
 
-def _kill_group(pid: int) -> None:
+def _kill_group(pid: int, number: int) -> bool:
+    """Send a signal to a group of processes; return whether there is one."""
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _reply(descriptor: int, message: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from palate.cli.common import say
 from palate.errors import StoreError
 from palate.forecast.answer import said_words
 from palate.ledger.records import SealedForecast
-from palate.loop.ask import Looked, RunEnded, RunsGoing, RunStarted, WatchEvent
+from palate.loop.ask import Looked, Noticed, RunEnded, RunsGoing, RunStarted, WatchEvent
 from palate.loop.report import failure_reason
 from palate.question.question import Question
 from palate.store.reader import read_journal
@@ -56,9 +56,11 @@ class Lines:
         self._pairs_shown = 0
 
     def show(self, event: WatchEvent) -> None:
-        """Say the seal, each failure at once, and each new pair."""
+        """Say the seal, each failure and what was noticed at once, and each new pair."""
         if isinstance(event, SealedForecast):
             self._sealed(event)
+        elif isinstance(event, Noticed):
+            say(event.words)
         elif isinstance(event, RunEnded) and event.result.outcome.failed:
             say(_failure(event))
         elif isinstance(event, Looked) and event.verdict.n > self._pairs_shown:
@@ -107,6 +109,8 @@ class Bars(Lines):
             case Looked(verdict):
                 effect = effect_words(verdict, self._question.metric)
                 self._progress.update(self._pairs, completed=verdict.n, effect=effect)
+            case Noticed(words):
+                self._progress.console.print(words, markup=False, highlight=False)
             case _:
                 self._sealed(event)
 

@@ -1,0 +1,231 @@
+"""Whether each arm was what the question says: did the change reach the training, did the seed, were the runs apart.
+
+Read from what the runs received (`training.inputs`). Only what was seen is claimed: a change is said not to have
+arrived where the value in force was read in both arms, and is the same.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from palate.errors import NotArrivedError
+from palate.question.folder import Place
+from palate.question.plan import Plan
+from palate.recipe.settings import Change, show_value
+from palate.training.inputs import Parsed, Received, Seeding
+from palate.vocabulary import BASELINE, Arm
+
+_FIXED = re.compile(r"(?:random_state|seed|random_seed|generator_seed)\s*=\s*\d+")
+_UNSEEN = "<"
+"""How the text of a value begins that is not written out, and so cannot be compared."""
+
+
+def refuse_not_arrived(plan: Plan, arm: Arm, baseline: Received | None, treatment: Received | None) -> None:
+    """Refuse to go on where a change of an arm is known not to have reached its run.
+
+    Args:
+        plan: what is run.
+        arm: the arm with the changes.
+        baseline: what a run of the baseline received; None where nothing was noted.
+        treatment: what a run of the arm received.
+
+    Raises:
+        NotArrivedError: with the cause of each.
+    """
+    if baseline is None or treatment is None:
+        return
+    faults = [fault for change in plan.arms[arm] if (fault := fault_of(plan, change, baseline, treatment))]
+    if faults:
+        names = ", ".join(change.path for change in plan.arms[arm])
+        raise NotArrivedError(
+            f"The change did not reach the training ({names}): the arms are the same.",
+            why=faults,
+            todo="Mend it, then type the same command again: nothing was sealed as an outcome.",
+        )
+
+
+def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received) -> str:
+    """Return why a change did not arrive; "" where it did, or where nobody can know."""
+    way = plan.target_of(BASELINE).hands(change.path)
+    if way.by == "flag":
+        return _flag_fault(way.name, change, baseline, treatment)
+    if way.by == "constant":
+        return _constant_fault(change.path, baseline, treatment)
+    if way.by == "settings" and treatment.settings is None:
+        return f"palate.settings() was not called, so {change.path} was given to nobody."
+    return ""
+
+
+def _flag_fault(flag: str, change: Change, baseline: Received, treatment: Received) -> str:
+    left = any(word.partition("=")[0] == flag for one in treatment.parsed for word in one.left)
+    mine, theirs = (_parsed_with(flag, received) for received in (treatment, baseline))
+    if mine is None or theirs is None:
+        known = sorted({name for one in treatment.parsed for name in one.flags if name.startswith("--")} - {"--help"})
+        return f"{flag} was left over: the program does not know it. It knows: {', '.join(known)}." if left else ""
+    name = mine.flags[flag]
+    one, other = mine.values.get(name), theirs.values.get(name)
+    if one is not None and one == other and not one.startswith(_UNSEEN):
+        if mine.types.get(name) == "bool":
+            return f"{flag} has type=bool, which reads any text as True: it is {one} in both arms."
+        given = "the command line that was read does not have it" if left else "the parser gives it in both arms"
+        return f"{flag} {show_value(change.after)} was handed over, but {name} is {one} in both arms: {given}."
+    mine_now, theirs_now = treatment.arguments.get(name), baseline.arguments.get(name)
+    if mine_now is not None and mine_now == theirs_now and not mine_now.startswith(_UNSEEN):
+        by = _set_by(treatment)
+        return f"{name} was read as {one}, but is {mine_now} in both arms when the first metric is logged{by}."
+    return ""
+
+
+def _parsed_with(flag: str, received: Received) -> Parsed | None:
+    return next((one for one in reversed(received.parsed) if flag in one.flags), None)
+
+
+def _constant_fault(name: str, baseline: Received, treatment: Received) -> str:
+    one, other = treatment.constants.get(name), baseline.constants.get(name)
+    if one is None or one != other or one.startswith(_UNSEEN):
+        return ""
+    return f"{name} is {one} in both arms when the first metric is logged: it is set again{_set_by(treatment)}."
+
+
+def _set_by(received: Received) -> str:
+    """Name the files that may have set a value again: read, and not imported."""
+    settings = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini")
+    read = [name for name in received.files if name.endswith(settings) and name not in received.modules]
+    return f", perhaps by {', '.join(read[:3])}" if read else ""
+
+
+def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
+    """Say where the seeds of the pairs did not go; nothing where they reached the baseline.
+
+    Args:
+        plan: what is run.
+        received: what the baseline's runs received, by seed.
+    """
+    seeds = sorted(received)
+    if not seeds:
+        return []
+    first = received[seeds[0]]
+    if not plan.target.seed_by and not first.took_seed:
+        return [_seed_fault(plan, first)]
+    if len(seeds) > 1 and 0 in received:
+        lost = [seeding for seeding in received[seeds[1]].seeds if _calls(seeding) not in map(_calls, first.seeds)]
+        if lost and not first.seeds:
+            return [
+                f"Seed 0 seeds nothing, other seeds do ({lost[0].where}): the script takes 0 for no seed, "
+                "so the first pair is not a pair. Test for None instead: if args.seed is not None."
+            ]
+    return []
+
+
+def _calls(seeding: Seeding) -> tuple[str, str]:
+    return seeding.of, seeding.where
+
+
+def _seed_fault(plan: Plan, received: Received) -> str:
+    fixed = fixed_seed(plan, received)
+    if fixed:
+        where, line, better = fixed
+        return (
+            f"The seed of a run goes nowhere: {where} seeds every run alike ({line}), "
+            f"so the runs of an arm are copies. Type there: {better}"
+        )
+    return (
+        "The seed of a run goes nowhere: nothing seeds this training, so runs at the same seed are no pairs. "
+        "Type at its top: palate.seed_everything()"
+    )
+
+
+def fixed_seed(plan: Plan, received: Received) -> tuple[str, str, str] | None:
+    """Return the line that seeds every run alike: where it is, what it says, and what to type there."""
+    for where, line in _seeding_lines(plan, received):
+        better, count = re.subn(r"(?<![\w.])(\d+)(?=\s*[,)])", r'int(os.environ.get("PALATE_SEED", \1))', line, count=1)
+        return where, line, f"{better}   (import os)" if count else "palate.seed_everything()"
+    return None
+
+
+def _seeding_lines(plan: Plan, received: Received) -> Iterator[tuple[str, str]]:
+    root = _root(plan)
+    for seeding in received.seeds:
+        if line := _line_of(root, seeding.where):
+            yield seeding.where, line
+    for name in dict.fromkeys([_named(plan.target.task.file, root), *received.modules]):
+        for number, line in enumerate(_lines(root, name), start=1):
+            if _FIXED.search(line) and not line.lstrip().startswith("#") and _calls_something(line):
+                yield f"{name}:{number}", line.strip()
+
+
+def _calls_something(line: str) -> bool:
+    try:
+        tree = ast.parse(line.strip().rstrip(":,"))
+    except SyntaxError:
+        return "(" in line
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
+
+
+def _root(plan: Plan) -> Path:
+    place = plan.target.task.place
+    return Path(place.root) if place is not None else Path.cwd()
+
+
+def _named(file: str, root: Path) -> str:
+    return os.path.relpath(file, root) if file else ""
+
+
+def _line_of(root: Path, where: str) -> str:
+    name, _, number = where.rpartition(":")
+    lines = _lines(root, name)
+    return lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+
+
+def _lines(root: Path, name: str) -> Sequence[str]:
+    try:
+        return (root / name).read_text(errors="replace").splitlines() if name else ()
+    except OSError:
+        return ()
+
+
+class Apartness:
+    """Notices that runs see each other's files.
+
+    Args:
+        plan: what is run.
+        place: the folder that runs see.
+    """
+
+    def __init__(self, plan: Plan, place: Place | None) -> None:
+        self._plan = plan
+        self._place = place
+        self._runs: dict[str, tuple[Received, float, float]] = {}
+
+    def shared_at_once(self, run: str, received: Received, began_s: float, ended_s: float) -> tuple[str, set[str]]:
+        """Take in a run; return a file that runs at once wrote and one of them read back, and which runs; else "".
+
+        Raises:
+            NotArrivedError: a run started from what another one left behind, which no order of runs mends.
+        """
+        mine = received.read_first(self._place)
+        file = ""
+        runs: set[str] = set()
+        for other, (known, other_began_s, other_ended_s) in self._runs.items():
+            theirs = known.read_first(self._place)
+            for one, reader, reads in ((received, other, theirs), (known, run, mine)):
+                left = [path for path, after in one.wrote_outside.items() if after and path in reads]
+                if left:
+                    raise _not_apart(reader, left[0])
+            both = received.wrote_outside.keys() & known.wrote_outside.keys()
+            at_once = began_s < other_ended_s and other_began_s < ended_s
+            for path in both if at_once else ():
+                if path in received.read_back or path in known.read_back:
+                    file, runs = path, runs | {run, other}
+        self._runs[run] = (received, began_s, ended_s)
+        return file, runs
+
+
+def _not_apart(reader: str, path: str) -> NotArrivedError:
+    return NotArrivedError(
+        f"The runs are not apart: {reader} read {path}, which another run had written.",
+        why="Each run has a folder of its own, but this path leads out of it.",
+        todo="Write to a path relative to the working folder, then type the same command again.",
+    )

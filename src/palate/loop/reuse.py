@@ -1,0 +1,161 @@
+"""Whether everything that earlier runs read is still what it was, so that they may be used again; light to import.
+
+What each run read is kept with it (`training.inputs`), and together for all runs of one key in the project's folder
+`inputs`. Where something is different now, the arm gets another key, and is run again.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from palate.capture.secrets import is_secret_name
+from palate.question.folder import Place, place_of
+from palate.question.plan import Plan
+from palate.question.question import Question
+from palate.recipe.codec import content_id
+from palate.recipe.recipe import Recipe
+from palate.recipe.tree import Chunk, Setting, find
+from palate.store.project import Project
+from palate.store.recipes import Recipes
+from palate.training.inputs import ABSENT, UNKNOWN, FileState, Received, read_received, shown_variable
+from palate.vocabulary import Arm
+
+MOST_STATES = 8
+"""States of its inputs that are looked for behind each other, each known by what runs read in the one before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the runs of one key read.
+
+    Attributes:
+        files: by name, seen from the person's folder.
+        variables: environment variables as they were; None for one that was not set.
+    """
+
+    files: Mapping[str, FileState]
+    variables: Mapping[str, str | None]
+
+    def with_more(self, received: Received) -> "Known":
+        """Return it with what another run read; what is known stays as it was first."""
+        return Known(files={**received.files, **self.files}, variables={**received.variables, **self.variables})
+
+
+NOTHING = Known(files={}, variables={})
+
+
+def remember(project: Project, key: str, received: Received) -> None:
+    """Keep what a run of a key read together with what the others did."""
+    known = _read(project, key) or NOTHING
+    more = known.with_more(received)
+    if more != known:
+        _write(project, key, more)
+
+
+def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
+    """Return what the runs of an arm read; made anew from the runs where it was lost."""
+    key = plan.keys[arm]
+    known = _read(project, key)
+    if known is not None:
+        return known
+    known = NOTHING
+    mark = plan.run_mark(arm)
+    for name in sorted(os.listdir(project.runs)) if project.runs.is_dir() else []:
+        received = read_received(project.run_folder(name)) if mark in name else None
+        known = known.with_more(received) if received is not None else known
+    if known != NOTHING:
+        _write(project, key, known)
+        return known
+    recipe = Recipes(project.home).find(key)  # of a project from before runs were read back
+    return Known(files=_files_of(recipe) if recipe is not None else {}, variables={})
+
+
+def with_inputs(project: Project, question: Question) -> tuple[Question, tuple[str, ...]]:
+    """Tell from what earlier runs read whether they are still of what is there now.
+
+    Returns:
+        the question, its runs told apart from earlier ones where something is different; and what is, in words.
+    """
+    reasons: dict[str, None] = {}
+    inputs: dict[Arm, str] = {}
+    for arm in question.plan.arms:
+        different: dict[str, str] = {}
+        for _ in range(MOST_STATES):
+            plan = replace(question.plan, inputs={arm: content_id(different)} if different else {})
+            found = _different(
+                known_inputs(project, plan, arm), _place(project, plan, arm), plan.target_of(arm).sources
+            )
+            new = {name: now for name, (now, _) in found.items() if name not in different}
+            if not new:
+                break
+            different |= new
+            reasons |= dict.fromkeys(words for name, (_, words) in found.items() if name in new)
+        if different:
+            inputs[arm] = content_id(different)
+    return (replace(question, inputs=inputs) if inputs else question), tuple(reasons)
+
+
+def _place(project: Project, plan: Plan, arm: Arm) -> Place:
+    return plan.target_of(arm).task.place or place_of(Path.cwd(), project.home)
+
+
+def _different(known: Known, place: Place, sources: frozenset[str]) -> dict[str, tuple[str, str]]:
+    """Return what is not what it was: what it is now, and the difference in words, by name.
+
+    Args:
+        known: what runs read.
+        place: the folder that they see.
+        sources: files that the key's hash of the code covers already, comments left out.
+    """
+    different: dict[str, tuple[str, str]] = {}
+    for name, state in known.files.items():
+        path = place.source(name) if not name.startswith("/") else name
+        if state.is_now(path) or os.path.join(place.root, name) in sources or path in sources:
+            continue
+        now = FileState.of(path).hash
+        words = "is gone" if now == ABSENT else "is there now" if state.hash == ABSENT else "changed"
+        different[name] = (now, f"{name} {words}")
+    for name, value in known.variables.items():
+        value_now = shown_variable(name, os.environ.get(name))
+        if value_now != value:
+            different[f"${name}"] = (repr(value_now), f"{name} {_variable_words(name, value, value_now)}")
+    return different
+
+
+def _variable_words(name: str, before: str | None, now: str | None) -> str:
+    if is_secret_name(name):
+        return "changed"
+    was = "was not set" if before is None else f"was {before}"
+    return f"{was}, {'is not set' if now is None else f'is {now}'}"
+
+
+def _files_of(recipe: Recipe) -> dict[str, FileState]:
+    """Return the files that a training read before its first step; their names are seen from the working folder."""
+    files = find(recipe.root, ("data", "files"))
+    items = files.items if isinstance(files, Chunk) else ()
+    states = {item.name: FileState(UNKNOWN, UNKNOWN, item.value) for item in items if isinstance(item, Setting)}
+    return {str(Path(name).absolute()): state for name, state in states.items()}
+
+
+def _path(project: Project, key: str) -> Path:
+    return project.home / "inputs" / f"{key}.json"
+
+
+def _read(project: Project, key: str) -> Known | None:
+    try:
+        body: dict[str, Any] = json.loads(_path(project, key).read_bytes())
+        files = {name: FileState(**state) for name, state in body["files"].items()}
+        return Known(files=files, variables=body["variables"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(project: Project, key: str, known: Known) -> None:
+    path = _path(project, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(asdict(known)))
+    beside.replace(path)

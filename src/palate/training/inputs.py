@@ -1,0 +1,263 @@
+"""What a run received, read back when it has ended: its inputs with hashes, what it wrote, what was in force."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from palate.capture.files import hash_file
+from palate.capture.secrets import is_secret, seal_secret
+from palate.question.folder import Place
+from palate.training.apart import WORK, clear_folder
+from palate.training.received import NOTES
+
+RECEIVED = "received.json"
+"""File in a run's folder with what it received."""
+
+ABSENT = "absent"
+"""The hash of a file that was looked for and is not there."""
+
+UNKNOWN = -1
+"""The size of a file of which only the hash is known."""
+
+MOST_HASHED = 2000
+"""Files of a run that are hashed; of more, size and time of change are kept."""
+
+MOST_BYTES = 512 << 20
+"""Bytes of a run's files that are hashed; beyond, size and time of change are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file was: its size, its time of change in nanoseconds, a hash of its content ("" where not known)."""
+
+    size: int
+    changed_ns: int
+    hash: str
+
+    @classmethod
+    def of(cls, path: str, *, hashed: bool = True) -> Self:
+        """Read it from the disk."""
+        try:
+            known = os.stat(path)
+            content = hash_file(Path(path)) if hashed else ""
+        except OSError:
+            return cls(0, 0, ABSENT)
+        return cls(known.st_size, known.st_mtime_ns, content)
+
+    def is_now(self, path: str) -> bool:
+        """Whether a file is still that: told by size and time where these are the same, else by its content."""
+        try:
+            known = os.stat(path)
+        except OSError:
+            return self.hash == ABSENT
+        if self.hash == ABSENT:
+            return False
+        if (known.st_size, known.st_mtime_ns) == (self.size, self.changed_ns):
+            return True
+        return bool(self.hash) and self.size in (known.st_size, UNKNOWN) and self.of(path).hash == self.hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A command line as it was read: values and types by name, names by flag, and what was not taken."""
+
+    values: Mapping[str, str]
+    flags: Mapping[str, str]
+    left: tuple[str, ...]
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeding:
+    """A call that seeds: of what, with which value, at which line (`train.py:12`)."""
+
+    of: str
+    value: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What a run received.
+
+    Attributes:
+        files: what it read, by name: seen from the person's folder where it is in it.
+        modules: those of them that are its own modules.
+        variables: environment variables that its own code read, as it got them; None for one that was not set.
+        lines: where its own code reads a variable.
+        wrote: files that it wrote into its own folder, with their sizes in bytes.
+        wrote_outside: files that it wrote anywhere else, with whether that was after its first point.
+        read_back: files outside of its own folder that it read after it had written them.
+        parsed: the command lines that were read in it.
+        constants, arguments: what was in force when it logged first.
+        settings: what `palate.settings()` gave; None where it was not called.
+        seeds: what seeds it.
+        took_seed: how its own code got the run's seed, as "PALATE_SEED"; empty where nothing shows that it did.
+        apart: whether it worked in a folder of its own.
+    """
+
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    lines: Mapping[str, str] = field(default_factory=dict)
+    wrote: Mapping[str, int] = field(default_factory=dict)
+    wrote_outside: Mapping[str, bool] = field(default_factory=dict)
+    read_back: tuple[str, ...] = ()
+    parsed: tuple[Parsed, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] | None = None
+    seeds: tuple[Seeding, ...] = ()
+    took_seed: tuple[str, ...] = ()
+    apart: bool = False
+
+    def read_first(self, place: Place | None) -> set[str]:
+        """Return the absolute paths of what it read before it wrote it."""
+        root = place.root if place is not None else os.getcwd()
+        return {name if name.startswith("/") else os.path.join(root, name) for name in self.files}
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON data, schema `palate.received/1`."""
+        return {"schema": "palate.received/1", **asdict(self)}
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Undo `body`."""
+        return cls(
+            files={name: FileState(**state) for name, state in body["files"].items()},
+            modules=tuple(body["modules"]),
+            variables=body["variables"],
+            lines=body["lines"],
+            wrote=body["wrote"],
+            wrote_outside=body["wrote_outside"],
+            read_back=tuple(body["read_back"]),
+            parsed=tuple(Parsed(**{**one, "left": tuple(one["left"])}) for one in body["parsed"]),
+            constants=body["constants"],
+            arguments=body["arguments"],
+            settings=body["settings"],
+            seeds=tuple(Seeding(**one) for one in body["seeds"]),
+            took_seed=tuple(body["took_seed"]),
+            apart=body["apart"],
+        )
+
+
+def read_received(folder: Path) -> Received | None:
+    """Return what a run received; None where that was not noted, or cannot be read."""
+    try:
+        return Received.read(json.loads((folder / RECEIVED).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) -> Received | None:
+    """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
+
+    Args:
+        folder: the run's folder.
+        place: what it saw; None where it worked in the person's folder.
+        own: files of its folder that palate put there.
+
+    Returns:
+        what it received; None where nothing was noted.
+    """
+    notes = _notes(folder / NOTES)
+    work = str(folder / WORK)
+    wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
+    if not notes:
+        return None
+    received = _received(notes, place, work, dict(wrote))
+    (folder / RECEIVED).write_text(json.dumps(received.body()))
+    (folder / NOTES).unlink(missing_ok=True)
+    return received
+
+
+def _notes(path: Path) -> list[list[Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    notes = []
+    for line in lines:
+        try:
+            notes.append(json.loads(line))
+        except ValueError:  # the last line of a run that was killed
+            continue
+    return notes
+
+
+def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Mapping[str, int]) -> Received:
+    by_kind: dict[str, list[list[Any]]] = {}
+    for kind, *what in notes:
+        by_kind.setdefault(kind, []).append(what)
+
+    def named(path: str) -> str:
+        return _name(path, place, work)
+
+    outside = {path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)}
+    modules = [named(path) for path, *_ in by_kind.get("module", [])]
+    read = [named(path) for path, *_ in by_kind.get("read", [])]
+    inputs = [name for name in dict.fromkeys((*read, *modules)) if name not in wrote]
+    variables = {name: (value, where) for name, value, where in by_kind.get("variable", [])}
+    in_force = by_kind.get("in force", [])
+    return Received(
+        files=_states(inputs, place),
+        modules=tuple(dict.fromkeys(modules)),
+        variables={name: shown_variable(name, value) for name, (value, _) in variables.items()},
+        lines={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
+        wrote=wrote,
+        wrote_outside=dict(sorted(outside.items())),
+        read_back=tuple(path for path, *_ in by_kind.get("read back", [])),
+        parsed=tuple(
+            Parsed(values=_plain(values), flags=flags, left=tuple(left), types=types)
+            for values, flags, left, types in by_kind.get("parsed", [])
+        ),
+        constants=_plain({name: value for constants, _ in in_force for name, value in constants.items()}),
+        arguments=_plain({name: value for _, arguments in in_force for name, value in arguments.items()}),
+        settings=_plain(by_kind["settings"][0][1]) if "settings" in by_kind else None,
+        seeds=tuple(
+            Seeding(of=of, value=value, where=_line(where, place, work))
+            for _, of, value, where in by_kind.get("seed", [])
+        ),
+        took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
+        apart=place is not None,
+    )
+
+
+def _name(path: str, place: Place | None, work: str) -> str:
+    """Return a file's name: seen from the person's folder where it is in it, or stands for one that is."""
+    if path.startswith(work + os.sep):
+        return path[len(work) + 1 :]
+    if place is not None and path.startswith(place.root + os.sep):
+        return path[len(place.root) + 1 :]
+    return path
+
+
+def _line(where: str, place: Place | None, work: str) -> str:
+    file, _, number = where.rpartition(":")
+    return f"{_name(file, place, work)}:{number}" if file else ""
+
+
+def _states(names: Iterable[str], place: Place | None) -> dict[str, FileState]:
+    states: dict[str, FileState] = {}
+    left = MOST_BYTES
+    for name in names:
+        path = name if name.startswith("/") or place is None else place.source(name)
+        if os.path.isdir(path):
+            continue
+        states[name] = state = FileState.of(path, hashed=len(states) < MOST_HASHED and left > 0)
+        left -= state.size
+    return states
+
+
+def shown_variable(name: str, value: str | None) -> str | None:
+    """Return an environment variable's value as it is kept: a secret as a hash."""
+    if value is None or not is_secret(name, value):
+        return value
+    return f"secret {seal_secret(value).hash}"
+
+
+def _plain(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: "secret" if is_secret(name, value) else value for name, value in values.items()}
