@@ -66,6 +66,7 @@ class Experiment:
         pairs: int | None = None,
         home: str | os.PathLike[str] | None = None,
         ask_only: bool = False,
+        against: "Callable[..., Any] | str | os.PathLike[str] | None" = None,
         **changes: Any,
     ) -> "Report":
         """Ask what a change does, and run baseline and treatment in paired seeds until it is settled.
@@ -78,6 +79,8 @@ class Experiment:
             pairs: seed pairs that it may cost at most; as configured (20) if None.
             home: the project's folder; found as `find_project` does if None.
             ask_only: seal the question and the forecast, and run nothing yet.
+            against: what the baseline runs instead: another function, or this one as it is in a git revision ("HEAD")
+                or in another copy of the code (a folder). The change is then the edit between the two.
             changes: settings that the treatment has different: lr=3e-3.
 
         Raises:
@@ -95,6 +98,7 @@ class Experiment:
             pairs=pairs,
             home=None if home is None else Path(home),
             ask_only=ask_only,
+            against=against,
         )
 
 
@@ -239,17 +243,27 @@ def run_function(
     pairs: int | None,
     home: Path | None,
     ask_only: bool,
+    against: "Callable[..., Any] | str | os.PathLike[str] | None",
 ) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
     from palate.loop.ask import author_of, nobody, opening, question_about, resources_of
     from palate.loop.run import run_question
+    from palate.question.edit import edit_of_target
     from palate.question.target import target_of_function
     from palate.store.config import read_config
 
     project, person = _project(home), nobody()
     config = read_config(Path.cwd(), os.environ)
-    target = target_of_function(function, project.home / "functions", options)
-    question = question_about(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
+    target, edit = target_of_function(function, project.home / "functions", options), None
+    if against is not None:
+        other = getattr(against, "function", against)
+        baseline = (
+            target_of_function(other, project.home / "functions", options) if callable(other) else os.fspath(other)
+        )
+        target, edit = edit_of_target(target, baseline, home=project.home)
+    question = question_about(
+        target, changes, edit=edit, metric=metric, margin=margin, budget=pairs or config["pairs"].value
+    )
     said = None if forecast is None else said_from(forecast)
     resources, author = resources_of(project, config), author_of(config)
     with opening(project, question, author=author, person=person, resources=resources, said=said) as opened:

@@ -88,9 +88,9 @@ def _resources(options: RunOptions) -> Resources:
 def introduce(question: Question) -> None:
     """Show what is about to be asked."""
     settings = "  ".join(f"{name} {show_value(value)}" for name, value in question.target.settings.items())
-    changed = ", ".join(str(change) for change in question.changes)
+    changed = ", ".join(str(change) for change in question.declared)
     say(f"Baseline   {question.target.label}   {settings}")
-    say(f"Change     {changed}   ({len(question.changes)} declared)")
+    say(f"Change     {changed}   ({len(question.declared)} declared)")
     say(f"Question   {question.text}   at most {question.budget} seed pairs, same is {same_words(question)}")
 
 

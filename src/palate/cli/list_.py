@@ -46,7 +46,7 @@ def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
         "target": question.target.label,
         "forecast": str(mine.said) if mine else None,
         "verdict": verdict.kind if verdict else None,
-        "confounded": bool(question.confounders) or len(question.changes) > 1,
+        "confounded": bool(question.confounders) or len(question.declared) > 1,
         "pairs": verdict.n if verdict else None,
         "effect": verdict.effect if verdict else None,
         "bits": score.score.bits if score else None,

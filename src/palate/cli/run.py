@@ -7,6 +7,7 @@ from palate.cli.common import RunOptions, budget_of, here, json_option, run_opti
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
+from palate.question.edit import edit_between
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.vocabulary import Goal
@@ -18,6 +19,8 @@ from palate.vocabulary import Goal
 @click.option(
     "-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="What the treatment has different."
 )
+@click.option("--against", default="", metavar="REV|FOLDER", help="The baseline's code; the change is your edit of it.")
+@click.option("--try", "tried", default="", metavar="REV", help="The change's code; the baseline is your working tree.")
 @click.option("--metric", help="The metric that is judged, as it is logged.")
 @click.option(
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
@@ -35,6 +38,8 @@ def command(
     target: str,
     arguments: tuple[str, ...],
     changes: tuple[str, ...],
+    against: str,
+    tried: str,
     metric: str | None,
     goal: Goal | None,
     take: str,
@@ -57,8 +62,14 @@ def command(
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
     palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
+    palate run train.py --against HEAD --metric val_acc
     """
-    project, trained = here(), find_target(target, arguments)
+    project, edit = here(), None
+    if against or tried:
+        project.make()
+        trained, edit = edit_between(target, arguments, home=project.home, against=against, tried=tried)
+    else:
+        trained = find_target(target, arguments)
     if margin is None:
         margin = Ledger.of(project.chain).remembered_margin(metric or trained.metric or "")
     question = question_about(
@@ -69,6 +80,7 @@ def command(
         goal=goal,
         take=take,
         margin=margin,
+        edit=edit,
         budget=budget_of(options.pairs),
     )
     if split:

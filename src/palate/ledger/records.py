@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from palate.errors import InputError
 from palate.forecast.answer import Forecast, Said, Spread, is_line
 from palate.forecast.chances import Chances, Reference
+from palate.question.edit import Edit
+from palate.question.folder import Place
 from palate.question.question import Question
 from palate.question.target import Handover, Target, Task, name_of_label
 from palate.recipe.codec import decode, encode
@@ -771,6 +773,7 @@ def question_body(question: Question) -> dict[str, Any]:
         "chunks": {role: list(pair) for role, pair in question.chunks.items()},
         "recipes": dict(question.plan.recipes),
         **({"inputs": dict(question.inputs)} if question.inputs else {}),
+        **({"edit": edit_body(question.edit)} if question.edit is not None else {}),
     }
 
 
@@ -790,7 +793,21 @@ def question_of(body: Mapping[str, Any]) -> Question:
         confounders=tuple(body.get("confounders", ())),
         chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
         inputs=body.get("inputs", {}),
+        edit=edit_of(body["edit"]) if "edit" in body else None,
     )
+
+
+def edit_body(edit: Edit) -> dict[str, Any]:
+    """Return an edit as plain JSON data."""
+    fields = {name: getattr(edit, name) for name in Edit.__slots__}
+    lines = {name: list(numbers) for name, numbers in edit.lines.items()}
+    return {**fields, "target": target_body(edit.target), "lines": lines}
+
+
+def edit_of(body: Mapping[str, Any]) -> Edit:
+    """Undo `edit_body`."""
+    lines = {name: tuple(numbers) for name, numbers in body["lines"].items()}
+    return Edit(**{**_known(Edit, body), "target": target_of(body["target"]), "lines": lines})
 
 
 _TASK_FIELDS = {
@@ -807,6 +824,8 @@ def target_body(target: Target) -> dict[str, Any]:
     """Return a target as plain JSON data."""
     fields = {name: getattr(target, name) for name in Target.__slots__ if name != "sources"}
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
+    if target.task.place is not None:  # another state of the code than the person's
+        task["place"] = target.task.place.body()
     return {
         **fields,
         "task": task,
@@ -822,7 +841,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
     return Target(
         **{
             **_known(Target, body),
-            "task": Task(**_known(Task, task)),
+            "task": Task(**{**_known(Task, task), "place": Place.read(task["place"]) if "place" in task else None}),
             "settings": {name: decode(value) for name, value in body["settings"].items()},
             "how": {name: Handover.read(text) for name, text in body["how"].items()},
             "seed_by": Handover.read(body["seed_by"]) if body["seed_by"] else None,

@@ -46,6 +46,35 @@ def refuse_not_arrived(plan: Plan, arm: Arm, baseline: Received | None, treatmen
         )
 
 
+def arrival_words(plan: Plan, arm: Arm, treatment: Received | None) -> list[str]:
+    """Say of an arm whose change did nothing whether it is known to have arrived."""
+    if treatment is None:
+        return []
+    words = []
+    for change in plan.arms[arm]:
+        value = _in_force(plan, change, treatment)
+        if value is not None:
+            words.append(f"{change.path} was {value} in force with the change, so it arrived, and changes nothing.")
+        elif plan.target_of(arm).hands(change.path).by == "flag":
+            words.append(
+                f"Whether {change.path} reached the program could not be seen: no Python in it read a command line."
+            )
+    return words
+
+
+def _in_force(plan: Plan, change: Change, received: Received) -> str | None:
+    """Return the value of a changed setting as it was in force, in the treatment; None where nobody knows."""
+    way = plan.target.hands(change.path)
+    if way.by == "parameter":
+        return repr(change.after)
+    if way.by == "constant":
+        return received.constants.get(change.path)
+    if way.by == "settings":
+        return (received.settings or {}).get(change.path)
+    parsed = _parsed_with(way.name, received)
+    return None if parsed is None else received.arguments.get(parsed.flags[way.name])
+
+
 def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received) -> str:
     """Return why a change did not arrive; "" where it did, or where nobody can know."""
     way = plan.target_of(BASELINE).hands(change.path)

@@ -89,7 +89,8 @@ def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: S
         recipes: the arms' recipes, where they could be read.
         declared: further chunks or paths that are meant to change.
     """
-    names = [*(f"settings.{change.path}" for change in question.changes), *declared]
+    edited = ROLES if question.edit is not None else ()  # what an edit changes is what was declared
+    names = [*(f"settings.{change.path}" for change in question.changes), *declared, *edited]
     changes: list[Changed] = []
     unknown: list[Changed] = []
     same: dict[str, int] = {}

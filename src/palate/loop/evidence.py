@@ -47,7 +47,7 @@ def was_seen(catalog: Catalog, question: Question) -> bool:
     ledger = Ledger.of(catalog.project.chain)
     asked = (experiment for experiment in ledger.experiments() if experiment.id != question.experiment)
     alike = [experiment.question for experiment in asked if asks_like(experiment.asked, question)]
-    keys = {one.plan.keys[TREATMENT] for one in alike if same_changes(one.changes, question.changes)}
+    keys = {one.plan.keys[TREATMENT] for one in alike if same_changes(one.declared, question.declared)}
     return bool(catalog.summaries([run.id for run in catalog.runs(keys)])) if keys else False
 
 

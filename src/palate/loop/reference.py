@@ -73,7 +73,7 @@ def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
 
 def _case_line(experiment: SealedExperiment, verdict: Verdict) -> str:
     question = experiment.question
-    changed = ", ".join(str(change) for change in question.changes)
+    changed = ", ".join(str(change) for change in question.declared)
     effect = effect_words(verdict, question.metric)
     outcome = OUTCOME_OF.get(verdict.kind, "not settled")
     return f"{experiment.id}  {changed}: {outcome}{f', {effect}' if effect else ''}"
@@ -84,17 +84,17 @@ def _refer(ledger: Ledger, question: Question, mine: Features, gaps: Mapping[str
     cases = [_case(one, gaps.get(one.experiment.id, {})) for one in past]
     effects = [effect for one in past if (effect := _effect(one.verdict)) is not None]
     features = {**_features(question), **mine}
-    return refer(family_of(question.changes), features, cases, _foretold(ledger, question), effects)
+    return refer(family_of(question.declared), features, cases, _foretold(ledger, question), effects)
 
 
 def _features(question: Question) -> dict[str, float]:
-    return {**dict.fromkeys(question.chunks, 1.0), **features_of(question.changes)}
+    return {**dict.fromkeys(question.chunks, 1.0), **features_of(question.declared)}
 
 
 def _case(past: PastQuestion, gap: Features) -> Case:
     question = past.experiment.question
     features = {**_features(question), **gap}
-    name, family = past.experiment.id, family_of(question.changes)
+    name, family = past.experiment.id, family_of(question.declared)
     return Case(name=name, family=family, features=features, likelihood=past.likelihood)
 
 

@@ -11,7 +11,8 @@ from palate.forecast.score import Score
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import BLIND, SealedForecast
 from palate.ledger.words import forecast_document
-from palate.loop.arrival import same_seed_words
+from palate.loop.arrival import arrival_words, same_seed_words
+from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult
 from palate.loop.reuse import NOTHING, known_inputs
@@ -88,7 +89,7 @@ class Report:
     def headline(self) -> str:
         """The verdict in words."""
         verdict, question = self.judgement.verdict, self.question
-        changes = len(question.changes) + len(question.confounders)
+        changes = len(question.declared) + len(question.confounders)
         return headline(verdict, question.metric, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
 
     @property
@@ -110,7 +111,7 @@ class Report:
             "verdict": {
                 **asdict(verdict),
                 "settled": verdict.settled,
-                "confounded": bool(self.question.confounders) or len(self.question.changes) > 1,
+                "confounded": bool(self.question.confounders) or len(self.question.declared) > 1,
                 "words": self.headline,
             },
             "effect": effect_words(verdict, self.question.metric),
@@ -185,8 +186,8 @@ class Report:
         return [f"Confounded by what was not declared: {', '.join(named[:CONFOUNDERS_TOLD])}{rest}."]
 
     def _split_offer(self) -> list[str]:
-        changes, n = len(self.question.changes), self.judgement.verdict.n
-        if not 2 <= changes <= MOST or not self.judgement.verdict.settled or not n:
+        changes, n = len(self.question.declared), self.judgement.verdict.n
+        if self.question.edit is not None or not 2 <= changes <= MOST or not self.judgement.verdict.settled or not n:
             return []
         more = (len(make_design(changes).cells) - 2) * n
         return [f"About {more} more runs would split it: the same command with --split."]
@@ -307,10 +308,21 @@ def report_of(
         counted=_counted(ledger, author),
         elapsed_s=elapsed_s,
         changed=changed,
-        noticed=tuple(same_seed_words(question.plan, _received(catalog, judgement))),
+        noticed=(
+            *reached_words(catalog.project, question, judgement),
+            *_arrival_words(catalog, question, judgement),
+            *same_seed_words(question.plan, _received(catalog, judgement)),
+        ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
     )
+
+
+def _arrival_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:
+    runs = judgement.results.get(TREATMENT, {})
+    if judgement.verdict.kind != "nothing" or not runs:
+        return []
+    return arrival_words(question.plan, TREATMENT, read_received(catalog.project.run_folder(runs[min(runs)].id)))
 
 
 def _data_known(project: Project, question: Question) -> bool:

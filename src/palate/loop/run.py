@@ -12,6 +12,7 @@ from palate.ledger.ledger import Ledger
 from palate.ledger.records import Author, SealedForecast
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
+from palate.loop.edits import trace_edit
 from palate.loop.evidence import evidence_of
 from palate.loop.judge import Judge, Judgement, judge_now
 from palate.loop.reference import case_words, reference_for, reference_seen
@@ -53,6 +54,8 @@ def run_question(
             judgement = judge_now(ledger, catalog, question)
             person.watch(Looked(judgement.verdict))
         close_question(ledger, catalog, question, judgement)
+        if run:
+            trace_edit(project, question, judgement, opened.resources)
         return report_of(
             ledger,
             catalog,

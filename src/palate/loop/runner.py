@@ -9,6 +9,7 @@ from typing import Self
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
+from palate.loop.edits import refuse_same_code
 from palate.loop.results import Results, RunResult, collect, read_result
 from palate.loop.reuse import remember
 from palate.question.plan import Plan
@@ -157,6 +158,8 @@ class Runner:
         self._results[arm][seed] = result
         if received is not None:
             self._received[arm][seed] = received
+            if self._plan.targets:
+                refuse_same_code(self._plan, received)
         self._person.watch(RunEnded(arm, result))
         self._check()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from palate.errors import InputError
 from palate.ledger.records import SealedSplit
 from palate.loop.ask import Looked, Person
 from palate.loop.results import Results
@@ -57,8 +58,14 @@ def make_split(question: Question) -> Split:
     """Plan the cells that split a question's changes, the baseline first.
 
     Raises:
-        InputError: fewer than 2 changes, or more than 11.
+        InputError: fewer than 2 changes, or more than 11, or an edit.
     """
+    if question.edit is not None:
+        raise InputError(
+            "--split does not go with an edit of the code.",
+            why="A cell needs each change alone, and an edit cannot be taken apart.",
+            todo="Ask about the edit, and about each setting, as questions of their own.",
+        )
     design = make_design(len(question.changes))
     cells = sorted(design.cells, key=lambda cell: (len(cell), cell))
     arms = {_arm(question, cell): tuple(question.changes[i] for i in cell) for cell in cells}

@@ -27,6 +27,7 @@ class Plan:
         data: fingerprint of the data.
         inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
         targets: what is run, of arms where it is another state of the code.
+        states: ids of those states, where the code that is imported does not show that they differ.
     """
 
     target: Target
@@ -37,6 +38,7 @@ class Plan:
     data: str = ""
     inputs: Mapping[Arm, str] = field(default_factory=dict)
     targets: Mapping[Arm, Target] = field(default_factory=dict)
+    states: Mapping[Arm, str] = field(default_factory=dict)
 
     def target_of(self, arm: Arm) -> Target:
         """Return what an arm runs."""
@@ -60,7 +62,8 @@ class Plan:
     def _decides(self, arm: Arm) -> list[Any]:
         target, inputs = self.target_of(arm), self.inputs.get(arm)
         known = [self.recipes[arm], target.code, target.folder, dict(target.versions), self.data]
-        return [*known, inputs] if inputs else known
+        state = self.states.get(arm)
+        return [*known, *([inputs] if inputs else []), *([["state", state]] if state else [])]
 
     def run_name(self, arm: Arm, seed: int) -> str:
         """Return the name of a run's folder; a number is put behind it where there is one already."""

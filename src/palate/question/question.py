@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from palate.errors import InputError, SettingError
+from palate.question.edit import Edit
 from palate.question.plan import Plan
 from palate.question.target import Target
 from palate.recipe.codec import content_id, encode
@@ -23,13 +24,14 @@ class Question:
 
     Attributes:
         target: what is run.
-        changes: settings that the treatment has different; at least one.
+        changes: settings that the treatment has different; at least one, or an edit.
         metric: what is judged.
         take: which value of the curve counts.
         margin: smallest difference that matters; one seed standard deviation if None.
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
         confounders: what else differs between the arms though nobody declared it, in words.
+        edit: what else the treatment has different: its code; None where only settings are.
         inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
         chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
     """
@@ -44,6 +46,7 @@ class Question:
     confounders: tuple[str, ...] = ()
     chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: Mapping[Arm, str] = field(default_factory=dict)
+    edit: Edit | None = None
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -60,7 +63,14 @@ class Question:
             take=self.take,
             data=self.data,
             inputs=self.inputs,
+            targets={TREATMENT: self.edit.target} if self.edit is not None else {},
+            states={TREATMENT: self.edit.id} if self.edit is not None else {},
         )
+
+    @property
+    def declared(self) -> tuple[Change, ...]:
+        """All that is meant to differ between the arms: the edit of the code, and the settings."""
+        return ((self.edit.change,) if self.edit is not None else ()) + self.changes
 
     @cached_property
     def experiment(self) -> str:
@@ -72,8 +82,8 @@ class Question:
     @property
     def text(self) -> str:
         """The question as a sentence."""
-        changed = ", ".join(str(change) for change in self.changes)
-        rest = "all else equal" if len(self.changes) == 1 else f"{len(self.changes)} changes at once"
+        changed = ", ".join(str(change) for change in self.declared)
+        rest = "all else equal" if len(self.declared) == 1 else f"{len(self.declared)} changes at once"
         return f"{changed}, {rest}: {self.metric.name} against the baseline?"
 
 
@@ -87,6 +97,7 @@ def build_question(
     margin: float | None = None,
     budget: int = 20,
     data: str = "",
+    edit: Edit | None = None,
 ) -> Question:
     """Build the question from a declared change.
 
@@ -99,6 +110,7 @@ def build_question(
         margin: smallest difference that matters; one seed standard deviation if None.
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
+        edit: of the code, which the treatment has too.
 
     Raises:
         SettingError: nothing changes, or settings that do not exist.
@@ -111,7 +123,7 @@ def build_question(
             why="The question needs one number that the runs themselves will give.",
             todo="Name it as it is logged: --metric val_acc",
         )
-    changes = _real_changes(target, assigned)
+    changes = _real_changes(edit.target if edit is not None else target, assigned, edited=edit is not None)
     return Question(
         target=target,
         changes=changes,
@@ -120,6 +132,7 @@ def build_question(
         margin=margin,
         budget=budget,
         data=data,
+        edit=edit,
     )
 
 
@@ -133,14 +146,17 @@ def metric_of(target: Target, name: str, goal: Goal | None = None) -> Metric:
     return name_metric(name, goal or (target.goal if declared else None), target.resolution if declared else None)
 
 
-def _real_changes(target: Target, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
+def _real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool) -> tuple[Change, ...]:
     changes = target.changes(assigned)
     real = tuple(change for change in changes if encode(change.before) != encode(change.after))
-    if real:
+    if real or (edited and not changes):
         return real
     same: Sequence[str] = [f"{change.path} is {change.before} already." for change in changes]
     raise SettingError(
         "Nothing changes, so there is no question.",
         why=same or "No change was declared.",
-        todo=f"Declare one: -c name=value   ({', '.join(target.settings) or 'no settings found'})",
+        todo=(
+            f"Declare one: -c name=value   ({', '.join(target.settings) or 'no settings found'})",
+            "Or ask about an edit of the code: --against HEAD",
+        ),
     )

@@ -38,6 +38,7 @@ class Order:
         constants: constants of a script that are replaced.
         known: all settings of its recipe, however they are handed over.
         capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
+        traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Order:
     constants: Mapping[str, Any] | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     capture: str = ""
+    traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +167,17 @@ class Target:
     data: tuple[str, ...] = ()
     sources: frozenset[str] = field(default=frozenset(), compare=False)
 
-    def order(self, run_id: str, folder: Path, seed: int, changes: Sequence[Change], *, capture: str = "") -> Order:
-        """Make the order for one run with some changes."""
+    def order(
+        self,
+        run_id: str,
+        folder: Path,
+        seed: int,
+        changes: Sequence[Change],
+        *,
+        capture: str = "",
+        traced: Mapping[str, Sequence[int]] | None = None,
+    ) -> Order:
+        """Make the order for one run with some changes; see `Order`."""
         values = {change.path: change.after for change in changes}
         known = {**self.settings, **values}
         constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
@@ -185,6 +196,7 @@ class Target:
             constants=constants,
             known=known,
             capture=capture,
+            traced=traced or {},
         )
 
     @property

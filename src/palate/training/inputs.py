@@ -86,6 +86,7 @@ class Received:
     Attributes:
         files: what it read, by name: seen from the person's folder where it is in it.
         modules: those of them that are its own modules.
+        modules_outside: modules that were imported from the person's folder, past the run's own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
         lines: where its own code reads a variable.
         wrote: files that it wrote into its own folder, with their sizes in bytes.
@@ -101,6 +102,7 @@ class Received:
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    modules_outside: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
     lines: Mapping[str, str] = field(default_factory=dict)
     wrote: Mapping[str, int] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class Received:
         return cls(
             files={name: FileState(**state) for name, state in body["files"].items()},
             modules=tuple(body["modules"]),
+            modules_outside=tuple(body["modules_outside"]),
             variables=body["variables"],
             lines=body["lines"],
             wrote=body["wrote"],
@@ -163,7 +166,7 @@ def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) ->
     Returns:
         what it received; None where nothing was noted.
     """
-    notes = _notes(folder / NOTES)
+    notes = read_notes(folder / NOTES)
     work = str(folder / WORK)
     wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
     if not notes:
@@ -174,7 +177,8 @@ def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) ->
     return received
 
 
-def _notes(path: Path) -> list[list[Any]]:
+def read_notes(path: Path) -> list[list[Any]]:
+    """Return what was noted of a run, in its order; nothing where nothing was."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
@@ -205,6 +209,11 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
     return Received(
         files=_states(inputs, place),
         modules=tuple(dict.fromkeys(modules)),
+        modules_outside=tuple(
+            named(path)
+            for path, *_ in by_kind.get("module", [])
+            if place is not None and not path.startswith((work + os.sep, place.home)) and named(path) != path
+        ),
         variables={name: shown_variable(name, value) for name, (value, _) in variables.items()},
         lines={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,

@@ -5,8 +5,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, Self
 
+from palate.errors import StoreError
 from palate.question.folder import Place
 from palate.question.target import Order, Task
 
@@ -90,6 +92,10 @@ class Engines:
     def warm(self, task: Task) -> Launcher:
         """Return the engine of a task, started now if need be."""
         placed = self.resources.placed(task)
+        if placed.place is not None and placed.place.over and not Path(placed.place.over).is_dir():
+            raise StoreError(
+                f"{placed.place.over} is gone: it held the code of an arm.", todo="Ask again, with --against or --try."
+            )
         if placed not in self._engines:
             self._engines[placed] = self.resources.start(placed, self.resources)
         return self._engines[placed]

@@ -154,6 +154,7 @@ def message_of(order: Order, threads: int, place: Place | None = None) -> Messag
         "constants": {name: encode(value) for name, value in (order.constants or {}).items()},
         "known": {name: encode(value) for name, value in order.known.items()},
         "capture": order.capture,
+        "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
         "place": place and place.body(),
@@ -412,6 +413,12 @@ def _show_paths(place: Place, work: str) -> None:
 @contextlib.contextmanager
 def _watched(order: Message, leave: Callable[[int], None]) -> Iterator[None]:
     """Capture the recipe at the first optimizer step, where the order says so; a dry run ends at that step."""
+    if order.get("traced"):
+        from palate.training.reached import tracing
+
+        with tracing(order["traced"], os.environ[received.WORKS_IN]):
+            yield
+        return
     if not order.get("capture"):
         yield
         return
