@@ -249,7 +249,9 @@ def run_function(
     project, person = _project(home), nobody()
     config = read_config(Path.cwd(), os.environ)
     target = target_of_function(function, project.home / "functions", options)
-    question = question_about(target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value)
+    question = question_about(
+        project, target, changes, metric=metric, margin=margin, budget=pairs or config["pairs"].value
+    )
     said = None if forecast is None else said_from(forecast)
     resources, author = resources_of(config), author_of(config)
     with opening(project, question, author=author, person=person, resources=resources, said=said) as opened:

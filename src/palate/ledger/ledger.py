@@ -1,5 +1,6 @@
 """The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,12 +25,14 @@ from palate.ledger.records import (
     Turn,
     author_of_record,
     experiment_of_record,
+    goal_of_record,
     kind_of_verdict,
     margin_of_record,
     was_visible,
 )
 from palate.question.question import Question
 from palate.store.chain import Chain, Record
+from palate.vocabulary import Goal
 
 TURNS = ("forecast", "revision")
 ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
@@ -302,6 +305,17 @@ class Ledger:
         numbers = (number for number in reversed(self._asked.values()) if not self._lacks_margin(number))
         margins = (margin_of_record(self.chain.record(number), metric) for number in numbers)
         return next((margin for margin in margins if margin is not None), None)
+
+    def remembered_goal(self, metric: str) -> Goal | None:
+        """Return which way this metric was last taken to be better; None where nobody asked of it yet."""
+        self._replay()
+        named = json.dumps(metric, ensure_ascii=False).encode()  # as it stands in a line
+        for numbers in (list(self._asked.values()), self.chain.numbers(SealedWhen.KIND)):
+            likely = (number for number in reversed(numbers) if named in self.chain.line(number))
+            goals = (goal_of_record(self.chain.record(number), metric) for number in likely)
+            if (goal := next((goal for goal in goals if goal is not None), None)) is not None:
+                return goal
+        return None
 
     def asked_of(self, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the experiments that count in somebody's coverage: skipping the hard ones is easy.

@@ -32,7 +32,7 @@ from palate.question.target import Handover, Target, Task, name_of_label
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
 from palate.store.chain import Record, hash_record
-from palate.vocabulary import Arm, Metric
+from palate.vocabulary import Arm, Goal, Metric
 
 if TYPE_CHECKING:
     from palate.forecast.score import Score
@@ -703,6 +703,16 @@ def margin_of_record(record: Record, metric: str) -> float | None:
     """Return the margin of a question about a metric; None where it has none, or asks about another metric."""
     margin: float | None = record.body["margin"]
     return margin if record.body["metric"]["name"] == metric else None
+
+
+def goal_of_record(record: Record, metric: str) -> Goal | None:
+    """Return which way a question, or a when-forecast, takes a metric to be better; None where it is of another."""
+    body = record.body
+    name, told = (
+        (body["metric"]["name"], body["metric"]) if "metric" in body else (body["event"]["metric"], body["event"])
+    )
+    goal: Goal | None = told["goal"]
+    return goal if name == metric else None
 
 
 def likeness_of(question: Question) -> tuple[str, ...]:

@@ -3,10 +3,10 @@
 Light to import, as is all that comes before the prompt.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from palate.errors import InputError, SettingError
 from palate.question.plan import Plan
@@ -31,6 +31,8 @@ class Question:
         data: fingerprint of the declared data.
         confounders: what else differs between the arms though nobody declared it, in words.
         chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
+        as_logged: whether values outside 0 to 1 are known of a metric that is named like a share: then it is shown as
+            it is logged. No part of what is asked, so no part of the id.
     """
 
     target: Target
@@ -42,6 +44,7 @@ class Question:
     data: str = ""
     confounders: tuple[str, ...] = ()
     chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    as_logged: bool = False
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -67,6 +70,16 @@ class Question:
         return content_id(parts)[:8]
 
     @property
+    def shown(self) -> Metric:
+        """The metric as it is shown: in points, or as it is logged."""
+        return replace(self.metric, points=False) if self.as_logged else self.metric
+
+    def shown_for(self, values: Iterable[float | None]) -> Self:
+        """Return it as its runs' values show it: with a metric that is shown as it is logged where it is no share."""
+        outside = self.shown.points and not self.metric.shown_for(values).points
+        return replace(self, as_logged=True) if outside else self
+
+    @property
     def text(self) -> str:
         """The question as a sentence."""
         changed = ", ".join(str(change) for change in self.changes)
@@ -84,6 +97,7 @@ def build_question(
     margin: float | None = None,
     budget: int = 20,
     data: str = "",
+    as_logged: bool = False,
 ) -> Question:
     """Build the question from a declared change.
 
@@ -96,6 +110,7 @@ def build_question(
         margin: smallest difference that matters; one seed standard deviation if None.
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
+        as_logged: whether the metric is known to have values outside 0 to 1, whatever its name says.
 
     Raises:
         SettingError: nothing changes, or settings that do not exist.
@@ -108,7 +123,7 @@ def build_question(
             why="The question needs one number that the runs themselves will give.",
             todo="Name it as it is logged: --metric val_acc",
         )
-    changes = _real_changes(target, assigned)
+    changes = real_changes(target, assigned)
     return Question(
         target=target,
         changes=changes,
@@ -117,6 +132,7 @@ def build_question(
         margin=margin,
         budget=budget,
         data=data,
+        as_logged=as_logged,
     )
 
 
@@ -130,7 +146,12 @@ def metric_of(target: Target, name: str, goal: Goal | None = None) -> Metric:
     return name_metric(name, goal or (target.goal if declared else None), target.resolution if declared else None)
 
 
-def _real_changes(target: Target, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
+def real_changes(target: Target, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Hold assigned values against the target's settings; leave out what stays the same.
+
+    Raises:
+        SettingError: nothing changes, or settings that do not exist.
+    """
     changes = target.changes(assigned)
     real = tuple(change for change in changes if encode(change.before) != encode(change.after))
     if real:
