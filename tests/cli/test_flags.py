@@ -66,3 +66,10 @@ def test_an_unknown_metric_is_asked_for_at_a_terminal_once(workplace):
     screen.expect("Next")
     again = workplace.call("run", "foo.py", "-c", "lr=0.3", "--metric", "val_foo", "--no-forecast")
     assert "Better" in again.stdout
+
+
+def test_the_command_takes_its_step_first_and_not_as_a_metric(workplace, tmp_path):
+    run = str(tmp_path / "run")
+    refused = workplace.call("log", "3", "step=4", "loss=0.5", PALATE_RUN_DIR=run)
+    assert (refused.returncode, "it stands first" in refused.stderr) == (2, True)
+    assert workplace.json("log", "3", "loss=0.5", PALATE_RUN_DIR=run)["metrics"] == {"loss": 0.5}

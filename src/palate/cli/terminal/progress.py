@@ -141,7 +141,7 @@ class Bars(Lines):
             curves = read_journal(journal).curves.values()
         except (StoreError, OSError):
             return
-        last = max((int(curve.steps[-1]) for curve in curves if len(curve)), default=0)
+        last = max((int(curve.steps[curve.end]) for curve in curves if len(curve)), default=0)
         known = self._progress.tasks[self._progress.task_ids.index(bar)].total
         self._progress.update(bar, completed=last, total=known if known and known >= last else None)
 
