@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -28,6 +28,7 @@ from palate.ledger.records import (
     goal_of_record,
     kind_of_verdict,
     margin_of_record,
+    shows_as_logged,
     was_visible,
 )
 from palate.question.question import Question
@@ -40,6 +41,7 @@ ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
 
 _PARTS: dict[str, set[str]] = {
     "sealed": set(),
+    "question": {SealedVerdict.KIND},
     "forecasts": {*TURNS},
     "skipped": {*TURNS, SealedSkip.KIND},
     "promises": {*TURNS, SealedPromise.KIND},
@@ -85,10 +87,12 @@ class SealedExperiment:
         """The question's record."""
         return next(self._of(SealedQuestion.KIND))
 
-    @property
+    @cached_property
     def question(self) -> Question:
-        """What is asked."""
-        return self.sealed.question
+        """What is asked; with its metric shown as its runs showed that it has to be."""
+        question = self.sealed.question
+        corrected = any(shows_as_logged(record.body) for record in self._of(SealedVerdict.KIND))
+        return replace(question, as_logged=True) if corrected else question
 
     @property
     def reference(self) -> Reference | None:

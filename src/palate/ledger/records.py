@@ -408,12 +408,22 @@ class SealedPromise(Sealed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedVerdict(Sealed):
-    """A verdict, with the runs that it rests on by arm, and the number of its record."""
+    """A verdict, with the runs that it rests on by arm, and the number of its record.
+
+    Attributes:
+        as_logged: whether its runs showed a metric that is named like a share to be none; written only where it is so.
+    """
 
     KIND = "verdict"
     experiment: str
     verdict: "Verdict" = field(metadata=_spread(asdict, _verdict_of))
     runs: Mapping[Arm, Sequence[str]] = field(default_factory=dict)
+    as_logged: bool = field(
+        default=False,
+        metadata=_spread(
+            lambda as_logged: {"as_logged": True} if as_logged else {}, lambda body: shows_as_logged(body)
+        ),
+    )
     number: int = field(default=-1, metadata=_STAMP)
 
 
@@ -694,6 +704,11 @@ def experiment_of_record(record: Record) -> str:
     return str(record.body["experiment"])
 
 
+def shows_as_logged(body: Mapping[str, Any]) -> bool:
+    """Whether a question's or a verdict's body says that its metric is shown as it is logged."""
+    return bool(body.get("as_logged"))
+
+
 def kind_of_verdict(record: Record) -> str:
     """Return the kind of a verdict, reading nothing else of its record."""
     return str(record.body["kind"])
@@ -780,6 +795,7 @@ def question_body(question: Question) -> dict[str, Any]:
         "confounders": list(question.confounders),
         "chunks": {role: list(pair) for role, pair in question.chunks.items()},
         "recipes": dict(question.plan.recipes),
+        **({"as_logged": True} if question.as_logged else {}),
     }
 
 
@@ -798,6 +814,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         data=body["data"],
         confounders=tuple(body.get("confounders", ())),
         chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
+        as_logged=shows_as_logged(body),
     )
 
 

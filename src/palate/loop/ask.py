@@ -18,7 +18,7 @@ from palate.forecast.chances import Reference
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
 from palate.loop.data import with_changed_data
-from palate.loop.metric import AskGoal, is_no_share, metric_for
+from palate.loop.metric import AskGoal, known_ends, metric_for, refuse_margin_in_points
 from palate.question.fingerprint import data_of
 from palate.question.question import Question, build_question, real_changes
 from palate.question.target import Order, Target
@@ -197,13 +197,16 @@ def question_about(
     real_changes(target, changes)  # refused before anybody is asked anything
     name = metric or target.metric
     judged = None if name is None else metric_for(project, target, name, goal, ask)
+    ends = () if judged is None else known_ends(project, target, judged)
+    if judged is not None:
+        refuse_margin_in_points(judged, options.get("margin"), ends)
     return build_question(
         target,
         changes,
         metric=name,
         goal=None if judged is None else judged.goal,
         data=data_of((*target.data, *data), Path.cwd()),
-        as_logged=judged is not None and is_no_share(project, target, judged),
+        as_logged=judged is not None and judged.points and not judged.shown_for(ends).points,
         **options,
     )
 

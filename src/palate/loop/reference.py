@@ -74,7 +74,7 @@ def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
 def _case_line(experiment: SealedExperiment, verdict: Verdict) -> str:
     question = experiment.question
     changed = ", ".join(str(change) for change in question.changes)
-    effect = effect_words(verdict, question.metric)
+    effect = effect_words(verdict, question.shown)
     outcome = OUTCOME_OF.get(verdict.kind, "not settled")
     return f"{experiment.id}  {changed}: {outcome}{f', {effect}' if effect else ''}"
 

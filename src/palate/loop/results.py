@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.question.plan import ARMS, Plan
+from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
 from palate.training.outcome import read_outcome
@@ -58,6 +59,11 @@ def read_result(run: RunRow, summaries: Sequence[Summary], plan: Plan) -> RunRes
         return None
     points = sum(summary.n for summary in summaries)
     return RunResult(id=run.id, seed=run.seed, elapsed_s=run.elapsed_s, points=points, outcome=outcome)
+
+
+def as_shown(question: Question, results: Results) -> Question:
+    """Return a question as its results are shown: in points only where all of them are shares."""
+    return question.shown_for(one.outcome.value for by_seed in results.values() for one in by_seed.values())
 
 
 def complete_pairs(results: Results) -> int:

@@ -57,6 +57,7 @@ class Lines:
 
     def show(self, event: WatchEvent) -> None:
         """Say the seal, each failure at once, and each new pair."""
+        self._learn(event)
         if isinstance(event, SealedForecast):
             self._sealed(event)
         elif isinstance(event, RunEnded) and event.result.outcome.failed:
@@ -64,13 +65,18 @@ class Lines:
         elif isinstance(event, Looked) and event.verdict.n > self._pairs_shown:
             verdict = event.verdict
             self._pairs_shown = verdict.n
-            say(f"seed pairs {verdict.n}/{verdict.budget}  {effect_words(verdict, self._question.metric)}")
+            say(f"seed pairs {verdict.n}/{verdict.budget}  {effect_words(verdict, self._question.shown)}")
 
     def close(self) -> None:
         """Do nothing: lines stay."""
 
+    def _learn(self, event: WatchEvent) -> None:
+        """Learn from a run how its metric is shown."""
+        if isinstance(event, RunEnded):
+            self._question = self._question.shown_for([event.result.outcome.value])
+
     def _sealed(self, sealed: SealedForecast) -> None:
-        metric = self._question.metric
+        metric = self._question.shown
         say(f"{said_words(sealed.said, metric.scale, metric.unit)}   sealed {sealed.hash[:12]}")
 
 
@@ -97,6 +103,7 @@ class Bars(Lines):
 
     def show(self, event: WatchEvent) -> None:
         """Move the bars."""
+        self._learn(event)
         match event:
             case RunStarted():
                 self._started(event)
@@ -105,7 +112,7 @@ class Bars(Lines):
             case RunEnded():
                 self._ended(event)
             case Looked(verdict):
-                effect = effect_words(verdict, self._question.metric)
+                effect = effect_words(verdict, self._question.shown)
                 self._progress.update(self._pairs, completed=verdict.n, effect=effect)
             case _:
                 self._sealed(event)
