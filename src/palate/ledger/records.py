@@ -830,7 +830,7 @@ _TASK_FIELDS = {
 
 def target_body(target: Target) -> dict[str, Any]:
     """Return a target as plain JSON data."""
-    fields = {name: getattr(target, name) for name in Target.__slots__}
+    fields = {name: getattr(target, name) for name in Target.__slots__ if name != "kinds"}
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
     return {
         **fields,
