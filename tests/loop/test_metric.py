@@ -98,6 +98,15 @@ def test_the_project_remembers_the_goal_of_its_newest_question_of_a_metric(writt
     assert goal_for(written.project, "val_loss") == "min"
 
 
+def test_the_newest_question_of_a_metric_tells_and_odd_names_are_whole(written):
+    question = written.question()
+    for name, goal in (('a "b" \\ µ', "max"), ("zeta", "max"), ("zeta", "min")):
+        written.ask(replace(question, metric=replace(question.metric, name=name, goal=goal)))
+        assert written.ledger.remembered_goal(name) == goal
+    assert written.ledger.remembered_goal('a "b" \\ µ') == "max"
+    assert written.ledger.remembered_goal("a ") is None
+
+
 def test_an_unknown_metric_is_asked_for_once_and_remembered(trained):
     asked = []
 

@@ -1,6 +1,5 @@
 """The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +24,7 @@ from palate.ledger.records import (
     Turn,
     author_of_record,
     experiment_of_record,
-    goal_of_record,
+    goal_in_line,
     kind_of_verdict,
     margin_of_record,
     shows_as_logged,
@@ -193,6 +192,8 @@ class Ledger:
         self._asked: dict[str, int] = {}
         self._read: dict[str, SealedExperiment] = {}
         self._grown: dict[str, set[str]] = {}
+        self._goals: dict[str, Goal] = {}
+        self._goals_read = 0
 
     def _replay(self) -> None:
         """Take in what has been sealed since the last look.
@@ -313,13 +314,12 @@ class Ledger:
     def remembered_goal(self, metric: str) -> Goal | None:
         """Return which way this metric was last taken to be better; None where nobody asked of it yet."""
         self._replay()
-        named = json.dumps(metric, ensure_ascii=False).encode()  # as it stands in a line
-        for numbers in (list(self._asked.values()), self.chain.numbers(SealedWhen.KIND)):
-            likely = (number for number in reversed(numbers) if named in self.chain.line(number))
-            goals = (goal_of_record(self.chain.record(number), metric) for number in likely)
-            if (goal := next((goal for goal in goals if goal is not None), None)) is not None:
-                return goal
-        return None
+        start, self._goals_read = self._goals_read, self._next
+        kinds = SealedQuestion.KIND, SealedWhen.KIND
+        for number in sorted(number for kind in kinds for number in self.chain.numbers(kind, start)):
+            if (told := goal_in_line(self.chain.line(number))) is not None:
+                self._goals[told[0]] = told[1]
+        return self._goals.get(metric)
 
     def asked_of(self, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the experiments that count in somebody's coverage: skipping the hard ones is easy.

@@ -18,6 +18,7 @@
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -720,14 +721,16 @@ def margin_of_record(record: Record, metric: str) -> float | None:
     return margin if record.body["metric"]["name"] == metric else None
 
 
-def goal_of_record(record: Record, metric: str) -> Goal | None:
-    """Return which way a question, or a when-forecast, takes a metric to be better; None where it is of another."""
-    body = record.body
-    name, told = (
-        (body["metric"]["name"], body["metric"]) if "metric" in body else (body["event"]["metric"], body["event"])
-    )
-    goal: Goal | None = told["goal"]
-    return goal if name == metric else None
+_GOAL_TEXT = re.compile(
+    rb'"(?:metric|event)": \{"goal": "(?P<goal>max|min)", "(?:name|metric)": (?P<metric>"(?:[^"\\]|\\.)*")'
+)
+"""What stands in the line of a question, and of a when-forecast: keys are sorted."""
+
+
+def goal_in_line(line: bytes) -> tuple[str, Goal] | None:
+    """Return the metric of a question's or a when-forecast's line, and which way it is better, reading nothing else."""
+    found = _GOAL_TEXT.search(line)
+    return None if found is None else (json.loads(found["metric"]), found["goal"].decode())  # type: ignore[return-value]
 
 
 def likeness_of(question: Question) -> tuple[str, ...]:
