@@ -19,6 +19,7 @@ from palate.question.target import find_target
 from palate.store.chain import Chain
 from palate.store.project import Project
 from palate.verdict.rule import Verdict
+from palate.vocabulary import Metric
 
 PAST = 200
 SCRIPT = "import torch\nimport palate\nlr = 0.1\nseed = 0\nfor step in range(60):\n    palate.log(step, val_loss=1.0)\n"
@@ -43,7 +44,7 @@ def prompt_rows(folder: Path) -> Iterator[Row]:
         told = f"{what} to its prompt, {PAST} questions in the past, CPU (median)"
         yield Row(name=told, measured=1000 * took[TIMES // 2], unit="ms", target=200)
     keys = ("\x1b[C", "8", "\r")
-    screen = Screen()
+    screen = Screen(metric=Metric(name="val_loss", goal="min"))
     for key in keys:
         screen = press(screen, key)
     yield Row(name="key presses to a sealed forecast", measured=float(len(keys) if screen.done else 99), target=3)

@@ -262,7 +262,7 @@ def run_function(
         )
         target, edit = edit_of_target(target, baseline, home=project.home)
     question = question_about(
-        target, changes, edit=edit, metric=metric, margin=margin, budget=pairs or config["pairs"].value
+        project, target, changes, edit=edit, metric=metric, margin=margin, budget=pairs or config["pairs"].value
     )
     said = None if forecast is None else said_from(forecast)
     resources, author = resources_of(project, config), author_of(config)

@@ -116,7 +116,11 @@ def test_a_timeout_is_an_outcome(workplace):
         ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "0"), 2, "not a difference that could matter"),
         ((*RUN, "-c", "gain=0.1", "--no-forecast", "--margin", "-1"), 2, "not a difference that could matter"),
         (("run", "none.py", "-c", "a=1", "--metric", "acc"), 3, "no such file"),
-        (("run", "train.py", "-c", "gain=0.1", "--metric", "val_acc2", "--no-forecast"), 5, "did you mean val_acc?"),
+        (
+            ("run", "train.py", "-c", "gain=0.1", "--metric", "val_acc2", "--goal", "max", "--no-forecast"),
+            5,
+            "did you mean val_acc?",
+        ),
         (("run", "train.py", "-c", "gain=0.1", "--metric", "zeta", "--no-forecast"), 2, "is higher better, or lower?"),
         ((*RUN, "-c", "gain=0.1", "--no-forecast", "--data", "none.csv"), 3, "declared as data"),
         (("verdict",), 3, "no experiment 'last'"),

@@ -339,8 +339,10 @@ def test_at_a_narrow_terminal_no_word_is_cut_and_what_is_typed_is_shown_once(ask
     child = workplace.terminal("forecast", experiment, "--author", "bob", rows=30, columns=50)
     child.expect("d quantiles")
     assert max(map(len, child.before.splitlines())) <= 50, child.before
-    child.send("d-0.3/-0.2")
-    child.expect("-0.3/-0.2")
-    child.send("/-0.1\r")
+    child.send("d-30/-20")
+    child.expect("-30/-20")
+    child.send("/-10\r")
+    child.expect("Enter seals")
+    child.send("\r")
     child.expect("bob: -20 points, between -30 and -10")
     child.expect(pexpect.EOF)

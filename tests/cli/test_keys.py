@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from palate.cli.common import folded
 from palate.cli.terminal.keys import ARROWS, Screen, Stopped, press, split_keys
 from palate.forecast.answer import DIGITS, Forecast, Spread
+from palate.vocabulary import Metric
 
+LOSS = Metric(name="val_loss", goal="min")
+ACC = Metric(name="val_acc", goal="max", points=True)
 LEFT, DOWN, RIGHT = "\x1b[D", "\x1b[B", "\x1b[C"
 
 
 def typed(*keys):
-    screen = Screen()
+    screen = Screen(metric=LOSS)
     for key in keys:
         screen = press(screen, key)
     return screen
@@ -33,8 +36,8 @@ def test_enter_wants_a_digit_and_a_digit_an_arrow():
     assert "how sure?" in typed(RIGHT, "\r").words
     assert typed("8").confidence is None
     assert "arrow first" in typed("\r").words
-    assert press(Screen(again=True), "\r").kept
-    assert not press(Screen(again=True), "s").skipped
+    assert press(Screen(metric=LOSS, again=True), "\r").kept
+    assert not press(Screen(metric=LOSS, again=True), "s").skipped
     assert typed("s").skipped
     assert not typed(RIGHT, "s").skipped
 
@@ -52,13 +55,33 @@ def test_a_why_is_typed_and_its_letters_are_no_keys():
 
 
 def test_three_quantiles_take_the_place_of_an_answer_and_bad_ones_are_told():
-    assert typed("w", *"why", "\r", "d", *"-0.01 0.02  0.05", "\r").done == Spread(
+    assert typed("w", *"why", "\r", "d", *"-0.01 0.02  0.05", "\r", "\r").done == Spread(
         low=-0.01, middle=0.02, high=0.05, why="why"
     )
     wrong = typed("d", *"3/2/1", "\r")
     assert wrong.done is None
     assert "do not rise" in wrong.words
     assert typed("d", "\r").typing == ""
+
+
+def test_quantiles_are_read_in_the_unit_that_is_shown_and_read_back_before_they_are_sealed():
+    screen = Screen(metric=ACC)
+    for key in ("d", *"0 1 2"):
+        screen = press(screen, key)
+    assert "in points (hundredths)" in screen.words
+    screen = press(screen, "\r")
+    assert screen.done is None
+    assert "val_acc changes by +1 points, between +0 and +2 (80 %)" in screen.words
+    assert press(screen, "\r").done == Spread(low=0.0, middle=0.01, high=0.02)
+    assert press(press(screen, "\x7f"), "\r").read == screen.read
+    assert press(screen, "5").read is None
+    assert press(screen, "\x1b").typing == ""
+    assert "in its unit" in typed("d").words
+    assert "changes by +1, between +0 and +2" in typed("d", *"0 1 2", "\r").words
+
+
+def test_an_answer_is_no_three_quantiles():
+    assert "is not three numbers" in typed("d", *"better:80", "\r").words
 
 
 def test_out_is_out():

@@ -31,10 +31,10 @@ palate.log(0, val_acc=0.5 + acc + (seed * 7 % 5) / 1000 + hash((lr, width, seed)
 
 
 def test_a_metric_that_says_the_opposite_is_shown_beside_the_verdict(workplace):
-    workplace.write(SCRIPT.replace("loss=1 - level", "latency_loss=2 + level"))
+    workplace.write(SCRIPT.replace("loss=1 - level", "ce_loss=2 + level"))
     report = workplace.json(*RUN, "-c", "gain=0.1", "--no-forecast")
     assert report["verdict"]["kind"] == "worse"
-    assert [words.partition(":")[0] for words in report["opposed"]] == ["But latency_loss is better"]
+    assert [words.partition(":")[0] for words in report["opposed"]] == ["But ce_loss is better"]
 
 
 def test_what_examples_disagree_on_is_a_floor_for_few_pairs(workplace):

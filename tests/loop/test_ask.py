@@ -53,11 +53,11 @@ def test_nobody_skips_stops_at_nothing_and_revises_nothing(trained):
 def test_a_question_is_asked_with_the_content_of_its_data(trained, monkeypatch):
     monkeypatch.chdir(trained.folder)
     trained.write("1", "x.csv")
-    one = question_about(trained.target(), {"gain": 0.9}, data=("x.csv",), metric="val_acc")
+    one = question_about(trained.project, trained.target(), {"gain": 0.9}, data=("x.csv",), metric="val_acc")
     trained.write("2", "x.csv")
-    other = question_about(trained.target(), {"gain": 0.9}, data=("x.csv",), metric="val_acc")
+    other = question_about(trained.project, trained.target(), {"gain": 0.9}, data=("x.csv",), metric="val_acc")
     assert one.experiment != other.experiment
-    assert question_about(trained.target(), {"gain": 0.9}, metric="val_acc").data == ""
+    assert question_about(trained.project, trained.target(), {"gain": 0.9}, metric="val_acc").data == ""
 
 
 def test_a_person_is_asked_only_while_there_is_something_to_forecast(trained):

@@ -61,5 +61,5 @@ def test_an_arm_that_sets_what_is_so_already_is_the_same_run(plan):
 def test_an_order_is_an_arm_at_a_seed(plan):
     order = plan.order("treatment", 3, "train-s3", Path("folder"))
     assert (order.id, order.seed, order.known["lr"]) == ("train-s3", 3, 0.5)
-    assert order.argv[:2] == ("--lr", "0.5")
+    assert order.argv[:1] == ("--lr=0.5",)
     assert "--lr" not in plan.order("baseline", 3, "train-s3", Path("folder")).argv

@@ -23,7 +23,7 @@ def order(target, **changes):
 def test_each_kind_of_setting_is_handed_over_its_own_way(tmp_path):
     target = find_target(str(write(tmp_path, SCRIPT)))
     made = order(target, lr=0.01, amp=True, epochs=9, width=64)
-    assert made.argv == ("--lr", "0.01", "--amp", "--seed", "7")
+    assert made.argv == ("--lr=0.01", "--amp", "--seed=7")
     assert made.constants == {"epochs": 9}
     assert made.settings == {"width": 64}
 

@@ -15,7 +15,7 @@ from palate.errors import CatalogNewerError, ChainBrokenError, InputError, NotFo
 from palate.store import schema
 from palate.store.catalog import Catalog, pack_curve, rebuild, unpack_curve
 from palate.store.config import read_config
-from palate.store.journal import Journal
+from palate.store.journal import Journal, write_event
 from palate.store.migrations import MIGRATIONS
 from palate.store.project import Project, find_project
 from palate.store.reader import read_journal
@@ -127,7 +127,7 @@ def test_an_old_catalog_is_migrated_and_says_what_one_made_anew_says(old):
         assert query(old.catalog, "SELECT number, hash FROM sealed") == [(count, head)]
         migrated = everything(old)
     assert old.chain.hash_at(count - 1) == head
-    assert [row[0] for row in query(old.catalog, "SELECT number FROM migrations")] == [1, 2]
+    assert [row[0] for row in query(old.catalog, "SELECT number FROM migrations")] == [1, 2, 3]
     assert query(old.catalog, "SELECT name FROM sqlite_master WHERE name = 'records'") == []
     assert query(old.catalog, "SELECT number, hash FROM sealed") == [old.chain.head()]
     kept = old.catalog.with_suffix(".before-002.sqlite")
@@ -303,3 +303,35 @@ def test_a_run_whose_journal_is_no_file_stops_nothing(project):
     (project.runs / "loop" / "journal").symlink_to(project.runs / "loop" / "journal")
     (project.runs / "file").write_text("")
     assert everything(project) == before
+
+
+def test_the_last_value_is_that_of_the_highest_step_and_of_equal_ones_the_later(project):
+    write_event(project.journal("run-9"), "recipe", key="", label="x", seed=0, settings={})
+    journal = Journal.open(project.journal("run-9"))
+    for step, value in ((0, 0.1), (5, 0.5), (10, 0.6), (10, 0.7), (3, 0.3), (4, 0.4)):
+        journal.log(step, {"acc": value})
+    journal.close()
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        [summary] = catalog.summaries(["run-9"])
+        curve = catalog.curve("run-9", "acc")
+    assert (summary.last, summary.last_step, summary.n) == (0.7, 10, 6)
+    assert curve.steps.tolist() == [0, 5, 10, 10, 3, 4]
+    assert curve.by_step().steps.tolist() == [0, 3, 4, 5, 10]
+    assert curve.by_step().values.tolist() == [0.1, 0.3, 0.4, 0.5, 0.7]
+
+
+def test_an_old_catalog_reads_those_journals_again_whose_steps_go_back(old):
+    journal = Journal.open(old.journal("run-9"))
+    for step, value in ((10, 0.7), (3, 0.3)):
+        journal.log(step, {"acc": value})
+    journal.close()
+    rebuild(old)
+    connection = sqlite3.connect(old.catalog)
+    connection.execute("UPDATE summaries SET last = 0.3 WHERE run_id = 'run-9'")
+    connection.execute("DELETE FROM migrations WHERE number = 3")
+    connection.commit()
+    connection.close()
+    with Catalog.open(old) as catalog:
+        assert catalog.refresh() == 1
+        assert catalog.summaries(["run-9"])[0].last == 0.7

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,42 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     blocker.write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         Journal.open(Path(blocker) / "runs" / "journal")
+
+
+@pytest.mark.parametrize("one", [1.0, np.float32(1), np.int8(1), np.array(1), np.array(1.0), Fraction(1), True])
+def test_a_whole_number_of_any_type_is_that_step(tmp_path, one):
+    journal = Journal.open(tmp_path / "journal")
+    for step in (0, one, 5, one + 5, 7.0):
+        journal.log(step, {"loss": 1.0})
+    assert journal.last_step == 7
+    journal.close()
+    assert read_journal(tmp_path / "journal").curves["loss"].steps.tolist() == [0, 1, 5, 6, 7]
+
+
+def test_steps_of_torch_are_steps(tmp_path, torch):
+    journal = Journal.open(tmp_path / "journal")
+    for step in (torch.tensor(0), torch.tensor(1.0), torch.tensor([2]), 3):
+        journal.log(step, {"loss": 1.0})
+    journal.close()
+    assert read_journal(tmp_path / "journal").curves["loss"].steps.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("step", [0.5, math.nan, math.inf, "1", None, [1], 2**63, -(2**63) - 1, 1j, np.array([1, 2])])
+@pytest.mark.parametrize("before", [[], [0], [0, 2]])
+def test_what_is_no_step_is_refused_and_changes_nothing(tmp_path, before, step):
+    journal = Journal.open(tmp_path / "journal")
+    for known in before:
+        journal.log(known, {"loss": 1.0})
+    kept = (tmp_path / "journal").read_bytes()
+    with pytest.raises(InputError, match="cannot be kept"):
+        journal.log(step, {"loss": 2.0})
+    with pytest.raises(InputError, match="cannot be kept"):
+        journal.log(9, {"new": 2.0, "\ud800": 1.0})
+    assert (tmp_path / "journal").read_bytes() == kept
+    for later in (4, 6, 7):
+        journal.log(later, {"loss": 3.0, "new": 1.0})
+        journal.log(later, {"loss": 3.0})
+    journal.close()
+    curves = read_journal(tmp_path / "journal").curves
+    assert curves["loss"].steps.tolist() == [*before, 4, 4, 6, 6, 7, 7]
+    assert curves["new"].steps.tolist() == [4, 6, 7]

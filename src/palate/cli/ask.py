@@ -111,5 +111,5 @@ def _say_budget(project: Project, question: Question) -> None:
     noise = terms_of(Ledger.of(project.chain), question).noise
     if noise is not None:
         spread = math.sqrt(noise.variance)
-        half, sure = (size_words(x, question.metric, spread) for x in smallest_confirmable(spread, question.budget))
+        half, sure = (size_words(x, question.shown, spread) for x in smallest_confirmable(spread, question.budget))
         say(f"Budget     {question.budget} pairs confirm {half} with even chance, {sure} nearly always")

@@ -15,8 +15,10 @@ import click
 
 from palate.ledger.records import Author
 from palate.loop.ask import author_of
+from palate.loop.metric import AskGoal
 from palate.store.config import read_config
 from palate.store.project import Project, find_project
+from palate.vocabulary import Goal
 
 LABEL = 11
 """Columns that a label in front of a line takes."""
@@ -127,6 +129,16 @@ def folded(text: str, columns: int) -> str:
 def at_terminal() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def goal_asker(*, as_json: bool) -> AskGoal | None:
+    """Return what asks which way a metric is better; None where there is nobody to ask."""
+    return None if as_json or not at_terminal() else _ask_goal
+
+
+def _ask_goal(metric: str) -> Goal:
+    ways = click.Choice(["higher", "lower"], case_sensitive=False)
+    return "max" if click.prompt(f"{metric}: is higher better, or lower?", type=ways, err=True) == "higher" else "min"
 
 
 def budget_of(pairs: int | None) -> int:

@@ -1,23 +1,31 @@
 """`palate compare`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from palate.cli.common import here, json_option, put_out
+from palate.cli.common import goal_asker, here, json_option, put_out
 from palate.errors import ListError, NotFoundError
+from palate.loop.metric import goal_for
 from palate.store.project import Project
-from palate.vocabulary import Goal, Metric, name_metric
+from palate.vocabulary import Goal
 
 
 @click.command("compare", context_settings={"ignore_unknown_options": True})
 @click.argument("baseline")
 @click.argument("treatment")
 @click.option("--metric", help="Compare two groups of runs by this metric, each named by the start of its runs' ids.")
-@click.option("--goal", type=click.Choice(["max", "min"]), help="Which way is better; max for lists if not given.")
-@click.option("--margin", type=float, help="Smallest difference that matters; one seed sd if not given.")
+@click.option(
+    "--goal",
+    type=click.Choice(["max", "min"]),
+    help="Which way is better; told by the metric's name if known; max for lists without one.",
+)
+@click.option(
+    "--margin", type=float, help="Smallest difference that matters, in the values' unit; one seed sd if not given."
+)
 @click.option("--resolution", type=float, help="Smallest step of the metric, 1 / number of test examples.")
 @click.option(
     "--pairs", type=click.IntRange(2, 100), default=20, show_default=True, help="Pairs you would run at most."
@@ -42,21 +50,24 @@ def command(
     """
     from palate.verdict.compare import compare
 
-    known = name_metric(metric, goal) if metric else Metric(name="value", goal=goal or "max")
-    values = read_runs(here(), metric, (baseline, treatment)) if metric else map(read_values, (baseline, treatment))
+    if metric:
+        project = here()
+        values: Sequence[Sequence[float] | Mapping[int, float]] = read_runs(project, metric, (baseline, treatment))
+        goal = goal or goal_for(project, metric, goal_asker(as_json=as_json))
+    else:
+        values = [read_values(text) for text in (baseline, treatment)]
     compared = compare(
         *values,
-        goal=known.goal,
+        goal=goal,
         margin=margin,
         resolution=resolution,
         budget=pairs,
-        metric=known.name,
-        points=known.points,
+        metric=metric,
     )
     verdict = compared.verdict
     document = {
         "schema": "palate.compare/1",
-        "goal": known.goal,
+        "goal": compared.metric.goal,
         "orientation": "+ is better",
         "verdict": {**asdict(verdict), "settled": verdict.settled, "words": str(compared)},
         "outlook": asdict(compared.outlook) if compared.outlook else None,

@@ -49,7 +49,7 @@ def command(strict: bool, as_json: bool) -> None:
 
 
 def _line(one: Checked) -> str:
-    confirmation, metric = one.confirmation, one.question.metric
+    confirmation, metric = one.confirmation, one.question.shown
     effect = f"{confirmation.raw * metric.sign * metric.scale:+.3g}{metric.unit}"
     badge = f"{one.kind}, {confirmation.badge}"
     return f"{one.question.experiment}  {badge}: {effect} in {confirmation.n} pairs at new seeds   {one.question.text}"

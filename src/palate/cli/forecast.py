@@ -13,6 +13,7 @@ from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedE
 from palate.forecast.answer import parse_forecast
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
+from palate.loop.metric import known_ends
 from palate.store.project import Project
 
 if TYPE_CHECKING:
@@ -143,10 +144,12 @@ def _forecast(
 ) -> list[SealedForecast]:
     """Seal a first answer, given or asked for, and the revision, if there is one; a skip seals that."""
     given = choose_forecast(text, no_forecast=False, why=why)
-    with AtCommand(asked.question, as_json=as_json, said=given, asks=True) as person:
+    ends = known_ends(project, asked.question.target, asked.question.metric)
+    question = asked.question.shown_for(ends)  # the unit that quantiles are typed in
+    with AtCommand(question, as_json=as_json, said=given, asks=True) as person:
         if given is None and not as_json:
-            introduce(asked.question)
-        said = given or person.ask(asked.question)
+            introduce(question)
+        said = given or person.ask(question)
         if said is None:
             _give_up(project, asked, None, who)
             return []
@@ -154,7 +157,7 @@ def _forecast(
         from palate.store.catalog import Catalog
 
         with Catalog.open(project) as catalog:
-            return forecast_question(catalog, asked.question, said, author=who, person=person)
+            return forecast_question(catalog, question, said, author=who, person=person)
 
 
 def _put_experiment(project: Project, name: str, who: Author, sealed: list[SealedForecast], *, as_json: bool) -> None:

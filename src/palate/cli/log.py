@@ -42,6 +42,9 @@ def _values(texts: tuple[str, ...]) -> dict[str, float]:
     faults = []
     for text in texts:
         name, _, value = text.partition("=")
+        if name == "step":
+            faults.append(f"{text!r} is the step, and no metric: it stands first, as in: palate log 10 val_acc=0.93")
+            continue
         try:
             values[name] = float(value)
         except ValueError:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import budget_of, here, json_option, put_out
+from palate.cli.common import budget_of, goal_asker, here, json_option, put_out
 from palate.errors import InputError
 from palate.loop.ask import nobody, resources_of
+from palate.loop.metric import metric_for
 from palate.loop.noise import measure_noise, noise_plan
 from palate.question.fingerprint import data_of
-from palate.question.question import metric_of
 from palate.question.target import find_target
 from palate.store.catalog import Catalog
 from palate.store.config import read_config
@@ -39,18 +39,18 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure what another seed alone does to TARGET's baseline, and what a budget can confirm."""
-    baseline = find_target(target, arguments)
+    project, baseline = here(), find_target(target, arguments)
     name = metric or baseline.metric
     if name is None:
         raise InputError(f"{baseline.label}: which metric?", todo="Name it as it is logged: --metric val_acc")
     plan = noise_plan(
         baseline,
-        metric_of(baseline, name, goal),
+        metric_for(project, baseline, name, goal, goal_asker(as_json=as_json)),
         take=take,  # type: ignore[arg-type]
         runs=runs,
         data=data_of(baseline.data, Path.cwd()),
     )
-    resources = resources_of(here(), read_config(Path.cwd(), os.environ))
-    with Catalog.open(here()) as catalog:
+    resources = resources_of(project, read_config(Path.cwd(), os.environ))
+    with Catalog.open(project) as catalog:
         report = measure_noise(catalog, plan, budget_of(pairs), resources, nobody())
     put_out(report.document(), report.lines(), as_json=as_json)

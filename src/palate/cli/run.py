@@ -3,7 +3,7 @@
 import click
 
 from palate.cli.ask import answer, answer_split
-from palate.cli.common import RunOptions, budget_of, here, json_option, run_options
+from palate.cli.common import RunOptions, budget_of, goal_asker, here, json_option, run_options
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
@@ -26,7 +26,11 @@ from palate.vocabulary import Goal
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
 )
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
-@click.option("--margin", type=float, help="Smallest difference that matters; the project's last, else one seed sd.")
+@click.option(
+    "--margin",
+    type=float,
+    help="Smallest difference that matters, in the unit that is logged; the project's last, else one seed sd.",
+)
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
 @click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
 @click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
@@ -73,11 +77,13 @@ def command(
     if margin is None:
         margin = Ledger.of(project.chain).remembered_margin(metric or trained.metric or "")
     question = question_about(
+        project,
         trained,
         parse_assignments(changes),
         data=data,
         metric=metric,
         goal=goal,
+        ask=goal_asker(as_json=as_json),
         take=take,
         margin=margin,
         edit=edit,

@@ -68,7 +68,9 @@ def command(task: str | None, options: RunOptions, as_json: bool) -> None:
 def next_question(project: Project, task: TryTask, budget: int) -> Question:
     """Build the first question that has no verdict yet; the first one of all where each has one."""
     target = replace(find_target(task.target), label=task.target.partition(":")[0])
-    questions = [question_about(target, dict([change]), margin=task.margin, budget=budget) for change in task.changes]
+    questions = [
+        question_about(project, target, dict([change]), margin=task.margin, budget=budget) for change in task.changes
+    ]
     settled = Ledger.of(project.chain).having("verdict")
     return next((question for question in questions if question.experiment not in settled), questions[0])
 

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 
 import click
 
-from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
+from palate.cli.common import at_terminal, author_options, goal_asker, here, json_option, put_out, say, whoami
 from palate.cli.terminal.keys import ENTER, STOP, split_keys
 from palate.cli.terminal.screen import ScreenLine, keys
 from palate.errors import InputError
 from palate.forecast.when import NEVER, TENTHS, Event, When, parse_when
+from palate.loop.metric import goal_for
 from palate.loop.when import Awaited, await_event, seal_when
 from palate.store.catalog import Catalog
-from palate.vocabulary import Goal, guess_goal
+from palate.vocabulary import Goal
 
 SURE = {"2": 20, "3": 30, "4": 40, "5": 50, "6": 60, "7": 70, "8": 80, "9": 90, "0": 97}
 
@@ -47,7 +48,7 @@ def command(
     palate when last never:80 --metric val_acc --reach 0.95
     """
     project = here()
-    event = Event(metric=metric, goal=goal or guess_goal(metric), reach=reach)
+    event = Event(metric=metric, goal=goal or goal_for(project, metric, goal_asker(as_json=as_json)), reach=reach)
     with Catalog.open(project) as catalog:
         catalog.refresh()
         awaited = await_event(catalog, subject, event, steps)

@@ -1,7 +1,7 @@
 """The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -24,12 +24,15 @@ from palate.ledger.records import (
     Turn,
     author_of_record,
     experiment_of_record,
+    goal_in_line,
     kind_of_verdict,
     margin_of_record,
+    shows_as_logged,
     was_visible,
 )
 from palate.question.question import Question
 from palate.store.chain import Chain, Record
+from palate.vocabulary import Goal
 
 TURNS = ("forecast", "revision")
 ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
@@ -37,6 +40,7 @@ ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
 
 _PARTS: dict[str, set[str]] = {
     "sealed": set(),
+    "question": {SealedVerdict.KIND},
     "forecasts": {*TURNS},
     "skipped": {*TURNS, SealedSkip.KIND},
     "promises": {*TURNS, SealedPromise.KIND},
@@ -82,10 +86,12 @@ class SealedExperiment:
         """The question's record."""
         return next(self._of(SealedQuestion.KIND))
 
-    @property
+    @cached_property
     def question(self) -> Question:
-        """What is asked."""
-        return self.sealed.question
+        """What is asked; with its metric shown as its runs showed that it has to be."""
+        question = self.sealed.question
+        corrected = any(shows_as_logged(record.body) for record in self._of(SealedVerdict.KIND))
+        return replace(question, as_logged=True) if corrected else question
 
     @property
     def reference(self) -> Reference | None:
@@ -186,6 +192,8 @@ class Ledger:
         self._asked: dict[str, int] = {}
         self._read: dict[str, SealedExperiment] = {}
         self._grown: dict[str, set[str]] = {}
+        self._goals: dict[str, Goal] = {}
+        self._goals_read = 0
 
     def _replay(self) -> None:
         """Take in what has been sealed since the last look.
@@ -302,6 +310,16 @@ class Ledger:
         numbers = (number for number in reversed(self._asked.values()) if not self._lacks_margin(number))
         margins = (margin_of_record(self.chain.record(number), metric) for number in numbers)
         return next((margin for margin in margins if margin is not None), None)
+
+    def remembered_goal(self, metric: str) -> Goal | None:
+        """Return which way this metric was last taken to be better; None where nobody asked of it yet."""
+        self._replay()
+        start, self._goals_read = self._goals_read, self._next
+        kinds = SealedQuestion.KIND, SealedWhen.KIND
+        for number in sorted(number for kind in kinds for number in self.chain.numbers(kind, start)):
+            if (told := goal_in_line(self.chain.line(number))) is not None:
+                self._goals[told[0]] = told[1]
+        return self._goals.get(metric)
 
     def asked_of(self, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the experiments that count in somebody's coverage: skipping the hard ones is easy.

@@ -18,6 +18,7 @@
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ from palate.question.target import Handover, Target, Task, name_of_label
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
 from palate.store.chain import Record, hash_record
-from palate.vocabulary import Arm, Metric
+from palate.vocabulary import Arm, Goal, Metric
 
 if TYPE_CHECKING:
     from palate.forecast.score import Score
@@ -410,12 +411,22 @@ class SealedPromise(Sealed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedVerdict(Sealed):
-    """A verdict, with the runs that it rests on by arm, and the number of its record."""
+    """A verdict, with the runs that it rests on by arm, and the number of its record.
+
+    Attributes:
+        as_logged: whether its runs showed a metric that is named like a share to be none; written only where it is so.
+    """
 
     KIND = "verdict"
     experiment: str
     verdict: "Verdict" = field(metadata=_spread(asdict, _verdict_of))
     runs: Mapping[Arm, Sequence[str]] = field(default_factory=dict)
+    as_logged: bool = field(
+        default=False,
+        metadata=_spread(
+            lambda as_logged: {"as_logged": True} if as_logged else {}, lambda body: shows_as_logged(body)
+        ),
+    )
     number: int = field(default=-1, metadata=_STAMP)
 
 
@@ -696,6 +707,11 @@ def experiment_of_record(record: Record) -> str:
     return str(record.body["experiment"])
 
 
+def shows_as_logged(body: Mapping[str, Any]) -> bool:
+    """Whether a question's or a verdict's body says that its metric is shown as it is logged."""
+    return bool(body.get("as_logged"))
+
+
 def kind_of_verdict(record: Record) -> str:
     """Return the kind of a verdict, reading nothing else of its record."""
     return str(record.body["kind"])
@@ -705,6 +721,18 @@ def margin_of_record(record: Record, metric: str) -> float | None:
     """Return the margin of a question about a metric; None where it has none, or asks about another metric."""
     margin: float | None = record.body["margin"]
     return margin if record.body["metric"]["name"] == metric else None
+
+
+_GOAL_TEXT = re.compile(
+    rb'"(?:metric|event)": \{"goal": "(?P<goal>max|min)", "(?:name|metric)": (?P<metric>"(?:[^"\\]|\\.)*")'
+)
+"""What stands in the line of a question, and of a when-forecast: keys are sorted."""
+
+
+def goal_in_line(line: bytes) -> tuple[str, Goal] | None:
+    """Return the metric of a question's or a when-forecast's line, and which way it is better, reading nothing else."""
+    found = _GOAL_TEXT.search(line)
+    return None if found is None else (json.loads(found["metric"]), found["goal"].decode())  # type: ignore[return-value]
 
 
 def likeness_of(question: Question) -> tuple[str, ...]:
@@ -774,6 +802,7 @@ def question_body(question: Question) -> dict[str, Any]:
         "recipes": dict(question.plan.recipes),
         **({"inputs": dict(question.inputs)} if question.inputs else {}),
         **({"edit": edit_body(question.edit)} if question.edit is not None else {}),
+        **({"as_logged": True} if question.as_logged else {}),
     }
 
 
@@ -794,6 +823,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
         inputs=body.get("inputs", {}),
         edit=edit_of(body["edit"]) if "edit" in body else None,
+        as_logged=shows_as_logged(body),
     )
 
 
@@ -822,7 +852,7 @@ _TASK_FIELDS = {
 
 def target_body(target: Target) -> dict[str, Any]:
     """Return a target as plain JSON data."""
-    fields = {name: getattr(target, name) for name in Target.__slots__ if name != "sources"}
+    fields = {name: getattr(target, name) for name in Target.__slots__ if name not in ("kinds", "sources")}
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
     if target.task.place is not None:  # another state of the code than the person's
         task["place"] = target.task.place.body()

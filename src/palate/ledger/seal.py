@@ -174,7 +174,7 @@ def seal_verdict(
     def is_judged() -> bool:
         return Ledger.of(chain).read(question.experiment).judged
 
-    sealed = SealedVerdict(experiment=question.experiment, verdict=verdict, runs=runs)
+    sealed = SealedVerdict(experiment=question.experiment, verdict=verdict, runs=runs, as_logged=question.as_logged)
     chain.append_unless(SealedVerdict.KIND, sealed.body(), is_judged, now=now)
 
 

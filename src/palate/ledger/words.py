@@ -168,7 +168,7 @@ class ScoredForecast:
             "crps_reference": score.crps_reference,
             "provisional": score.provisional,
             "question": question.text,
-            "said": said_words(self.sealed.said, question.metric.scale, question.metric.unit),
+            "said": said_words(self.sealed.said, question.shown.scale, question.shown.unit),
             "verdict": self.score.settled or "not settled",
             "void": self.experiment.void is not None,
         }
@@ -357,7 +357,7 @@ def _forecast_line(sealed: SealedForecast, experiment: SealedExperiment) -> str:
     turn = " then" if sealed.turn == "revision" else ""
     elsewhere = ", from a colleague's project" if sealed.colleague else ""
     why = f'   "{sealed.said.why}"' if sealed.said.why else ""
-    metric = experiment.question.metric
+    metric = experiment.question.shown
     said = said_words(sealed.said, metric.scale, metric.unit)
     words = f"{sealed.author.name}{' [agent]' if sealed.author.agent else ''}{turn}: {said}"
     return f"{words}   sealed {sealed.hash[:12]} at {sealed.at:%Y-%m-%d %H:%M:%S} UTC, {seen}{elsewhere}{why}"

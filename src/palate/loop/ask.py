@@ -17,17 +17,19 @@ from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
+from palate.loop.metric import AskGoal, known_ends, metric_for, refuse_margin_in_points
 from palate.loop.reuse import with_inputs
+from palate.question.edit import Edit
 from palate.question.fingerprint import data_of
 from palate.question.folder import place_of
-from palate.question.question import Question, build_question
+from palate.question.question import Question, build_question, real_changes
 from palate.question.target import Order, Target
 from palate.store.config import PreferenceSource
 from palate.store.project import Project
 from palate.training.launch import Engines, Resources
 from palate.training.local import count_cores, share_out, start_local
 from palate.training.worker import IN_WORKER
-from palate.vocabulary import TREATMENT, Arm
+from palate.vocabulary import TREATMENT, Arm, Goal
 
 if TYPE_CHECKING:
     from palate.loop.results import RunResult
@@ -191,10 +193,51 @@ def _login_name() -> str:
 
 
 def question_about(
-    target: Target, changes: Mapping[str, Any], *, data: tuple[str, ...] = (), **options: Any
+    project: Project,
+    target: Target,
+    changes: Mapping[str, Any],
+    *,
+    metric: str | None = None,
+    goal: Goal | None = None,
+    ask: AskGoal | None = None,
+    data: tuple[str, ...] = (),
+    edit: Edit | None = None,
+    **options: Any,
 ) -> Question:
-    """Build the question for a target, its data fingerprinted. See `build_question` for the options."""
-    return build_question(target, changes, data=data_of((*target.data, *data), Path.cwd()), **options)
+    """Build the question for a target, its data fingerprinted, its metric as the project knows it.
+
+    Args:
+        project: where it is asked.
+        target: what is run.
+        changes: settings that the treatment has different, by name.
+        metric: what is judged; as the target declares it if None.
+        goal: which way is better, where somebody says it now; see `metric_for`.
+        ask: asks a person which way an unknown metric is better; None where there is nobody to ask.
+        data: files or folders whose content is part of a run, besides what the target declares.
+        edit: of the code, which the treatment has too.
+        options: see `build_question`.
+
+    Raises:
+        SettingError, InputError: see `build_question`.
+    """
+    real_changes(
+        edit.target if edit is not None else target, changes, edited=edit is not None
+    )  # refused before anybody is asked anything
+    name = metric or target.metric
+    judged = None if name is None else metric_for(project, target, name, goal, ask)
+    ends = () if judged is None else known_ends(project, target, judged)
+    if judged is not None:
+        refuse_margin_in_points(judged, options.get("margin"), ends)
+    return build_question(
+        target,
+        changes,
+        metric=name,
+        goal=None if judged is None else judged.goal,
+        data=data_of((*target.data, *data), Path.cwd()),
+        as_logged=judged is not None and judged.points and not judged.shown_for(ends).points,
+        edit=edit,
+        **options,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,18 @@
 """Judge a question by the runs that are there: look by look, on the terms that were known when it was sealed."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import SealedVerdict, likeness_of, likeness_of_record
+from palate.loop.metric import goal_for
 from palate.loop.results import Examples, Results, collect, complete_pairs, curves_identical
 from palate.question.plan import ARMS
 from palate.question.question import Question
 from palate.store.catalog import Catalog
+from palate.store.project import Project
 from palate.verdict.history import Past, effect_sd, noise_of
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
@@ -163,8 +166,8 @@ def _past(experiment: SealedExperiment, question: Question, until: int | None) -
 def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:
     """Name the metrics that got worse where the judged one got better, or the other way round.
 
-    They are shown beside the verdict, never hidden. Only metrics whose names tell which way is better are looked at,
-    at the pairs that the verdict rests on.
+    They are shown beside the verdict, never hidden. Only metrics of which the name or the project tells which way is
+    better are looked at, at the pairs that the verdict rests on.
     """
     direction = judgement.verdict.kind.partition("_")[0]
     if direction not in ("better", "worse"):
@@ -175,7 +178,7 @@ def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) ->
     arms = [_last_values(catalog, [results[seed].id for seed in seeds]) for results in (baseline, treatment)]
     words = []
     for name in arms[0].keys() & arms[1].keys() - {question.metric.name}:
-        judged = _judge_other(name, [last[name] for last in arms], len(seeds), question.budget)
+        judged = _judge_other(catalog.project, name, [last[name] for last in arms], len(seeds), question.budget)
         if judged is not None and judged[1].kind.startswith(opposite):
             words.append(f"But {name} is {opposite}: {effect_words(judged[1], judged[0])}.")
     return sorted(words)
@@ -191,12 +194,14 @@ def _last_values(catalog: Catalog, runs: Sequence[str]) -> dict[str, list[float]
     return values
 
 
-def _judge_other(name: str, arms: Sequence[list[float]], n: int, budget: int) -> tuple[Metric, Verdict] | None:
-    """Judge another metric; None where its name does not tell which way is better, or values are missing."""
+def _judge_other(
+    project: Project, name: str, arms: Sequence[list[float]], n: int, budget: int
+) -> tuple[Metric, Verdict] | None:
+    """Judge another metric; None where nobody tells which way is better, or values are missing."""
     if n < 2 or any(len(values) != n for values in arms):
         return None
     try:
-        metric = name_metric(name)
+        metric = name_metric(name, goal_for(project, name)).shown_for(itertools.chain(*arms))
     except InputError:
         return None
     return metric, judge(make_pairs(*arms, sign=metric.sign), Terms(budget=budget))

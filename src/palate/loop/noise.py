@@ -48,12 +48,17 @@ class NoiseReport:
     made: int
     reused: int
 
+    @property
+    def metric(self) -> Metric:
+        """What was measured, as its values are shown."""
+        return self.plan.metric.shown_for(self.values)
+
     def document(self) -> dict[str, Any]:
         """Return the report as plain JSON data, schema `palate.noise/1`."""
         return {
             "schema": "palate.noise/1",
             "target": self.plan.target.label,
-            "metric": asdict(self.plan.metric),
+            "metric": asdict(self.metric),
             "values": self.values.tolist(),
             "failed": self.failed,
             "mean": self.mean,
@@ -66,7 +71,7 @@ class NoiseReport:
 
     def lines(self) -> list[str]:
         """Return the report as lines for people."""
-        metric, width = self.plan.metric, self.seed_sd
+        metric, width = self.metric, self.seed_sd
         sd, low, high = (size_words(x, metric, width) for x in (self.seed_sd, self.low, self.high))
         half, sure = (size_words(x, metric, width) for x in self.confirmable)
         n = len(self.values)

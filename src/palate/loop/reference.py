@@ -74,7 +74,7 @@ def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
 def _case_line(experiment: SealedExperiment, verdict: Verdict) -> str:
     question = experiment.question
     changed = ", ".join(str(change) for change in question.declared)
-    effect = effect_words(verdict, question.metric)
+    effect = effect_words(verdict, question.shown)
     outcome = OUTCOME_OF.get(verdict.kind, "not settled")
     return f"{experiment.id}  {changed}: {outcome}{f', {effect}' if effect else ''}"
 
@@ -272,16 +272,16 @@ def read_curve(catalog: Catalog, run_id: str, metric: str, family: str, total: f
         the curve; None where fewer than two points are there.
     """
     try:
-        logged = catalog.curve(run_id, metric)
+        logged = catalog.curve(run_id, metric).by_step()
     except NotFoundError:
         return None
     finite = np.isfinite(logged.values)
-    steps, places = np.unique(logged.steps[finite], return_index=True)
+    steps = logged.steps[finite]
     if len(steps) < 2:
         return None
     counted = np.asarray(steps - min(0, int(steps[0])) + 1, float)
     try:
-        values = logged.values[finite][places]
+        values = logged.values[finite]
         return PastCurve(steps=counted, values=values, total=total or float(counted[-1]), family=family)
     except InputError:
         return None

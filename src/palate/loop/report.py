@@ -14,7 +14,7 @@ from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
-from palate.loop.results import RunResult
+from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import NOTHING, known_inputs
 from palate.loop.score import score_forecast
 from palate.question.question import Question
@@ -90,7 +90,7 @@ class Report:
         """The verdict in words."""
         verdict, question = self.judgement.verdict, self.question
         changes = len(question.declared) + len(question.confounders)
-        return headline(verdict, question.metric, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
+        return headline(verdict, question.shown, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
 
     @property
     def pair_s(self) -> float | None:
@@ -106,7 +106,7 @@ class Report:
             "schema": "palate.report/1",
             "experiment": self.question.experiment,
             "question": self.question.text,
-            "metric": asdict(self.question.metric),
+            "metric": asdict(self.question.shown),
             "orientation": "+ is better",
             "verdict": {
                 **asdict(verdict),
@@ -114,7 +114,7 @@ class Report:
                 "confounded": bool(self.question.confounders) or len(self.question.declared) > 1,
                 "words": self.headline,
             },
-            "effect": effect_words(verdict, self.question.metric),
+            "effect": effect_words(verdict, self.question.shown),
             "confounders": list(self.question.confounders),
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
@@ -244,7 +244,7 @@ class Report:
         who = "You" if one.author.name == self.author else one.author.name
         turn = " then" if one.turn == "revision" else ""
         seen = f" ({one.evidence.words})" if one.evidence.words else ""
-        metric = self.question.metric
+        metric = self.question.shown
         words = f"{who}{turn} said {said_words(one.said, metric.scale, metric.unit)}{seen}"
         score = self.scores.get(one.hash)
         if score is None:
@@ -297,7 +297,7 @@ def report_of(
     provisional = {one.hash: score_forecast(one, question, judgement) for one in unscored}
     catalog.refresh()
     return Report(
-        question=question,
+        question=as_shown(question, judgement.results),
         judgement=judgement,
         outlook=outlook_of(judgement),
         experiment=experiment,

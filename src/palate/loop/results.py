@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.question.plan import ARMS, Plan
+from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
 from palate.training.outcome import USAGE_ERROR, read_outcome
@@ -73,6 +74,11 @@ def read_result(run: RunRow, summaries: Sequence[Summary], plan: Plan) -> RunRes
 def refused_usage(run: RunRow) -> bool:
     """Whether a run's program refused its command line."""
     return run.detail.partition("\n")[0] == f"exit status {USAGE_ERROR}"
+
+
+def as_shown(question: Question, results: Results) -> Question:
+    """Return a question as its results are shown: in points only where all of them are shares."""
+    return question.shown_for(one.outcome.value for by_seed in results.values() for one in by_seed.values())
 
 
 def complete_pairs(results: Results) -> int:

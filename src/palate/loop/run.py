@@ -17,6 +17,7 @@ from palate.loop.evidence import evidence_of
 from palate.loop.judge import Judge, Judgement, judge_now
 from palate.loop.reference import case_words, reference_for, reference_seen
 from palate.loop.report import Report, report_of
+from palate.loop.results import as_shown
 from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
 from palate.loop.when import resolve_when
@@ -221,7 +222,8 @@ def close_question(ledger: Ledger, catalog: Catalog, question: Question, judgeme
     """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due."""
     now = datetime.now(UTC)
     if judgement.done:
-        seal.seal_verdict(ledger.chain, question, judgement.verdict, _runs_of(judgement), now=now)
+        shown = as_shown(question, judgement.results)
+        seal.seal_verdict(ledger.chain, shown, judgement.verdict, _runs_of(judgement), now=now)
         seal_scores(ledger.chain, ledger.read(question.experiment), judgement, now=now)
     if ledger.whens():
         catalog.refresh()

@@ -108,12 +108,17 @@ class SplitReport:
     made: int
     reused: int
 
+    @property
+    def metric(self) -> Metric:
+        """What is judged, as its values are shown."""
+        return self.split.question.shown.shown_for(self.effects.means.values())
+
     def sealed(self) -> SealedSplit:
         """Return it as it is sealed."""
         return SealedSplit(
             experiment=self.split.question.experiment,
             question=self.split.question.text,
-            metric=self.split.metric,
+            metric=self.metric,
             effects=[self._effect(one) for one in self.effects.judged],
             cells=self.effects.means,
             seeds=self.effects.seeds,
@@ -137,7 +142,7 @@ class SplitReport:
             "effect": self.split.effect_name(one.effect),
             "aliases": [self.split.effect_name(alias) for alias in one.aliases],
             "verdict": asdict(one.verdict),
-            "words": effect_words(one.verdict, self.split.metric),
+            "words": effect_words(one.verdict, self.metric),
         }
 
     def lines(self) -> list[str]:
@@ -158,7 +163,7 @@ class SplitReport:
     def _row(self, one: EffectVerdict) -> str:
         alias = "".join(f" (or {self.split.effect_name(alias)})" for alias in one.aliases)
         words = KINDS.get(one.verdict.kind, one.verdict.kind)
-        effect = effect_words(one.verdict, self.split.metric)
+        effect = effect_words(one.verdict, self.metric)
         return f"{self.split.effect_name(one.effect):<24} {words:<22} {effect}{alias}"
 
     def _together(self, one: EffectVerdict) -> str:
@@ -176,7 +181,7 @@ class SplitReport:
 
     def _gain(self, gain: float) -> str:
         sign = "+" if gain >= 0 else "-"
-        return sign + size_words(gain, self.split.metric, max(abs(gain), 1e-12))
+        return sign + size_words(gain, self.metric, max(abs(gain), 1e-12))
 
 
 def run_split(catalog: Catalog, question: Question, resources: Resources, person: Person) -> SplitReport:

@@ -228,7 +228,7 @@ def _answer(tenth: int, open_: Sequence[bool], best: int | None) -> int:
 
 def _curve(catalog: Catalog, run: str, metric: str) -> tuple[FloatArray, FloatArray]:
     try:
-        curve = catalog.curve(run, metric)
+        curve = catalog.curve(run, metric).by_step()
     except NotFoundError:
         return np.empty(0), np.empty(0)
     return curve.steps.astype(float), curve.values

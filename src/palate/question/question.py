@@ -3,10 +3,10 @@
 Light to import, as is all that comes before the prompt.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from palate.errors import InputError, SettingError
 from palate.question.edit import Edit
@@ -34,6 +34,8 @@ class Question:
         edit: what else the treatment has different: its code; None where only settings are.
         inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
         chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
+        as_logged: whether values outside 0 to 1 are known of a metric that is named like a share: then it is shown as
+            it is logged. No part of what is asked, so no part of the id.
     """
 
     target: Target
@@ -47,6 +49,7 @@ class Question:
     chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: Mapping[Arm, str] = field(default_factory=dict)
     edit: Edit | None = None
+    as_logged: bool = False
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -80,6 +83,16 @@ class Question:
         return content_id(parts)[:8]
 
     @property
+    def shown(self) -> Metric:
+        """The metric as it is shown: in points, or as it is logged."""
+        return replace(self.metric, points=False) if self.as_logged else self.metric
+
+    def shown_for(self, values: Iterable[float | None]) -> Self:
+        """Return it as its runs' values show it: with a metric that is shown as it is logged where it is no share."""
+        outside = self.shown.points and not self.metric.shown_for(values).points
+        return replace(self, as_logged=True) if outside else self
+
+    @property
     def text(self) -> str:
         """The question as a sentence."""
         changed = ", ".join(str(change) for change in self.declared)
@@ -98,6 +111,7 @@ def build_question(
     budget: int = 20,
     data: str = "",
     edit: Edit | None = None,
+    as_logged: bool = False,
 ) -> Question:
     """Build the question from a declared change.
 
@@ -111,6 +125,7 @@ def build_question(
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
         edit: of the code, which the treatment has too.
+        as_logged: whether the metric is known to have values outside 0 to 1, whatever its name says.
 
     Raises:
         SettingError: nothing changes, or settings that do not exist.
@@ -123,7 +138,7 @@ def build_question(
             why="The question needs one number that the runs themselves will give.",
             todo="Name it as it is logged: --metric val_acc",
         )
-    changes = _real_changes(edit.target if edit is not None else target, assigned, edited=edit is not None)
+    changes = real_changes(edit.target if edit is not None else target, assigned, edited=edit is not None)
     return Question(
         target=target,
         changes=changes,
@@ -133,6 +148,7 @@ def build_question(
         budget=budget,
         data=data,
         edit=edit,
+        as_logged=as_logged,
     )
 
 
@@ -146,7 +162,12 @@ def metric_of(target: Target, name: str, goal: Goal | None = None) -> Metric:
     return name_metric(name, goal or (target.goal if declared else None), target.resolution if declared else None)
 
 
-def _real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool) -> tuple[Change, ...]:
+def real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool = False) -> tuple[Change, ...]:
+    """Hold assigned values against the target's settings; leave out what stays the same.
+
+    Raises:
+        SettingError: nothing changes, or settings that do not exist.
+    """
     changes = target.changes(assigned)
     real = tuple(change for change in changes if encode(change.before) != encode(change.after))
     if real or (edited and not changes):

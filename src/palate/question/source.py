@@ -11,12 +11,13 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from palate.errors import InputError, NotFoundError
 from palate.recipe.codec import Unread
+from palate.recipe.settings import UNSAID, Kind
 from palate.vocabulary import Goal
 
 How = Literal["parameter", "settings", "flag", "constant"]
@@ -33,6 +34,8 @@ class Declared:
         flag: the command-line flag, with its action behind a colon, where it is passed by one.
         choices: the values that a flag accepts, where they are limited.
         count: how many values a flag takes, -1 for any number; None for one.
+        kind: what it takes, as far as its declaration says it.
+        aliases: other spellings of its flag.
     """
 
     value: Any
@@ -40,6 +43,8 @@ class Declared:
     flag: str = ""
     choices: tuple[Any, ...] = ()
     count: int | None = None
+    kind: Kind = UNSAID
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,10 @@ class _Reading:
 
     def _function(self, node: ast.FunctionDef, call: ast.expr) -> Function:
         options = {k.arg: _literal(k.value) for k in call.keywords if k.arg} if isinstance(call, ast.Call) else {}
-        settings = {name: Declared(value=_literal(default), how="parameter") for name, default in self._defaults(node)}
+        settings = {
+            arg.arg: Declared(value=_literal(default), how="parameter", kind=kind_of_annotation(arg.annotation))
+            for arg, default in self._defaults(node)
+        }
         _refuse_opaque(node.name, options)
         names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
         settings.pop("seed", None)
@@ -150,7 +158,7 @@ class _Reading:
             data=(data,) if isinstance(data, str) else tuple(data),
         )
 
-    def _defaults(self, node: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
+    def _defaults(self, node: ast.FunctionDef) -> Iterator[tuple[ast.arg, ast.expr]]:
         arguments = node.args
         plain = [*arguments.posonlyargs, *arguments.args]
         pairs = [*zip(plain[len(plain) - len(arguments.defaults) :], arguments.defaults, strict=True)]
@@ -159,7 +167,7 @@ class _Reading:
         ]
         for arg, default in pairs:
             self._blank(node.name, default)
-            yield arg.arg, default
+            yield arg, default
 
     def _blank(self, owner: str, value: ast.expr) -> None:
         self.blanks.setdefault(owner, []).append(value)
@@ -195,17 +203,66 @@ class _Reading:
             default = options.get("default", absent)
             self._blank("", default)
             name = _literal(options["dest"]) if "dest" in options else long.lstrip("-").replace("-", "_")
-            yield name, _flag(_literal(default), f"{long}:{action}" if action else long, options)
+            flag = _flag(_literal(default), f"{long}:{action}" if action else long, options)
+            yield name, replace(flag, aliases=tuple(one for one in flags if one.startswith("-") and one != long))
 
     def _constants(self) -> Iterator[tuple[str, Declared]]:
+        annotations = {
+            node.target.id: node.annotation
+            for node in self.tree.body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
         for name, value in top_constants(self.tree):
             self._blank("", value)
-            yield name, Declared(value=_literal(value), how="constant")
+            kind = kind_of_annotation(annotations.get(name))
+            yield name, Declared(value=_literal(value), how="constant", kind=kind)
+
+
+def kind_of_annotation(annotation: ast.expr | None) -> Kind:
+    """Return what a setting takes by its annotation: `float`, `str | None`, `list[int]`, `Literal["a", "b"]`."""
+    match annotation:
+        case ast.Constant(value=str() as text):
+            try:
+                return kind_of_annotation(ast.parse(text, mode="eval").body)
+            except SyntaxError:
+                return UNSAID
+        case ast.Name(id="bool" | "int" | "float" | "str" as name):
+            return Kind(name)
+        case ast.BinOp(left=kind, op=ast.BitOr(), right=ast.Constant(value=None)):
+            return replace(kind_of_annotation(kind), optional=True)
+        case ast.BinOp(left=ast.Constant(value=None), op=ast.BitOr(), right=kind):
+            return replace(kind_of_annotation(kind), optional=True)
+        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner):
+            return _kind_of_generic(name, inner)
+    return UNSAID
+
+
+def _kind_of_generic(name: str, inner: ast.expr) -> Kind:
+    first = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
+    if name == "Optional":
+        return replace(kind_of_annotation(inner), optional=True)
+    if name in ("list", "tuple", "List", "Tuple", "Sequence"):
+        return replace(kind_of_annotation(first), many=True)
+    return Kind("str") if name == "Literal" and isinstance(_literal(first), str) else UNSAID
+
+
+def _kind_of_flag(options: dict[str, ast.expr], default: Any, many: bool) -> Kind:
+    """Return what a flag takes by its `type=`; without one, its text reaches the script as it is."""
+    if "action" in options:
+        return UNSAID
+    match options.get("type"):
+        case ast.Name(id="bool" | "int" | "float" | "str" as name):
+            return Kind(name, many=many)
+        case ast.Name(id="Path") | ast.Attribute(attr="Path"):
+            return Kind("str", many=many)
+        case None if default is None or isinstance(default, Unread):
+            return Kind("str", many=many)
+    return Kind(many=many)
 
 
 def _action(options: dict[str, ast.expr]) -> str:
     if "action" not in options:
-        return ""
+        return "bool" if ast.unparse(options.get("type", ast.Constant(None))) == "bool" else ""
     return (
         "optional"
         if ast.unparse(options["action"]).endswith("BooleanOptionalAction")
@@ -218,7 +275,8 @@ def _flag(value: Any, flag: str, options: dict[str, ast.expr]) -> Declared:
     many = _literal(options["nargs"]) if "nargs" in options else None
     count = many if isinstance(many, int) else -1 if many in ("+", "*") else None
     known = tuple(choices) if isinstance(choices, list | tuple | set) else ()
-    return Declared(value=value, how="flag", flag=flag, choices=known, count=count)
+    kind = _kind_of_flag(options, value, count is not None)
+    return Declared(value=value, how="flag", flag=flag, choices=known, count=count, kind=kind)
 
 
 def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

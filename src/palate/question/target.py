@@ -1,23 +1,37 @@
 """What `palate run` is pointed at: a function in a file or module, a script, a command, a function in a notebook."""
 
+import ast
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
 from palate.question.fingerprint import code_of_file, code_of_function, imports_of, sources_of, versions_of
 from palate.question.folder import Place
-from palate.question.source import Declared, Function, Source, read_source
+from palate.question.source import Declared, Function, Source, kind_of_annotation, read_source
 from palate.recipe.codec import Unread
-from palate.recipe.settings import Change, apply_changes, fit_type, parse_value, show_value
+from palate.recipe.settings import (
+    UNSAID,
+    Change,
+    Kind,
+    Typed,
+    apply_changes,
+    fit_type,
+    kind_told,
+    parse_value,
+    read_verbatim,
+    show_value,
+)
 from palate.vocabulary import Goal
 
 WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
@@ -93,7 +107,8 @@ class Handover:
     Attributes:
         by: as a function's parameter, through palate.settings(), as a constant of the file, or as a flag.
         name: the flag as it is typed (`--lr`), or the constant that holds the seed.
-        action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x.
+        action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x;
+            "bool" for a flag with `type=bool`, "apart" for one whose value is a word of its own.
     """
 
     by: Literal["parameter", "settings", "constant", "flag"]
@@ -122,8 +137,15 @@ class Handover:
             return [self.name if value else f"--no-{self.name.lstrip('-')}"]
         if self.action in ("store_true", "store_false"):
             return [self.name] if value is (self.action == "store_true") else []
-        values = value if isinstance(value, tuple | list) else [value]
-        return [self.name, *(repr(v) if isinstance(v, float) else show_value(v) for v in values)]
+        if isinstance(value, tuple | list):
+            return [self.name, *map(_plainly, value)]
+        text = repr(value) if isinstance(value, float) else show_value(value)
+        return [self.name, text] if self.action == "apart" else [f"{self.name}={text}"]  # argparse: -1e-5 is a flag
+
+
+def _plainly(value: Any) -> str:
+    """Write one of several values; a float without an exponent, as argparse takes -1e-05 for a flag."""
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else show_value(value)
 
 
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
@@ -143,6 +165,7 @@ class Target:
         seed_by: how the seed is handed over besides PALATE_SEED; None where it is not.
         code, versions: fingerprints.
         choices, counts: what a script's flags take, by name; see `Declared`.
+        kinds: what settings take, by name, where their declarations say it; needed only to read changes, never sealed.
         folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         metric, goal, resolution, data: as declared by the experiment, where it does.
@@ -159,6 +182,7 @@ class Target:
     versions: Mapping[str, str]
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict, compare=False)
     folder: str = ""
     takes_any: bool = False
     metric: str | None = None
@@ -181,7 +205,7 @@ class Target:
         values = {change.path: change.after for change in changes}
         known = {**self.settings, **values}
         constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
-        argv = [*self.argv, *(word for name, value in values.items() for word in self.hands(name).as_arguments(value))]
+        argv = self._argv_for(values)
         if self.seed_by is not None and self.seed_by.by == "constant":
             constants[self.seed_by.name] = seed
         elif self.seed_by is not None:
@@ -198,6 +222,12 @@ class Target:
             capture=capture,
             traced=traced or {},
         )
+
+    def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the arguments of both arms, without the switches that changed settings turn off, and with the rest."""
+        words = {self.hands(name): self.hands(name).as_arguments(value) for name, value in values.items()}
+        off = {how.name for how, said in words.items() if how.by == "flag" and not said}
+        return [*(word for word in self.argv if word not in off), *itertools.chain(*words.values())]
 
     @property
     def learns(self) -> bool:
@@ -217,7 +247,7 @@ class Target:
 
     def hands(self, name: str) -> Handover:
         """Return how a setting is handed over; by the flag of its name where nobody says."""
-        return self.how.get(name) or Handover("flag", f"--{name.replace('_', '-')}")
+        return self.how.get(name) or Handover("flag", f"--{name.replace('_', '-')}", "apart")
 
     def changes(self, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
         """Hold assigned values against the settings.
@@ -229,8 +259,10 @@ class Target:
         if self.takes_any:
             absent = Unread(type="absent", text="<not set>")
             known = {name: known.get(name, absent) for name in (*known, *assigned)}
-            return apply_changes(known, assigned)
-        changes = apply_changes(known, {self._spelling(name): value for name, value in assigned.items()})
+            read = {n: read_verbatim(v.text) if isinstance(v, Typed) else v for n, v in assigned.items()}
+            return apply_changes(known, read)
+        spelled = {self._spelling(name): value for name, value in assigned.items()}
+        changes = apply_changes(known, spelled, kinds=self.kinds)
         faults = [fault for change in changes if (fault := self._flag_fault(change))]
         if faults:
             raise SettingError("The script's own command line would refuse the change.", why=faults)
@@ -249,6 +281,8 @@ class Target:
             return ""
         if value is None:
             return f"-c {name}=None: a command line cannot say None; leave the flag out instead"
+        if self.hands(name).action == "bool" and value is False:
+            return f"-c {name}=false: {_reads_any_text(self.hands(name).name)}"
         many = value if isinstance(value, list | tuple) else [value]
         wanted = self.counts.get(name, 1)
         if (wanted > 0 and len(many) != wanted) or not many:
@@ -259,6 +293,14 @@ class Target:
         return (
             f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
         )
+
+
+def _reads_any_text(flag: str) -> str:
+    """Say why a flag with `type=bool` cannot be turned off, and what to write instead."""
+    return (
+        f"{flag} has type=bool, and bool('false') is True: the script would read any text as True; "
+        f"declare it with action=argparse.BooleanOptionalAction instead of type=bool"
+    )
 
 
 def name_of_label(label: str) -> str:
@@ -316,6 +358,8 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
     pickled = folder / f"{function.__name__}-{code[:12]}.pickle"
     pickled.write_bytes(cloudpickle.dumps(function))
     settings = _live_settings(function)
+    annotations = {p.name: p.annotation for p in inspect.signature(function).parameters.values()}
+    kinds = {name: kind_of_annotation(ast.Constant(inspect.formatannotation(annotations[name]))) for name in settings}
     return Target(
         label=function.__name__,
         task=Task(kind="pickle", file=str(pickled), name=function.__name__),
@@ -324,6 +368,7 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
         seed_by=Handover("parameter") if "seed" in inspect.signature(function).parameters else None,
         code=code,
         versions={},
+        kinds=kinds,
         **options,
     )
 
@@ -378,13 +423,18 @@ def _of_function(source: Source, function: Function, task: Task) -> Target:
         goal=function.goal,
         resolution=function.resolution,
         data=function.data,
+        kinds=_kinds(function.settings),
     )
+
+
+def _kinds(settings: Mapping[str, Declared]) -> dict[str, Kind]:
+    return {name: setting.kind for name, setting in settings.items() if setting.kind != UNSAID}
 
 
 def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     settings = {name: setting.value for name, setting in source.settings.items()}
     _refuse_seed(source, arguments)
-    rest = _take_arguments(source.settings, settings, arguments)
+    argv, rest = _take_arguments(source.settings, settings, arguments)
     if rest:
         settings[OTHER_ARGUMENTS] = tuple(rest)
     how = {name: _handover(setting) for name, setting in source.settings.items()}
@@ -395,9 +445,10 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
         task=Task(kind="script", file=str(source.path.absolute()), warm=warm),
         settings=settings,
         how=how,
-        argv=tuple(arguments),
+        argv=tuple(argv),
         choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
         counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
+        kinds=_kinds(source.settings),
         folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
         seed_by=seed_by,
         code=code_of_file(source, ""),
@@ -441,20 +492,68 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
     )
 
 
-def _take_arguments(declared: Mapping[str, Declared], settings: dict[str, Any], arguments: Sequence[str]) -> list[str]:
-    """Read the declared flags out of a command line into `settings`; return what is left."""
-    hands = {name: _handover(setting) for name, setting in declared.items() if setting.how == "flag"}
-    flags = {handover.name: name for name, handover in hands.items()}
+def _take_arguments(
+    declared: Mapping[str, Declared], settings: dict[str, Any], arguments: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Read the declared flags out of a command line into `settings`.
+
+    Returns:
+        the command line, with switches by their whole names, so that an arm can leave them out; and what is left of it.
+
+    Raises:
+        InputError: a flag with `type=bool` is turned off, which argparse cannot do.
+    """
+    flags = {name: setting for name, setting in declared.items() if setting.how == "flag"}
+    argv: list[str] = []
     rest: list[str] = []
     waiting = list(arguments)
     while waiting:
-        flag, equals, value = waiting.pop(0).partition("=")
-        name = flags.get(flag)
+        word = waiting.pop(0)
+        name, value = _flag_of(word, flags)
         if name is None:
-            rest.append(flag + equals + value)
-        elif hands[name].action in ("store_true", "store_false"):
-            settings[name] = hands[name].action == "store_true"
-        else:
-            text = value if equals or not waiting else waiting.pop(0)
-            settings[name] = fit_type(settings[name], parse_value(text))
-    return rest
+            argv, rest = [*argv, word], [*rest, word]
+            continue
+        how = _handover(flags[name])
+        if how.action in ("store_true", "store_false", "optional"):
+            settings[name] = how.action == "store_true" or (how.action == "optional" and not word.startswith("--no-"))
+            argv += how.as_arguments(settings[name])
+            continue
+        words = [value] if value is not None else _values(waiting, flags[name].count)
+        settings[name] = _read_words(words, settings[name], flags[name], how)
+        argv += [word] if value is not None else [word, *words]
+    return argv, rest
+
+
+def _flag_of(word: str, flags: Mapping[str, Declared]) -> tuple[str | None, str | None]:
+    """Find the setting of a word of a command line, by a flag's whole name or a start that only it has.
+
+    Returns:
+        the setting, None where there is none; and the value behind `=`, None where there is none.
+    """
+    text, equals, value = word.partition("=")
+    spelled = {
+        spelling: name
+        for name, setting in flags.items()
+        for how in [_handover(setting)]
+        for spelling in (how.name, *setting.aliases, *([f"--no-{how.name[2:]}"] if how.action == "optional" else []))
+    }
+    starting = {name for spelling, name in spelled.items() if text.startswith("--") and spelling.startswith(text)}
+    name = spelled.get(text) or (starting.pop() if len(starting) == 1 and len(text) > 2 else None)
+    return name, value if equals else None
+
+
+def _values(waiting: list[str], count: int | None) -> list[str]:
+    """Take a flag's values from a command line: so many, or all up to the next flag."""
+    most = len(waiting) if count == -1 else count or 1
+    stop = next((place for place, word in enumerate(waiting) if count == -1 and word.startswith("--")), most)
+    taken, waiting[:] = waiting[:stop], waiting[stop:]
+    return taken
+
+
+def _read_words(words: list[str], before: Any, flag: Declared, how: Handover) -> Any:
+    if how.action == "bool" and words and not parse_value(words[0]) and words[0]:
+        raise InputError(f"{how.name} {words[0]}: {_reads_any_text(how.name)}.")
+    if flag.count is not None:
+        kind = kind_told(before, flag.kind)
+        return [fit_type(None, Typed(word), replace(kind, many=False)) for word in words]
+    return fit_type(before, Typed(words[0]), flag.kind) if words else before

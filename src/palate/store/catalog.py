@@ -92,10 +92,10 @@ class Summary:
         run_id: of which run.
         metric: its name.
         n: points.
-        last: the last value; None where it is not finite.
-        last_text: the last value as text, where it is not finite.
+        last: the value at the highest step, of equal ones the one logged last; None where it is not finite.
+        last_text: that value as text, where it is not finite.
         least, most: of the finite values; None without any.
-        last_step: the step of the last point.
+        last_step: the highest step.
     """
 
     run_id: str
@@ -345,7 +345,7 @@ def _run_of(run_id: str, content: Content, curves: Mapping[str, Curve]) -> RunRo
 
 def _summary(run_id: str, metric: str, curve: Curve) -> Summary:
     finite = curve.values[np.isfinite(curve.values)]
-    last = float(curve.values[-1])
+    last = float(curve.values[curve.end])
     return Summary(
         run_id=run_id,
         metric=metric,
@@ -354,7 +354,7 @@ def _summary(run_id: str, metric: str, curve: Curve) -> Summary:
         last_text=None if math.isfinite(last) else repr(last),
         least=float(finite.min()) if len(finite) else None,
         most=float(finite.max()) if len(finite) else None,
-        last_step=int(curve.steps[-1]),
+        last_step=int(curve.steps[curve.end]),
     )
 
 
@@ -397,6 +397,12 @@ def _set_up(connection: sqlite3.Connection, _: object) -> None:
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    connection.create_function("goes_back", 1, _goes_back, deterministic=True)
+
+
+def _goes_back(packed: bytes) -> bool:
+    """Whether the steps of a packed curve do not only rise."""
+    return not bool(np.all(np.diff(unpack_curve(packed).steps) >= 0))
 
 
 def _put_aside(path: Path) -> None:

@@ -8,7 +8,6 @@ and Ray work. See `layout` for the bytes.
 import contextlib
 import fcntl
 import json
-import operator
 import os
 import struct
 import sys
@@ -135,10 +134,11 @@ class Journal:
             crc_before = self._crc
             shape = self._shapes.get(tuple(metrics))
             try:
+                if type(step) is not int:
+                    step = _whole(step)
                 if shape is not None and shape.next_step == step:
                     record, crc = shape.row(elapsed_ms - self._elapsed_ms, tuple(metrics.values()), crc_before)
                 else:
-                    step = operator.index(step)
                     record, shape, crc = self._off_stride(step, metrics, elapsed_ms - self._elapsed_ms)
             except (struct.error, TypeError, ValueError, OverflowError) as error:
                 raise _bad_row(step, metrics) from error
@@ -170,24 +170,26 @@ class Journal:
     def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, "_Shape", int]:
         """Pack a row whose shape is new, or whose step is not the one that its shape expects."""
         values = tuple(metrics.values())
-        struct.pack(f"<{len(values)}d", *values)  # refuse before anything is declared
         parts: list[bytes] = []
         crc = self._crc
         shape = self._shapes.get(tuple(metrics))
+        number = len(self._shapes) if shape is None else shape.number
+        stride = 1 if shape is None else step - (shape.next_step - shape.stride)
+        mark = lay.STEP_BODY.pack(number, step, stride)
+        struct.pack(f"<{len(values)}d", *values)  # all is refused before anything is declared
         if shape is None:
             shape, crc = self._declare(tuple(metrics), parts, crc)
-        else:
-            shape.stride = step - (shape.next_step - shape.stride)
-        record, crc = lay.seal_other(lay.STEP, lay.STEP_BODY.pack(shape.number, step, shape.stride), crc)
+        shape.stride = stride
+        record, crc = lay.seal_other(lay.STEP, mark, crc)
         row, crc = shape.row(dt_ms, values, crc)
         return b"".join((*parts, record, row)), shape, crc
 
     def _declare(self, names: tuple[str, ...], parts: list[bytes], crc: int) -> tuple["_Shape", int]:
         if not names or not all(isinstance(name, str) and name for name in names):
             raise TypeError("a metric's name is text")
-        for name in names:
+        for name, encoded in {name: name.encode() for name in names}.items():
             if name not in self._keys:
-                payload = lay.KEY_HEAD.pack(len(self._keys)) + name.encode()
+                payload = lay.KEY_HEAD.pack(len(self._keys)) + encoded
                 record, crc = lay.seal_other(lay.KEY, payload, crc)
                 parts.append(record)
                 self._keys.append(name)
@@ -335,6 +337,18 @@ def _cannot_write(path: Path, error: OSError | None) -> str:
         f"palate: {path} cannot be written ({reason}). Training goes on; points are kept in memory and tried again.\n"
         f"  Free space on the disk before the run ends, or they are lost with the process."
     )
+
+
+def _whole(step: object) -> int:
+    """Return a step that is a whole number, of whatever type: 1.0, numpy's and torch's numbers.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is none.
+    """
+    whole: int = int(step)  # type: ignore[call-overload]
+    if whole != step:
+        raise ValueError(f"{step!r} is not a whole number")
+    return whole
 
 
 def _bad_row(step: int, metrics: Mapping[str, float]) -> InputError:

@@ -39,6 +39,10 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "DROP TABLE records",
         ),
     ),
+    (
+        "003 the last value is that of the highest step: journals whose steps go back are read again",
+        ("DELETE FROM journals WHERE run_id IN (SELECT run_id FROM series WHERE goes_back(points))",),
+    ),
 )
 
 

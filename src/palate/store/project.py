@@ -1,14 +1,18 @@
 """A project's folder `.palate/`: where it is, and what lies where in it; standard library only."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from palate.errors import StoreError
 from palate.store.chain import Chain
+from palate.vocabulary import Goal
 
 FOLDER = ".palate"
+GOALS = "goals.json"
 _ROOT_MARKS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
 
 
@@ -48,6 +52,27 @@ class Project:
     def output(self, run_id: str) -> Path:
         """What one run printed."""
         return self.runs / run_id / "output.log"
+
+    @property
+    def goals(self) -> Mapping[str, Goal]:
+        """Which way metrics are better, as a person was asked in this project, by name."""
+        try:
+            told = json.loads((self.home / GOALS).read_text())
+        except (OSError, ValueError):
+            return {}
+        return {name: goal for name, goal in told.items() if goal in get_args(Goal)} if isinstance(told, dict) else {}
+
+    def remember_goal(self, metric: str, goal: Goal) -> None:
+        """Remember which way a metric is better, so that nobody is asked twice.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self.make()
+        told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
+        beside = self.home / f"{GOALS}.{os.getpid()}"
+        beside.write_text(told + "\n")
+        beside.replace(self.home / GOALS)
 
     def make(self) -> None:
         """Make the folder, with a .gitignore of its own so that nobody commits runs by accident.

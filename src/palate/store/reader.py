@@ -37,6 +37,19 @@ class Curve:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def end(self) -> int:
+        """Place of the last value: that at the highest step, and of those the one logged last."""
+        return len(self.steps) - 1 - int(np.argmax(self.steps[::-1]))
+
+    def by_step(self) -> "Curve":
+        """Return it by rising steps; of equal ones the value that was logged last stands."""
+        if np.all(np.diff(self.steps) > 0):
+            return self
+        order = np.argsort(self.steps, kind="stable")
+        kept = order[np.append(np.diff(self.steps[order]) > 0, True)]
+        return Curve(steps=self.steps[kept], values=self.values[kept], elapsed_s=self.elapsed_s[kept])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:

@@ -66,14 +66,17 @@ class Run:
         """Log metrics at a step; takes about 3 us, and is not lost if the process is killed.
 
         Args:
-            step: a whole number; one more than the last if left out.
+            step: a whole number, first or by its name: `log(10, loss=0.3)`, `log(step=10, loss=0.3)`; one more than the
+                last if left out. No metric can be named "step".
             metrics: one number each. NaN and infinities are stored; a run that ends with one counts as failed.
 
         Raises:
-            InputError: a step that is not a whole number, or a value that is not a number.
+            InputError: a step that is not a whole number or is given twice, or a value that is not a number.
             JournalTakenError: another process logs to this run.
         """
         journal = self._journal or self.journal
+        if "step" in metrics:
+            step = _step_by_name(step, metrics)
         journal.log(journal.last_step + 1 if step is None else step, metrics)
 
     def examples(self, right: Iterable[bool]) -> None:
@@ -106,6 +109,18 @@ class Run:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
             self.journal.event("ending", exit=exit_word, detail="" if fault is None else repr(fault)[:200])
         self.close()
+
+
+def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
+    """Take the step that was given by its name out of the metrics."""
+    named: int | None = metrics.pop("step")
+    if step is None:
+        return named
+    raise InputError(
+        f"log({step}, step={named}) gives the step twice.",
+        why="`step` is where the metrics are logged, and no metric.",
+        todo=f"Give it once: log({step}, loss=...), or name the metric otherwise: log({step}, train_step={named})",
+    )
 
 
 def current_run() -> Run:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from palate.errors import ForecastTextError
-from palate.forecast.answer import DIGITS, SIZES, Answer, Forecast, Said, Size, parse_forecast
+from palate.forecast.answer import DIGITS, SIZES, Answer, Forecast, Said, Size, Spread, parse_forecast, said_words
+from palate.vocabulary import Metric
 
 ARROWS: dict[str, Answer] = {
     "\x1b[D": "worse",
@@ -47,8 +48,11 @@ class Screen:
         skipped: whether `s` was pressed.
         kept: whether Enter was pressed with nothing entered: keeps what was said before.
         again: whether something was said before, which can be kept, and not be skipped.
+        metric: what quantiles are of, as it is shown: they are read in its unit.
+        read: the quantiles that were read from the text, to be sealed by another Enter.
     """
 
+    metric: Metric
     answer: Answer | None = None
     confidence: int | None = None
     size: Size | None = None
@@ -60,6 +64,7 @@ class Screen:
     skipped: bool = False
     kept: bool = False
     again: bool = False
+    read: Spread | None = None
 
     @property
     def words(self) -> str:
@@ -71,12 +76,19 @@ class Screen:
         if self.typing == "why":
             return f"why? {self.text}"
         if self.typing == "quantiles":
-            return f"10/50/90 % as -0.01/0.02/0.05  (Enter seals): {self.text}{self._fault()}"
+            return self._quantiles()
         size = f" by {self.size} seed sd" if self.size else ""
         answer = f"{self.answer}{size}" if self.answer else "an arrow first"
         sure = f", {self.confidence} %  (Enter seals)" if self.confidence else ", how sure? 5-9" if self.answer else ""
         why = f'  "{self.why}"' if self.why else ""
         return f"{answer}{sure}{why}{self._fault()}"
+
+    def _quantiles(self) -> str:
+        if self.read is not None:
+            understood = said_words(self.read, self.metric.scale, self.metric.unit)
+            return f"{self.metric.name} changes by {understood}   (Enter seals, Backspace changes it)"
+        example = "in points (hundredths), as -1/2/5" if self.metric.points else "in its unit, as -0.01/0.02/0.05"
+        return f"10/50/90 % of the change of {self.metric.name} {example}: {self.text}{self._fault()}"
 
     def _fault(self) -> str:
         return f"   {self.fault}" if self.fault else ""
@@ -136,19 +148,38 @@ def _entered(screen: Screen) -> Screen:
 
 def _typed(screen: Screen, key: str) -> Screen:
     if key == ESCAPE:
-        return replace(screen, typing="", text="")
+        return replace(screen, typing="", text="", read=None)
     if key in BACK:
-        return replace(screen, text=screen.text[:-1])
-    if key not in ENTER:
-        return replace(screen, text=screen.text + key) if key.isprintable() else screen
+        return replace(screen, text=screen.text if screen.read else screen.text[:-1], read=None)
+    if key in ENTER:
+        return _typed_to_its_end(screen)
+    return replace(screen, text=screen.text + key, read=None) if key.isprintable() else screen
+
+
+def _typed_to_its_end(screen: Screen) -> Screen:
     if screen.typing == "why":
         return replace(screen, typing="", why=screen.text.strip(), text="")
     if not screen.text.strip():
         return replace(screen, typing="")
+    if screen.read is not None:
+        return replace(screen, done=screen.read)
     try:
-        return replace(screen, done=parse_forecast("/".join(re.split(r"[\s/]+", screen.text.strip())), screen.why))
+        return replace(screen, read=_quantiles_of(screen))
     except ForecastTextError as error:
         return replace(screen, fault=error.what)
+
+
+def _quantiles_of(screen: Screen) -> Spread:
+    """Read three quantiles as they are typed, in the unit that is shown.
+
+    Raises:
+        ForecastTextError: they are not three numbers that rise.
+    """
+    typed = parse_forecast("/".join(re.split(r"[\s/]+", screen.text.strip())), screen.why)
+    if not isinstance(typed, Spread):
+        raise ForecastTextError(f"{screen.text.strip()!r} is not three numbers")
+    low, middle, high = (value / screen.metric.scale for value in (typed.low, typed.middle, typed.high))
+    return Spread(low=low, middle=middle, high=high, why=typed.why)
 
 
 def _next_size(size: Size | None) -> Size | None:

@@ -57,6 +57,7 @@ class Lines:
 
     def show(self, event: WatchEvent) -> None:
         """Say the seal, each failure and what was noticed at once, and each new pair."""
+        self._learn(event)
         if isinstance(event, SealedForecast):
             self._sealed(event)
         elif isinstance(event, Noticed):
@@ -66,13 +67,18 @@ class Lines:
         elif isinstance(event, Looked) and event.verdict.n > self._pairs_shown:
             verdict = event.verdict
             self._pairs_shown = verdict.n
-            say(f"seed pairs {verdict.n}/{verdict.budget}  {effect_words(verdict, self._question.metric)}")
+            say(f"seed pairs {verdict.n}/{verdict.budget}  {effect_words(verdict, self._question.shown)}")
 
     def close(self) -> None:
         """Do nothing: lines stay."""
 
+    def _learn(self, event: WatchEvent) -> None:
+        """Learn from a run how its metric is shown."""
+        if isinstance(event, RunEnded):
+            self._question = self._question.shown_for([event.result.outcome.value])
+
     def _sealed(self, sealed: SealedForecast) -> None:
-        metric = self._question.metric
+        metric = self._question.shown
         say(f"{said_words(sealed.said, metric.scale, metric.unit)}   sealed {sealed.hash[:12]}")
 
 
@@ -99,6 +105,7 @@ class Bars(Lines):
 
     def show(self, event: WatchEvent) -> None:
         """Move the bars."""
+        self._learn(event)
         match event:
             case RunStarted():
                 self._started(event)
@@ -107,7 +114,7 @@ class Bars(Lines):
             case RunEnded():
                 self._ended(event)
             case Looked(verdict):
-                effect = effect_words(verdict, self._question.metric)
+                effect = effect_words(verdict, self._question.shown)
                 self._progress.update(self._pairs, completed=verdict.n, effect=effect)
             case Noticed(words):
                 self._progress.console.print(words, markup=False, highlight=False)
@@ -145,7 +152,7 @@ class Bars(Lines):
             curves = read_journal(journal).curves.values()
         except (StoreError, OSError):
             return
-        last = max((int(curve.steps[-1]) for curve in curves if len(curve)), default=0)
+        last = max((int(curve.steps[curve.end]) for curve in curves if len(curve)), default=0)
         known = self._progress.tasks[self._progress.task_ids.index(bar)].total
         self._progress.update(bar, completed=last, total=known if known and known >= last else None)
 
