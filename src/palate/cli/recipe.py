@@ -93,7 +93,7 @@ def show(
     if html is not None:
         _write(html, page(to_html(opened, notes=notes, depth=depth or 1), str(recipe.root.name)))
         say(f"Wrote {html}.")
-    is_model = recipe.root.kind == "module"
+    is_model = recipe.root.kind == "module" and not lens
     deep = 99 if full else depth if depth is not None else (99 if is_model and not path else 1)
     shown = lines(opened, depth=deep, details=full or not is_model or bool(path))
     put_out(
