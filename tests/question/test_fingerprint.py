@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.question.files import FUNCTION, write
 
-from palate.errors import NotFoundError
+from palate.errors import InputError, NotFoundError
 from palate.question.fingerprint import code_of_file, code_of_function, data_of, live_code
 from palate.question.source import read_source
 
@@ -42,6 +42,8 @@ def test_data_counts_by_content(tmp_path):
     assert data_of([], tmp_path) == ""
     with pytest.raises(NotFoundError, match="declared as data"):
         data_of(["y.csv"], tmp_path)
+    with pytest.raises(InputError, match="cannot be read: Input/output error"):
+        data_of(["/proc/self/mem"], tmp_path)
 
 
 HEAD = "import dataclasses, enum, functools\nimport numpy as np\n"

@@ -56,13 +56,19 @@ class Files:
             self.opened[path] = None
 
     def hashes(self, root: Path) -> dict[str, str]:
-        """Return a hash of each file's content, by its path relative to `root` if it is below it."""
+        """Return a hash of each file's content, by its path relative to `root` if it is below it.
+
+        Of one that cannot be read any more it says so, which is no file's hash.
+        """
         by_path = {}
         for name in self.opened:
             path = Path(name)
             if path.is_file():
                 shown = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-                by_path[shown] = hash_file(path)
+                try:
+                    by_path[shown] = hash_file(path)
+                except OSError as error:
+                    by_path[shown] = f"not readable: {error.strerror}"
         return dict(sorted(by_path.items()))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from palate.capture.code import is_own, is_own_file
 from palate.capture.files import hash_file
-from palate.errors import NotFoundError, PalateError
+from palate.errors import InputError, NotFoundError, PalateError
 from palate.question.source import Source, read_source
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python"}
@@ -417,6 +417,7 @@ def data_of(paths: Iterable[str], root: Path) -> str:
 
     Raises:
         NotFoundError: a declared path does not exist.
+        InputError: a declared file cannot be read.
     """
     digest = hashlib.sha256()
     declared = [root / path for path in paths]
@@ -430,6 +431,13 @@ def data_of(paths: Iterable[str], root: Path) -> str:
 
 
 def _feed_file(path: Path, digest: "hashlib._Hash") -> None:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(
+            f"{path}: declared as data, but it cannot be read: {error.strerror}.",
+            why="Runs are used again only where their data are known to be the same.",
+            todo="Fix its permissions, or leave it out of --data, or data=...",
+        ) from error
