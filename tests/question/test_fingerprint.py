@@ -179,6 +179,25 @@ def test_a_local_module_counts_by_its_file_however_it_is_reached(tmp_path, monke
         assert live(first, train) != one, name
 
 
+@pytest.mark.parametrize("init", [True, False], ids=["a package", "a folder"])
+def test_a_local_package_counts_by_all_its_files_whatever_was_imported_of_it(init, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"packed{init}"
+    (tmp_path / name).mkdir()
+    if init:
+        write(tmp_path, "", f"{name}/__init__.py")
+    write(tmp_path, "import beside\ndef f(): return 1\n", f"{name}/deep.py")
+    write(tmp_path, "x = 1\n", f"{name}/other.py")
+    write(tmp_path, "y = 1\n", "beside.py")
+    train = f"def train(run): return {name}.deep.f()"
+    one = live(f"import {name}", train)
+    assert live(f"import {name}.deep, {name}.other", train) == one
+    write(tmp_path, "import beside\ndef f(): return 2\n", f"{name}/deep.py")
+    two = live(f"import {name}", train)
+    write(tmp_path, "y = 2\n", "beside.py")
+    assert len({one.id, two.id, live(f"import {name}", train).id}) == 3
+
+
 def test_what_cannot_be_hashed_is_told_and_never_the_same_twice():
     for head, used in (
         ("import threading\nX = threading.Lock()", "X"),

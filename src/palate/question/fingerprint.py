@@ -51,11 +51,20 @@ def code_of_file(source: Source, recipe_of: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _code_with_imports(path: Path) -> list[tuple[str, str]]:
-    """Return the hashes of a module and of the local modules that it imports, its own settings included."""
-    source = read_source(path)
-    hashes = {path.resolve(): source.code_id()}
-    _follow(source, hashes, path.parent)
+def _codes_of(module: str) -> list[tuple[str, str]]:
+    """Return the hashes of a person's own module and of what it imports locally, its own settings included."""
+    hashes: dict[Path, str] = {}
+    place, files = _own_files(module)
+    for path in files:
+        root = place.parents[module.count(".")]  # the folder that it is imported from
+        if path.resolve() not in hashes:
+            try:
+                source = read_source(path)
+            except PalateError:  # a template, or a library of another language
+                hashes[path.resolve()] = hash_file(path)
+                continue
+            hashes[path.resolve()] = source.code_id()
+            _follow(source, hashes, root)
     return [(file.name, code) for file, code in sorted(hashes.items())]
 
 
@@ -225,9 +234,8 @@ class _Reached:
         """Hash where a module comes from: the files of a person's own, the version of an installed package."""
         top = module.partition(".")[0]
         if module not in self._homes:
-            files = [] if top == "palate" else _own_files(module)
             try:
-                codes = [_code_with_imports(path) if path.suffix == ".py" else hash_file(path) for path in files]
+                codes = [] if top == "palate" else _codes_of(module)
             except (OSError, PalateError) as error:
                 return self.unread_value(module, f"cannot be read: {error}")
             self._homes[module] = repr(codes or versions_of([top])).encode()
@@ -398,18 +406,19 @@ def _reached_names(code: types.CodeType) -> tuple[list[str], list[str]]:
     return sorted(names["GLOBAL"] | names["NAME"]), sorted(names["IMPORT_NAME"])
 
 
-def _own_files(module: str) -> list[Path]:
-    """Return the files of a person's own module, and of what it holds that is imported; none of a package."""
-    found = sys.modules.get(module)
-    if found is None:
+def _own_files(module: str) -> tuple[Path, list[Path]]:
+    """Return the place of a person's own module and its file, or all files of a package; none of an installed one."""
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    if spec is None:
         with contextlib.suppress(ImportError, ValueError, AttributeError):
             spec = importlib.util.find_spec(module)
-            file = spec.origin if spec is not None and spec.has_location else None
-            return [Path(file)] if file and is_own_file(file) else []
-        return []
-    names = [name for name in sorted(sys.modules) if name == module or name.startswith(f"{module}.")]
-    files = [getattr(sys.modules[name], "__file__", None) for name in names if is_own(name)]
-    return [Path(file) for file in files if file and Path(file).is_file()]
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    for folder in map(Path, folders):
+        if is_own_file(str(folder)):
+            return folder, sorted(folder.rglob("*.py"))
+    file = spec.origin if spec is not None and spec.has_location and not folders else None
+    path = Path(file or module).absolute()
+    return path, [path] if file and is_own_file(file) else []
 
 
 def data_of(paths: Iterable[str], root: Path) -> str:
