@@ -201,7 +201,7 @@ NOT_ARRIVED = (
     Planted(
         name="spawned workers read the file again",
         files={
-            "t.py": f"import multiprocessing as mp, os, random\nimport palate\nlr = 0.1\nseed = 0\ndef work(q):\n    random.seed(seed)\n    q.put([lr + random.gauss(0, .003) for _ in range(3)])\nif __name__ == '__main__':\n    c = mp.get_context('spawn')\n    q = c.Queue()\n    p = c.Process(target=work, args=(q,))\n    p.start()\n    for step, value in enumerate(q.get()):\n        palate.log(step, val_acc=value)\n    p.join()\n"
+            "t.py": "import multiprocessing as mp, os, random\nimport palate\nlr = 0.1\nseed = 0\ndef work(q):\n    random.seed(seed)\n    q.put([lr + random.gauss(0, .003) for _ in range(3)])\nif __name__ == '__main__':\n    c = mp.get_context('spawn')\n    q = c.Queue()\n    p = c.Process(target=work, args=(q,))\n    p.start()\n    for step, value in enumerate(q.get()):\n        palate.log(step, val_acc=value)\n    p.join()\n"
         },
         change="lr=0.5",
         words=("arrives",),

@@ -55,6 +55,7 @@ def rows() -> Iterator[Row]:
     """Measure the journal, the kills, the fresh store, the peers, the warm worker."""
     with tempfile.TemporaryDirectory() as folder:
         yield from journal_rows(Path(folder))
+        yield from name_rows(Path(folder))
         yield from kill_rows(Path(folder))
         yield from fresh_store_rows(Path(folder))
     yield from peer_rows()
@@ -84,6 +85,25 @@ def journal_rows(folder: Path) -> Iterator[Row]:
     wrong = sum(a != b for a, b in zip(curve.values.tolist(), values, strict=True))
     yield Row(name="palate: read 100,000 points, median", measured=1e3 * statistics.median(took), unit="ms", target=10)
     yield Row(name="palate: points that came back as another number", measured=wrong, target=0)
+
+
+def name_rows(folder: Path) -> Iterator[Row]:
+    """Measure how much longer eight times as many metrics take to read, each logged by itself."""
+    took = {}
+    for count in (1000, 8000):
+        path = folder / f"{count} names"
+        journal = Journal.open(path)
+        for number in range(count):
+            journal.log(0, {f"metric{number}": 0.5})
+        journal.close()
+        reads = []
+        for _ in range(5):
+            started = time.perf_counter()
+            read_journal(path)
+            reads.append(time.perf_counter() - started)
+        took[count] = min(reads)
+    yield Row(name="palate: read 8,000 metrics", measured=1e3 * took[8000], unit="ms")
+    yield Row(name="palate: read 8,000 metrics, over 1,000", measured=took[8000] / took[1000], unit="x", target=12)
 
 
 def kill_rows(folder: Path) -> Iterator[Row]:

@@ -115,3 +115,17 @@ def test_recipes_that_are_kept_are_not_read_again_and_a_script_without_torch_has
     person = Recorder()
     assert set(trained.run(question, person).question.chunks) == {"optimiser"}
     assert person.informed[0].read
+
+
+def test_an_arm_that_was_not_read_or_saw_no_step_is_said_and_counts_as_not_read(written):
+    question = written.question()
+    recipes = recipes_of(question)
+    assert compare_arms(question, recipes, ()).difference.unseen == ()
+    alone = compare_arms(question, {"baseline": recipes["baseline"]}, ())
+    assert not alone.read
+    assert alone.difference.unseen == ("the treatment was not read before it runs",)
+    assert str(alone.difference).startswith("No difference that can be seen. Same: nothing.\nnot seen: the treatment")
+    recipes["treatment"] = replace(recipes["treatment"], notes=(Note("unseen", "", "no optimizer stepped"),))
+    inside = compare_arms(question, recipes, ())
+    assert not inside.read
+    assert inside.difference.unseen == ("no optimizer stepped",)

@@ -1,12 +1,13 @@
 """Random recipes for the laws: nested values with every kind of key and value, and rows of similar layers."""
 
 import math
+import random
 from pathlib import PurePosixPath
 
 from hypothesis import strategies as st
 
 from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, canonical_text, encode
-from palate.recipe.tree import Chunk, Origin, Setting
+from palate.recipe.tree import PARAMETER, Chunk, Origin, Setting
 from palate.recipe.values import from_value
 
 SCALARS = (
@@ -57,7 +58,36 @@ def layers(draw):
     return Chunk("model", "module", tuple(draw(st.permutations([Setting("class", "x.Net"), *own])) + rows))
 
 
-TREES = CONFIGS | layers()
+def linear(name, width, *, biased, frozen):
+    tensor = lambda *shape: Tensor(shape=shape, dtype="fp32", grad=not frozen)  # noqa: E731
+    bias = Setting("bias", tensor(width), Origin.SET, PARAMETER) if biased else Setting("bias", None)
+    symbol = Symbol(kind="class", text="torch.nn.Linear")
+    weight = Setting("weight", tensor(width, width), Origin.SET, PARAMETER)
+    return Chunk(name, "module", (Setting("class", symbol), Setting("width", width), weight, bias))
+
+
+@st.composite
+def networks(draw):
+    """A model whose layers repeat in long patterns of one class, with layers that stand in several places."""
+    widths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=16))
+    return network("model", widths * draw(st.integers(1, 3)), random.Random(draw(st.integers(0, 99))))
+
+
+def network(name, widths, rng):
+    rows = []
+    for place, width in enumerate(widths):
+        kind = rng.randrange(10)
+        if kind == 0 and rows:
+            rows.append(Setting(place, Symbol(kind="reference", text=str(rng.randrange(place)))))
+        elif kind == 1 and name == "model":
+            rows.append(network(place, rng.choices(range(1, 9), k=width), rng))
+        else:
+            rows.append(linear(place, width, biased=kind > 2, frozen=rng.random() < 0.1))
+    own = [Setting(f"{rng.choice(['a_', 'b_', ''])}{k}k", k) for k in range(rng.randrange(9))]
+    return Chunk(name, "module", (Setting("class", "x.Net"), *own, *rows))
+
+
+TREES = CONFIGS | layers() | networks()
 
 
 def plain(item):

@@ -4,12 +4,12 @@ import pytest
 from tests.recipe.undone import patch
 
 from palate.errors import InputError
-from palate.recipe.codec import Opaque, Secret
+from palate.recipe.codec import Opaque, Secret, Tensor, Unread
 from palate.recipe.diff import ABSENT, diff
 from palate.recipe.difference import difference_lines, explain, merged_words
 from palate.recipe.document import dumps, loads
 from palate.recipe.recipe import Recipe
-from palate.recipe.tree import Chunk, Note, Origin, Setting, chunk_id, path_text
+from palate.recipe.tree import PARAMETER, Chunk, Note, Origin, Setting, chunk_id, path_text
 from palate.recipe.values import from_value
 
 
@@ -152,3 +152,18 @@ def test_a_value_that_contains_itself_or_is_nested_too_deep_is_refused():
         deep = {"a": deep}
     with pytest.raises(InputError, match="nested more than 100 deep"):
         from_value("x", deep)
+
+
+def test_no_difference_is_never_said_flatly_of_what_was_not_looked_at():
+    nothing_seen = Note("unseen", "", "no optimizer stepped")
+    code = Setting("act", Unread(type="source", text="nn.ReLU"))
+    weight = Setting("weight", Tensor(shape=(2, 2), dtype="float32", grad=True), Origin.SET, PARAMETER)
+    root = Chunk("recipe", "dict", (code, weight, Setting("lr", 0.1)))
+    one = Recipe(root, notes=(nothing_seen,))
+    assert difference_lines(explain(one, Recipe(root)))[0].startswith("No difference that can be seen. Same: ")
+    assert difference_lines(explain(one, Recipe(root)))[1:] == [
+        "not seen: no optimizer stepped; act is known only as the code nn.ReLU; what 1 tensor holds was not read."
+    ]
+    assert explain(recipe(lr=1), recipe(lr=1)).unseen == ()
+    more = Recipe(Chunk("recipe", "dict", tuple(Setting(f"a{k}", code.value) for k in range(9))))
+    assert explain(more, more).unseen[-1] == "5 more values are known only as code"

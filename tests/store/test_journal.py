@@ -262,3 +262,80 @@ def test_what_is_no_step_is_refused_and_changes_nothing(tmp_path, before, step):
     curves = read_journal(tmp_path / "journal").curves
     assert curves["loss"].steps.tolist() == [*before, 4, 4, 6, 6, 7, 7]
     assert curves["new"].steps.tolist() == [4, 6, 7]
+
+
+REFUSED = {
+    "a step that is none": ("x", {"new": 1.0}),
+    "a step that is too large": (2**70, {"new": 1.0}),
+    "a step that is too large, for known metrics": (2**70, {"loss": 1.0}),
+    "a value that is none": (1, {"new": "x"}),
+    "a name that is none": (1, {1: 1.0, "new": 1.0}),
+    "a name that cannot be written": (1, {"new": 1.0, "\udc80": 1.0}),
+    "no metrics": (1, {}),
+}
+
+
+@pytest.mark.parametrize(("step", "metrics"), REFUSED.values(), ids=list(REFUSED))
+def test_a_row_that_is_refused_leaves_nothing_behind(step, metrics, tmp_path):
+    journal, usual = Journal.open(tmp_path / "one"), Journal.open(tmp_path / "other")
+    for row in range(4):
+        journal.log(row, {"loss": row / 7})
+        usual.log(row, {"loss": row / 7})
+        with pytest.raises(InputError, match="cannot be kept"):
+            journal.log(step, metrics)
+    journal.log(4, {"loss": 1.0, "new": 2.0})
+    usual.log(4, {"loss": 1.0, "new": 2.0})
+    journal.close()
+    usual.close()
+    one, other = read_journal(tmp_path / "one"), read_journal(tmp_path / "other")
+    assert (one.lost_bytes, list(one.curves)) == (0, ["loss", "new"])
+    assert [curve.values.tolist() for curve in one.curves.values()] == [
+        c.values.tolist() for c in other.curves.values()
+    ]
+
+
+REFUSES = """
+import os, resource, signal, sys
+from palate.errors import StoreError
+from palate.store import journal as journals
+journals.PENDING_BYTES = 1000
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = journals.Journal.open(sys.argv[1])
+journal.log(0, {"loss": 0.5})
+resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1]), resource.RLIM_INFINITY))
+refused = 0
+for step in range(1, 400):
+    for name in ("loss", f"other{step}"):
+        try:
+            journal.log(step, {name: step / 7})
+        except StoreError:
+            refused += 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+journal._retry_at = 0.0
+journal._flush_pending()
+journal.log(1000, {"loss": 1.0, "other399": 2.0})
+journal.close()
+print(refused)
+"""
+
+
+def test_a_row_that_the_full_memory_refuses_does_not_spoil_what_comes_later(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", REFUSES, str(tmp_path / "journal")], capture_output=True, text=True)
+    assert int(ended.stdout) > 100, ended.stderr
+    read = read_journal(tmp_path / "journal")
+    assert read.lost_bytes == 0
+    assert (read.curves["loss"].steps[-1], read.curves["loss"].values[-1]) == (1000, 1.0)
+    assert read.curves["other399"].values.tolist() == [2.0]
+
+
+def test_thousands_of_metrics_are_read_each_as_it_was_logged(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    names = [f"metric{number}" for number in range(3000)]
+    for number, name in enumerate(names):
+        journal.log(7, {name: number})
+    journal.log(8, dict.fromkeys(names, 1.5))
+    journal.close()
+    read = read_journal(tmp_path / "journal")
+    assert list(read.curves) == names
+    curves = enumerate(read.curves.values())
+    assert all((c.steps.tolist(), c.values.tolist()) == ([7, 8], [number, 1.5]) for number, c in curves)

@@ -110,8 +110,11 @@ def is_own(module: str) -> bool:
     if module in ("__main__", "__mp_main__"):
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
-    if not file:
-        return False
+    return is_own_file(file) if file else False
+
+
+def is_own_file(file: str) -> bool:
+    """Return whether a file is a person's own: not of the standard library and not of an installed package."""
     paths = sysconfig.get_paths()
     library = (paths["stdlib"], paths["purelib"], paths["platlib"])
     return not file.startswith(library) and "site-packages" not in file

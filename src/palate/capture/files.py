@@ -63,13 +63,20 @@ class Files:
             self.opened[path] = None
 
     def hashes(self, root: Path) -> dict[str, str]:
-        """Return a hash of each file's content, by its path relative to `root` if it is below it."""
+        """Return a hash of each file's content, by its path relative to `root` if it is below it.
+
+        Of one that cannot be read any more it says so, which is no file's hash.
+        """
         by_path = {}
         for name in self.opened:
             path = Path(name)
             if path.is_file():
                 known = Path(self.shown(name))
-                by_path[str(known.relative_to(root) if known.is_relative_to(root) else known)] = hash_file(path)
+                shown = str(known.relative_to(root) if known.is_relative_to(root) else known)
+                try:
+                    by_path[shown] = hash_file(path)
+                except OSError as error:
+                    by_path[shown] = f"not readable: {error.strerror}"
         return dict(sorted(by_path.items()))
 
 

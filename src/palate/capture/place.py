@@ -5,10 +5,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from palate.capture.files import hash_file
 from palate.capture.secrets import is_secret_name
 from palate.recipe.tree import Chunk, Origin
 from palate.recipe.values import from_value
@@ -25,6 +27,9 @@ PACKAGES = (
     "scipy", "pandas", "torchtune", "mmengine", "mmpretrain", "jax", "omegaconf",
 )  # fmt: skip
 """Packages whose versions are recorded, if they are imported."""
+
+SOURCE = (b".py", b".yaml", b".yml", b".json", b".toml", b".sh")
+"""How the names of files end that count as code before they are committed."""
 
 GIT_S = 10.0
 """The most seconds that one call of git may take."""
@@ -72,20 +77,45 @@ def switches() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Return the commit, and a hash of what is not committed; empty if there is no repository."""
+    """Return the commit, and a hash of what is not committed; empty if there is no repository.
+
+    What cannot be read (a broken link, a pipe, a file of somebody else's, changes that git takes too long to list) is
+    left out of the hash and named.
+    """
     commit = git(folder, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = git(folder, "diff", "HEAD", "--no-ext-diff", "--binary") or b""
+    changed = _hash_of_changes(folder)
+    unread = ["changes of tracked files"] if changed is None else []
     new = [name for name in (git(folder, "ls-files", "-o", "--exclude-standard", "-z") or b"").split(b"\0") if name]
+    parts = [changed.encode()] if changed else []
+    for name in sorted(new):
+        if not name.endswith(SOURCE):
+            continue
+        path = folder / os.fsdecode(name)
+        try:
+            if not path.is_file():
+                raise FileNotFoundError
+            parts.append(name + b" " + hash_file(path).encode())
+        except OSError:
+            unread.append(str(path.relative_to(folder)))
     state: dict[str, Any] = {"commit": commit.decode().strip()[:12]}
-    source = [name for name in new if name.endswith((b".py", b".yaml", b".yml", b".json", b".toml", b".sh"))]
-    if changed or source:
-        digest = hashlib.sha256(changed)
-        for name in sorted(source):
-            digest.update(name + (folder / os.fsdecode(name)).read_bytes())
-        state["uncommitted"] = digest.hexdigest()[:12]
-    return state
+    if parts:
+        state["uncommitted"] = hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+    return {**state, "unread": unread} if unread else state
+
+
+def _hash_of_changes(folder: Path) -> str | None:
+    """Hash how tracked files differ from the commit; "" where they do not, None where git cannot say."""
+    words = ["git", "-C", str(folder), "diff", "HEAD", "--no-ext-diff", "--full-index"]  # binary files by their hashes
+    try:
+        with tempfile.TemporaryFile() as file:
+            done = subprocess.run(words, stdout=file, stderr=subprocess.DEVNULL, timeout=GIT_S, check=False)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return None if done.returncode else digest if file.tell() else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
 
 
 def commit_of(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """`palate recipe`: what a training is made of, in seven chunks that open; what differs between two, and why."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from palate.cli.recipe_chunks import chunks_command
 from palate.errors import InputError
 from palate.loop.recipes import Reading, arms_of, find_recipe
 from palate.recipe.codec import encode
-from palate.recipe.difference import Difference, difference_lines, explain, lines_of
+from palate.recipe.difference import Difference, difference_lines, explain, lines_of, unseen_of
 from palate.recipe.document import dumps, to_document
 from palate.recipe.nearest import Family
 from palate.recipe.recipe import Recipe
@@ -93,7 +93,7 @@ def show(
     if html is not None:
         _write(html, page(to_html(opened, notes=notes, depth=depth or 1), str(recipe.root.name)))
         say(f"Wrote {html}.")
-    is_model = recipe.root.kind == "module"
+    is_model = recipe.root.kind == "module" and not lens
     deep = 99 if full else depth if depth is not None else (99 if is_model and not path else 1)
     shown = lines(opened, depth=deep, details=full or not is_model or bool(path))
     put_out(
@@ -171,6 +171,7 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "chunks": [asdict(line) for line in lines_of(difference)],
         "same": dict(difference.same),
         "unknown": [path_text(change.edit.path) for change in difference.unknown],
+        **({"unseen": list(difference.unseen)} if difference.unseen else {}),
         "confounders": sum(change.settings for change in confounded),
         "words": difference_lines(difference),
     }
@@ -210,10 +211,15 @@ def check(subject: str, arguments: tuple[str, ...], meta: bool, loader: str, as_
     """Name what is not as it looks: dead and rewritten settings, forgotten parameters, ties, the incomparable."""
     recipe = find_recipe(subject, here(), Reading(loader=loader, meta=meta, arguments=arguments))
     notes = [*((note.kind, note.path, note.words) for note in recipe.notes), *_unknown(recipe)]
-    shown = [f"{kind:<11} {words}" for kind, _, words in notes] or ["Nothing that is not as it looks."]
+    unseen = unseen_of([replace(recipe, notes=())])
+    shown = [f"{kind:<11} {words}" for kind, _, words in notes]
+    if not shown:
+        shown.append(f"Nothing that is not as it looks{', of what was read' if unseen else ''}.")
+    shown += [f"not seen    {words}" for words in unseen]
     document = {
         "schema": "palate.recipe-check/1",
         "notes": [dict(zip(("kind", "path", "words"), note, strict=True)) for note in notes],
+        **({"unseen": list(unseen)} if unseen else {}),
     }
     put_out(document, shown, as_json=as_json)
 

@@ -94,20 +94,26 @@ def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: S
     changes: list[Changed] = []
     unknown: list[Changed] = []
     same: dict[str, int] = {}
+    unseen: list[str] = []
     if len(recipes) == len((BASELINE, TREATMENT)):
         one, other = recipes[BASELINE], recipes[TREATMENT]
         unsteady = [note.path for note in one.notes if note.kind == "unsteady"]
         arms = explain(one, other, declared=names, entailed=other, unsteady=unsteady)
         changes += arms.changes
         unknown += arms.unknown
+        unseen += arms.unseen
         same = dict(arms.same)
     for change in question.changes:
         if _is_file(change):
             sides = (read_file(Path(change.before)), read_file(Path(change.after)))
             inside = explain(*sides, declared=declared)
             changes += inside.changes
+            unknown += inside.unknown
+            unseen += inside.unseen
             same = {role: same.get(role, 0) + inside.same.get(role, 0) for role in {**same, **inside.same}}
-    return Difference(tuple(changes), same, tuple(unknown))
+    if not changes:  # what was found says that there was something to read
+        unseen += [f"the {arm} was not read before it runs" for arm in (BASELINE, TREATMENT) if arm not in recipes]
+    return Difference(tuple(changes), same, tuple(unknown), tuple(dict.fromkeys(unseen)))
 
 
 def _is_file(change: Change) -> bool:
@@ -150,7 +156,8 @@ def compare_arms(question: Question, recipes: Mapping[str, Recipe], declared: Se
         for note in (baseline.notes if baseline is not None else ())
         if note.kind == "dead" and any(note.path == name or note.path.endswith(f".{name}") for name in changed)
     ]
-    return ArmsRead(difference=difference, read=len(recipes) == len((BASELINE, TREATMENT)), dead=tuple(dead))
+    stepped = [recipe for recipe in recipes.values() if all(note.kind != "unseen" for note in recipe.notes)]
+    return ArmsRead(difference=difference, read=len(stepped) == len((BASELINE, TREATMENT)), dead=tuple(dead))
 
 
 def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from palate.recipe.codec import Tensor
+from palate.recipe.codec import Tensor, Unread
 from palate.recipe.diff import Edit, diff
 from palate.recipe.groups import count_leaves, split
 from palate.recipe.lexicon import OTHER, ROLES
@@ -62,11 +62,13 @@ class Difference:
         changes: every edit with its reason, in the order of the chunks.
         same: how many settings of each chunk are equal on both sides.
         unknown: the edits of values that cannot be compared; they count neither as changed nor as the same.
+        unseen: what was not looked at on a side, in words; it may differ without a change of its own.
     """
 
     changes: tuple[Changed, ...]
     same: Mapping[str, int]
     unknown: tuple[Changed, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def confounders(self) -> tuple[Changed, ...]:
@@ -141,7 +143,26 @@ def explain(
         unknown += [change for change in reasoned if not change.edit.comparable]
         gone = sum(count_leaves(c.edit.before) for c in reasoned if c.edit.before is not None)
         same[role] = max(0, count_leaves(one) - gone)
-    return Difference(tuple(changes), same, tuple(unknown))
+    return Difference(tuple(changes), same, tuple(unknown), unseen_of((before, after)))
+
+
+def unseen_of(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    """Return what was not looked at where some recipes were read, in words.
+
+    These are steps that were not seen, values of which only the source code is known, and what a model's tensors hold.
+    """
+    words = [note.words for recipe in recipes for note in recipe.notes if note.kind == "unseen"]
+    settings = [pair for recipe in recipes for pair in leaves(recipe.root)]
+    code = {
+        path_text(path): s.value for path, s in settings if isinstance(s.value, Unread) and s.value.type == "source"
+    }
+    shown = [f"{path} is known only as the code {value}" for path, value in list(code.items())[:FOUR]]
+    more = [f"{len(code) - FOUR} more values are known only as code"] if len(code) > FOUR else []
+    held = len({path for path, s in settings if isinstance(s.value, Tensor) and not s.value.fingerprint})
+    tensors = (
+        [f"what {held} tensor{'s' if held > 1 else ''} hold{'' if held > 1 else 's'} was not read"] if held else []
+    )
+    return tuple(dict.fromkeys([*words, *shown, *more, *tensors]))
 
 
 def _parts(recipe: Recipe, own: Own | None) -> dict[str, Chunk]:
@@ -226,8 +247,9 @@ def difference_lines(difference: Difference, *, full: bool = False) -> list[str]
     changed = {change.role for change in difference.changes}
     same = ", ".join(f"{role} {count}" for role, count in difference.same.items() if role not in changed and count)
     unknown = [f"not comparable: {words_of(difference.unknown)}."] if difference.unknown else []
+    unknown += [f"not seen: {'; '.join(difference.unseen)}."] if difference.unseen else []
     if not difference.changes:
-        return [f"No difference{' that can be seen' if unknown else ''}. Same: {same}.", *unknown]
+        return [f"No difference{' that can be seen' if unknown else ''}. Same: {same or 'nothing'}.", *unknown]
     if same:
         lines.append(f"same: {same}.")
     return [*lines, *unknown, *warning(difference)]

@@ -8,8 +8,22 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
+from palate.recipe.codec import Symbol
 from palate.recipe.numbering import STRUCTURE
-from palate.recipe.tree import SEVEN, Chunk, Group, Item, Key, Path, Repeat, Setting, children_of
+from palate.recipe.tree import (
+    SEVEN,
+    Chunk,
+    Group,
+    Hole,
+    Item,
+    Key,
+    Path,
+    Repeat,
+    Setting,
+    Steps,
+    children_of,
+    path_text,
+)
 
 SETTINGS = "settings"
 """The name of the group of a module's or a chunk's own settings."""
@@ -17,8 +31,8 @@ SETTINGS = "settings"
 Label = Callable[[Path, Setting], str]
 """Returns the label of a setting, given its path too."""
 
-Buckets = dict[Hashable, list[int]]
-"""The places of siblings, by the group that they go into."""
+Buckets = list[tuple[str, list[int]]]
+"""Groups of siblings: the name that is shown, which two of them may share, and the places of the members."""
 
 _TYPE_GROUPS = {"int": "numbers", "float": "numbers", "bool": "switches", "NoneType": "unset", "str": "texts",
                 "Tensor": "tensors"}  # fmt: skip
@@ -50,20 +64,25 @@ def group(item: Item) -> Item:
         items = tuple(map(group, item.items))
         return replace(item, items=_layers_first(items) if item.kind == "module" else cap(items))
     if isinstance(item, Repeat):
-        return replace(item, body=cap(tuple(map(group, item.body))))
+        body = tuple(map(group, item.body))
+        return replace(item, body=_row(body, SEVEN) if _is_module(item.body[0]) else cap(body))
     return item
+
+
+def _is_module(item: Item) -> bool:
+    return isinstance(item, Chunk) and item.kind == "module"
 
 
 def _layers_first(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """Put a module's layers first and its own settings into one group behind them."""
-    own = [place for place, item in enumerate(items) if isinstance(item, Setting)]
+    own = [place for place, item in enumerate(items) if isinstance(item, Setting) and not is_layer_again(item)]
     if len(own) == len(items):
         return cap(items)
     if len(own) < 2:
-        return items if len(items) <= SEVEN else _grouped(items, _in_order(items, SEVEN))
-    rest = [place for place, item in enumerate(items) if not isinstance(item, Setting)]
-    row = tuple(items[place] for place in rest)
-    layers = row if len(row) < SEVEN else _grouped(row, _in_order(row, SEVEN - 1))
+        return _row(items, SEVEN)
+    mine = set(own)
+    rest = [place for place in range(len(items)) if place not in mine]
+    layers = _row(tuple(items[place] for place in rest), SEVEN - 1)
     moved = (
         replace(item, places=tuple(rest[place] for place in item.places)) if isinstance(item, Group) else item
         for item in layers
@@ -100,20 +119,36 @@ def cap(items: tuple[Item, ...], most: int = SEVEN) -> tuple[Item, ...]:
     for bucket_of in (_mixed, _prefix, _kind):
         buckets = _buckets(items, bucket_of)
         if len(buckets) < len(items) and 1 < len(buckets) <= most:
-            return _grouped(items, buckets)
-    return _grouped(items, _in_order(items, most))
+            return _grouped(items, buckets, cap)
+    return _row(items, most)
+
+
+def _row(items: tuple[Item, ...], most: int) -> tuple[Item, ...]:
+    """Group siblings so that at most `most` are left, all in the order that they have, as a model's layers need."""
+    if len(items) <= most:
+        return items
+    size = max(most, math.ceil(len(items) / most))
+    rows = [list(range(start, min(start + size, len(items)))) for start in range(0, len(items), size)]
+    names = [f"{name_of(items[row[0]])} ... {name_of(items[row[-1]])}" for row in rows]
+    return _grouped(items, list(zip(names, rows, strict=True)), lambda part: _row(part, SEVEN))
+
+
+def is_layer_again(item: Item) -> bool:
+    """Return whether a module's item stands for a layer that stands elsewhere too, and is told by its path there."""
+    value = item.value if isinstance(item, Setting) else None
+    return isinstance(value, Symbol) and value.kind == "reference" and not value.text.startswith("attached.")
 
 
 def _buckets(items: Sequence[Item], bucket_of: Callable[[Item, int], Hashable]) -> Buckets:
-    buckets: Buckets = {}
+    buckets: dict[Hashable, list[int]] = {}
     for place, item in enumerate(items):
         buckets.setdefault(bucket_of(item, place), []).append(place)
-    return buckets
+    return [(str(name), places) for name, places in buckets.items()]
 
 
 def _mixed(item: Item, place: int) -> Hashable:
     """Put all settings into one bucket, and every chunk into one of its own."""
-    if isinstance(item, Setting) and item.name not in STRUCTURE:
+    if isinstance(item, Setting) and item.name not in STRUCTURE and not is_layer_again(item):
         return SETTINGS
     return place
 
@@ -121,7 +156,7 @@ def _mixed(item: Item, place: int) -> Hashable:
 def _prefix(item: Item, place: int) -> Hashable:
     name = name_of(item)
     head = name.replace("-", "_").partition("_")[0]
-    return head if head != name else f"{name} {place}"
+    return head if head != name else place
 
 
 def _kind(item: Item, place: int) -> Hashable:
@@ -131,32 +166,26 @@ def _kind(item: Item, place: int) -> Hashable:
     return _TYPE_GROUPS.get(type(item.value).__name__, "others") if isinstance(item, Setting) else place
 
 
-def _in_order(items: Sequence[Item], most: int) -> Buckets:
-    size = max(most, math.ceil(len(items) / most))
-    return {
-        f"{name_of(items[start])} ... {name_of(items[min(start + size, len(items)) - 1])}": list(
-            range(start, min(start + size, len(items)))
-        )
-        for start in range(0, len(items), size)
-    }
-
-
-def _grouped(items: tuple[Item, ...], buckets: Buckets) -> tuple[Item, ...]:
+def _grouped(
+    items: tuple[Item, ...], buckets: Buckets, inside: Callable[[tuple[Item, ...]], tuple[Item, ...]]
+) -> tuple[Item, ...]:
     shown: list[Item] = []
-    for name, places in buckets.items():
+    for name, places in buckets:
         if len(places) == 1:
             shown.append(items[places[0]])
         else:
-            shown.append(Group(str(name), cap(tuple(items[place] for place in places)), tuple(places)))
+            shown.append(Group(name, inside(tuple(items[place] for place in places)), tuple(places)))
     return tuple(shown)
 
 
 def name_of(item: Item) -> str:
-    """Write an item's name for people."""
+    """Write an item's name for people; in a repeat, the name that its first member has."""
     if isinstance(item, Repeat):
         return f"{item.count} x {name_of(item.body[0])}"
     name: Key = item.name
-    return name if isinstance(name, str) else str(name) if isinstance(name, int) else "..."
+    while isinstance(name, Hole):
+        name = name.rule.first if isinstance(name.rule, Steps) else name.rule.values[0]
+    return name if isinstance(name, str) else str(name) if type(name) is int else path_text((name,))
 
 
 def count_leaves(item: Item) -> int:

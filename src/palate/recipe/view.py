@@ -3,6 +3,7 @@
 `view` makes the lines as a tree of nodes; `lines` writes them as text, `to_html` as HTML.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from html import escape
 
 from palate.recipe.codec import Symbol, Tensor
 from palate.recipe.fold import fold, unfold, value_at
-from palate.recipe.groups import SETTINGS, count_leaves, group, name_of, ungroup
+from palate.recipe.groups import count_leaves, group, is_layer_again, name_of, ungroup
 from palate.recipe.names import Named, Writer, slot_of
 from palate.recipe.numbering import STRUCTURE
 from palate.recipe.roles import CAPTURED, Own, by_lens, by_role
@@ -29,6 +30,9 @@ from palate.recipe.tree import (
     path_text,
 )
 from palate.recipe.words import count_words, differs, kind_words, model_words, parameters, settings_of, value_words
+
+_TIMES = re.compile(r"^\d+ x ")
+"""How the label of a repeat begins."""
 
 INLINE = 76
 """The most characters of a chunk's settings that its line shows; the rest is only counted."""
@@ -83,7 +87,7 @@ def view(
         own: the person's own sections.
         lens: "regularisation", "budget" or "size" shows the settings of this lens, and the rest.
     """
-    if root.kind == "module":
+    if root.kind == "module" and not lens:
         return _model_node(root, aliases, str(root.name))
     parts = by_lens(root, lens) if lens else by_role(root, own)
     writer = Writer(vocabulary)
@@ -189,6 +193,8 @@ class _Opening:
         return tuple(self.node(part, env, counts) for part in children_of(item))
 
     def node(self, item: Item, env: tuple[int, ...], counts: tuple[int, ...]) -> Node:
+        if is_layer_again(item):
+            return Node(_label(item, counts), f"the same as {_value(item.value, counts)}", 1)  # type: ignore[union-attr,arg-type]
         if isinstance(item, Setting):
             who = value_at(item.origin, env)
             origin = "" if who is Origin.SET else f"  ({who.value})"
@@ -197,7 +203,7 @@ class _Opening:
             return self._repeat(item, env, counts)
         opened = self.inside(item, env, counts)
         if isinstance(item, Group):
-            words = f"{count_leaves(item)} settings"
+            words = _group_words(count_leaves(item))
             return Node(item.name, words, count_leaves(item), opened, all(node.detail for node in opened))
         return self._chunk(item, opened, env, counts)
 
@@ -265,7 +271,7 @@ def inline(item: Chunk, counts: tuple[int, ...] = ()) -> str:
     line = kind_words(item)
     left = 0
     for setting in settings_of(item):
-        if setting.name in STRUCTURE or setting.name == "says":
+        if setting.name in STRUCTURE or setting.name == "says" or is_layer_again(setting):
             continue
         text = f"{name_of(setting)} {_value(setting.value, counts)}"
         if _is_shown(setting) and len(line) + len(text) < INLINE:
@@ -317,13 +323,22 @@ def open_at(node: Node, path: str) -> Node | None:
     if not path:
         return node
     for item in node.items:
-        label = item.label.partition(" x ")[2] if item.label[:1].isdigit() and " x " in item.label else item.label
+        label = _TIMES.sub("", item.label)
         if path == label or path.startswith(f"{label}."):
-            return open_at(item, path[len(label) + 1 :])
-    through = (
-        open_at(item, path) for item in node.items if item.label == SETTINGS or "(" in item.label or " " in item.label
-    )
+            opened = open_at(item, path[len(label) + 1 :])
+            if opened is not None:
+                return opened
+    through = (open_at(item, path) for item in node.items if _may_be_left_out(item))
     return next((line for line in through if line is not None), None)
+
+
+def _may_be_left_out(line: Node) -> bool:
+    """Return whether a line has a name that the recipe does not have: a group, a row of layers, two chunks' line."""
+    return bool(line.items) and (line.words == _group_words(line.settings) or "(" in line.label or " " in line.label)
+
+
+def _group_words(settings: int) -> str:
+    return f"{settings} settings"
 
 
 def to_html(node: Node, *, notes: tuple[str, ...] = (), depth: int = 1) -> str:

@@ -211,7 +211,9 @@ def parameters(item: Item, env: tuple[int, ...] = (), *, trained: bool = False) 
 
 
 def differs(item: Item) -> bool:
-    """Return whether an item has parameters whose shapes differ between the members of a repeat."""
+    """Return whether an item has parameters that differ between the members of a repeat, or that only some have."""
+    if isinstance(item, Setting) and isinstance(item.source, Hole):
+        return not isinstance(item.source.rule, Steps) and PARAMETER in item.source.rule.values
     if isinstance(item, Setting):
         return item.source == PARAMETER and not isinstance(item.value, Tensor)
     return any(map(differs, children_of(item)))

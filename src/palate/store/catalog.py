@@ -1,12 +1,14 @@
 """The catalog: one SQLite file over all journals and the chain, always rebuildable from them."""
 
 import contextlib
+import functools
 import io
 import json
 import math
 import os
 import sqlite3
 import stat
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, func, i
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
-from palate.errors import ChainBrokenError, NotFoundError, StoreError
+from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
 from palate.recipe.codec import decode, encode
 from palate.store import schema
 from palate.store.migrations import migrate
@@ -28,6 +30,11 @@ from palate.store.reader import Content, Curve, read_journal
 
 BUSY_TIMEOUT_MS = 10_000
 RETRY_S = 0.05
+_NOT_WRITTEN = frozenset({
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+})  # fmt: skip
+"""SQLite's codes for a file that cannot be written or made."""
+
 Exit = Literal["ok", "crashed", "timeout", "stopped"]
 """How a run's process ended: by itself, by a fault, too late, or by hand before its end."""
 
@@ -122,10 +129,14 @@ class ReadRun:
 class Catalog:
     """Read a project's runs by SQL, after taking in what has grown since the last look."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, in_memory: bool = False) -> None:
         self.project = project
-        self._engine = _engine(project.catalog, "BEGIN IMMEDIATE")
-        self._reader = _engine(project.catalog, "BEGIN")
+        self.in_memory = in_memory
+        if in_memory:
+            self._engine = self._reader = _engine(":memory:", "BEGIN")
+        else:
+            self._engine = _engine(str(project.catalog), "BEGIN IMMEDIATE")
+            self._reader = _engine(str(project.catalog), "BEGIN")
         try:
             migrate(self._engine, project.catalog)
         except BaseException:
@@ -136,25 +147,50 @@ class Catalog:
     def open(cls, project: Project) -> Self:
         """Open (or make) a project's catalog; one that is damaged is put aside and rebuilt.
 
+        Where its file cannot be written (a read-only folder, a full disk) a catalog is made in memory instead, and said
+        so: reading works everywhere.
+
         Raises:
             CatalogNewerError: it was written by a newer palate.
-            StoreError: its folder cannot be written.
+            StoreError: other processes keep it locked.
         """
-        project.make()
         damaged, until_s = False, time.monotonic() + BUSY_TIMEOUT_MS / 1000
         while True:
             try:
+                project.make()
                 return cls(project)
-            except DatabaseError as error:
+            except (DatabaseError, StoreError, OSError) as error:
+                if isinstance(error, CatalogNewerError):
+                    raise
+                if _is_not_written(error):
+                    return cls(project, in_memory=True)._filled(error)
                 if "locked" in str(error) and time.monotonic() < until_s:
                     time.sleep(RETRY_S)  # SQLite does not wait where two make a new file at once
-                elif "locked" in str(error) or "readonly" in str(error):
+                elif "locked" in str(error):
                     raise _unusable(project.catalog, error) from error
                 elif damaged:
                     raise
                 else:
                     damaged = True
                     _put_aside(project.catalog)
+
+    def _filled(self, error: Exception) -> Self:
+        """Say that this one is in memory, and let it know how far the chain was remembered to go."""
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        _say_in_memory(self.project.catalog, getattr(cause, "strerror", None) or str(cause))
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.sealed))
+            for number, sealed in _remembered(self.project.catalog):
+                connection.execute(insert(schema.sealed), {"number": number, "hash": sealed})
+        return self
+
+    def _go_in_memory(self, error: DatabaseError) -> None:
+        """Go on in memory where the file cannot be written any more; what was taken in is read anew."""
+        if self.in_memory or not _is_not_written(error):
+            raise error
+        self.close()
+        fresh = type(self)(self.project, in_memory=True)._filled(error)
+        self.in_memory, self._engine, self._reader = True, fresh._engine, fresh._reader
 
     def close(self) -> None:
         """Close the file."""
@@ -169,6 +205,13 @@ class Catalog:
 
     def refresh(self) -> int:
         """Take in journals and records that are new or have grown; return how many runs were read."""
+        try:
+            return self._take_in()
+        except DatabaseError as error:
+            self._go_in_memory(error)
+            return self._take_in()
+
+    def _take_in(self) -> int:
         with self._reader.connect() as connection:
             rows = connection.execute(select(schema.journals.c.run_id, schema.journals.c.bytes))
             known = {run_id: size for run_id, size in rows}  # noqa: C416  rows are not pairs to a type checker
@@ -185,8 +228,12 @@ class Catalog:
         """Read one run's journal and take it in; None where there is no journal (yet)."""
         read = read_run(self.project.journal(run_id))
         if read is not None:
-            with self._engine.begin() as connection:
-                _replace_run(connection, read)
+            try:
+                with self._engine.begin() as connection:
+                    _replace_run(connection, read)
+            except DatabaseError as error:
+                self._go_in_memory(error)
+                self._take_in()
         return read
 
     def runs(self, keys: Iterable[str] | None = None) -> list[RunRow]:
@@ -288,11 +335,21 @@ def read_run(journal: Path) -> ReadRun | None:
 
 
 def rebuild(project: Project) -> int:
-    """Make the catalog anew from journals and chain; return how many runs it holds."""
-    for suffix in ("", "-wal", "-shm"):
-        project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
+    """Make the catalog anew from journals and chain; return how many runs it holds.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(project.catalog, error) from error
     with Catalog.open(project) as catalog:
-        return catalog.refresh()
+        count = catalog.refresh()
+        if catalog.in_memory:
+            raise _unusable(project.catalog, OSError("it cannot be written"))
+        return count
 
 
 def pack_curve(curve: Curve) -> bytes:
@@ -316,7 +373,9 @@ def unpack_curve(blob: bytes) -> Curve:
 
 def _journal_sizes(folder: Path) -> list[tuple[str, int]]:
     """List the journals of a folder of runs by run, with their sizes in bytes."""
-    sizes = []
+    sizes: list[tuple[str, int]] = []
+    if not folder.is_dir():  # a project that could not be made
+        return sizes
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):  # a run without a journal, a file, a folder that cannot be entered
@@ -378,7 +437,7 @@ def _replace_run(connection: Connection, read: ReadRun) -> None:
     connection.execute(insert(schema.journals), {"run_id": run_id, "bytes": read.bytes, "lost_bytes": read.lost_bytes})
 
 
-def _engine(path: Path, begin: str) -> Engine:
+def _engine(path: str, begin: str) -> Engine:
     """Connect to the file, once, each transaction opened by `begin`: writers take their place before they read."""
     engine = create_engine(
         f"sqlite:///{path}",
@@ -410,6 +469,26 @@ def _put_aside(path: Path) -> None:
         part = path.with_name(path.name + suffix)
         with contextlib.suppress(FileNotFoundError):
             part.replace(part.with_name(part.name + ".damaged"))
+
+
+def _is_not_written(error: Exception) -> bool:
+    """Return whether an error says that the file cannot be written, and not that it is damaged or locked."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return not isinstance(error, DatabaseError) if code is None else code & 0xFF in _NOT_WRITTEN
+
+
+def _remembered(path: Path) -> list[tuple[int, str]]:
+    """Read how far a catalog that cannot be written remembers the chain; nothing where it cannot be read either."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
+            return connection.execute("SELECT number, hash FROM sealed").fetchall()
+    except sqlite3.Error:
+        return []
+
+
+@functools.cache
+def _say_in_memory(path: Path, reason: str) -> None:
+    print(f"palate: {path} cannot be written ({reason}): the runs are read from their journals.", file=sys.stderr)
 
 
 def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:

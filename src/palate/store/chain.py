@@ -115,6 +115,8 @@ class Chain:
         """
         if now.tzinfo is None:
             raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
+        if self.path.exists() and not os.access(self.path, os.W_OK) and stop():
+            return None  # nothing is to be sealed, so that it cannot be written does not matter
         with self._locked() as descriptor:
             if stop():
                 return None
@@ -342,11 +344,14 @@ class Chain:
     def _write_index(self) -> None:
         """Make the index anew; all who write it at once write the same."""
         content = "".join(f"{self._row(number)}{seal}\n" for number, seal in enumerate(self._seals))
-        with suppress(OSError):
-            written = self._index.with_name(f".{self._index.name}.{os.getpid()}.{threading.get_ident()}")
+        written = self._index.with_name(f".{self._index.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
             written.write_text(content)
             written.replace(self._index)
             self._index_size = len(content.encode())
+        except OSError:
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

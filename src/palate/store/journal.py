@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from palate.errors import InputError, JournalTakenError, StoreError
 from palate.store import layout as lay
@@ -73,6 +73,15 @@ def _all_exact32(values: tuple[float, ...]) -> bool:
     return struct.unpack(f"<{len(values)}f", packed) == tuple(map(float, values))
 
 
+class _Declared(NamedTuple):
+    """What a row declares before it: new keys with their numbers, its shape, and by how much its steps go on."""
+
+    names: tuple[str, ...]
+    keys: dict[str, int]
+    shape: _Shape
+    stride: int
+
+
 class Journal:
     """Write one run's journal.
 
@@ -85,7 +94,7 @@ class Journal:
         self.path = path
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        self._keys: list[str] = []
+        self._keys: dict[str, int] = {}
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._crc = 0
         self._size = 0
@@ -133,16 +142,22 @@ class Journal:
             elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
             crc_before = self._crc
             shape = self._shapes.get(tuple(metrics))
+            declared: _Declared | None = None
             try:
                 if type(step) is not int:
                     step = _whole(step)
                 if shape is not None and shape.next_step == step:
                     record, crc = shape.row(elapsed_ms - self._elapsed_ms, tuple(metrics.values()), crc_before)
                 else:
-                    record, shape, crc = self._off_stride(step, metrics, elapsed_ms - self._elapsed_ms)
+                    record, crc, declared = self._off_stride(step, metrics, elapsed_ms - self._elapsed_ms)
+                    shape = declared.shape
             except (struct.error, TypeError, ValueError, OverflowError) as error:
                 raise _bad_row(step, metrics) from error
-            self._append(record, crc, crc_before)
+            try:
+                self._append(record, crc, crc_before)
+            finally:
+                if declared is not None and self._crc == crc:  # it stands, even where a signal came in between
+                    self._take_in(declared)
             self._elapsed_ms = elapsed_ms
             shape.next_step = step + shape.stride
             self.last_step = step
@@ -167,37 +182,31 @@ class Journal:
             self._descriptor = -1
             self._dirty.set()
 
-    def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, "_Shape", int]:
-        """Pack a row whose shape is new, or whose step is not the one that its shape expects."""
-        values = tuple(metrics.values())
+    def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, int, "_Declared"]:
+        """Pack a row whose shape is new, or whose step is not the one that its shape expects, and what it declares."""
+        names, values = tuple(metrics), tuple(metrics.values())
+        struct.pack(f"<{len(values)}d", *values)
+        shape, crc, new = self._shapes.get(names), self._crc, {}
         parts: list[bytes] = []
-        crc = self._crc
-        shape = self._shapes.get(tuple(metrics))
-        number = len(self._shapes) if shape is None else shape.number
-        stride = 1 if shape is None else step - (shape.next_step - shape.stride)
-        mark = lay.STEP_BODY.pack(number, step, stride)
-        struct.pack(f"<{len(values)}d", *values)  # all is refused before anything is declared
         if shape is None:
-            shape, crc = self._declare(tuple(metrics), parts, crc)
-        shape.stride = stride
-        record, crc = lay.seal_other(lay.STEP, mark, crc)
-        row, crc = shape.row(dt_ms, values, crc)
-        return b"".join((*parts, record, row)), shape, crc
-
-    def _declare(self, names: tuple[str, ...], parts: list[bytes], crc: int) -> tuple["_Shape", int]:
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise TypeError("a metric's name is text")
-        for name, encoded in {name: name.encode() for name in names}.items():
-            if name not in self._keys:
-                payload = lay.KEY_HEAD.pack(len(self._keys)) + encoded
-                record, crc = lay.seal_other(lay.KEY, payload, crc)
+            new = _new_keys(names, self._keys)
+            shape, stride = _Shape(len(self._shapes), len(names)), 1
+            numbers = [new[name] if name in new else self._keys[name] for name in names]
+            payloads = [(lay.KEY, lay.KEY_HEAD.pack(number) + name.encode()) for name, number in new.items()]
+            for kind, payload in [*payloads, (lay.SHAPE, struct.pack(f"<{len(names)}H", *numbers))]:
+                record, crc = lay.seal_other(kind, payload, crc)
                 parts.append(record)
-                self._keys.append(name)
-        payload = struct.pack(f"<{len(names)}H", *(self._keys.index(name) for name in names))
-        record, crc = lay.seal_other(lay.SHAPE, payload, crc)
-        parts.append(record)
-        shape = self._shapes[names] = _Shape(len(self._shapes), len(names))
-        return shape, crc
+        else:
+            stride = step - (shape.next_step - shape.stride)
+        record, crc = lay.seal_other(lay.STEP, lay.STEP_BODY.pack(shape.number, step, stride), crc)
+        row, crc = shape.row(dt_ms, values, crc)
+        return b"".join((*parts, record, row)), crc, _Declared(names, new, shape, stride)
+
+    def _take_in(self, declared: "_Declared") -> None:
+        """Remember what a row declared, once the row stands: one that is refused leaves nothing behind."""
+        self._keys.update(declared.keys)
+        self._shapes[declared.names] = declared.shape
+        declared.shape.stride = declared.stride
 
     def _append(self, record: bytes, crc: int, crc_before: int) -> None:
         if self._foreign or self._descriptor < 0:
@@ -206,7 +215,7 @@ class Journal:
         try:
             written = 0 if self._pending else os.write(self._descriptor, record)
         except OSError as error:
-            self._keep(record, error)
+            self._keep(record, error, crc_before)
             return
         except BaseException:  # an interrupt inside the write: did the record land?
             if os.fstat(self._descriptor).st_size == self._size:
@@ -216,15 +225,16 @@ class Journal:
             raise
         self._size += written
         if written < len(record):
-            self._keep(record[written:], None)
+            self._keep(record[written:], None, crc_before)
         elif not self._dirty.is_set():
             self._dirty.set()
             self._start_syncer()
 
-    def _keep(self, rest: bytes, error: OSError | None) -> None:
+    def _keep(self, rest: bytes, error: OSError | None, crc_before: int) -> None:
         if error is not None or not self._pending:
             print(_cannot_write(self.path, error), file=sys.stderr)
         if len(self._pending) + len(rest) > PENDING_BYTES:
+            self._crc = crc_before  # what comes later follows on what was kept
             raise StoreError(
                 f"{self.path}: the disk has refused every write, and 64 MiB of points are waiting.",
                 todo="Free space on the disk, then start the run again.",
@@ -263,7 +273,7 @@ class Journal:
         declared = before.layout
         self._size, self._crc = before.end, before.crc
         self._elapsed_ms, self.last_step = before.elapsed_ms, before.last_step
-        self._keys = declared.keys
+        self._keys = {name: number for number, name in enumerate(declared.keys)}
         for number, keys in enumerate(declared.shapes):
             shape = _Shape(number, len(keys), exact32=False)
             shape.next_step, shape.stride = declared.next_step[number], declared.stride[number]
@@ -276,6 +286,28 @@ class Journal:
         if self._syncer is None:
             self._syncer = threading.Thread(target=_sync_in_background, args=(weakref.ref(self),), daemon=True)
             self._syncer.start()
+
+
+def _new_keys(names: tuple[str, ...], known: Mapping[str, int]) -> dict[str, int]:
+    """Number the names that a journal has not declared yet."""
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise TypeError("a metric's name is text")
+    return {name: len(known) + place for place, name in enumerate(name for name in names if name not in known)}
+
+
+def refuse_bad_row(step: int | None, metrics: Mapping[str, float]) -> None:
+    """Refuse a row that no journal would keep, before there is one.
+
+    Raises:
+        InputError: see `Journal.log`.
+    """
+    try:
+        lay.STEP_BODY.pack(0, 0 if step is None else _whole(step), 0)
+        struct.pack(f"<{len(metrics)}d", *metrics.values())
+        for name in _new_keys(tuple(metrics), {}):
+            name.encode()
+    except (struct.error, TypeError, ValueError, OverflowError) as error:
+        raise _bad_row(step, metrics) from error
 
 
 def write_event(path: Path, kind: str, **fields: object) -> None:
@@ -351,7 +383,7 @@ def _whole(step: object) -> int:
     return whole
 
 
-def _bad_row(step: int, metrics: Mapping[str, float]) -> InputError:
+def _bad_row(step: int | None, metrics: Mapping[str, float]) -> InputError:
     types = {name: type(value).__name__ for name, value in metrics.items()}
     return InputError(
         f"log(step={step!r}, ...) cannot be kept: {types}.",
@@ -361,9 +393,13 @@ def _bad_row(step: int, metrics: Mapping[str, float]) -> InputError:
 
 
 def _disown_after_fork() -> None:
-    """Refuse writes in a forked child: the journal belongs to the process that opened it."""
+    """Refuse writes in a forked child: the journal belongs to the process that opened it.
+
+    Its lock is made anew: a thread that held it when the process forked is not there to let it go.
+    """
     for journal in list(_open_journals):
         journal._foreign = True
+        journal._lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_disown_after_fork)

@@ -83,7 +83,7 @@ class Project:
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             ignore = self.home / ".gitignore"
-            if not ignore.exists():
+            if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves it empty
                 ignore.write_text("*\n")
             if not os.access(self.runs, os.W_OK):
                 raise PermissionError(13, "Permission denied")

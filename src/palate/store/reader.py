@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,14 @@ class _Reading:
 
     def content(self) -> Content:
         shape_rows = self._gather()
+        columns: list[list[tuple[int, int]]] = [[] for _ in self.layout.keys]  # by key: (shape, its column there)
+        for shape in sorted(shape_rows):
+            for column, key in enumerate(self.layout.shapes[shape]):
+                columns[key].append((shape, column))
         return Content(
-            curves={name: self._curve(key, shape_rows) for key, name in enumerate(self.layout.keys)},
+            curves={
+                name: _curve([(*shape_rows[i], c) for i, c in columns[k]]) for k, name in enumerate(self.layout.keys)
+            },
             events=self.events,
             lost_bytes=len(self.buffer) - self.end,
         )
@@ -259,20 +266,17 @@ class _Reading:
         step, stride = np.array([mark[1] for mark in marks]), np.array([mark[2] for mark in marks])
         return np.asarray(step[which] + stride[which] * (np.arange(rows) - starts[which]), dtype=np.int64)
 
-    def _curve(self, key: int, shape_rows: dict[int, tuple[IntArray, FloatArray, FloatArray, IntArray]]) -> Curve:
-        columns = [
-            (*shape_rows[i], shape.index(key))
-            for i, shape in enumerate(self.layout.shapes)
-            if key in shape and i in shape_rows
-        ]
-        if not columns:
-            return Curve(steps=np.zeros(0, np.int64), values=np.zeros(0), elapsed_s=np.zeros(0))
-        if len(columns) == 1:
-            steps, values, elapsed_s, _, column = columns[0]
-            return Curve(steps=steps, values=values[:, column], elapsed_s=elapsed_s)
-        order = np.argsort(np.concatenate([numbers for _, _, _, numbers, _ in columns]), kind="stable")
-        return Curve(
-            steps=np.concatenate([steps for steps, _, _, _, _ in columns])[order],
-            values=np.concatenate([values[:, column] for _, values, _, _, column in columns])[order],
-            elapsed_s=np.concatenate([elapsed_s for _, _, elapsed_s, _, _ in columns])[order],
-        )
+
+def _curve(columns: Sequence[tuple[IntArray, FloatArray, FloatArray, IntArray, int]]) -> Curve:
+    """Join one metric's column in each shape that has it: its steps, values, elapsed seconds, row numbers, column."""
+    if not columns:
+        return Curve(steps=np.zeros(0, np.int64), values=np.zeros(0), elapsed_s=np.zeros(0))
+    if len(columns) == 1:
+        steps, values, elapsed_s, _, column = columns[0]
+        return Curve(steps=steps, values=values[:, column], elapsed_s=elapsed_s)
+    order = np.argsort(np.concatenate([numbers for _, _, _, numbers, _ in columns]), kind="stable")
+    return Curve(
+        steps=np.concatenate([steps for steps, _, _, _, _ in columns])[order],
+        values=np.concatenate([values[:, column] for _, values, _, _, column in columns])[order],
+        elapsed_s=np.concatenate([elapsed_s for _, _, elapsed_s, _, _ in columns])[order],
+    )

@@ -5,11 +5,13 @@ first use opens a run of its own in the project's folder: an own run.
 """
 
 import atexit
+import contextlib
 import itertools
 import json
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 from palate.errors import InputError, SettingError
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import apply_changes, with_changes
-from palate.store.journal import Journal
+from palate.store.journal import Journal, refuse_bad_row
 from palate.store.project import find_project
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
@@ -27,6 +29,9 @@ FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
 
 _current: "Run | None" = None
 _declared: dict[str, Any] = {}
+
+_first_use = threading.RLock()
+"""Held while a run or a journal is opened: what several threads use first is opened once."""
 
 
 class Run:
@@ -57,10 +62,11 @@ class Run:
     @property
     def journal(self) -> Journal:
         """The run's journal, opened on first use."""
-        if self._journal is None:
-            self._journal = Journal.open(self.folder / "journal")
-            _at_first_point()
-        return self._journal
+        with _first_use:
+            if self._journal is None:
+                self._journal = Journal.open(self.folder / "journal")
+                _at_first_point()
+            return self._journal
 
     def log(self, step: int | None = None, /, **metrics: float) -> None:
         """Log metrics at a step; takes about 3 us, and is not lost if the process is killed.
@@ -74,9 +80,12 @@ class Run:
             InputError: a step that is not a whole number or is given twice, or a value that is not a number.
             JournalTakenError: another process logs to this run.
         """
-        journal = self._journal or self.journal
         if "step" in metrics:
             step = _step_by_name(step, metrics)
+        journal = self._journal
+        if journal is None:
+            refuse_bad_row(step, metrics)
+            journal = self.journal
         journal.log(journal.last_step + 1 if step is None else step, metrics)
 
     def examples(self, right: Iterable[bool]) -> None:
@@ -125,26 +134,36 @@ def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
 
 def current_run() -> Run:
     """Return the run of this process: the one for which `palate run` started it, otherwise an own run."""
+    return _current or _first_run()
+
+
+def _first_run() -> Run:
+    """Open the run of this process; of several threads that come first, one does, and the others get the same."""
     global _current
-    if _current is None:
-        if os.environ.get(FOLDER):
+    with _first_use:
+        if _current is None and os.environ.get(FOLDER):
             _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_given_settings())
             atexit.register(_current.close)
-        else:
+        elif _current is None:
             _current = _own_run()
             atexit.register(_end_own, _current, os.getpid())
-    return _current
+        return _current
 
 
 def set_current(run: Run | None) -> None:
     """Make `run` the one that `palate.log` writes to."""
     global _current
-    _current = run
+    with _first_use:
+        _current = run
 
 
 def log(step: int | None = None, /, **metrics: float) -> None:
     """Log metrics at a step of this process's run: `palate.log(step, val_acc=0.93)`. See `Run.log`."""
-    current_run().log(step, **metrics)
+    run = _current
+    if run is None:
+        refuse_bad_row(step, metrics)  # before there is a run
+        run = _first_run()
+    run.log(step, **metrics)
 
 
 def settings(**defaults: Any) -> SimpleNamespace:
@@ -206,11 +225,19 @@ def close_current() -> None:
 
 
 def new_run_folder(label: str) -> Path:
-    """Return the path of a new folder for an own run: time, label, process, and a number where that exists."""
-    runs = find_project(Path.cwd(), os.environ).runs
+    """Make a new folder for an own run: time, label, process, and a number where that exists.
+
+    Raises:
+        StoreError: the project's folder cannot be written.
+    """
+    project = find_project(Path.cwd(), os.environ)
+    project.make()
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
-    names = itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2)))
-    return next(folder for one in names if not (folder := runs / one).exists())
+    for one in itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):  # of two threads, one makes it
+            (project.runs / one).mkdir()
+            break
+    return project.runs / one
 
 
 def environment_of(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -221,9 +248,7 @@ def environment_of(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict
 
 def _own_run() -> Run:
     label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
-    folder = new_run_folder(label)
-    find_project(Path.cwd(), os.environ).make()
-    run = Run(folder, settings=_declared)
+    run = Run(new_run_folder(label), settings=_declared)
     run.begin_own(label)
     return run
 
@@ -240,6 +265,15 @@ def _end_own(run: Run, process: int) -> None:
 def _given_settings() -> dict[str, Any]:
     text = os.environ.get(SETTINGS)
     return {name: decode(value) for name, value in json.loads(text).items()} if text else {}
+
+
+def _unlock_after_fork() -> None:
+    """Let a forked child open a run of its own: a thread that was opening one when it forked is not there any more."""
+    global _first_use
+    _first_use = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 def _seed() -> int | None:

@@ -147,7 +147,8 @@ def _difference_lines(question: Question, inside: ArmsRead) -> list[str]:
     if inside.difference.confounders:
         lines.append(f"Hidden     {len(inside.difference.confounders)} changes that were not declared:")
     elif inside.read:
-        lines.append("Hidden     nothing up to the first optimizer step (0 hidden)")
+        unseen = "; ".join(inside.difference.unseen)
+        lines.append(f"Hidden     nothing up to the first optimizer step (0 hidden){unseen and f'; {unseen}'}")
     elif question.target.learns:
         lines.append("Hidden     not known: the arms could not be read before they run (palate dry tells why)")
     return lines
