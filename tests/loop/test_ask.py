@@ -93,9 +93,8 @@ def test_nobody_is_asked_and_no_worker_warms_up_where_the_outcome_can_be_seen(tr
 def test_the_engine_is_stopped_when_the_question_closes(trained):
     question = trained.question()
     with trained.open(question) as opened:
-        engine = opened.engines.warm(question.target.task)
-        engine.submit(question.plan.order("baseline", 0, "r", trained.folder))
-    assert engine.poll() == []
+        opened.engines.submit(question.target.task, question.plan.order("baseline", 0, "r", trained.folder))
+    assert opened.engines.poll() == []
 
 
 def test_threads_are_those_of_openmp_where_nothing_else_says_how_many(tmp_path, monkeypatch):

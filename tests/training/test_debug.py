@@ -22,7 +22,7 @@ def task(tmp_path):
 
 def carry_out(task, orders):
     ended = []
-    with Resources(start=start_debug).launch(task) as launcher:
+    with start_debug(task, Resources(start=start_debug)) as launcher:
         for one in orders:
             launcher.submit(one)
         while len(ended) < len(orders):

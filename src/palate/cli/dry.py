@@ -18,6 +18,7 @@ from palate.recipe.view import lines
 from palate.store.config import read_config
 from palate.store.recipes import Recipes
 from palate.training.dry import capture_arms
+from palate.training.launch import Engines
 from palate.vocabulary import BASELINE, TREATMENT
 
 
@@ -46,8 +47,8 @@ def command(
     declared = trained.changes(parse_assignments(changes))
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
     resources = replace(resources_of(here(), read_config(Path.cwd(), os.environ)), workers=len(arms))
-    with resources.launch(trained.task) as launcher:
-        recipes = capture_arms(trained, arms, launcher=launcher, home=here().home, within_s=timeout_s)
+    with Engines(resources) as engines:
+        recipes = capture_arms(trained, arms, engines=engines, home=here().home, within_s=timeout_s)
     if len(recipes) < len(arms):
         raise RunsFailedError(
             f"{target} did not reach its first optimizer step within {timeout_s:g} s, or failed before it.",

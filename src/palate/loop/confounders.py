@@ -63,8 +63,7 @@ def _read_missing(
         target = question.plan.target_of(arm)
         by_task.setdefault(target.task, (target, {}))[1][arm] = changes
     for target, arms in by_task.values():
-        launcher = engines.warm(target.task)
-        read |= capture_arms(target, arms, launcher=launcher, home=project.home, within_s=WITHIN_S)
+        read |= capture_arms(target, arms, engines=engines, home=project.home, within_s=WITHIN_S)
     return read
 
 

@@ -43,8 +43,7 @@ def trace_edit(project: Project, question: Question, judgement: Judgement, resou
     target, lines = question.edit.target, edited_lines(question)
     if lines and target.task.kind in ("script", "function"):
         with Engines(resources) as engines:
-            launcher = engines.warm(target.task)
-            reached = reached_lines(target, question.changes, lines, launcher=launcher, home=project.home)
+            reached = reached_lines(target, question.changes, lines, engines=engines, home=project.home)
         path.write_text(json.dumps(reached))
 
 

@@ -22,7 +22,7 @@ from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.dry import capture_target
-from palate.training.launch import Resources
+from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 from palate.vocabulary import BASELINE, TREATMENT
 
@@ -80,8 +80,8 @@ def find_recipe(text: str, project: Project, reading: Reading | None = None) -> 
 def dry(target: Target, project: Project) -> Recipe:
     """Run a target up to its first optimizer step, and read its recipe there."""
     resources = Resources(start=start_local, place=place_of(Path.cwd(), project.home))
-    with resources.launch(target.task) as launcher:
-        return capture_target(target, launcher, home=project.home)
+    with Engines(resources) as engines:
+        return capture_target(target, engines, home=project.home)
 
 
 def _of_object(text: str, place: str, name: str, reading: Reading, project: Project) -> Recipe:

@@ -309,6 +309,7 @@ def report_of(
         elapsed_s=elapsed_s,
         changed=changed,
         noticed=(
+            *(f"These runs will not be used again: {words}." for words in question.target.unread[:2]),
             *reached_words(catalog.project, question, judgement),
             *_arrival_words(catalog, question, judgement),
             *same_seed_words(question.plan, _received(catalog, judgement)),

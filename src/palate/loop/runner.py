@@ -121,7 +121,7 @@ class Runner:
             arm, seed = missing
             order = self._begin(arm, seed)
             self._going[order.id] = (arm, seed, time.monotonic())
-            self._engines.warm(self._plan.target_of(arm).task).submit(order)
+            self._engines.submit(self._plan.target_of(arm).task, order)
             self._person.watch(RunStarted(arm, seed, order, self._plan.settings[arm]))
         return bool(self._going)
 

@@ -5,7 +5,6 @@ import dis
 import hashlib
 import importlib.util
 import inspect
-import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -118,11 +117,6 @@ class LiveCode:
 
     id: str
     unread: tuple[str, ...] = ()
-
-
-def code_of_function(function: Callable[..., Any]) -> str:
-    """Return the id of a function without a file. See `live_code`."""
-    return live_code(function, fresh=os.urandom(16).hex()).id
 
 
 def live_code(function: Callable[..., Any], *, fresh: str) -> LiveCode:

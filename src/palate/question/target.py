@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.question.fingerprint import code_of_file, code_of_function, imports_of, sources_of, versions_of
+from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.source import Declared, Function, Source, kind_of_annotation, read_source
 from palate.recipe.codec import Unread
@@ -53,6 +53,7 @@ class Order:
         known: all settings of its recipe, however they are handed over.
         capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
         traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
+        place: the folder that it sees; None to run where the engine is.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Order:
     known: Mapping[str, Any] = field(default_factory=dict)
     capture: str = ""
     traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,7 @@ class Target:
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         metric, goal, resolution, data: as declared by the experiment, where it does.
         sources: the files that `code` is of.
+        unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
     """
 
     label: str
@@ -190,6 +193,7 @@ class Target:
     resolution: float | None = None
     data: tuple[str, ...] = ()
     sources: frozenset[str] = field(default=frozenset(), compare=False)
+    unread: tuple[str, ...] = field(default=(), compare=False)
 
     def order(
         self,
@@ -221,6 +225,7 @@ class Target:
             known=known,
             capture=capture,
             traced=traced or {},
+            place=self.task.place,
         )
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
@@ -353,9 +358,9 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
             return replace(declared, settings={**declared.settings, **_live_settings(function)}, **options)
     import cloudpickle
 
-    code = code_of_function(function)
+    code = live_code(function, fresh=os.urandom(16).hex())
     folder.mkdir(parents=True, exist_ok=True)
-    pickled = folder / f"{function.__name__}-{code[:12]}.pickle"
+    pickled = folder / f"{function.__name__}-{code.id[:12]}.pickle"
     pickled.write_bytes(cloudpickle.dumps(function))
     settings = _live_settings(function)
     annotations = {p.name: p.annotation for p in inspect.signature(function).parameters.values()}
@@ -366,7 +371,8 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
         settings=settings,
         how=dict.fromkeys(settings, Handover("parameter")),
         seed_by=Handover("parameter") if "seed" in inspect.signature(function).parameters else None,
-        code=code,
+        code=code.id,
+        unread=code.unread,
         versions={},
         kinds=kinds,
         **options,

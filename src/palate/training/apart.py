@@ -43,26 +43,27 @@ def make_folder(place: Place, work: str) -> None:
     """
     over_files = _files_below(place.over) if place.over else []
     forced = set(_parents([os.path.join(place.cwd, "x"), *over_files, *place.hidden]))
-    links = copies = 0
+    room, copies = MOST, 0
     waiting = deque([""])
+    os.makedirs(work, exist_ok=True)
     while waiting:
         here = waiting.popleft()
-        os.makedirs(os.path.join(work, here), exist_ok=True)
+        if here:
+            os.mkdir(f"{work}/{here}")
         for entry in _entries(place, here):
-            target = os.path.join(work, entry.name)
-            if entry.is_folder:
-                inside = entry.name in forced
-                room = MOST - links
-                if inside or (_below_cwd(entry.name, place.cwd) and not entry.whole and _fits(entry.source, room)):
-                    waiting.append(entry.name)
-                else:
+            target = f"{work}/{entry.name}"
+            if not entry.is_folder:
+                copied = copies < MOST_COPIES and _copy_small_code(entry.source, target)
+                copies += copied
+                if not copied:
                     os.symlink(entry.source, target)
-            elif copies < MOST_COPIES and _is_small_code(entry.source):
-                shutil.copy2(entry.source, target)
-                copies += 1
+                continue
+            inside = _count(entry.source, room) if _below_cwd(entry.name, place.cwd) and not entry.whole else room + 1
+            if entry.name in forced or inside <= room:
+                waiting.append(entry.name)
+                room -= min(inside, room)
             else:
                 os.symlink(entry.source, target)
-            links += 1
 
 
 def clear_folder(place: Place, work: str, own: Iterable[str] = ()) -> list[tuple[str, int]]:
@@ -84,10 +85,10 @@ def _clear(place: Place, work: str, here: str, own: frozenset[str], wrote: list[
     with os.scandir(os.path.join(work, here)) as found:
         entries = list(found)
     for entry in entries:
-        name = os.path.join(here, entry.name)
+        name = f"{here}/{entry.name}" if here else entry.name
         if entry.is_symlink():
             target = os.readlink(entry.path)
-            if target in (os.path.join(place.root, name), os.path.join(place.over, name)):
+            if target in (f"{place.root}/{name}", f"{place.over}/{name}"):
                 os.unlink(entry.path)
             else:
                 wrote.append((name, 0))
@@ -124,49 +125,58 @@ class _Entry:
 def _entries(place: Place, here: str) -> Iterator[_Entry]:
     """Yield what a run sees in a folder, by names seen from the root."""
     known: set[str] = set()
-    for base in ([place.over] if place.over else []) + [place.root]:
+    before = f"{here}/" if here else ""
+    for base in (place.over, place.root) if place.over else (place.root,):
         try:
-            found = os.scandir(os.path.join(base, here))
+            found = os.scandir(f"{base}/{here}")
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         with found:
             for entry in found:
-                name = os.path.join(here, entry.name)
-                source = os.path.join(base, name)
-                if name in known or name in place.hidden or _is_home(source, place.home):
+                name = before + entry.name
+                source = f"{base}/{name}"
+                if name in known or name in place.hidden or source == place.home or entry.name == ".palate":
                     continue
                 known.add(name)
                 is_folder = entry.is_dir(follow_symlinks=False)
-                whole = is_folder and (entry.name in WHOLE or os.path.exists(os.path.join(source, "pyvenv.cfg")))
-                if entry.name != ".palate":
-                    yield _Entry(name, source, is_folder, whole)
+                whole = is_folder and (entry.name in WHOLE or os.path.exists(f"{source}/pyvenv.cfg"))
+                yield _Entry(name, source, is_folder, whole)
 
 
-def _is_home(path: str, home: str) -> bool:
-    return bool(home) and path == home
-
-
-def _fits(folder: str, room: int) -> bool:
-    """Whether a folder has at most so many entries."""
+def _count(folder: str, most: int) -> int:
+    """Count a folder's entries; one more than `most` where there are more, or where it cannot be read."""
     count = 0
     try:
         with os.scandir(folder) as found:
             for _ in found:
                 count += 1
-                if count > room:
-                    return False
+                if count > most:
+                    break
     except OSError:
-        return False
-    return True
+        return most + 1
+    return count
 
 
-def _is_small_code(path: str) -> bool:
+def _copy_small_code(source: str, target: str) -> bool:
+    """Copy a file if it is small, and code or settings; return whether it was."""
     try:
-        known = os.stat(path)
+        known = os.stat(source)
     except OSError:
         return False
-    runs = known.st_mode & stat.S_IXUSR
-    return stat.S_ISREG(known.st_mode) and known.st_size <= SMALL and bool(path.endswith(COPIED) or runs)
+    wanted = source.endswith(COPIED) or known.st_mode & stat.S_IXUSR
+    if not (wanted and stat.S_ISREG(known.st_mode) and known.st_size <= SMALL):
+        return False
+    try:
+        with open(source, "rb") as one, open(target, "xb") as other:
+            other.write(one.read())
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        return False
+    os.utime(target, ns=(known.st_atime_ns, known.st_mtime_ns))
+    if known.st_mode & stat.S_IXUSR:
+        os.chmod(target, known.st_mode & 0o777)
+    return True
 
 
 def _below_cwd(name: str, cwd: str) -> bool:

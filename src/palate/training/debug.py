@@ -77,7 +77,7 @@ class DebugLauncher:
     def _call(self, order: Order) -> int:
         os.environ[IN_WORKER] = "1"
         try:
-            return carry_out(message_of(order, 1, self._task.place), load(self._task), sys.exit) & LARGEST_STATUS
+            return carry_out(message_of(order, 1), load(self._task), sys.exit) & LARGEST_STATUS
         except Exception:  # noqa: BLE001  an outermost loop: code that cannot be loaded
             traceback.print_exc()
             return 1

@@ -10,7 +10,7 @@ from palate.question.target import Target
 from palate.recipe.document import loads
 from palate.recipe.recipe import Recipe
 from palate.recipe.settings import Change
-from palate.training.launch import Ended, Launcher
+from palate.training.launch import Ended, Engines
 from palate.training.outcome import tail_of
 from palate.training.worker import RECIPE, UNREADABLE
 
@@ -21,7 +21,7 @@ def capture_arms(
     target: Target,
     arms: Mapping[str, Sequence[Change]],
     *,
-    launcher: Launcher,
+    engines: Engines,
     home: Path,
     within_s: float | None = None,
 ) -> dict[str, Recipe]:
@@ -30,7 +30,7 @@ def capture_arms(
     Args:
         target: what is run.
         arms: the changes of each arm, by a name without slashes.
-        launcher: executes the runs; it stays open.
+        engines: execute the runs; they stay open.
         home: palate's own folder, in which they get theirs where it exists.
         within_s: seconds after which an arm without an optimizer step is ended; it is left out of the result.
 
@@ -43,11 +43,11 @@ def capture_arms(
         for name, changes in arms.items():
             here = Path(folder) / name
             here.mkdir()
-            launcher.submit(target.order(name, here, DRY_SEED, changes, capture="dry"))
+            engines.submit(target.task, target.order(name, here, DRY_SEED, changes, capture="dry"))
         until = None if within_s is None else time.monotonic() + within_s
         waiting = set(arms)
         while waiting and (until is None or time.monotonic() < until):
-            for ended in launcher.poll():
+            for ended in engines.poll():
                 waiting.discard(ended.id)
                 result = _read(Path(folder) / ended.id, ended)
                 if isinstance(result, Recipe):
@@ -55,7 +55,7 @@ def capture_arms(
                 else:
                     faults.append(result)
         for name in waiting:
-            launcher.stop(name)
+            engines.stop(name)
     if faults and within_s is None:
         raise faults[0]
     return recipes
@@ -82,13 +82,13 @@ def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
     )
 
 
-def capture_target(target: Target, launcher: Launcher, *, home: Path) -> Recipe:
+def capture_target(target: Target, engines: Engines, *, home: Path) -> Recipe:
     """Return the recipe of a target without changes.
 
     Raises:
         RunsFailedError: it ended without one.
     """
-    recipes = capture_arms(target, {"recipe": ()}, launcher=launcher, home=home)
+    recipes = capture_arms(target, {"recipe": ()}, engines=engines, home=home)
     if "recipe" not in recipes:
         raise RunsFailedError(f"{target.label} ended without a recipe.", todo="palate doctor")
     return recipes["recipe"]

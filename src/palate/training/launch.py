@@ -61,17 +61,15 @@ class Resources:
     timeout_s: float | None = None
     place: Place | None = None
 
-    def launch(self, task: Task) -> Launcher:
-        """Start the engine for a task."""
-        return self.start(self.placed(task), self)
-
     def placed(self, task: Task) -> Task:
         """Return a task with the folder that its runs see, where it does not say one."""
         return task if task.place is not None else replace(task, place=self.place)
 
 
 class Engines:
-    """The engines of a question's arms: one for each thing that is run, started when it is first needed.
+    """The engines of a question's arms, each started when it is first needed.
+
+    Scripts and commands of different states of the code share one: nothing of theirs is loaded before a run starts.
 
     Use it as a context: leaving it stops whatever still runs.
 
@@ -89,16 +87,29 @@ class Engines:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def warm(self, task: Task) -> Launcher:
-        """Return the engine of a task, started now if need be."""
+    def warm(self, task: Task) -> None:
+        """Start the engine of a task, unless it is there.
+
+        Raises:
+            StoreError: the code of an arm is gone.
+        """
+        self._engine(self.resources.placed(task))
+
+    def submit(self, task: Task, order: Order) -> None:
+        """Queue one run of a task."""
         placed = self.resources.placed(task)
-        if placed.place is not None and placed.place.over and not Path(placed.place.over).is_dir():
+        self._engine(placed).submit(replace(order, place=placed.place))
+
+    def _engine(self, placed: Task) -> Launcher:
+        place = placed.place
+        if place is not None and place.over and not Path(place.over).is_dir():
             raise StoreError(
-                f"{placed.place.over} is gone: it held the code of an arm.", todo="Ask again, with --against or --try."
+                f"{place.over} is gone: it held the code of an arm.", todo="Ask again: --against or --try."
             )
-        if placed not in self._engines:
-            self._engines[placed] = self.resources.start(placed, self.resources)
-        return self._engines[placed]
+        loaded = placed if placed.kind in ("function", "module", "pickle") else replace(placed, place=None)
+        if loaded not in self._engines:
+            self._engines[loaded] = self.resources.start(loaded, self.resources)
+        return self._engines[loaded]
 
     def poll(self) -> list[Ended]:
         """Wait a moment; return the runs that ended.
@@ -108,10 +119,10 @@ class Engines:
         """
         return [ended for engine in self._engines.values() for ended in engine.poll()]
 
-    def stop(self) -> None:
-        """Stop all engines, for good; twice is fine."""
+    def stop(self, run_id: str | None = None) -> None:
+        """Stop one run, and hear no more of it; without an id stop all engines, for good. Twice is fine."""
         for engine in self._engines.values():
-            engine.stop()
+            engine.stop(run_id)
 
     @property
     def started(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from palate.question.target import Target
 from palate.recipe.settings import Change
 from palate.training.inputs import read_notes
-from palate.training.launch import Launcher
+from palate.training.launch import Engines
 from palate.training.received import NOTES, tell
 
 REACHED = "reached"
@@ -63,7 +63,7 @@ def executable_lines(code: bytes, numbers: Sequence[int]) -> tuple[int, ...]:
 
 
 def reached_lines(
-    target: Target, changes: Sequence[Change], lines: Mapping[str, Sequence[int]], *, launcher: Launcher, home: Path
+    target: Target, changes: Sequence[Change], lines: Mapping[str, Sequence[int]], *, engines: Engines, home: Path
 ) -> dict[str, tuple[int, ...]]:
     """Run a training once more, at seed 0, and return which of some lines it reaches, by file.
 
@@ -71,15 +71,15 @@ def reached_lines(
         target: what is run.
         changes: what is different from its settings.
         lines: their numbers, by file seen from the person's folder.
-        launcher: executes the run.
+        engines: execute the run.
         home: palate's own folder.
     """
     reached: dict[str, list[int]] = {name: [] for name in lines}
     with tempfile.TemporaryDirectory(prefix="reached-", dir=home) as folder:
         here = Path(folder) / REACHED
         here.mkdir()
-        launcher.submit(target.order(REACHED, here, 0, changes, traced=lines))
-        while not launcher.poll():
+        engines.submit(target.task, target.order(REACHED, here, 0, changes, traced=lines))
+        while not engines.poll():
             time.sleep(0)
         for kind, *what in read_notes(here / NOTES):
             if kind == REACHED:

@@ -14,6 +14,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -105,7 +106,8 @@ class Recorder:
         if ("read", path) in self._known or not self._is_own(path) or path.endswith(_CODE):
             return
         if ("wrote", path) not in self._known:
-            self.once("read", path)
+            self._known.add(("read", path))
+            os.write(self._file, f'["read", {encode_basestring_ascii(path)}]\n'.encode())
         elif not (self._work and path.startswith(self._work)):
             self.once("read back", path)
 

@@ -136,13 +136,12 @@ def _alone(path: Path) -> None:
     _run_child(order, lambda order: load(task)(order), fresh=True)
 
 
-def message_of(order: Order, threads: int, place: Place | None = None) -> Message:
+def message_of(order: Order, threads: int) -> Message:
     """Return an order as plain JSON data.
 
     Args:
         order: one run.
         threads: that it may have.
-        place: the folder that it sees; None to run where the engine is.
     """
     return {
         "id": order.id,
@@ -157,7 +156,7 @@ def message_of(order: Order, threads: int, place: Place | None = None) -> Messag
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
-        "place": place and place.body(),
+        "place": order.place and order.place.body(),
     }
 
 
@@ -216,7 +215,7 @@ def _serve(request_fd: int, reply_fd: int, pending: bytes, call: Callable[[Messa
     while True:
         *lines, pending = pending.split(b"\n")
         for line in lines:
-            order = {**json.loads(line), "place": task.place and task.place.body()}
+            order = json.loads(line)
             pid = _start(order, call, task)
             children[pid] = order
             _reply(reply_fd, {"id": order["id"], "pid": pid})
