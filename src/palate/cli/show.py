@@ -15,6 +15,7 @@ from palate.recipe.codec import encode
 from palate.recipe.settings import show_value
 from palate.store.catalog import Catalog, Summary
 from palate.store.project import Project
+from palate.training.inputs import read_received
 from palate.training.outcome import tail_of
 
 
@@ -76,6 +77,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         endings = foretell_run(catalog, run)
     printed = tail_of(project.output(run.id), 1_000_000 if output else 12)
     settings = {key: show_value(value) for key, value in run.settings.items()}
+    received = read_received(project.run_folder(run.id))
     document = {
         "schema": "palate.run/1",
         **asdict(run),
@@ -83,6 +85,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         "settings": settings,
         "metrics": [asdict(summary) for summary in summaries],
         "output": printed,
+        **({"received": received.body()} if received is not None else {}),
         "will_end": {metric: asdict(ending) for metric, ending in endings.items()},
     }
     ending = run.exit or ("goes on" if endings else "no ending: it goes on, or was interrupted")
@@ -94,6 +97,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
             f"{metric:<20} this run will end at {e.value:.4g}, between {e.low:.4g} and {e.high:.4g} (80 %)"
             for metric, e in endings.items()
         ),
+        *(received.lines() if received is not None else ()),
         *(f"| {line}" for line in printed),
     ]
     put_out(document, lines, as_json=as_json)

@@ -88,7 +88,7 @@ class Received:
         modules: those of them that are its own modules.
         modules_outside: modules that were imported from the person's folder, past the run's own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
-        lines: where its own code reads a variable.
+        lines_of: where its own code reads a variable.
         wrote: files that it wrote into its own folder, with their sizes in bytes.
         wrote_outside: files that it wrote anywhere else, with whether that was after its first point.
         read_back: files outside of its own folder that it read after it had written them.
@@ -104,7 +104,7 @@ class Received:
     modules: tuple[str, ...] = ()
     modules_outside: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
-    lines: Mapping[str, str] = field(default_factory=dict)
+    lines_of: Mapping[str, str] = field(default_factory=dict)
     wrote: Mapping[str, int] = field(default_factory=dict)
     wrote_outside: Mapping[str, bool] = field(default_factory=dict)
     read_back: tuple[str, ...] = ()
@@ -121,6 +121,26 @@ class Received:
         root = place.root if place is not None else os.getcwd()
         return {name if name.startswith("/") else os.path.join(root, name) for name in self.files}
 
+    def lines(self) -> list[str]:
+        """Return it as lines for people, each under what it is of; nothing is said of what there is nothing of."""
+        read = [name for name in self.files if name not in self.modules]
+        variables = [f"{name}={value}" if value is not None else f"{name} not set" for name, value in self._own_read()]
+        seeds = [f"{one.of} {one.value} at {one.where}" for one in self.seeds]
+        wrote = [f"{name} ({size} B)" for name, size in self.wrote.items()]
+        found = {
+            "Read": read,
+            "Imported": self.modules,
+            "Variables": variables,
+            "Seeds": [*seeds, *(f"by {how}" for how in self.took_seed)],
+            "Wrote": wrote,
+            "Outside": self.wrote_outside,
+        }
+        return [f"{name:<11}{_some(list(what))}" for name, what in found.items() if what]
+
+    def _own_read(self) -> list[tuple[str, str | None]]:
+        """Return the variables that own code read."""
+        return [(name, value) for name, value in self.variables.items() if name in self.lines_of]
+
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON data, schema `palate.received/1`."""
         return {"schema": "palate.received/1", **asdict(self)}
@@ -133,7 +153,7 @@ class Received:
             modules=tuple(body["modules"]),
             modules_outside=tuple(body["modules_outside"]),
             variables=body["variables"],
-            lines=body["lines"],
+            lines_of=body["lines_of"],
             wrote=body["wrote"],
             wrote_outside=body["wrote_outside"],
             read_back=tuple(body["read_back"]),
@@ -145,6 +165,10 @@ class Received:
             took_seed=tuple(body["took_seed"]),
             apart=body["apart"],
         )
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def read_received(folder: Path) -> Received | None:
@@ -203,7 +227,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
     outside = {path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)}
     modules = [named(path) for path, *_ in by_kind.get("module", [])]
     read = [named(path) for path, *_ in by_kind.get("read", [])]
-    inputs = [name for name in dict.fromkeys((*read, *modules)) if name not in wrote]
+    inputs = [name for name in dict.fromkeys((*read, *modules)) if name not in wrote or _is_theirs(name, place)]
     variables = {name: (value, where) for name, value, where in by_kind.get("variable", [])}
     in_force = by_kind.get("in force", [])
     return Received(
@@ -215,7 +239,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             if place is not None and not path.startswith((work + os.sep, place.home)) and named(path) != path
         ),
         variables={name: shown_variable(name, value) for name, (value, _) in variables.items()},
-        lines={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
+        lines_of={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,
         wrote_outside=dict(sorted(outside.items())),
         read_back=tuple(path for path, *_ in by_kind.get("read back", [])),
@@ -233,6 +257,11 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,
     )
+
+
+def _is_theirs(name: str, place: Place | None) -> bool:
+    """Whether a file that a run wrote was there before: then the run read the person's first."""
+    return place is not None and os.path.exists(place.source(name))
 
 
 def _name(path: str, place: Place | None, work: str) -> str:

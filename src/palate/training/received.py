@@ -8,6 +8,7 @@ then. Standard library only, and light: it is imported in every process that a r
 import argparse
 import atexit
 import json
+import opcode
 import os
 import random
 import sys
@@ -398,8 +399,15 @@ def _text(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... {zlib.crc32(text.encode()):08x}"
 
 
+_COPIES = ("CALL", "PRECALL", "DICT_UPDATE", "DICT_MERGE")
+"""How the instructions begin that read all variables of an environment at once: dict(os.environ), {**os.environ}."""
+
+
 def _own_line(frame: FrameType | None) -> str:
     """Return the line of own code that reads a variable; "" where a library does, or where all variables are copied."""
+    direct = frame is not None and not frame.f_code.co_filename.startswith("<frozen")
+    if frame is not None and direct and opcode.opname[frame.f_code.co_code[frame.f_lasti]].startswith(_COPIES):
+        return ""
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith("<frozen"):  # os and the mapping that it builds on

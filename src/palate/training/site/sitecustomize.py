@@ -4,11 +4,9 @@ import contextlib
 import os
 import sys
 
+_mine = sys.modules.pop("sitecustomize", None)
 _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _here]
-sys.modules.pop("sitecustomize", None)
-with contextlib.suppress(ImportError):
-    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  the person's own, where there is one
 if os.environ.get("PALATE_RECEIVED"):
     try:
         from palate.training.received import start_in_child
@@ -16,3 +14,7 @@ if os.environ.get("PALATE_RECEIVED"):
         pass
     else:
         start_in_child()
+with contextlib.suppress(ImportError):
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  the person's own, where there is one
+if _mine is not None:
+    sys.modules.setdefault("sitecustomize", _mine)

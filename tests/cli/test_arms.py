@@ -1,0 +1,191 @@
+"""Arms as a person meets them: edits, runs at once, children, threads at import."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from benchmarks.planted import FIXED_NAMES, fixed_name
+from tests.cli.workplace import Workplace
+from tests.question.test_edit import git, state
+
+OPTIONS = ("--metric", "val_acc", "--no-forecast")
+TRAIN = """
+import random
+import palate
+import losses
+seed = 0
+random.seed(seed)
+for step in range(3):
+    palate.log(step, val_acc=0.5 + losses.level(0.1) + random.gauss(0, 0.003))
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A repository with a training in two files."""
+    git(tmp_path, "init", "-q")
+    here = Workplace(tmp_path)
+    here.write(".palate\n", ".gitignore")
+    here.write(TRAIN)
+    here.write("def level(x):\n    return x\n", "losses.py")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "one")
+    return here
+
+
+def test_an_edit_is_judged_and_the_baseline_is_used_for_the_next_one(place):
+    place.write("def level(x):\n    return x + 0.1\n", "losses.py")
+    before = state(place.folder)
+    report = place.json("run", "train.py", "--against", "HEAD", *OPTIONS)
+    assert report["verdict"]["kind"] == "better"
+    assert "losses.py: level +1 -1" in report["question"]
+    assert state(place.folder) == before
+    place.write("def level(x):\n    return x - 0.1\n", "losses.py")
+    again = place.json("run", "train.py", "--against", "HEAD", *OPTIONS)
+    assert again["verdict"]["kind"] == "worse"
+    assert again["runs"]["reused"] >= 2
+    assert "Worse" in place.call("show", again["experiment"]).stdout
+
+
+def test_edited_lines_that_are_never_reached_are_named(place):
+    place.write("def level(x):\n    if x > 1:\n        return 2 * x\n    return x\n", "losses.py")
+    said = place.call("run", "train.py", "--against", "HEAD", *OPTIONS).stdout
+    assert "Did nothing" in said
+    assert "Edited lines that are never reached: losses.py:3." in said
+    place.write("def level(x):\n    y = x\n    return y\n", "losses.py")
+    assert "Every edited line is reached" in place.call("run", "train.py", "--against", "HEAD", *OPTIONS).stdout
+
+
+def test_a_split_of_an_edit_and_an_edit_of_nothing_are_refused(place):
+    assert "Nothing differs" in place.call("run", "train.py", "--against", "HEAD", *OPTIONS).stderr
+    place.write("def level(x):\n    return 2 * x\n", "losses.py")
+    said = place.call("run", "train.py", "--against", "HEAD", "-c", "seed=1", "--split", *OPTIONS)
+    assert said.returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statement", FIXED_NAMES, ids=range(len(FIXED_NAMES)))
+def test_two_runs_at_once_that_write_one_name_are_as_one_at_a_time(tmp_path, statement):
+    values = []
+    for workers in ("1", "2"):
+        (tmp_path / workers).mkdir()
+        here = Workplace(tmp_path / workers)
+        here.write(fixed_name(statement))
+        report = here.json("run", "train.py", "-c", "lift=.01", "--pairs", "2", "--workers", workers, *OPTIONS)
+        values.append([[run["value"] for run in report["runs"][arm]] for arm in ("baseline", "treatment")])
+    assert values[0] == values[1]
+
+
+SHARES = """
+import os, random, time
+import palate
+lift = 0.0
+seed = 0
+random.seed(seed)
+w = 0.5
+for step in range(6):
+    w += lift + random.gauss(0, .003)
+    with open({path!r}, "w") as file:
+        file.write(str(w))
+    time.sleep(.05)
+    w = float(open({path!r}).read())
+    palate.log(step, val_acc=w)
+"""
+
+
+@pytest.mark.slow
+def test_an_absolute_path_that_runs_at_once_share_makes_them_go_one_at_a_time(tmp_path):
+    here = Workplace(tmp_path / "here")
+    here.folder.mkdir()
+    here.write(SHARES.format(path=str(tmp_path / "w.txt")))
+    ended = here.call("run", "train.py", "-c", "lift=.01", "--pairs", "3", "--workers", "2", *OPTIONS)
+    assert "w.txt: they are made again, one at a time" in ended.stderr
+    assert ended.returncode == 0
+    assert "Better" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_from_what_another_left_behind_is_refused(tmp_path):
+    here = Workplace(tmp_path / "here")
+    here.folder.mkdir()
+    path = str(tmp_path / "last.txt")
+    here.write(
+        "import os, random, palate\nlift = 0.0\nseed = 0\nrandom.seed(seed)\n"
+        f"w = float(open({path!r}).read()) if os.path.exists({path!r}) else .5\n"
+        "for step in range(3):\n    w += lift + random.gauss(0, .003)\n    palate.log(step, val_acc=w)\n"
+        f"open({path!r}, 'w').write(str(w))\n"
+    )
+    ended = here.call("run", "train.py", "-c", "lift=.01", "--pairs", "3", "--workers", "1", *OPTIONS)
+    assert ended.returncode == 5
+    assert "last.txt, which another run had written" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes a run started")
+@pytest.mark.parametrize("session", ["", ", start_new_session=True"], ids=["in its group", "in a session of its own"])
+def test_children_that_a_run_leaves_behind_end_with_it(place, session):
+    mark = f"777.{os.getpid()}{len(session)}"
+    place.write(TRAIN + f"import subprocess\nsubprocess.Popen(['sleep', '{mark}']{session})\n")
+    assert place.call("run", "train.py", "-c", "seed=1", *OPTIONS).returncode == 2
+    place.write(
+        TRAIN.replace("seed = 0", "seed = 0\nlift = 0.0")
+        + f"import subprocess\nsubprocess.Popen(['sleep', '{mark}']{session})\n"
+    )
+    place.call("run", "train.py", "-c", "lift=1.0", "--pairs", "2", *OPTIONS)
+    time.sleep(0.5)
+    found = subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, text=True, check=False).stdout
+    assert found == ""
+
+
+@pytest.mark.slow
+def test_code_that_starts_a_thread_when_it_is_imported_runs_in_processes_of_its_own(tmp_path):
+    here = Workplace(tmp_path)
+    here.write(
+        "import queue, random, threading\nimport palate\n"
+        "asked, answered = queue.Queue(), queue.Queue()\n"
+        "def serve():\n    while True:\n        answered.put(asked.get() * 2)\n"
+        "threading.Thread(target=serve, daemon=True).start()\n"
+        "@palate.experiment(metric='val_acc')\n"
+        "def train(run, *, lr=.1):\n    random.seed(run.seed)\n    for step in range(3):\n        asked.put(lr)\n"
+        "        run.log(step, val_acc=.5 + answered.get(timeout=20) + random.gauss(0, .003))\n"
+    )
+    ended = here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", "--no-forecast")
+    assert ended.returncode == 0, ended.stderr
+    assert "starts threads when it is imported" in ended.stderr
+    assert "Better" in ended.stdout
+
+
+@pytest.mark.slow
+def test_runs_of_a_script_that_seeds_nothing_are_not_copies_of_each_other(tmp_path, torch):
+    here = Workplace(tmp_path)
+    here.write(
+        "import random\nimport numpy as np\nimport torch\nimport palate\nlr = 0.1\n"
+        "palate.log(0, val_acc=random.random(), a=np.random.rand(), b=torch.rand(()).item())\n"
+    )
+    report = here.json("run", "train.py", "-c", "lr=.2", "--pairs", "3", "--workers", "1", *OPTIONS)
+    values = [run["value"] for arm in ("baseline", "treatment") for run in report["runs"][arm]]
+    assert len(set(values)) == len(values)
+    assert any("nothing seeds this training" in words for words in report["noticed"])
+    curves = [here.json("show", run["id"])["metrics"] for run in report["runs"]["baseline"]]
+    for name in ("a", "b"):
+        assert len(
+            {str(one[name] if isinstance(one, dict) else [m for m in one if m["metric"] == name]) for one in curves}
+        ) == len(curves)
+
+
+@pytest.mark.slow
+def test_a_treatment_that_fails_before_its_first_point_is_judged_the_same_when_it_is_read_again(tmp_path):
+    here = Workplace(tmp_path)
+    here.write(
+        "import random, palate\nwidth = 1\nseed = 0\nrandom.seed(seed)\nassert width < 2, 'too wide'\n"
+        "palate.log(0, val_acc=random.random())\n"
+    )
+    report = here.json("run", "train.py", "-c", "width=2", "--pairs", "3", *OPTIONS)
+    assert report["verdict"]["kind"] == "failed"
+    again = here.json("verdict", report["experiment"])
+    assert again["verdict"]["kind"] == "failed"
+    assert again["verdict"]["words"] == report["verdict"]["words"]
+    assert Path(tmp_path / ".palate" / "runs").is_dir()

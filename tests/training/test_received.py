@@ -1,0 +1,212 @@
+"""What a run received is noted while it runs, and read back when it has ended."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from palate.question.folder import Place
+from palate.training.apart import make_folder
+from palate.training.inputs import ABSENT, FileState, Received, read_received, take_received
+
+SRC = os.path.dirname(os.path.dirname(os.path.dirname(sys.modules["palate.training.inputs"].__file__)))
+START = """import os, sys
+from palate.training.received import *
+__name__ != "__main__" or start_recorder(os.environ["NOTES"], os.getcwd())
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "person"
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "x.csv").write_text("1,2")
+    (root / "own.py").write_text("value = 1\n")
+    return root
+
+
+@pytest.fixture
+def run(root):
+    """Run code as a run's process does, and read back what it received."""
+
+    def carry_out(code, **environment):
+        place = Place(root=str(root), home=str(root / ".palate"))
+        folder = root / ".palate" / "runs" / "r"
+        make_folder(place, str(folder / "work"))
+        notes = str(folder / "received.jsonl")
+        (folder / "work" / "t.py").write_text(START + code + "\n__name__ != '__main__' or stop_recorder()\n")
+        more = {"PYTHONPATH": SRC, "NOTES": notes, "PALATE_RECEIVED": notes, "PALATE_WORK": str(folder / "work")}
+        done = subprocess.run(
+            [sys.executable, "t.py"], cwd=folder / "work", env={**os.environ, **more, **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert not done.returncode, done.stderr
+        received = take_received(folder, place, ("t.py",))
+        assert read_received(folder) == received
+        return received
+
+    return carry_out
+
+
+def test_files_and_modules_that_are_read_are_inputs_with_hashes(run, root):
+    received = run("import own\nopen('data/x.csv').read()\nopen('data/x.csv', 'rb').read()\nimport json, random")
+    assert set(received.files) == {"data/x.csv", "own.py", "t.py"}
+    assert received.modules == ("own.py", "t.py") or received.modules == ("t.py", "own.py")
+    state = received.files["data/x.csv"]
+    assert state == FileState.of(str(root / "data" / "x.csv"))
+    assert state.size == 3 and state.hash
+
+
+def test_what_it_wrote_first_is_no_input_and_what_it_changes_is_both(run):
+    received = run("open('out.txt', 'w').write('1')\nopen('out.txt').read()\nopen('data/x.csv', 'a').write('3')")
+    assert "out.txt" not in received.files
+    assert received.wrote == {"out.txt": 1, "data/x.csv": 4}
+    assert received.files["data/x.csv"].size == 3
+
+
+def test_a_file_that_is_not_there_is_an_input_too(run):
+    received = run("try:\n    open('maybe.yaml')\nexcept OSError:\n    pass")
+    assert received.files["maybe.yaml"].hash == ABSENT
+
+
+READS = {
+    "get": "os.environ.get('DEPTH')",
+    "getenv": "os.getenv('DEPTH')",
+    "in": "'DEPTH' in os.environ",
+    "item": "os.environ['DEPTH']",
+    "setdefault": "os.environ.setdefault('DEPTH', '1')",
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=list(READS))
+def test_a_variable_that_own_code_reads_is_an_input(run, read):
+    received = run(read, DEPTH="2")
+    assert received.variables["DEPTH"] == "2"
+    assert received.lines_of["DEPTH"] == "t.py:4"
+
+
+def test_a_variable_that_is_not_set_is_one_too(run):
+    assert run("os.environ.get('NOWHERE', 1)").variables["NOWHERE"] is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "dict(os.environ)",
+        "os.environ.copy()",
+        "import subprocess; subprocess.run(['true'], env={**os.environ})",
+        "os.environ['DEPTH'] = '1'; os.environ['DEPTH']",
+        "import getpass; getpass.getuser()",
+    ],
+)
+def test_what_is_copied_set_or_read_by_libraries_is_none(run, code):
+    assert "DEPTH" not in run(code, DEPTH="2").variables
+
+
+def test_secrets_are_kept_as_hashes(run, root):
+    received = run("os.environ['API_KEY']", API_KEY="sk-very-secret")
+    text = (root / ".palate" / "runs" / "r" / "received.json").read_text()
+    assert received.variables["API_KEY"].startswith("secret ")
+    assert "sk-very-secret" not in text
+
+
+def test_arguments_and_what_they_became_are_noted(run):
+    received = run(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=.1)\n"
+        "a, left = p.parse_known_args(['--lr', '.2', '--strange', '3'])\na.lr = .5\nat_first_point()\na.lr = .7"
+    )
+    (parsed,) = received.parsed
+    assert (parsed.values["lr"], parsed.left, parsed.types["lr"]) == ("0.2", ("--strange", "3"), "float")
+    assert received.arguments["lr"] == "0.5"
+
+
+def test_seeds_are_noted_with_their_lines(run):
+    pytest.importorskip("numpy")
+    received = run(
+        "import random, numpy as np\nrandom.seed(3)\nnp.random.seed(4)\nnp.random.default_rng(5)\nrandom.seed()\n"
+        "os.environ.get('PALATE_SEED')",
+        PALATE_SEED="7",
+    )
+    assert [(one.of, one.value, one.where) for one in received.seeds] == [
+        ("random", "3", "t.py:5"),
+        ("numpy", "4", "t.py:6"),
+        ("numpy generator", "5", "t.py:7"),
+    ]
+    assert received.took_seed == ("PALATE_SEED",)
+
+
+def test_torch_is_watched_and_saves_into_the_runs_own_folder(run, root, torch):
+    torch.save({"a": 1}, root / "model.pt")
+    before = (root / "model.pt").read_bytes()
+    received = run("import torch\ntorch.manual_seed(9)\ntorch.save({'a': 22222}, 'model.pt')\ntorch.load('model.pt')")
+    assert ("torch", "9") in [(one.of, one.value) for one in received.seeds]
+    assert (root / "model.pt").read_bytes() == before
+    assert "model.pt" in received.wrote
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import subprocess, sys\nsubprocess.run([sys.executable, 'child.py'], check=True)",
+        "os.system(sys.executable + ' child.py')",
+        "import multiprocessing as mp\nif __name__ == '__main__':\n    import child\n"
+        "    c = mp.get_context('spawn').Process(target=child.read)\n    c.start(); c.join()",
+        "import multiprocessing as mp, child\nc = mp.get_context('fork').Process(target=child.read)\n"
+        "c.start(); c.join()",
+    ],
+    ids=["subprocess", "shell", "spawn", "fork"],
+)
+def test_what_children_read_is_noted_as_well(run, root, start):
+    site = os.path.join(os.path.dirname(sys.modules["palate.training.inputs"].__file__), "site")
+    (root / "child.py").write_text(
+        "import os\ndef read():\n    open('data/x.csv').read()\n    os.environ.get('DEPTH')\n"
+        "    open('mine.txt', 'w').write('1')\nif __name__ == '__main__':\n    read()\n"
+    )
+    received = run(start, DEPTH="3", PYTHONPATH=os.pathsep.join((site, SRC)))
+    assert "data/x.csv" in received.files
+    assert received.variables["DEPTH"] == "3"
+    assert "mine.txt" in received.wrote
+
+
+def test_the_site_of_a_run_does_what_another_one_would_have_done(tmp_path):
+    site = os.path.join(os.path.dirname(sys.modules["palate.training.inputs"].__file__), "site")
+    (tmp_path / "sitecustomize.py").write_text("print('mine')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((site, str(tmp_path)))}
+    environment.pop("PALATE_RECEIVED", None)
+    code = "import sys; print(any('training/site' in path for path in sys.path))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["mine", "False"]
+
+
+def test_files_outside_of_the_folder_are_told_apart_by_when_they_were_written(run, tmp_path):
+    out = tmp_path / "elsewhere.txt"
+    received = run(f"open({str(out)!r}, 'w').write('1')\nat_first_point()\nopen({str(out) + '2'!r}, 'w').write('2')")
+    assert received.wrote_outside == {str(out): False, f"{out}2": True}
+
+
+def test_it_survives_being_written_and_what_is_damaged_is_not_there(run, root):
+    received = run("import own")
+    assert Received.read(json.loads(json.dumps(received.body()))) == received
+    path = root / ".palate" / "runs" / "r" / "received.json"
+    path.write_text(path.read_text()[:-20])
+    assert read_received(path.parent) is None
+
+
+def test_it_is_shown_in_a_few_lines(run):
+    lines = run("import own, random\nrandom.seed(3)\nopen('data/x.csv').read()\nopen('m.pt', 'w').write('12')\n"
+                "os.environ.get('DEPTH')", DEPTH="4").lines()  # fmt: skip
+    assert "Read       data/x.csv" in lines
+    assert "Variables  DEPTH=4" in lines
+    assert "Seeds      random 3 at t.py:5" in lines
+    assert "Wrote      m.pt (2 B)" in lines
+    assert Received().lines() == []
+
+
+def test_a_run_that_is_killed_leaves_what_was_noted_until_then(run, root, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "received.jsonl").write_text('["read", "/x/y.csv"]\n["variable", "A", "1", ""]\n["rea')
+    received = take_received(folder, None)
+    assert (list(received.files), received.variables) == (["/x/y.csv"], {"A": "1"})
