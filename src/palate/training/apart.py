@@ -92,13 +92,15 @@ def _clear(place: Place, work: str, here: str, own: frozenset[str], wrote: list[
                 os.unlink(entry.path)
             else:
                 wrote.append((name, 0))
+        elif entry.name == "__pycache__":
+            shutil.rmtree(entry.path, ignore_errors=True)
         elif entry.is_dir(follow_symlinks=False):
             _clear(place, work, name, own, wrote)
             theirs = os.path.isdir(os.path.join(place.root, name)) or (
                 bool(place.over) and os.path.isdir(os.path.join(place.over, name))
             )
             with contextlib.suppress(OSError):
-                if theirs or entry.name == "__pycache__":
+                if theirs:
                     os.rmdir(entry.path)
         elif name in own or _is_copy(entry.path, place.source(name)):
             os.unlink(entry.path)
