@@ -189,3 +189,48 @@ def test_a_treatment_that_fails_before_its_first_point_is_judged_the_same_when_i
     assert again["verdict"]["kind"] == "failed"
     assert again["verdict"]["words"] == report["verdict"]["words"]
     assert Path(tmp_path / ".palate" / "runs").is_dir()
+
+
+@pytest.mark.slow
+def test_a_change_that_did_not_arrive_is_never_sealed_by_looking_again(tmp_path):
+    here = Workplace(tmp_path)
+    here.write(
+        "import random, palate\nlr = 0.1\nseed = 0\nexec(open('conf.py').read())\nrandom.seed(seed)\n"
+        "palate.log(0, val_acc=lr)\n"
+    )
+    here.write("lr = 0.3\n", "conf.py")
+    ended = here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS)
+    assert ended.returncode == 5
+    again = here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS)
+    assert (again.returncode, "perhaps by conf.py" in again.stderr) == (5, True)
+    for command in ("verdict", "show"):
+        assert "Did nothing" not in here.call(command, "last").stdout
+    assert not here.json("list")["rows"][0]["verdict"]
+
+
+@pytest.mark.slow
+def test_a_metric_that_one_arm_alone_logs_is_judged_the_same_when_it_is_read_again(tmp_path):
+    here = Workplace(tmp_path)
+    here.write(
+        "import random, palate\nname = 'val_acc'\nseed = 0\nrandom.seed(seed)\n"
+        "palate.log(0, **{name: random.random()})\n"
+    )
+    report = here.json("run", "train.py", "-c", "name=other", "--pairs", "2", *OPTIONS)
+    assert report["verdict"]["kind"] == "failed"
+    assert here.json("verdict", "last")["verdict"]["words"] == report["verdict"]["words"]
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_from_what_a_run_of_yesterday_left_is_noticed_too(tmp_path):
+    here = Workplace(tmp_path / "here")
+    here.folder.mkdir()
+    path = str(tmp_path / "last.txt")
+    here.write(
+        "import os, random, palate\nlift = 0.0\nresume = False\nseed = 0\nrandom.seed(seed)\n"
+        f"w = float(open({path!r}).read()) if resume else .5\n"
+        "for step in range(3):\n    w += lift + random.gauss(0, .003)\n    palate.log(step, val_acc=w)\n"
+        f"if not resume: open({path!r}, 'w').write(str(w))\n"
+    )
+    assert here.call("run", "train.py", "-c", "lift=.01", "--pairs", "2", "--workers", "1", *OPTIONS).returncode == 0
+    ended = here.call("run", "train.py", "-c", "resume=true", "--pairs", "2", "--workers", "1", *OPTIONS)
+    assert "last.txt, which another run had written" in ended.stderr

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from palate.errors import NotArrivedError
+from palate.loop.results import Results
 from palate.question.folder import Place
 from palate.question.plan import Plan
 from palate.recipe.settings import Change, show_value
-from palate.training.inputs import Parsed, Received, Seeding
+from palate.store.project import Project
+from palate.training.inputs import Parsed, Received, Seeding, read_received
 from palate.vocabulary import BASELINE, Arm
 
 _FIXED = re.compile(r"(?:random_state|seed|random_seed|generator_seed)\s*=\s*\d+")
@@ -73,6 +75,19 @@ def _in_force(plan: Plan, change: Change, received: Received) -> str | None:
         return (received.settings or {}).get(change.path)
     parsed = _parsed_with(way.name, received)
     return None if parsed is None else received.arguments.get(parsed.flags[way.name])
+
+
+def refuse_results(project: Project, plan: Plan, results: Results) -> None:
+    """Refuse to seal what runs gave of which it is known that the change did not reach them.
+
+    Raises:
+        NotArrivedError: with the cause of each change.
+    """
+    for arm in plan.arms:
+        seeds = sorted(results[arm].keys() & results[BASELINE].keys()) if arm != BASELINE else []
+        for seed in seeds[:1]:
+            one, other = (read_received(project.run_folder(results[side][seed].id)) for side in (BASELINE, arm))
+            refuse_not_arrived(plan, arm, one, other)
 
 
 def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received) -> str:

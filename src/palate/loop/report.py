@@ -32,6 +32,9 @@ CALIBRATION_FROM = 20
 
 CONFOUNDERS_TOLD = 4
 
+FRAME = " \t=-_*#+|─━│┃╭╮╰╯┌┐└┘═║╔╗╚╝"
+"""What programs draw around a message."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
@@ -370,7 +373,8 @@ def _run_document(result: RunResult) -> dict[str, Any]:
 
 def failure_reason(result: RunResult) -> str:
     """Say how a run failed in a line: how its process ended, and the last thing it printed."""
-    lines = [line.strip() for line in result.outcome.detail.splitlines() if line.strip()]
+    lines = [line.strip(FRAME) for line in result.outcome.detail.splitlines()]
+    lines = [line for line in lines if any(letter.isalnum() for letter in line)]
     return lines[0] if len(lines) < 2 else f"{lines[0]}: {lines[-1]}"
 
 

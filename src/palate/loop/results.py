@@ -38,8 +38,9 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     Args:
         catalog: of the project.
         plan: whose runs they are.
-        pointless: also those that failed with a change before their first point, where there is no other at that
-            seed. They are judged, but tried again when the question is run again. A baseline's are faults to fix.
+        pointless: also those that with a change failed before their first point, or never logged the metric, where
+            there is no other at that seed. They are judged, but tried again when the question is run again. A
+            baseline's are faults to fix.
     """
     catalog.refresh()
     runs = catalog.runs(set(plan.keys.values()))
@@ -50,10 +51,11 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     left: list[tuple[Arm, RunResult]] = []
     for run in runs:
         result = read_result(run, summaries[run.id], plan)
-        if result is None or result.outcome.ending == "no_metric":
+        if result is None:
             continue
+        gave = bool(result.points) and result.outcome.ending != "no_metric"
         for arm in (arm for arm, key in plan.keys.items() if key == run.key):
-            if result.points:
+            if gave:
                 results[arm].setdefault(result.seed, result)
             elif arm != BASELINE and not refused_usage(run):
                 left.append((arm, result))

@@ -10,6 +10,7 @@ from palate.forecast.answer import Said
 from palate.ledger import seal
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import Author, SealedForecast
+from palate.loop.arrival import refuse_results
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
 from palate.loop.edits import trace_edit
@@ -219,9 +220,14 @@ def report_now(project: Project, experiment: str, author: str) -> Report:
 
 
 def close_question(ledger: Ledger, catalog: Catalog, question: Question, judgement: Judgement) -> None:
-    """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due."""
+    """Seal verdict and scores, each once, where no more runs will be made; score the when-forecasts that are due.
+
+    Raises:
+        NotArrivedError: the change is known not to have reached the runs, so nothing is an outcome.
+    """
     now = datetime.now(UTC)
     if judgement.done:
+        refuse_results(catalog.project, question.plan, judgement.results)
         shown = as_shown(question, judgement.results)
         seal.seal_verdict(ledger.chain, shown, judgement.verdict, _runs_of(judgement), now=now)
         seal_scores(ledger.chain, ledger.read(question.experiment), judgement, now=now)

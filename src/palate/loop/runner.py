@@ -100,6 +100,9 @@ class Runner:
         self._results = collect(self._catalog, self._plan)
         self._received = {arm: self._known(by_seed) for arm, by_seed in self._results.items()}
         self.reused = sum(len(by_seed) for by_seed in self._results.values())
+        for arm, by_seed in self._received.items():
+            for seed, received in by_seed.items():
+                self._apartness.shared_at_once(self._results[arm][seed].id, received, 0.0, 0.0)
         self._check()
         yield self._results
         while self._submit():
