@@ -159,7 +159,7 @@ NOT_ARRIVED = (
             )
         },
         change="lr=0.5",
-        words=TOLD,
+        words=("was read 2 times",),
     ),
     Planted(
         name="a checkpoint that brings its arguments",
@@ -226,7 +226,7 @@ NOT_ARRIVED = (
         name="nothing seeds",
         files={"t.py": f"{HEAD}lr = 0.1\n{TAIL.format(value='lr')}"},
         change="lr=0.5",
-        words=("nothing seeds this training",),
+        words=("no seeding of this training was seen",),
     ),
 )
 

@@ -168,7 +168,7 @@ def test_runs_of_a_script_that_seeds_nothing_are_not_copies_of_each_other(tmp_pa
     report = here.json("run", "train.py", "-c", "lr=.2", "--pairs", "3", "--workers", "1", *OPTIONS)
     values = [run["value"] for arm in ("baseline", "treatment") for run in report["runs"][arm]]
     assert len(set(values)) == len(values)
-    assert any("nothing seeds this training" in words for words in report["noticed"])
+    assert any("no seeding of this training was seen" in words for words in report["noticed"])
     curves = [here.json("show", run["id"])["metrics"] for run in report["runs"]["baseline"]]
     for name in ("a", "b"):
         assert len(
@@ -234,3 +234,87 @@ def test_a_run_that_starts_from_what_a_run_of_yesterday_left_is_noticed_too(tmp_
     assert here.call("run", "train.py", "-c", "lift=.01", "--pairs", "2", "--workers", "1", *OPTIONS).returncode == 0
     ended = here.call("run", "train.py", "-c", "resume=true", "--pairs", "2", "--workers", "1", *OPTIONS)
     assert "last.txt, which another run had written" in ended.stderr
+
+
+@pytest.mark.slow
+def test_code_that_is_edited_while_runs_go_is_not_seen_by_them(tmp_path):
+    here = Workplace(tmp_path)
+    here.write("BONUS = 0.0\n", "part.py")
+    here.write(
+        "import random, time, palate, part\nlift = 0.0\nseed = 0\nrandom.seed(seed)\ntime.sleep(.4)\n"
+        "palate.log(0, val_acc=.5 + lift + part.BONUS + random.gauss(0, .003))\n"
+    )
+    words = ("run", "train.py", "-c", "lift=.01", "--pairs", "3", "--workers", "1", *OPTIONS)
+    going = here.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    here.write("BONUS = 9.0\n", "part.py")
+    out, err = going.communicate(timeout=60)
+    assert going.returncode == 0, err
+    assert "9." not in out.splitlines()[0]
+    here.write("BONUS = 0.0\n", "part.py")
+    assert ", 0 re-used" not in here.call(*words).stdout
+
+
+@pytest.mark.slow
+def test_data_that_change_while_runs_go_stop_them(tmp_path):
+    here = Workplace(tmp_path)
+    here.write("1", "d.txt")
+    here.write(
+        "import random, time, palate\nlift = 0.0\nseed = 0\nrandom.seed(seed)\nd = float(open('d.txt').read())\n"
+        "time.sleep(.4)\npalate.log(0, val_acc=d + lift + random.gauss(0, .003))\n"
+    )
+    words = ("run", "train.py", "-c", "lift=.01", "--pairs", "4", "--workers", "1", *OPTIONS)
+    going = here.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.7)
+    here.write("22", "d.txt")
+    _, err = going.communicate(timeout=60)
+    assert going.returncode == 5
+    assert "d.txt changed while the runs went" in err
+    assert here.call(*words).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_function_that_imports_late_is_asked_about_with_its_own_code(place):
+    place.write(
+        "import random\nimport palate\n@palate.experiment(metric='val_acc')\ndef train(run, *, lr=.1):\n"
+        "    from losses import level\n    random.seed(run.seed)\n"
+        "    for step in range(3):\n        run.log(step, val_acc=.5 + level(lr) + random.gauss(0, .003))\n"
+    )
+    git(place.folder, "commit", "-qam", "function")
+    place.write("def level(x):\n    return x + 0.1\n", "losses.py")
+    report = place.json("run", "train.py", "--against", "HEAD", *OPTIONS)
+    assert report["verdict"]["kind"] == "better"
+    place.write("def level(x):\n    if x > 9:\n        return 1\n    return x\n", "losses.py")
+    said = place.call("run", "train.py", "--against", "HEAD", *OPTIONS).stdout
+    assert "Edited lines that are never reached: losses.py:3." in said
+
+
+@pytest.mark.slow
+def test_arms_that_read_one_file_by_its_absolute_path_are_refused_each_time(place):
+    place.write("import sys\nsys.path.insert(0, " + repr(str(place.folder)) + ")\n" + TRAIN)
+    git(place.folder, "commit", "-qam", "absolute")
+    place.write("def level(x):\n    return x + 0.1\n", "losses.py")
+    for _ in range(2):
+        ended = place.call("run", "train.py", "--against", "HEAD", *OPTIONS)
+        assert ended.returncode == 5
+        assert "Both arms read the same losses.py" in ended.stderr
+
+
+@pytest.mark.slow
+def test_what_a_run_writes_when_it_ends_is_its_own_too(place):
+    place.write(
+        "import atexit\natexit.register(lambda: open('at.dat', 'a').write('x'))\n"
+        + TRAIN.replace("seed = 0", "seed = 0\nlift = 0.0")
+    )
+    place.write("mine", "at.dat")
+    place.call("run", "train.py", "-c", "lift=1.0", "--pairs", "2", *OPTIONS)
+    assert (place.folder / "at.dat").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_bytecode_of_another_state_is_never_found(place):
+    place.write("def level(x):\n    return x + 0.9\n", "losses.py")
+    subprocess.run([sys.executable, "-c", "import losses"], cwd=place.folder, check=True)
+    os.utime(place.folder / "losses.py", (1, 1))
+    report = place.json("run", "train.py", "--against", "HEAD", *OPTIONS)
+    assert report["verdict"]["kind"] == "better"

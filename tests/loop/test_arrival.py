@@ -17,7 +17,8 @@ from palate.loop.arrival import (
 from palate.question.folder import Place
 from palate.question.question import build_question
 from palate.question.target import Handover, find_target
-from palate.training.inputs import FileState, Parsed, Received, Seeding
+from palate.training.inputs import Parsed, Received, Seeding
+from palate.training.states import FileState
 
 
 @pytest.fixture
@@ -125,6 +126,9 @@ def test_a_cache_that_one_run_makes_and_the_others_read_is_no_fault(plan, tmp_pa
     assert apart.shared_at_once("b", cached, 1, 3) == ("", set())
 
 
+ONLY_SAID = ("a checkpoint that brings its arguments", "a second parser with its own defaults")
+"""Where nobody can know which value is used: it is said beside the verdict."""
+
 PLANTED = {one.name: one for one in NOT_ARRIVED}
 
 
@@ -142,7 +146,7 @@ def test_what_does_not_arrive_is_named_before_the_second_pair(tmp_path, planted)
     assert any(word in ended.stdout + ended.stderr for word in planted.words), ended.stdout + ended.stderr
     runs = tmp_path / ".palate" / "runs"
     assert ended.returncode == 0 or not runs.exists() or len(list(runs.iterdir())) <= 3
-    assert "Did nothing" not in ended.stdout or "checkpoint" in planted.name
+    assert "Did nothing" not in ended.stdout or planted.name in ONLY_SAID
 
 
 def python_first():

@@ -6,7 +6,8 @@ from palate.capture.adapters import recipe_of
 from palate.capture.files import hash_file
 from palate.loop.reuse import known_inputs, remember, with_inputs
 from palate.store.recipes import Recipes
-from palate.training.inputs import FileState, Received
+from palate.training.inputs import Received
+from palate.training.states import FileState
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_what_was_read_only_in_the_new_state_counts_too(asked, monkeypatch):
 def test_a_secret_that_changes_is_a_change_and_is_not_shown(asked, monkeypatch):
     project, question, _ = asked
     monkeypatch.setenv("API_KEY", "sk-one")
-    from palate.training.inputs import shown_variable
+    from palate.training.received import shown_variable
 
     kept = shown_variable("API_KEY", "sk-one")
     assert "sk-one" not in kept

@@ -3,12 +3,13 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from palate.question.folder import Place, place_of
-from palate.training.apart import MOST, MOST_COPIES, Guard, clear_folder, make_folder
+from palate.training.apart import LARGEST_COPY, MOST, MOST_COPIES, Guard, clear_folder, make_folder
 from palate.training.received import Recorder
 
 
@@ -31,6 +32,7 @@ def person(tmp_path):
     (root / "broken").symlink_to("nowhere")
     (root / "loop").symlink_to(".")
     os.mkfifo(root / "pipe")
+    (root / "large.bin").write_text("x" * (LARGEST_COPY + 1))
     (root / ".palate").mkdir()
     return root
 
@@ -66,7 +68,8 @@ def test_code_is_copied_so_that_a_resolved_path_stays_inside(person):
         assert (work / name).resolve().is_relative_to(work.resolve())
         assert (work / name).stat().st_mtime_ns == (person / name).stat().st_mtime_ns
     assert os.access(work / "run.sh", os.X_OK)
-    assert (work / "data" / "x.bin").is_symlink()
+    assert (work / "large.bin").is_symlink()
+    assert not (work / "data" / "x.bin").is_symlink()
 
 
 def writes_by_open(work):
@@ -128,9 +131,37 @@ def makes_what_is_there(work):
     assert (work / "model.pt").read_text() == "old"
 
 
+def goes_into_a_folder(work):
+    here = Path.cwd()
+    os.chdir(work / "out")
+    try:
+        Path("log.txt").write_text("new")
+    finally:
+        os.chdir(here)
+
+
+def starts_a_shell(work):
+    subprocess.run("echo new >> model.pt; rm -rf out/*; echo new > sub/deep/y.txt", shell=True, cwd=work, check=True)
+
+
+def keeps_links_of_its_own(work):
+    (work / "ckpt" / "step3").mkdir(parents=True)
+    (work / "ckpt" / "latest").symlink_to("step3")
+    (work / "here").symlink_to("ckpt/step3")
+    (work / "ckpt" / "latest" / "a.pt").write_text("a")
+    (work / "here" / "b.pt").write_text("b")
+    assert sorted(path.name for path in (work / "ckpt" / "step3").iterdir()) == ["a.pt", "b.pt"]
+    (work / "cur.log").symlink_to("s3.log")
+    for _ in range(2):
+        with (work / "cur.log").open("a") as file:
+            file.write("line\n")
+    assert (work / "s3.log").read_text() == "line\nline\n"
+
+
 WRITERS = (
     writes_by_open, writes_through_a_copy, appends, updates_in_place, removes_a_folder, moves, writes_below_python,
     changes_what_is_not_content, keeps_a_database, makes_what_is_there,
+    goes_into_a_folder, starts_a_shell, keeps_links_of_its_own,
 )  # fmt: skip
 
 
@@ -154,7 +185,7 @@ def test_whatever_a_run_does_the_persons_folder_stays_as_it_was(person, heard, w
     before = tree(person)
     stats = {name: (person / name).stat().st_mtime_ns for name in before}
     place, work = made(person)
-    heard.append(Recorder(str(work.parent / "received.jsonl"), str(work)))
+    heard.append(Recorder(str(work.parent / "received.jsonl"), str(work), (str(person), "")))
     write(work)
     heard.clear()
     clear_folder(place, str(work))
@@ -164,7 +195,7 @@ def test_whatever_a_run_does_the_persons_folder_stays_as_it_was(person, heard, w
 
 def test_what_a_run_wrote_stays_and_nothing_else_does(person, heard):
     place, work = made(person)
-    heard.append(Recorder(str(work.parent / "received.jsonl"), str(work)))
+    heard.append(Recorder(str(work.parent / "received.jsonl"), str(work), (str(person), "")))
     (work / "model.pt").write_text("mine")
     (work / "ckpt" / "a").mkdir(parents=True)
     (work / "ckpt" / "a" / "1.pt").write_text("one")
@@ -186,7 +217,9 @@ def test_another_state_of_the_code_stands_over_the_persons(person, tmp_path):
     for name, text in {"train.py": "other", "lib/new.py": "new", "conf/a.yaml": "lr: 9"}.items():
         (over / name).parent.mkdir(parents=True, exist_ok=True)
         (over / name).write_text(text)
-    place, work = made(person, over=str(over), hidden=frozenset({"sub/deep/y.txt"}))
+    (tmp_path / "over.json").write_text('["train.py", "lib/new.py", "conf/a.yaml"]')
+    (tmp_path / "mine.json").write_text('["train.py", "conf/a.yaml", "sub/deep/y.txt"]')
+    place, work = made(person, over=str(over), instead=str(tmp_path / "mine"))
     assert (work / "train.py").read_text() == "other"
     assert (work / "lib" / "new.py").read_text() == "new"
     assert (work / "conf" / "a.yaml").read_text() == "lr: 9"
@@ -204,17 +237,40 @@ def test_a_folder_of_many_files_is_linked_as_a_whole_and_few_files_are_copied(pe
         (person / f"m{number}.py").touch()
     _, work = made(person)
     assert (work / "many").is_symlink()
-    assert sum(not path.is_symlink() for path in [*work.glob("*.py"), work / "run.sh"]) == MOST_COPIES
+    assert sum(path.is_file() and not path.is_symlink() for path in work.rglob("*")) == MOST_COPIES
+
+
+def test_a_walk_enters_every_folder_however_many_there_are(person, heard):
+    for folder in ("a", "b", "c"):
+        (person / "many" / folder).mkdir(parents=True)
+        for number in range(MOST // 2):
+            (person / "many" / folder / str(number)).touch()
+    _, work = made(person)
+    heard.append(Recorder(str(work.parent / "received.jsonl"), str(work), (str(person), "")))
+    assert sum(len(files) for _, _, files in os.walk(work / "many")) == 3 * (MOST // 2)
+    assert sum(path.is_file() for path in (work / "many").rglob("*")) == 3 * (MOST // 2)
+
+
+def test_where_nothing_listens_all_that_is_small_is_copied_and_nothing_is_a_link(person):
+    place = Place(root=str(person), home=str(person / ".palate"))
+    work = person / ".palate" / "runs" / "0" / "work"
+    make_folder(place, str(work), guarded=False)
+    found = subprocess.run(["find", ".", "-type", "f"], cwd=work, capture_output=True, text=True, check=True).stdout
+    assert {"./large.bin", "./data/x.bin", "./model.pt"} <= set(found.split())
+    subprocess.run("echo new >> model.pt", shell=True, cwd=work, check=True)
+    assert (person / "model.pt").read_text() == "old"
+    assert clear_folder(place, str(work)) == [("model.pt", 7)]
 
 
 def test_environments_and_caches_are_never_entered(person):
-    for name in (".git", "node_modules", "__pycache__"):
+    for name in (".git", "node_modules", "__pycache__", "venv"):
         (person / name).mkdir()
         (person / name / "x").touch()
     (person / "anyname").mkdir()
     (person / "anyname" / "pyvenv.cfg").touch()
     _, work = made(person)
-    assert all((work / name).is_symlink() for name in (".git", "node_modules", "__pycache__", "anyname"))
+    assert all((work / name).is_symlink() for name in ("node_modules", "venv", "anyname"))
+    assert not any(os.path.lexists(work / name) for name in (".git", "__pycache__"))
 
 
 def test_the_root_is_the_repository_and_never_the_home_folder(tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ import pytest
 
 from palate.question.folder import Place
 from palate.training.apart import make_folder
-from palate.training.inputs import ABSENT, FileState, Received, read_received, take_received
+from palate.training.inputs import Received, read_received, take_received
+from palate.training.states import ABSENT, FileState
 
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(sys.modules["palate.training.inputs"].__file__)))
 START = """import os, sys
@@ -52,7 +53,7 @@ def run(root):
 
 def test_files_and_modules_that_are_read_are_inputs_with_hashes(run, root):
     received = run("import own\nopen('data/x.csv').read()\nopen('data/x.csv', 'rb').read()\nimport json, random")
-    assert set(received.files) == {"data/x.csv", "own.py", "t.py"}
+    assert set(received.files) == {"data/x.csv", "own.py"}  # t.py is in the run's own folder alone
     assert received.modules == ("own.py", "t.py") or received.modules == ("t.py", "own.py")
     state = received.files["data/x.csv"]
     assert state == FileState.of(str(root / "data" / "x.csv"))
@@ -60,10 +61,63 @@ def test_files_and_modules_that_are_read_are_inputs_with_hashes(run, root):
 
 
 def test_what_it_wrote_first_is_no_input_and_what_it_changes_is_both(run):
-    received = run("open('out.txt', 'w').write('1')\nopen('out.txt').read()\nopen('data/x.csv', 'a').write('3')")
+    received = run("open('out.txt', 'w').write('1')\nopen('out.txt').read()\nopen('data/x.csv', 'r+').write('34567')")
     assert "out.txt" not in received.files
-    assert received.wrote == {"out.txt": 1, "data/x.csv": 4}
+    assert received.wrote == {"out.txt": 1, "data/x.csv": 5}
     assert received.files["data/x.csv"].size == 3
+
+
+def test_what_it_appends_to_is_no_input(run):
+    received = run("open('data/x.csv', 'a').write('3')")
+    assert "data/x.csv" not in received.files
+    assert received.wrote == {"data/x.csv": 4}
+
+
+def test_a_folder_that_is_listed_and_a_file_that_is_looked_for_are_inputs(run, root):
+    received = run("import glob, os\nglob.glob('data/*.csv')\nos.path.exists('flag')\nos.path.isfile('own.py')")
+    assert received.files["flag"].hash == ABSENT
+    assert received.files["own.py"].is_now(str(root / "own.py"))
+    folder = received.files["data/"]
+    assert folder.is_now(str(root / "data"))
+    (root / "data" / "notes.md").write_text("no data")
+    assert folder.is_now(str(root / "data"))
+    (root / "data" / "y.csv").write_text("1")
+    assert not folder.is_now(str(root / "data"))
+
+
+def test_weights_are_inputs_whatever_their_name(run, root):
+    (root / "w.pth").write_text("1")
+    assert "w.pth" in run("open('w.pth').read()").files
+
+
+def test_a_file_that_changes_while_the_run_goes_is_never_taken_for_the_same(run, root):
+    path = str(root / "data" / "x.csv")
+    received = run(f"open('data/x.csv').read()\nfile = os.open({path!r}, os.O_WRONLY)\nos.write(file, b'9,9')")
+    assert received.files["data/x.csv"].hash == ""
+    assert not received.files["data/x.csv"].is_now(path)
+
+
+def test_a_program_that_is_not_python_may_have_read_anything(run, root):
+    received = run("import subprocess\nsubprocess.run(['cat', 'data/x.csv'], stdout=subprocess.DEVNULL)")
+    assert "**" in received.files
+    assert "**" not in run("import subprocess\nsubprocess.run(['true'])").files
+
+
+def test_what_is_read_past_the_runs_own_folder_is_told(run, root):
+    assert run(f"open({str(root / 'data' / 'x.csv')!r}).read()").read_past == ("data/x.csv",)
+
+
+def test_seeding_many_generators_is_noted_once_a_line(run):
+    pytest.importorskip("numpy")
+    received = run("import numpy as np, pickle\nfor i in range(500):\n    np.random.default_rng(i)\n"
+                   "import random\npickle.loads(pickle.dumps(random.seed))\n"
+                   "pickle.dumps(np.random.default_rng)")  # fmt: skip
+    assert len(received.seeds) == 1
+
+
+def test_a_program_that_closes_all_files_does_not_lose_the_notes(run):
+    received = run("os.closerange(3, 1000)\nopen('data/x.csv').read()\nopen('out.txt', 'w').write('1')")
+    assert "data/x.csv" in received.files
 
 
 def test_a_file_that_is_not_there_is_an_input_too(run):

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from palate.errors import InputError
 from palate.forecast.answer import Forecast, Said, Spread, is_line
 from palate.forecast.chances import Chances, Reference
-from palate.question.edit import Edit
+from palate.question.edit import Edit, spans_of
 from palate.question.folder import Place
 from palate.question.question import Question
 from palate.question.target import Handover, Target, Task, name_of_label
@@ -830,13 +830,16 @@ def question_of(body: Mapping[str, Any]) -> Question:
 def edit_body(edit: Edit) -> dict[str, Any]:
     """Return an edit as plain JSON data."""
     fields = {name: getattr(edit, name) for name in Edit.__slots__}
-    lines = {name: list(numbers) for name, numbers in edit.lines.items()}
+    lines = {name: [list(span) for span in spans_of(numbers)] for name, numbers in edit.lines.items()}
     return {**fields, "target": target_body(edit.target), "lines": lines}
 
 
 def edit_of(body: Mapping[str, Any]) -> Edit:
     """Undo `edit_body`."""
-    lines = {name: tuple(numbers) for name, numbers in body["lines"].items()}
+    lines = {
+        name: tuple(number for first, last in spans for number in range(first, last + 1))
+        for name, spans in body["lines"].items()
+    }
     return Edit(**{**_known(Edit, body), "target": target_of(body["target"]), "lines": lines})
 
 

@@ -20,6 +20,7 @@ from palate.training.inputs import Parsed, Received, Seeding, read_received
 from palate.vocabulary import BASELINE, Arm
 
 _FIXED = re.compile(r"(?:random_state|seed|random_seed|generator_seed)\s*=\s*\d+")
+_NUMBER = re.compile(r"(?<![\w.])(\d+)(?=\s*[,)]|$)")
 _UNSEEN = "<"
 """How the text of a value begins that is not written out, and so cannot be compared."""
 
@@ -55,7 +56,11 @@ def arrival_words(plan: Plan, arm: Arm, treatment: Received | None) -> list[str]
     words = []
     for change in plan.arms[arm]:
         value = _in_force(plan, change, treatment)
-        if value is not None:
+        flag = plan.target_of(arm).hands(change.path).name
+        read = [one.values[one.flags[flag]] for one in _parsed_with(flag, treatment) if one.flags[flag] in one.values]
+        if len(set(read)) > 1:
+            words.append(f"{change.path} was read {len(read)} times, as {' and '.join(read)}: which one is used?")
+        elif value is not None:
             words.append(f"{change.path} was {value} in force with the change, so it arrived, and changes nothing.")
         elif plan.target_of(arm).hands(change.path).by == "flag":
             words.append(
@@ -74,7 +79,7 @@ def _in_force(plan: Plan, change: Change, received: Received) -> str | None:
     if way.by == "settings":
         return (received.settings or {}).get(change.path)
     parsed = _parsed_with(way.name, received)
-    return None if parsed is None else received.arguments.get(parsed.flags[way.name])
+    return received.arguments.get(parsed[-1].flags[way.name]) if parsed else None
 
 
 def refuse_results(project: Project, plan: Plan, results: Results) -> None:
@@ -105,25 +110,26 @@ def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received
 def _flag_fault(flag: str, change: Change, baseline: Received, treatment: Received) -> str:
     left = any(word.partition("=")[0] == flag for one in treatment.parsed for word in one.left)
     mine, theirs = (_parsed_with(flag, received) for received in (treatment, baseline))
-    if mine is None or theirs is None:
+    if not mine or not theirs:
         known = sorted({name for one in treatment.parsed for name in one.flags if name.startswith("--")} - {"--help"})
         return f"{flag} was left over: the program does not know it. It knows: {', '.join(known)}." if left else ""
-    name = mine.flags[flag]
-    one, other = mine.values.get(name), theirs.values.get(name)
-    if one is not None and one == other and not one.startswith(_UNSEEN):
-        if mine.types.get(name) == "bool":
+    values, others = ([one.values.get(one.flags[flag]) for one in side] for side in (mine, theirs))
+    name, one = mine[-1].flags[flag], values[-1]
+    if values == others and one is not None and not one.startswith(_UNSEEN):
+        if mine[-1].types.get(name) == "bool":
             return f"{flag} has type=bool, which reads any text as True: it is {one} in both arms."
         given = "the command line that was read does not have it" if left else "the parser gives it in both arms"
         return f"{flag} {show_value(change.after)} was handed over, but {name} is {one} in both arms: {given}."
     mine_now, theirs_now = treatment.arguments.get(name), baseline.arguments.get(name)
-    if mine_now is not None and mine_now == theirs_now and not mine_now.startswith(_UNSEEN):
+    if len(mine) == 1 and mine_now not in (None, "None") and mine_now == theirs_now and mine_now[:1] != _UNSEEN:
         by = _set_by(treatment)
         return f"{name} was read as {one}, but is {mine_now} in both arms when the first metric is logged{by}."
     return ""
 
 
-def _parsed_with(flag: str, received: Received) -> Parsed | None:
-    return next((one for one in reversed(received.parsed) if flag in one.flags), None)
+def _parsed_with(flag: str, received: Received) -> list[Parsed]:
+    """Return the command lines, of all programs of a run, that a flag belongs to."""
+    return [one for one in received.parsed if flag in one.flags]
 
 
 def _constant_fault(name: str, baseline: Received, treatment: Received) -> str:
@@ -151,6 +157,8 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
     if not seeds:
         return []
     first = received[seeds[0]]
+    if plan.target.task.kind == "command":
+        return _command_seed_words(plan, first)
     if not plan.target.seed_by and not first.took_seed:
         return [_seed_fault(plan, first)]
     if len(seeds) > 1 and 0 in received:
@@ -161,6 +169,13 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
                 "so the first pair is not a pair. Test for None instead: if args.seed is not None."
             ]
     return []
+
+
+def _command_seed_words(plan: Plan, received: Received) -> list[str]:
+    text = "\n".join(line for word in plan.target.task.argv for line in _lines(Path("/"), word.lstrip("/")))
+    if "PALATE_SEED" in text or received.took_seed:
+        return []
+    return ["Nothing shows that the program takes the run's seed. Hand it over:  python train.py --seed $PALATE_SEED"]
 
 
 def _calls(seeding: Seeding) -> tuple[str, str]:
@@ -176,7 +191,7 @@ def _seed_fault(plan: Plan, received: Received) -> str:
             f"so the runs of an arm are copies. Type there: {better}"
         )
     return (
-        "The seed of a run goes nowhere: nothing seeds this training, so runs at the same seed are no pairs. "
+        "The seed of a run goes nowhere: no seeding of this training was seen, so runs at the same seed are no pairs. "
         "Type at its top: palate.seed_everything()"
     )
 
@@ -184,7 +199,10 @@ def _seed_fault(plan: Plan, received: Received) -> str:
 def fixed_seed(plan: Plan, received: Received) -> tuple[str, str, str] | None:
     """Return the line that seeds every run alike: where it is, what it says, and what to type there."""
     for where, line in _seeding_lines(plan, received):
-        better, count = re.subn(r"(?<![\w.])(\d+)(?=\s*[,)])", r'int(os.environ.get("PALATE_SEED", \1))', line, count=1)
+        named = _FIXED.search(line)
+        begin = named.start() if named else 0
+        put, count = _NUMBER.subn(r'int(os.environ.get("PALATE_SEED", \1))', line[begin:], count=1)
+        better = line[:begin] + put
         return where, line, f"{better}   (import os)" if count else "palate.seed_everything()"
     return None
 
@@ -254,9 +272,12 @@ class Apartness:
         runs: set[str] = set()
         for other, (known, other_began_s, other_ended_s) in self._runs.items():
             theirs = known.read_first(self._place)
-            for one, reader, reads in ((received, other, theirs), (known, run, mine)):
+            for one, reader, reads, wrote_from_s, read_until_s in (
+                (received, other, theirs, began_s, other_ended_s),
+                (known, run, mine, other_began_s, ended_s),
+            ):
                 left = [path for path, after in one.wrote_outside.items() if after and path in reads]
-                if left:
+                if left and read_until_s > wrote_from_s:
                     raise _not_apart(reader, left[0])
             both = received.wrote_outside.keys() & known.wrote_outside.keys()
             at_once = began_s < other_ended_s and other_began_s < ended_s

@@ -8,7 +8,7 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,7 @@ from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
 from palate.loop.metric import AskGoal, known_ends, metric_for, refuse_margin_in_points
 from palate.loop.reuse import with_inputs
-from palate.question.edit import Edit
+from palate.question.edit import Edit, snapshot
 from palate.question.fingerprint import data_of
 from palate.question.folder import place_of
 from palate.question.question import Question, build_question, real_changes
@@ -291,6 +291,7 @@ def opening(
     question, changed = with_inputs(project, question)
     experiment = Ledger.of(project.chain).find(question.experiment)
     _refuse_void(experiment)
+    resources = _with_sources(project, question, resources)
     touched = treatment_is_touched(project, question)
     with Engines(resources) as engines:
         for arm in () if touched else question.plan.arms:
@@ -307,6 +308,14 @@ def opening(
             resources=resources,
             engines=engines,
         )
+
+
+def _with_sources(project: Project, question: Question, resources: Resources) -> Resources:
+    """Let scripts be run from a copy of their code as it is now: who edits on while runs go does not change them."""
+    place, target = resources.place, question.target
+    if place is None or place.over or target.task.kind != "script" or not target.sources:
+        return resources
+    return replace(resources, place=replace(place, over=snapshot(target.sources, place.root, project.home)))
 
 
 def treatment_is_touched(project: Project, question: Question) -> bool:

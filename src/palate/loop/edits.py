@@ -1,11 +1,14 @@
 """What a question about an edit needs besides: whether each arm ran its own code, which edited lines were reached."""
 
+import contextlib
 import json
 from pathlib import Path
 
-from palate.errors import NotArrivedError
+from palate.errors import NotArrivedError, PalateError
+from palate.loop.ask import Noticed, Person
 from palate.loop.judge import Judgement
-from palate.question.plan import Plan
+from palate.question.edit import spans_of
+from palate.question.folder import Place
 from palate.question.question import Question
 from palate.store.project import Project
 from palate.training.inputs import Received
@@ -17,34 +20,39 @@ REACHED = "reached.json"
 """File in a run's folder with the edited lines that the treatment reaches."""
 
 
-def refuse_same_code(plan: Plan, received: Received) -> None:
-    """Refuse arms that import the person's own files in the place of their state of the code.
-
-    Raises:
-        NotArrivedError: as where the package is installed in editable mode.
-    """
-    places = [target.task.place for target in plan.targets.values() if target.task.place is not None]
-    for place in places:
-        taken = [name for name in received.modules_outside if (Path(place.over) / name).exists()]
-        if taken:
-            folder = str(Path(taken[0]).parts[0]) if len(Path(taken[0]).parts) > 1 else "."
-            raise NotArrivedError(
-                f"Both arms import the same {taken[0]}: the one in the working tree, not each its own.",
-                why="The package is installed in editable mode, so Python finds it there.",
-                todo=f"Let Python find it in the arm's own folder:  PYTHONPATH={folder} palate run ...",
-            )
+def same_code_fault(place: Place | None, received: Received) -> NotArrivedError | None:
+    """Return what is wrong where a run imported the person's own files in the place of its state of the code."""
+    taken = [name for name in received.read_past if _differs(place, name)] if place is not None else []
+    if not taken:
+        return None
+    folder = str(Path(taken[0]).parts[0]) if len(Path(taken[0]).parts) > 1 else "."
+    return NotArrivedError(
+        f"Both arms read the same {taken[0]}: the one in the working tree, not each its own.",
+        why="Often the package is installed in editable mode, or an absolute path in the code leads there.",
+        todo=f"Let Python find it in the arm's own folder:  PYTHONPATH={folder} palate run ...",
+    )
 
 
-def trace_edit(project: Project, question: Question, judgement: Judgement, resources: Resources) -> None:
+def _differs(place: Place, name: str) -> bool:
+    """Whether a file is another one in a state of the code than in the working tree."""
+    own, theirs = Path(place.over) / name, Path(place.instead) / name
+    return own.is_file() != theirs.is_file() or (own.is_file() and own.read_bytes() != theirs.read_bytes())
+
+
+def trace_edit(
+    project: Project, question: Question, judgement: Judgement, resources: Resources, person: Person
+) -> None:
     """Where an edit did nothing, run the treatment once more to see which edited lines it reaches, and keep that."""
     path = _path(project, judgement)
     if judgement.verdict.kind != "nothing" or question.edit is None or path is None or path.exists():
         return
     target, lines = question.edit.target, edited_lines(question)
     if lines and target.task.kind in ("script", "function"):
-        with Engines(resources) as engines:
+        person.watch(Noticed("The edit did nothing: one more run, to see which edited lines it reaches."))
+        with contextlib.suppress(PalateError), Engines(resources) as engines:
             reached = reached_lines(target, question.changes, lines, engines=engines, home=project.home)
-        path.write_text(json.dumps(reached))
+            if reached is not None:
+                path.write_text(json.dumps(reached))
 
 
 def edited_lines(question: Question) -> dict[str, tuple[int, ...]]:
@@ -84,13 +92,7 @@ def _ranges(lines: list[int]) -> str:
     >>> _ranges([3, 4, 5, 9])
     '3-5, 9'
     """
-    ranges: list[list[int]] = []
-    for line in lines:
-        if ranges and line == ranges[-1][-1] + 1:
-            ranges[-1][-1] = line
-        else:
-            ranges.append([line, line])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans_of(lines))
 
 
 def _path(project: Project, judgement: Judgement) -> Path | None:

@@ -15,7 +15,7 @@ from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult, as_shown
-from palate.loop.reuse import NOTHING, known_inputs
+from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
 from palate.question.question import Question
 from palate.store.catalog import Catalog
@@ -52,7 +52,7 @@ class Report:
         counted: this author's forecasts so far from which calibration can be told.
         elapsed_s: how long this session took.
         changed: what is different since earlier runs, which were therefore not used again, in words.
-        noticed: what was noticed of the runs: seeds that go nowhere.
+        noticed: what was noticed of the runs, a sentence each.
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
     """
@@ -331,7 +331,7 @@ def _arrival_words(catalog: Catalog, question: Question, judgement: Judgement) -
 
 def _data_known(project: Project, question: Question) -> bool:
     """Return whether what the baseline reads is known, and so was checked."""
-    if known_inputs(project, question.plan, BASELINE) != NOTHING:
+    if any(not name.endswith(".py") for name in known_inputs(project, question.plan, BASELINE).files):
         return True
     return Recipes(project.home).find(question.plan.keys[BASELINE]) is not None
 

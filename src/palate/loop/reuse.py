@@ -20,7 +20,9 @@ from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Setting, find
 from palate.store.project import Project
 from palate.store.recipes import Recipes
-from palate.training.inputs import ABSENT, UNKNOWN, FileState, Received, read_received, shown_variable
+from palate.training.inputs import Received, read_received
+from palate.training.received import shown_variable
+from palate.training.states import ABSENT, EVERYTHING, PRESENT, UNKNOWN, FileState, state_of_all
 from palate.vocabulary import Arm
 
 MOST_STATES = 8
@@ -73,6 +75,27 @@ def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
     return Known(files=_files_of(recipe) if recipe is not None else {}, variables={})
 
 
+def changed_meanwhile(known: Known, received: Received, sources: frozenset[str]) -> str:
+    """Return a file that a run read in another state than the runs of its key before, or that changed while it went.
+
+    Args:
+        known: what the runs before read.
+        received: what this one received.
+        sources: files of which runs see a copy.
+    """
+    for name, state in received.files.items():
+        before = known.files.get(name)
+        other = before is not None and before.hash not in ("", state.hash)
+        written = name in received.wrote or name in received.wrote_outside
+        if (other or not state.hash) and name != EVERYTHING and not written and not _is_source(name, sources):
+            return name
+    return ""
+
+
+def _is_source(name: str, sources: frozenset[str]) -> bool:
+    return any(path == name or path.endswith(f"/{name}") for path in sources)
+
+
 def with_inputs(project: Project, question: Question) -> tuple[Question, tuple[str, ...]]:
     """Tell from what earlier runs read whether they are still of what is there now.
 
@@ -112,17 +135,26 @@ def _different(known: Known, place: Place, sources: frozenset[str]) -> dict[str,
     """
     different: dict[str, tuple[str, str]] = {}
     for name, state in known.files.items():
-        path = place.source(name) if not name.startswith("/") else name
-        if state.is_now(path) or os.path.join(place.root, name) in sources or path in sources:
-            continue
-        now = FileState.of(path).hash
-        words = "is gone" if now == ABSENT else "is there now" if state.hash == ABSENT else "changed"
-        different[name] = (now, f"{name} {words}")
+        path = name if name.startswith("/") else place.source(name.removesuffix("/"))
+        if name == EVERYTHING:
+            if (everything := state_of_all(place).hash) != state.hash:
+                different[name] = (everything, "the folder, of which a program may have read anything, changed")
+        elif not state.is_now(path) and os.path.join(place.root, name) not in sources and path not in sources:
+            now = FileState.of(path, hashed=state.hash not in (ABSENT, PRESENT)).hash or PRESENT
+            different[name] = (now, f"{name} {_file_words(name, state, now)}")
     for name, value in known.variables.items():
         value_now = shown_variable(name, os.environ.get(name))
         if value_now != value:
             different[f"${name}"] = (repr(value_now), f"{name} {_variable_words(name, value, value_now)}")
     return different
+
+
+def _file_words(name: str, state: FileState, now: str) -> str:
+    if now == ABSENT:
+        return "is gone"
+    if state.hash == ABSENT:
+        return "is there now"
+    return "has other files" if name.endswith("/") else "changed"
 
 
 def _variable_words(name: str, before: str | None, now: str | None) -> str:

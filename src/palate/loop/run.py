@@ -57,7 +57,7 @@ def run_question(
             person.watch(Looked(judgement.verdict))
         close_question(ledger, catalog, question, judgement)
         if run:
-            trace_edit(project, question, judgement, opened.resources)
+            trace_edit(project, question, judgement, opened.resources, person)
         return report_of(
             ledger,
             catalog,

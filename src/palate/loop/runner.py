@@ -1,17 +1,18 @@
 """The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far."""
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
-from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError
+from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
-from palate.loop.edits import refuse_same_code
+from palate.loop.edits import same_code_fault
 from palate.loop.results import Results, RunResult, collect, read_result
-from palate.loop.reuse import remember
+from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
 from palate.question.target import Order
 from palate.recipe.settings import nearest
@@ -86,7 +87,8 @@ class Runner:
         self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
             stop_run(self._project.journal(run_id))
-            self._read_back(run_id, arm)
+            with contextlib.suppress(OSError):  # a full disk must not keep the others from being stopped
+                self._read_back(run_id, arm)
         self._going.clear()
 
     def __iter__(self) -> Iterator[Results]:
@@ -140,14 +142,23 @@ class Runner:
         """Make the run's folder and journal; return its order."""
         plan, label, key = self._plan, self._plan.target.label, self._plan.keys[arm]
         folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
-        begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
+        try:
+            begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
+        except OSError as error:
+            raise StoreError(
+                f"{folder} cannot be written: {error.strerror}.",
+                why="The run was not started; what was made before is kept.",
+                todo="Make room, then type the same command again.",
+            ) from error
         return plan.order(arm, seed, folder.name, folder)
 
     def _take(self, ended: Ended) -> None:
         """End the run's journal, read it back, check what it received, and take in what it gave."""
         arm, seed, began_s = self._going.pop(ended.id)
         end_run(self._project.journal(ended.id), ended, self._project.output(ended.id))
+        known = known_inputs(self._project, self._plan, arm)
         received = self._read_back(ended.id, arm)
+        self._refuse_changed(ended.id, arm, known, received)
         read = self._catalog.read_in(ended.id)
         result = read and read_result(read.run, read.summaries, self._plan)
         if not result:
@@ -161,8 +172,6 @@ class Runner:
         self._results[arm][seed] = result
         if received is not None:
             self._received[arm][seed] = received
-            if self._plan.targets:
-                refuse_same_code(self._plan, received)
         self._person.watch(RunEnded(arm, result))
         self._check()
 
@@ -179,6 +188,7 @@ class Runner:
     def _check(self) -> None:
         """Check that the arms are what the plan says, as soon as a run of each is there; say where seeds do not go."""
         baseline = self._received.get(BASELINE, {})
+        self._refuse_same_code()
         for arm in self._plan.arms:
             for seed in self._received[arm].keys() & baseline.keys():
                 if arm != BASELINE and (arm, seed) not in self._checked:
@@ -187,6 +197,31 @@ class Runner:
         for words in same_seed_words(self._plan, baseline):
             self._say(words)
 
+    def _refuse_same_code(self) -> None:
+        """Stop where arms ran the same code though they should not; their runs count for nothing."""
+        for arm, by_seed in self._received.items() if self._plan.targets else ():
+            for seed, received in by_seed.items():
+                if fault := same_code_fault(self._plan.target_of(arm).task.place, received):
+                    self._set_aside([self._results[arm][seed].id], "it ran the code of the working tree")
+                    raise fault
+
+    def _refuse_changed(self, run_id: str, arm: Arm, known: Known, received: Received | None) -> None:
+        """Stop where something that the runs read changed while they went: those before and after it are not alike."""
+        sources = self._plan.target_of(arm).sources
+        name = "" if received is None else changed_meanwhile(known, received, sources)
+        if name:
+            self._set_aside([run_id], f"{name} changed while the runs went")
+            raise RunsFailedError(
+                f"{name} changed while the runs went.",
+                why=f"{run_id} read another state of it than the runs before, so it counts for nothing.",
+                todo="Type the same command again: it starts from what is there now.",
+            )
+
+    def _set_aside(self, runs: Iterable[str], why: str) -> None:
+        for run_id in runs:
+            set_aside(self._project.journal(run_id), why)
+            self._catalog.read_in(run_id)
+
     def _is_shared(self, run_id: str, received: Received, began_s: float) -> bool:
         """Notice runs that saw each other's files; set them aside, and go on with one run at a time."""
         file, runs = self._apartness.shared_at_once(run_id, received, began_s, time.monotonic())
@@ -194,9 +229,7 @@ class Runner:
             return False
         self._workers = 1
         self._say(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
-        for one in runs:
-            set_aside(self._project.journal(one), f"another run wrote {file} at the same time")
-            self._catalog.read_in(one)
+        self._set_aside(runs, f"another run wrote {file} at the same time")
         for arm, by_seed in self._results.items():
             for seed in [seed for seed, result in by_seed.items() if result.id in runs]:
                 del by_seed[seed]

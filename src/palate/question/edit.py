@@ -10,30 +10,31 @@ import difflib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from palate.errors import InputError, NotFoundError, RefusedError, SettingError
-from palate.question.folder import Place, path_inside, place_of
+from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
+from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
 from palate.question.target import Target, find_target
 from palate.recipe.settings import Change
-
-CODE = (".py", ".pyi", ".pyx", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".gin", ".sh", ".txt", ".ipynb",
-        ".cu", ".cpp", ".c", ".h", ".cuh", ".jinja", ".tmpl")  # fmt: skip
-"""What of git's files is copied up to `MOST_CODE` bytes: code and settings."""
 
 NEW_CODE = tuple(suffix for suffix in CODE if suffix not in (".json", ".txt", ".jinja", ".tmpl"))
 """What is copied of files that git does not know yet; anything else of them is data, which both arms see."""
 
 MOST_CODE = 1 << 20
-SMALL = 64 << 10
+"""The most bytes of code and settings that are copied."""
+
+SMALL_DATA = 64 << 10
 """The most bytes of any other file that is copied; a larger one is seen where it is, if it is the same there."""
 
-SKIPPED = (".git", ".hg", ".palate", "__pycache__", "node_modules", ".venv", "venv", ".tox", ".mypy_cache")
+MOST_LINES = 5000
+"""Lines of a file beyond which frequent ones are left out when two states are compared."""
+
 GIT_S = 60.0
 LINKED = "link"
 """What stands for the content of a file that is not copied."""
@@ -104,7 +105,7 @@ def edit_between(
     repository = _repository(Path.cwd())
     root = repository or Path(place_of(Path.cwd(), home).root)
     mine = _tree_of_files(root, home, WORKING, git=repository is not None)
-    other = _other_tree(against or tried, repository, home)
+    other = _other_tree(against or tried, repository, home, mine)
     before, after = (other, mine) if against else (mine, other)
     if before.files == after.files:
         raise SettingError(
@@ -120,7 +121,7 @@ def edit_between(
             f"Only comments and layout differ between {before.label} and {after.label}, so there is no question.",
             why=", ".join(changed[:5]),
         )
-    targets = [_target_in(tree, text, arguments, root, home, mine.files) for tree in (before, after)]
+    targets = [_target_in(tree, text, arguments, root, home, mine) for tree in (before, after)]
     same_code = targets[0].code == targets[1].code
     edit = Edit(
         before=before.label,
@@ -170,9 +171,7 @@ def edit_of_target(treatment: Target, baseline: Target | str, *, home: Path) -> 
     return baseline, edit
 
 
-def _target_in(
-    tree: Tree, text: str, arguments: tuple[str, ...], root: Path, home: Path, mine: Mapping[str, str]
-) -> Target:
+def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, home: Path, mine: Tree) -> Target:
     """Find what a person points at in one state of the code."""
     name, colon, function = text.partition(":")
     path = Path(name)
@@ -190,16 +189,15 @@ def _target_in(
             why="Both arms need it.",
             todo=f"git log --oneline -- {inside}   shows where it is",
         )
-    if tree.files[inside] == LINKED:
+    if tree.files[inside].startswith(LINKED):
         raise InputError(f"{inside} is too large to be code ({MOST_CODE} bytes at most).")
     found = find_target(str(tree.folder / inside) + colon + function, arguments)
-    hidden = frozenset(name for name in mine if name not in tree.files)
     place = Place(
         root=str(root),
         cwd=path_inside(str(Path.cwd()), str(root)) or "",
         home=str(home),
         over=str(tree.folder),
-        hidden=hidden,
+        instead=str(mine.folder),
     )
     there, here = str(tree.folder / inside), str(root / inside)
     argv = tuple(here if word == there else word for word in found.task.argv)
@@ -207,7 +205,7 @@ def _target_in(
     return replace(found, task=task, folder=os.path.relpath(Path.cwd(), (root / inside).parent))
 
 
-def _other_tree(text: str, repository: Path | None, home: Path) -> Tree:
+def _other_tree(text: str, repository: Path | None, home: Path, mine: Tree) -> Tree:
     if Path(text).is_dir() and (repository is None or _commit(repository, text) is None):
         other = Path(text).absolute()
         return _tree_of_files(other, home, text, git=_repository(other) == other)
@@ -219,7 +217,8 @@ def _other_tree(text: str, repository: Path | None, home: Path) -> Tree:
     commit = _commit(repository, text)
     if commit is None:
         raise _no_revision(repository, text)
-    return _tree_of_commit(repository, commit, home, f"{text} {commit[:7]}" if text not in commit else commit[:7])
+    label = commit[:7] if commit.startswith(text) else f"{text} {commit[:7]}"
+    return _tree_of_commit(repository, commit, home, label, mine)
 
 
 def _no_revision(repository: Path, text: str) -> NotFoundError:
@@ -244,15 +243,33 @@ def _tree_of_files(root: Path, home: Path, label: str, *, git: bool) -> Tree:
         path = root / name
         if path.is_relative_to(home) or not (path.is_file() or path.is_symlink()):
             continue
-        if not _is_copied(name, path):
-            files[name] = LINKED
+        if path.is_symlink() or not _is_copied(name, path):
+            files[name] = _link(str(path.readlink())) if path.is_symlink() else LINKED
             continue
         try:
             files[name] = _hash(path.read_bytes())
-        except OSError:  # a broken link, a file that went
+        except OSError:  # a file that went
             continue
         contents[name] = path
     return _materialised(home, label, files, lambda name, to: shutil.copy2(contents[name], to))
+
+
+def snapshot(paths: Iterable[str], root: str, home: Path) -> str:
+    """Copy some files of a folder, so that runs see them as they are now; return the folder of the copies.
+
+    Args:
+        paths: absolute; those outside of `root` are left out.
+        root: the person's folder.
+        home: palate's own folder.
+    """
+    found = {name: Path(path) for path in sorted(paths) if (name := path_inside(path, root))}
+    files = {name: _hash(path.read_bytes()) for name, path in found.items() if path.is_file()}
+    return str(_materialised(home, "now", files, lambda name, to: shutil.copy2(found[name], to)).folder)
+
+
+def _link(text: str) -> str:
+    """Return what stands for the content of a link: it is seen where the person has it, if it is the same there."""
+    return f"{LINKED} {text}"
 
 
 def _is_copied(name: str, path: Path) -> bool:
@@ -276,84 +293,116 @@ def _names_on_disk(root: Path) -> Iterator[str]:
         yield from (os.path.relpath(Path(where, name), root) for name in files if name.endswith(CODE))
 
 
-def _tree_of_commit(root: Path, commit: str, home: Path, label: str) -> Tree:
-    """Take the state of a commit; a large file that is the same in the working tree is seen there."""
-    printed = _git(root, "diff-index", "--name-only", "-z", commit)
+def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree) -> Tree:
+    """Take the state of a commit; what is the same in the working tree is taken, or seen, there."""
+    printed = _git(root, "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames", commit)
     different = {os.fsdecode(name) for name in printed.split(b"\0") if name}
-    listed = list(_listed(root, commit))
-    seen = {one.name for one in listed if one.size > _most_bytes(one.name) and one.name not in different}
-    wanted = {one.name: one for one in listed if one.name not in seen}
+    everything = {one.name: one for one in _listed(root, commit)}
+    listed = {name: one for name, one in everything.items() if one.kind == "blob"}
+    for name in different & everything.keys() - listed.keys():
+        raise InputError(
+            f"The submodule {name} is at another commit in {label}; both arms would see the one that is checked out.",
+            todo="Check that revision out in a folder of its own, submodules too, and name it: --against ../other",
+        )
+    files = {name: mine.files[name] for name in listed if name not in different and name in mine.files}
+    wanted = {name: one for name, one in listed.items() if name not in files}
     contents = _blobs(root, [one.blob for one in wanted.values()])
-    files = dict.fromkeys(seen, LINKED)
     for name, one in wanted.items():
         content = contents[one.blob]
-        files[name] = _seen_in_lfs(name, different) if content.startswith(LFS) else _hash(content)
+        if content.startswith(LFS):
+            raise _in_lfs(name)
+        files[name] = _link(os.fsdecode(content)) if one.mode == LINK_MODE else _hash(content)
 
     def put(name: str, to: Path) -> None:
-        content = contents[wanted[name].blob]
-        if wanted[name].mode == "120000":
-            to.symlink_to(os.fsdecode(content))
-            return
-        to.write_bytes(content)
-        to.chmod(0o755 if wanted[name].mode == "100755" else 0o644)
+        one = wanted.get(name)
+        if one is None:
+            shutil.copy2(mine.folder / name, to)
+        elif one.mode == LINK_MODE:
+            to.symlink_to(os.path.normpath(root / Path(name).parent / os.fsdecode(contents[one.blob])))
+        else:
+            to.write_bytes(contents[one.blob])
+            to.chmod(0o755 if one.mode == "100755" else 0o644)
 
-    return _materialised(home, label, files, put)
+    links = {name for name, one in wanted.items() if one.mode == LINK_MODE}
+    return _materialised(home, label, files, put, links)
+
+
+LINK_MODE = "120000"
+"""Git's mode of a symbolic link."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A file of a commit: its name, git's blob and mode, and its size in bytes."""
+    """A file of a commit: its name, git's object with its kind and mode."""
 
     name: str
     blob: str
     mode: str
-    size: int
+    kind: str
 
 
 def _listed(root: Path, commit: str) -> Iterator[_Listed]:
-    """Yield the files of a commit; a submodule is no file: it is seen where the person has it."""
-    for entry in _git(root, "ls-tree", "-r", "-z", "-l", commit).split(b"\0"):
+    """Yield the files of a commit, and its submodules, which are seen where the person has them."""
+    for entry in _git(root, "ls-tree", "-r", "-z", commit).split(b"\0"):
         facts, _, name = entry.partition(b"\t")
-        if name and (fields := facts.decode().split())[1] == "blob":
-            mode, _, blob, size = fields
-            yield _Listed(os.fsdecode(name), blob, mode, int(size))
+        if name:
+            mode, kind, blob = facts.decode().split()
+            yield _Listed(os.fsdecode(name), blob, mode, kind)
 
 
 def _most_bytes(name: str) -> int:
     """Return how large a file may be to be copied."""
-    return MOST_CODE if name.endswith(CODE) else SMALL
+    return MOST_CODE if name.endswith(CODE) else SMALL_DATA
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:24]
 
 
-def _seen_in_lfs(name: str, different: Iterable[str]) -> str:
-    if name in different:
-        raise InputError(
-            f"{name} is kept by git-lfs, and differs between the two states.",
-            why="The revision holds only a pointer to it, so its content is not in this repository.",
-            todo="Check that revision out in a folder of its own, with git lfs pull, and name it: --against ../other",
-        )
-    return LINKED
+def _in_lfs(name: str) -> InputError:
+    return InputError(
+        f"{name} is kept by git-lfs, and differs between the two states.",
+        why="The revision holds only a pointer to it, so its content is not in this repository.",
+        todo="Check that revision out in a folder of its own, with git lfs pull, and name it: --against ../other",
+    )
 
 
-def _materialised(home: Path, label: str, files: Mapping[str, str], put: Callable[[str, Path], object]) -> Tree:
-    """Write a state's files once, under a name that says their content; complete or not at all."""
+def _materialised(
+    home: Path,
+    label: str,
+    files: Mapping[str, str],
+    put: Callable[[str, Path], object],
+    links: Iterable[str] = (),
+) -> Tree:
+    """Write a state's files once, under a name that says their content; complete or not at all.
+
+    Args:
+        home: palate's own folder.
+        label: how a person names the state.
+        files: what stands for the content of each file.
+        put: writes a file to a place.
+        links: links that are not those of the person, and so are written.
+    """
     folder = home / "trees" / _id_of(files)
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+        beside = folder.with_name(f".new-{os.getpid()}-{secrets.token_hex(4)}")
         try:
-            for name, content in files.items():
-                if content != LINKED:
-                    (beside / name).parent.mkdir(parents=True, exist_ok=True)
-                    put(name, beside / name)
+            beside.mkdir(parents=True)
+            for name in [*links, *(name for name, content in files.items() if not content.startswith(LINKED))]:
+                (beside / name).parent.mkdir(parents=True, exist_ok=True)
+                put(name, beside / name)
+            names = beside.with_name(f"{beside.name}.json")
+            names.write_text(json.dumps(sorted(files)))
+            names.rename(f"{folder}.json")
             beside.rename(folder)
-        except OSError:
+        except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             if not folder.exists():  # else another process was faster
-                raise
+                raise StoreError(
+                    f"{home} cannot be written: {error.strerror}.",
+                    why="The code could not be copied; nothing was started and nothing was lost.",
+                    todo="Make room, or choose another folder: PALATE_HOME=/path/to/folder",
+                ) from error
     return Tree(label=label, folder=folder, files=dict(files))
 
 
@@ -364,25 +413,27 @@ def _id_of(files: Mapping[str, str]) -> str:
 def _describe(before: Tree, after: Tree, changed: Iterable[str]) -> tuple[dict[str, tuple[int, ...]], str]:
     """Return the edited lines of the treatment's Python files, and the edit in words; "" where only layout differs."""
     lines: dict[str, tuple[int, ...]] = {}
-    parts: list[tuple[int, str]] = []
+    parts: list[tuple[bool, int, str]] = []
     for name in changed:
         old, new = (_text(tree, name) for tree in (before, after))
         if name.endswith(".py") and _same_code(old, new):
             continue
-        added, removed = _edited(old, new)
+        added, removed = _edited(old, new, exactly=name.endswith(".py"))
         if name.endswith(".py") and new:
             lines[name] = tuple(added)
         where = _places(old, new, added, removed) if name.endswith(".py") else ""
         state = " new" if not old else " deleted" if not new else f" +{len(added)} -{len(removed)}"
-        parts.append((len(added) + len(removed), f"{name}{f': {where}' if where else ''}{state}"))
-    parts.sort(key=lambda part: (not part[1].partition(":")[0].endswith(".py"), -part[0]))
+        said = f"{name}{f': {where}' if where else ''}{state}"
+        parts.append((not name.endswith(".py"), -len(added) - len(removed), said))
+    parts.sort()
     more = f", {len(parts)} files" if len(parts) > 1 else ""
-    return lines, f"{parts[0][1]}{more}" if parts else ""
+    return lines, f"{parts[0][2]}{more}" if parts else ""
 
 
 def _text(tree: Tree, name: str) -> str:
-    if tree.files.get(name, LINKED) == LINKED:
-        return "" if name not in tree.files else "large\n"
+    content = tree.files.get(name, "")
+    if not content or content.startswith(LINKED):
+        return f"{content}\n" if content else ""
     try:
         return (tree.folder / name).read_text(errors="replace")
     except OSError:
@@ -396,9 +447,19 @@ def _same_code(old: str, new: str) -> bool:
         return False
 
 
-def _edited(old: str, new: str) -> tuple[list[int], list[int]]:
-    """Return the numbers of the lines that were added, and of those that were removed."""
-    matcher = difflib.SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+def _edited(old: str, new: str, *, exactly: bool) -> tuple[list[int], list[int]]:
+    """Return the numbers of the lines that were added, and of those that were removed.
+
+    Args:
+        old: the text before.
+        new: the text after.
+        exactly: whether the numbers matter; elsewhere only how many there are.
+    """
+    one, other = old.splitlines(), new.splitlines()
+    if not exactly:
+        gone, come = Counter(one) - Counter(other), Counter(other) - Counter(one)
+        return list(range(come.total())), list(range(gone.total()))
+    matcher = difflib.SequenceMatcher(None, one, other, autojunk=max(len(one), len(other)) > MOST_LINES)
     added: list[int] = []
     removed: list[int] = []
     for kind, i, j, k, m in matcher.get_opcodes():
@@ -406,6 +467,21 @@ def _edited(old: str, new: str) -> tuple[list[int], list[int]]:
             removed += range(i + 1, j + 1)
             added += range(k + 1, m + 1)
     return added, removed
+
+
+def spans_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Return ascending numbers as spans: the first and the last of each.
+
+    >>> spans_of([3, 4, 5, 9])
+    [(3, 5), (9, 9)]
+    """
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    return spans
 
 
 def _places(old: str, new: str, added: Iterable[int], removed: Iterable[int]) -> str:
@@ -440,7 +516,9 @@ def _repository(folder: Path) -> Path | None:
     """Return the top of a folder's git repository; None where it is in none."""
     try:
         return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
-    except InputError:
+    except InputError as error:
+        if "dubious ownership" in error.what:
+            raise
         return None
 
 
@@ -465,7 +543,7 @@ def _blobs(root: Path, names: list[str]) -> dict[str, bytes]:
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
-    """Return what git prints; it takes no locks, so it writes nothing.
+    """Return what git prints, asked to write nothing: neither locks nor a refreshed index.
 
     Raises:
         InputError: git refuses, is not there, or takes too long.

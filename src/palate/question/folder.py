@@ -3,11 +3,19 @@
 Runs work in folders of their own that look like it; see `palate.training.apart`.
 """
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+CODE = (".py", ".pyi", ".pyx", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".gin", ".sh", ".txt", ".ipynb",
+        ".cu", ".cpp", ".c", ".h", ".cuh", ".jinja", ".tmpl")  # fmt: skip
+"""How the names of code and settings end."""
+
+SKIPPED = (".git", ".hg", ".svn", ".palate", "__pycache__", "node_modules", ".venv", "venv", ".tox", ".mypy_cache")
+"""Folders that hold no code of the person's; environments do not either, whatever their name."""
 
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
@@ -21,29 +29,34 @@ class Place:
         cwd: where runs work, seen from `root`.
         home: palate's own folder, which no run sees.
         over: a folder whose files stand in the place of the person's; "" for none.
-        hidden: files of the person's that are not there, seen from `root`.
+        instead: the folder with the state that the person has; its files that `over` does not have are not there. A
+            list of its files stands beside each folder, under its name with `.json`.
     """
 
     root: str
     cwd: str = ""
     home: str = ""
     over: str = ""
-    hidden: frozenset[str] = field(default_factory=frozenset)
+    instead: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
-        return {
-            "root": self.root,
-            "cwd": self.cwd,
-            "home": self.home,
-            "over": self.over,
-            "hidden": sorted(self.hidden),
-        }
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Undo `body`."""
-        return cls(**{**body, "hidden": frozenset(body["hidden"])})
+        return cls(**body)
+
+    def hidden(self) -> frozenset[str]:
+        """Return the files of the person's that are not there, seen from `root`.
+
+        Raises:
+            OSError: the lists of files are gone.
+        """
+        if not self.instead:
+            return frozenset()
+        return files_listed(self.instead) - files_listed(self.over)
 
     def shown(self, path: str, work: str) -> str:
         """Return a path of the person's folder as the run sees it; any other path as it is."""
@@ -85,3 +98,13 @@ def path_inside(path: str, folder: str) -> str | None:
     if path == folder:
         return ""
     return path[len(folder) + 1 :] if path.startswith(folder + os.sep) else None
+
+
+def files_listed(folder: str) -> frozenset[str]:
+    """Return the names of the files of a state, those that are not copied included.
+
+    Raises:
+        OSError: the list is gone.
+    """
+    with open(f"{folder}.json", "rb") as file:
+        return frozenset(json.load(file))

@@ -54,6 +54,7 @@ class Order:
         capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
         traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
         place: the folder that it sees; None to run where the engine is.
+        guarded: whether what it does to files is heard of, as in Python; a command is any program.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Order:
     capture: str = ""
     traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
     place: Place | None = None
+    guarded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,7 @@ class Target:
             capture=capture,
             traced=traced or {},
             place=self.task.place,
+            guarded=self.task.kind != "command",
         )
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:

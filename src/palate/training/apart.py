@@ -1,11 +1,13 @@
 """A folder of its own for each run, which looks like the person's: what it reads is theirs, what it writes is its own.
 
 Code and settings are copied, everything else is a link, folders are real as far as `MOST` entries go. A `Guard` makes
-a link the run's own right before it is written to. So two runs that write `model.pt` write two files, and the
-person's folder stays as it is. What a run wrote stays in its folder. Standard library only.
+a link the run's own right before Python writes to it. So two runs that write `model.pt` write two files, and the
+person's folder stays as it is. What a run wrote stays in its folder. Programs that are not Python have no guard: there
+every small file is copied, and a large one that is written to in place is the person's. Standard library only.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -15,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from palate.question.folder import Place, path_inside
+from palate.question.folder import CODE, SKIPPED, Place, path_inside
 
 WORK = "work"
 """Folder in a run's folder in which it works."""
@@ -23,40 +25,54 @@ WORK = "work"
 MOST = 1000
 """Entries that are linked one by one; folders beyond are linked as a whole until they are written to."""
 
-COPIED = (".py", ".pyi", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".gin", ".sh", ".txt", ".ipynb")
-"""What is copied where it is small: code and settings, so that a resolved path stays in the run's folder."""
-
 SMALL = 256 << 10
 """The most bytes of a file that is copied."""
 
 MOST_COPIES = 300
 
-WHOLE = (".git", ".hg", ".svn", ".palate", "__pycache__", "node_modules", ".venv", "venv", ".tox", ".mypy_cache")
-"""Folders that are linked as a whole; environments are, whatever their name."""
+LARGEST_COPY = 64 << 10
+"""The most bytes of a file that is copied though it is neither code nor settings."""
+
+HIDDEN = (".palate", ".git", "__pycache__")
+"""What no run sees: git finds the repository above, and bytecode of another state of the code must not be found."""
+
+COPIES = "copied.json"
+"""File beside the folder with what was copied into it."""
+
+MOST_CAREFUL = 10_000
+"""Entries, and copies, where a program that is not Python works in the folder: nothing else guards what it writes."""
 
 
-def make_folder(place: Place, work: str) -> None:
+def make_folder(place: Place, work: str, *, guarded: bool = True) -> None:
     """Make a run's folder; nothing of the person's is copied but small code and settings.
+
+    Args:
+        place: what the run sees.
+        work: the folder.
+        guarded: whether a `Guard` hears what the run does; where none does, more is copied, and files are no links.
 
     Raises:
         OSError: it cannot be made.
     """
+    hidden = place.hidden()
     over_files = _files_below(place.over) if place.over else []
-    forced = set(_parents([os.path.join(place.cwd, "x"), *over_files, *place.hidden]))
-    room, copies = MOST, 0
+    forced = set(_parents([os.path.join(place.cwd, "x"), *over_files, *hidden]))
+    room, most_copies = (MOST, MOST_COPIES) if guarded else (MOST_CAREFUL, MOST_CAREFUL)
+    copied: dict[str, tuple[int, int]] = {}
     waiting = deque([""])
     os.makedirs(work, exist_ok=True)
     while waiting:
         here = waiting.popleft()
         if here:
             os.mkdir(f"{work}/{here}")
-        for entry in _entries(place, here):
+        for entry in _entries(place, here, hidden):
             target = f"{work}/{entry.name}"
             if not entry.is_folder:
-                copied = copies < MOST_COPIES and _copy_small_code(entry.source, target)
-                copies += copied
-                if not copied:
-                    os.symlink(entry.source, target)
+                state = _copy_small(entry.source, target) if len(copied) < most_copies else None
+                if state is None:
+                    _link(entry.source, target, hard=not guarded)
+                else:
+                    copied[entry.name] = state
                 continue
             inside = _count(entry.source, room) if _below_cwd(entry.name, place.cwd) and not entry.whole else room + 1
             if entry.name in forced or inside <= room:
@@ -64,6 +80,8 @@ def make_folder(place: Place, work: str) -> None:
                 room -= min(inside, room)
             else:
                 os.symlink(entry.source, target)
+    with open(os.path.join(os.path.dirname(work), COPIES), "w") as file:
+        json.dump(copied, file)
 
 
 def clear_folder(place: Place, work: str, own: Iterable[str] = ()) -> list[tuple[str, int]]:
@@ -74,46 +92,68 @@ def clear_folder(place: Place, work: str, own: Iterable[str] = ()) -> list[tuple
         work: the folder.
         own: files that palate put there.
     """
+    path = os.path.join(os.path.dirname(work), COPIES)
+    try:
+        with open(path) as file:
+            copied = {name: (size, changed_ns) for name, (size, changed_ns) in json.load(file).items()}
+        os.unlink(path)
+    except (OSError, ValueError):
+        copied = {}
     wrote: list[tuple[str, int]] = []
-    _clear(place, work, "", frozenset(own), wrote)
+    _Clearing(place, work, copied, frozenset(own), wrote).clear("")
     with contextlib.suppress(OSError):
         os.rmdir(work)
     return sorted(wrote)
 
 
-def _clear(place: Place, work: str, here: str, own: frozenset[str], wrote: list[tuple[str, int]]) -> None:
-    with os.scandir(os.path.join(work, here)) as found:
-        entries = list(found)
-    for entry in entries:
-        name = f"{here}/{entry.name}" if here else entry.name
+@dataclass(frozen=True, slots=True)
+class _Clearing:
+    """The clearing of a run's folder; what goes or cannot be removed meanwhile stays out of it."""
+
+    place: Place
+    work: str
+    copied: Mapping[str, tuple[int, int]]
+    own: frozenset[str]
+    wrote: list[tuple[str, int]]
+
+    def clear(self, here: str) -> None:
+        """Clear a folder, seen from the work folder."""
+        try:
+            with os.scandir(f"{self.work}/{here}") as found:
+                entries = list(found)
+        except OSError:
+            return
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                self._clear_entry(f"{here}/{entry.name}" if here else entry.name, entry)
+
+    def _clear_entry(self, name: str, entry: "os.DirEntry[str]") -> None:
         if entry.is_symlink():
-            target = os.readlink(entry.path)
-            if target in (f"{place.root}/{name}", f"{place.over}/{name}"):
+            if os.readlink(entry.path) in (f"{self.place.root}/{name}", f"{self.place.over}/{name}"):
                 os.unlink(entry.path)
             else:
-                wrote.append((name, 0))
+                self.wrote.append((name, 0))
         elif entry.name == "__pycache__":
             shutil.rmtree(entry.path, ignore_errors=True)
         elif entry.is_dir(follow_symlinks=False):
-            _clear(place, work, name, own, wrote)
-            theirs = os.path.isdir(os.path.join(place.root, name)) or (
-                bool(place.over) and os.path.isdir(os.path.join(place.over, name))
-            )
-            with contextlib.suppress(OSError):
-                if theirs:
-                    os.rmdir(entry.path)
-        elif name in own or _is_copy(entry.path, place.source(name)):
-            os.unlink(entry.path)
+            self.clear(name)
+            if any(os.path.isdir(f"{base}/{name}") for base in (self.place.root, self.place.over) if base):
+                os.rmdir(entry.path)
         else:
-            wrote.append((name, entry.stat(follow_symlinks=False).st_size))
+            known = entry.stat(follow_symlinks=False)
+            copied = self.copied.get(name) == (known.st_size, known.st_mtime_ns)
+            linked = known.st_nlink > 1 and _is_same_file(entry.path, f"{self.place.root}/{name}")
+            if name in self.own or copied or linked:
+                os.unlink(entry.path)
+            else:
+                self.wrote.append((name, known.st_size))
 
 
-def _is_copy(path: str, source: str) -> bool:
+def _is_same_file(one: str, other: str) -> bool:
     try:
-        one, other = os.lstat(path), os.stat(source)
+        return os.path.samefile(one, other)
     except OSError:
         return False
-    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +164,10 @@ class _Entry:
     whole: bool
 
 
-def _entries(place: Place, here: str) -> Iterator[_Entry]:
+def _entries(place: Place, here: str, hidden: frozenset[str]) -> Iterator[_Entry]:
     """Yield what a run sees in a folder, by names seen from the root."""
     known: set[str] = set()
+    home = _inode(place.home)
     before = f"{here}/" if here else ""
     for base in (place.over, place.root) if place.over else (place.root,):
         try:
@@ -137,12 +178,19 @@ def _entries(place: Place, here: str) -> Iterator[_Entry]:
             for entry in found:
                 name = before + entry.name
                 source = f"{base}/{name}"
-                if name in known or name in place.hidden or source == place.home or entry.name == ".palate":
+                if name in known or name in hidden or entry.name in HIDDEN or entry.inode() == home:
                     continue
                 known.add(name)
                 is_folder = entry.is_dir(follow_symlinks=False)
-                whole = is_folder and (entry.name in WHOLE or os.path.exists(f"{source}/pyvenv.cfg"))
+                whole = is_folder and (entry.name in SKIPPED or os.path.exists(f"{source}/pyvenv.cfg"))
                 yield _Entry(name, source, is_folder, whole)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return -1
 
 
 def _count(folder: str, most: int) -> int:
@@ -159,26 +207,32 @@ def _count(folder: str, most: int) -> int:
     return count
 
 
-def _copy_small_code(source: str, target: str) -> bool:
-    """Copy a file if it is small, and code or settings; return whether it was."""
+def _copy_small(source: str, target: str) -> tuple[int, int] | None:
+    """Copy a file if it is small; return its size and time of change, or None where it was not copied."""
     try:
         known = os.stat(source)
-    except OSError:
-        return False
-    wanted = source.endswith(COPIED) or known.st_mode & stat.S_IXUSR
-    if not (wanted and stat.S_ISREG(known.st_mode) and known.st_size <= SMALL):
-        return False
-    try:
+        most = SMALL if source.endswith(CODE) or known.st_mode & stat.S_IXUSR else LARGEST_COPY
+        if not stat.S_ISREG(known.st_mode) or known.st_size > most:
+            return None
         with open(source, "rb") as one, open(target, "xb") as other:
             other.write(one.read())
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(target)
-        return False
+        return None
     os.utime(target, ns=(known.st_atime_ns, known.st_mtime_ns))
     if known.st_mode & stat.S_IXUSR:
         os.chmod(target, known.st_mode & 0o777)
-    return True
+    return known.st_size, known.st_mtime_ns
+
+
+def _link(source: str, target: str, *, hard: bool) -> None:
+    """Link a file; by a hard link, which programs do not tell from a file, where that is wanted and can be."""
+    if hard and not os.path.islink(source) and os.path.isfile(source):
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    os.symlink(source, target)
 
 
 def _below_cwd(name: str, cwd: str) -> bool:
@@ -204,12 +258,16 @@ class Guard:
     It hears of an operation before it happens, from Python's audit hooks, so native code that opens files itself must
     ask by `own`.
 
+    Links that the run itself makes are not touched: what is written through them goes where they lead.
+
     Args:
         work: the run's folder.
+        theirs: folders that links of palate's lead to: the person's, and the one that stands over it.
     """
 
-    def __init__(self, work: str) -> None:
+    def __init__(self, work: str, theirs: Iterable[str] = ()) -> None:
         self._work = work
+        self._theirs = tuple(f"{folder}{os.sep}" for folder in theirs if folder)
         self._busy = threading.local()
 
     def own(self, path: str, *, keeps: bool = True) -> None:
@@ -222,8 +280,12 @@ class Guard:
         with self._alone(path) as mine:
             if mine:
                 self._open_parents(path)
-                if os.path.islink(path):
+                if self._is_ours(path):
                     _unlink_one(path, keeps=keeps)
+                elif os.path.islink(path):  # the run's own link, perhaps to one that is not its own yet
+                    led = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+                    if path_inside(led, self._work) is not None and self._is_ours(led):
+                        _unlink_one(led, keeps=keeps)
 
     def own_entry(self, path: str) -> None:
         """Make the folder of a path the run's own, before an entry of it is made, moved or removed."""
@@ -241,9 +303,40 @@ class Guard:
                     with os.scandir(waiting.pop()) as found:
                         folders = [entry.path for entry in found if entry.is_dir()]
                     for one in folders:
-                        if os.path.islink(one):
+                        if self._is_ours(one):
                             _open_up(one)
-                        waiting.append(one)
+                        if not os.path.islink(one):
+                            waiting.append(one)
+
+    def show(self, path: str) -> None:
+        """Make the linked folders in a folder real before it is listed: a walk does not enter links."""
+        with self._alone(path) as mine:
+            if mine:
+                self._open_parents(os.path.join(path, "x"))
+                self._open_folders(path)
+
+    def secure(self) -> None:
+        """Copy what is small, before a program starts that nobody hears: it would write through the links."""
+        with self._alone(self._work) as mine:
+            waiting, left = [self._work], MOST_CAREFUL
+            while mine and waiting and left > 0:
+                here = waiting.pop()
+                self._open_folders(here)
+                with os.scandir(here) as found:
+                    entries = list(found)
+                left -= len(entries)
+                waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+                for entry in entries:
+                    if self._is_ours(entry.path) and entry.is_file() and entry.stat().st_size <= SMALL:
+                        _unlink_one(entry.path, keeps=True)
+
+    def _open_folders(self, path: str) -> None:
+        with os.scandir(path) as found:
+            links = [entry.path for entry in found if entry.is_symlink() and entry.is_dir()]
+        for link in links:
+            ours = self._is_ours(link) and os.path.basename(link) not in SKIPPED
+            if ours and not os.path.islink(os.readlink(link)):  # a link of the person's own stays one
+                _open_up(link)
 
     @contextlib.contextmanager
     def _alone(self, path: str) -> Iterator[bool]:
@@ -263,8 +356,12 @@ class Guard:
         here = self._work
         for part in (inside or "").split(os.sep) if inside else ():
             here = os.path.join(here, part)
-            if os.path.islink(here) and os.path.isdir(here):
+            if self._is_ours(here) and os.path.isdir(here):
                 _open_up(here)
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether a path is a link that palate made."""
+        return os.path.islink(path) and os.readlink(path).startswith(self._theirs or os.sep)
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Hear of an operation on a file before it happens."""
@@ -322,10 +419,10 @@ def _open_up(path: str) -> None:
     source = os.readlink(path)
     beside = f"{path}.{os.getpid()}.{threading.get_ident()}.palate"
     os.mkdir(beside)
-    for name in os.listdir(source):
-        os.symlink(os.path.join(source, name), os.path.join(beside, name))
-    os.unlink(path)
     try:
+        for name in os.listdir(source):
+            os.symlink(os.path.join(source, name), os.path.join(beside, name))
+        os.unlink(path)
         os.rename(beside, path)
     except OSError:  # another thread or process was faster
         shutil.rmtree(beside, ignore_errors=True)

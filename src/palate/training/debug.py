@@ -17,6 +17,7 @@ from typing import Self
 
 from palate.errors import RunsFailedError
 from palate.question.target import Order, Task
+from palate.training import received
 from palate.training import run as training_run
 from palate.training.launch import Ended, Launcher, Resources
 from palate.training.worker import IN_WORKER, carry_out, load, message_of
@@ -82,6 +83,7 @@ class DebugLauncher:
             traceback.print_exc()
             return 1
         finally:
+            received.stop_recorder()
             training_run.close_current()
 
 

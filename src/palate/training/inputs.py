@@ -7,57 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from palate.capture.files import hash_file
-from palate.capture.secrets import is_secret, seal_secret
-from palate.question.folder import Place
+from palate.capture.secrets import is_secret
+from palate.question.folder import Place, path_inside
 from palate.training.apart import WORK, clear_folder
 from palate.training.received import NOTES
+from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
 RECEIVED = "received.json"
 """File in a run's folder with what it received."""
-
-ABSENT = "absent"
-"""The hash of a file that was looked for and is not there."""
-
-UNKNOWN = -1
-"""The size of a file of which only the hash is known."""
 
 MOST_HASHED = 2000
 """Files of a run that are hashed; of more, size and time of change are kept."""
 
 MOST_BYTES = 512 << 20
 """Bytes of a run's files that are hashed; beyond, size and time of change are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What a file was: its size, its time of change in nanoseconds, a hash of its content ("" where not known)."""
-
-    size: int
-    changed_ns: int
-    hash: str
-
-    @classmethod
-    def of(cls, path: str, *, hashed: bool = True) -> Self:
-        """Read it from the disk."""
-        try:
-            known = os.stat(path)
-            content = hash_file(Path(path)) if hashed else ""
-        except OSError:
-            return cls(0, 0, ABSENT)
-        return cls(known.st_size, known.st_mtime_ns, content)
-
-    def is_now(self, path: str) -> bool:
-        """Whether a file is still that: told by size and time where these are the same, else by its content."""
-        try:
-            known = os.stat(path)
-        except OSError:
-            return self.hash == ABSENT
-        if self.hash == ABSENT:
-            return False
-        if (known.st_size, known.st_mtime_ns) == (self.size, self.changed_ns):
-            return True
-        return bool(self.hash) and self.size in (known.st_size, UNKNOWN) and self.of(path).hash == self.hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +49,7 @@ class Received:
     Attributes:
         files: what it read, by name: seen from the person's folder where it is in it.
         modules: those of them that are its own modules.
-        modules_outside: modules that were imported from the person's folder, past the run's own.
+        read_past: what it read, or imported, from the person's folder itself, past its own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
         lines_of: where its own code reads a variable.
         wrote: files that it wrote into its own folder, with their sizes in bytes.
@@ -102,7 +65,7 @@ class Received:
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
-    modules_outside: tuple[str, ...] = ()
+    read_past: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
     lines_of: Mapping[str, str] = field(default_factory=dict)
     wrote: Mapping[str, int] = field(default_factory=dict)
@@ -151,7 +114,7 @@ class Received:
         return cls(
             files={name: FileState(**state) for name, state in body["files"].items()},
             modules=tuple(body["modules"]),
-            modules_outside=tuple(body["modules_outside"]),
+            read_past=tuple(body["read_past"]),
             variables=body["variables"],
             lines_of=body["lines_of"],
             wrote=body["wrote"],
@@ -224,24 +187,33 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
     def named(path: str) -> str:
         return _name(path, place, work)
 
-    outside = {path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)}
-    modules = [named(path) for path, *_ in by_kind.get("module", [])]
-    read = [named(path) for path, *_ in by_kind.get("read", [])]
-    inputs = [name for name in dict.fromkeys((*read, *modules)) if name not in wrote or _is_theirs(name, place)]
+    modules = {named(path): tuple(state) for path, *state in by_kind.get("module", [])}
+    read = {named(path): tuple(state) for path, *state in by_kind.get("read", [])}
+    listed: dict[str, tuple[int, ...]] = {f"{named(path)}/": () for (path,) in by_kind.get("listed", [])}
+    noted = {**modules, **read, **listed}
+    inputs = {name: state for name, state in noted.items() if name not in wrote or _is_theirs(name, place)}
+    looked = {named(path): FileState(0, 0, PRESENT if there else ABSENT) for path, there in by_kind.get("looked", [])}
+    unheard = "program" in by_kind or "module" not in by_kind  # a program that is not Python may read anything
     variables = {name: (value, where) for name, value, where in by_kind.get("variable", [])}
     in_force = by_kind.get("in force", [])
     return Received(
-        files=_states(inputs, place),
-        modules=tuple(dict.fromkeys(modules)),
-        modules_outside=tuple(
-            named(path)
-            for path, *_ in by_kind.get("module", [])
-            if place is not None and not path.startswith((work + os.sep, place.home)) and named(path) != path
+        files={
+            **{name: state for name, state in looked.items() if name not in wrote or state.hash == ABSENT},
+            **_states(inputs, place),
+            **({EVERYTHING: state_of_all(place)} if place is not None and unheard else {}),
+        },
+        modules=tuple(modules),
+        read_past=tuple(
+            dict.fromkeys(
+                named(path)
+                for path, *_ in (*by_kind.get("module", []), *by_kind.get("read", []))
+                if place is not None and not path.startswith((work + os.sep, place.home)) and named(path) != path
+            )
         ),
-        variables={name: shown_variable(name, value) for name, (value, _) in variables.items()},
+        variables={name: value for name, (value, _) in variables.items()},
         lines_of={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,
-        wrote_outside=dict(sorted(outside.items())),
+        wrote_outside={path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)},
         read_back=tuple(path for path, *_ in by_kind.get("read back", [])),
         parsed=tuple(
             Parsed(values=_plain(values), flags=flags, left=tuple(left), types=types)
@@ -266,10 +238,10 @@ def _is_theirs(name: str, place: Place | None) -> bool:
 
 def _name(path: str, place: Place | None, work: str) -> str:
     """Return a file's name: seen from the person's folder where it is in it, or stands for one that is."""
-    if path.startswith(work + os.sep):
-        return path[len(work) + 1 :]
-    if place is not None and path.startswith(place.root + os.sep):
-        return path[len(place.root) + 1 :]
+    for folder in (work, *([place.root] if place is not None else [])):
+        inside = path_inside(path, folder)
+        if inside is not None:
+            return inside or "."
     return path
 
 
@@ -278,23 +250,25 @@ def _line(where: str, place: Place | None, work: str) -> str:
     return f"{_name(file, place, work)}:{number}" if file else ""
 
 
-def _states(names: Iterable[str], place: Place | None) -> dict[str, FileState]:
+def _states(noted: Mapping[str, tuple[int, ...]], place: Place | None) -> dict[str, FileState]:
+    """Return what each file was when it was read; of one that changed meanwhile, nobody knows the content.
+
+    Args:
+        noted: size and time of change when it was read, by name; nothing of a listed folder.
+        place: the folder that the run saw.
+    """
     states: dict[str, FileState] = {}
     left = MOST_BYTES
-    for name in names:
-        path = name if name.startswith("/") or place is None else place.source(name)
-        if os.path.isdir(path):
+    for name, state in noted.items():
+        path = name if name.startswith("/") or place is None else place.source(name.removesuffix("/"))
+        only_its_own = bool(state) and state[0] >= 0 and not os.path.lexists(path)
+        if only_its_own or os.path.isdir(path) != name.endswith("/"):
             continue
-        states[name] = state = FileState.of(path, hashed=len(states) < MOST_HASHED and left > 0)
-        left -= state.size
+        now = FileState.of(path, hashed=len(states) < MOST_HASHED and left > 0)
+        left -= now.size
+        same = not state or state[0] < 0 or now.hash == PRESENT or (now.size, now.changed_ns) == state
+        states[name] = now if same else FileState(state[0], state[1], "")
     return states
-
-
-def shown_variable(name: str, value: str | None) -> str | None:
-    """Return an environment variable's value as it is kept: a secret as a hash."""
-    if value is None or not is_secret(name, value):
-        return value
-    return f"secret {seal_secret(value).hash}"
 
 
 def _plain(values: Mapping[str, str]) -> dict[str, str]:

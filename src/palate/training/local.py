@@ -205,11 +205,14 @@ def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int,
 
 
 def _signal_group(pid: int, number: int) -> None:
-    if pid:
+    if not pid:
+        return
+    for send in (os.killpg, os.kill):  # a child that was just forked has no group of its own yet
         try:
-            os.killpg(pid, number)
+            send(pid, number)
         except (ProcessLookupError, PermissionError):
-            return
+            continue
+        return
 
 
 def _tail_of(log: Any) -> str:

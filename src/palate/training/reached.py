@@ -64,8 +64,8 @@ def executable_lines(code: bytes, numbers: Sequence[int]) -> tuple[int, ...]:
 
 def reached_lines(
     target: Target, changes: Sequence[Change], lines: Mapping[str, Sequence[int]], *, engines: Engines, home: Path
-) -> dict[str, tuple[int, ...]]:
-    """Run a training once more, at seed 0, and return which of some lines it reaches, by file.
+) -> dict[str, tuple[int, ...]] | None:
+    """Run a training once more, at seed 0, and return which of some lines it reaches, by file; None where it fails.
 
     Args:
         target: what is run.
@@ -79,8 +79,10 @@ def reached_lines(
         here = Path(folder) / REACHED
         here.mkdir()
         engines.submit(target.task, target.order(REACHED, here, 0, changes, traced=lines))
-        while not engines.poll():
+        while not (ended := engines.poll()):
             time.sleep(0)
+        if ended[0].status or ended[0].timed_out:
+            return None
         for kind, *what in read_notes(here / NOTES):
             if kind == REACHED:
                 reached.setdefault(what[1], []).append(what[2])

@@ -7,6 +7,9 @@ then. Standard library only, and light: it is imported in every process that a r
 
 import argparse
 import atexit
+import contextlib
+import fcntl
+import functools
 import json
 import opcode
 import os
@@ -25,8 +28,9 @@ from palate.training.apart import Guard
 NOTES = "received.jsonl"
 """File in a run's folder with what was heard."""
 
-NOTED, WORKS_IN = "PALATE_RECEIVED", "PALATE_WORK"
-"""Environment variables that tell a process that a run starts where to note, and which folder is the run's own."""
+NOTED, WORKS_IN, SHOWS = "PALATE_RECEIVED", "PALATE_WORK", "PALATE_SHOWS"
+"""Environment variables that tell a process that a run starts where to note, which folder is the run's own, and which
+folders that one shows."""
 
 SITE = str(Path(__file__).parent / "site")
 """Folder that starts a recorder in every Python process that a run starts."""
@@ -34,22 +38,30 @@ SITE = str(Path(__file__).parent / "site")
 LONGEST = 200
 """The most characters of a value that are noted."""
 
+HIGH = 400
+"""The number from which on one is taken for the notes' file."""
+
+MOST_PARSED = 20
+"""Command lines of a process that are noted."""
+
 NATIVE_SWITCHES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS", "PYTORCH_CUDA_ALLOC_CONF",
                    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTHONOPTIMIZE")  # fmt: skip
 """Environment variables that libraries read below Python, and that change what they compute."""
 
-_OF_THE_PLACE = ("PALATE_", "SSH_", "SLURM_", "PBS_", "LSB_", "XDG_", "LC_", "GIT_", "VSCODE_", "TMUX", "COLOR", "_")
-_PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "TERM", "COLUMNS", "LINES", "DISPLAY", "HOME", "USER", "LOGNAME", "PATH",
-                    "TMPDIR", "TEMP", "TMP", "HOSTNAME", "SHELL", "LANG", "PYTHONPATH", "PYTHONHASHSEED", "NO_COLOR",
-                    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "JUPYTER_COLUMNS"})  # fmt: skip
+_OF_THE_PLACE = ("PALATE_", "SSH_", "SLURM_", "PBS_", "LSB_", "XDG_", "VSCODE_", "TMUX")
+_PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS", "LINES", "DISPLAY", "WINDOWID",
+                    "HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TEMP", "TMP", "HOSTNAME", "SHELL", "LANG",
+                    "PYTHONPATH", "PYTHONHASHSEED", "NO_COLOR", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+                    "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
 
-_CODE = (".pyc", ".so", ".pth", ".egg-link", ".pyi")
-_LIBRARY = (os.path.dirname(os.__file__), "/proc", "/sys", "/dev", "/etc", "<")
-_PALATE = str(Path(__file__).resolve().parent.parent)
+_CODE = (".pyc", ".so", ".egg-link")
+_LIBRARY = (f"{os.path.dirname(os.__file__)}{os.sep}", "/proc/", "/sys/", "/dev/", "/etc/", "<")
+_PALATE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 
 _recorder: "Recorder | None" = None
 _hooked = False
+_imported_from = ""
 
 
 class Recorder:
@@ -58,22 +70,33 @@ class Recorder:
     Args:
         notes: the file to append to.
         work: the run's own folder; "" where it has none.
+        theirs: the folders that it shows: the person's, and one that stands over it.
     """
 
-    def __init__(self, notes: str, work: str = "") -> None:
-        self._file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    def __init__(self, notes: str, work: str = "", theirs: tuple[str, ...] = ()) -> None:
+        self._notes = notes
+        self._file, self._number = _open_high(notes)
         self._folder = os.path.dirname(notes) + os.sep
         self._work = work + os.sep if work else ""
-        self._guard = Guard(work) if work else None
+        self._guard = Guard(work, theirs) if work else None
         self._known: set[tuple[str, str]] = set()
-        self._set: set[str] = set()
         self._parsed: list[tuple[argparse.ArgumentParser, argparse.Namespace]] = []
         self._constants: tuple[str, ...] = ()
         self._in_force = False
 
     def note(self, kind: str, *what: Any) -> None:
         """Append a line."""
-        os.write(self._file, (json.dumps([kind, *what]) + "\n").encode())
+        self._append((json.dumps([kind, *what]) + "\n").encode())
+
+    def _append(self, line: bytes) -> None:
+        """Append to the notes; a program that closes all files may have closed them, and have taken the number."""
+        try:
+            mine = os.fstat(self._file).st_ino == self._number
+        except OSError:
+            mine = False
+        if not mine:
+            self._file, self._number = _open_high(self._notes)
+        os.write(self._file, line)
 
     def once(self, kind: str, name: str, *what: Any) -> None:
         """Append a line unless this was noted before."""
@@ -87,38 +110,56 @@ class Recorder:
             return
         text = os.fsdecode(os.fspath(name))
         number = flags if isinstance(flags, int) else 0
-        if number & getattr(os, "O_DIRECTORY", 0):
-            return
         path = text if text.startswith("/") else os.path.abspath(text)
         if ".." in path:
             path = os.path.normpath(path)
-        if isinstance(mode, str) and mode:
-            writes, keeps, fresh = not mode.startswith("r") or "+" in mode, "w" not in mode, "x" in mode
-        else:
-            writes = number & (os.O_WRONLY | os.O_RDWR) != 0
-            keeps, fresh = not number & os.O_TRUNC, bool(number & os.O_EXCL)
-        if writes:
-            self.writes(path, keeps=keeps, fresh=fresh)
+        if number & getattr(os, "O_DIRECTORY", 0):
+            self.enters(path)
+        elif isinstance(mode, str) and mode:
+            if mode.startswith("r") and "+" not in mode:
+                self.reads(path)
+            else:
+                self.writes(path, keeps="w" not in mode, fresh="x" in mode, seen="+" in mode and "w" not in mode)
+        elif number & (os.O_WRONLY | os.O_RDWR):
+            keeps = not number & os.O_TRUNC
+            seen = keeps and bool(number & os.O_RDWR)
+            self.writes(path, keeps=keeps, fresh=bool(number & os.O_EXCL), seen=seen)
         else:
             self.reads(path)
 
+    def enters(self, path: str) -> None:
+        """Make a folder the run's own, before it works in it by other ways than its path."""
+        if self._guard is not None:
+            self._guard.own_entry(os.path.join(path, "x"))
+
     def reads(self, path: str) -> None:
         """Note a file that is read, before this run wrote it."""
+        path = self._in_work(path)
         if ("read", path) in self._known or not self._is_own(path) or path.endswith(_CODE):
             return
         if ("wrote", path) not in self._known:
             self._known.add(("read", path))
-            os.write(self._file, f'["read", {encode_basestring_ascii(path)}]\n'.encode())
+            try:
+                known = os.stat(path)
+                state = f"{known.st_size}, {known.st_mtime_ns}"
+            except OSError:
+                state = "-1, 0"
+            self._append(f'["read", {encode_basestring_ascii(path)}, {state}]\n'.encode())
         elif not (self._work and path.startswith(self._work)):
             self.once("read back", path)
 
-    def writes(self, path: str, *, keeps: bool = True, fresh: bool = False) -> None:
+    def _in_work(self, path: str) -> str:
+        """Return where the run's own folder has what the worker imported from its."""
+        return self._work + path[len(_imported_from) :] if _imported_from and path.startswith(_imported_from) else path
+
+    def writes(self, path: str, *, keeps: bool = True, fresh: bool = False, seen: bool = False) -> None:
         """Note a file that is written, and make it the run's own.
 
         Args:
             path: absolute.
             keeps: whether what is in it stays.
             fresh: whether it must not be there yet.
+            seen: whether what is in it can be read as well.
         """
         if path.startswith(self._folder) and not (self._work and path.startswith(self._work)):
             return  # the journal, and what is printed
@@ -128,44 +169,75 @@ class Recorder:
             else:
                 self._guard.own(path, keeps=keeps)
         if self._is_own(path) and "__pycache__" not in path:
-            if keeps and not fresh and ("wrote", path) not in self._known and os.path.exists(path):
+            if seen and ("wrote", path) not in self._known and os.path.exists(path):
                 self.reads(path)
             self.once("wrote", path, self._in_force)
 
     def _is_own(self, path: str) -> bool:
         if path.startswith(self._folder):
             return bool(self._work) and path.startswith(self._work)
-        return not path.startswith(_LIBRARY) and "-packages/" not in path and not path.startswith(_PALATE)
+        if path.startswith("/dev/shm/"):  # noqa: S108  a place for data, unlike the rest of /dev
+            return True
+        return not path.startswith((*_LIBRARY, _PALATE)) and not _is_installed(path)
+
+    def lists(self, folder: object) -> None:
+        """Note a folder whose entries are listed, but for what Python itself looks for when it imports."""
+        importing = sys._getframe(3).f_code.co_filename.startswith("<frozen importlib")
+        if importing or not isinstance(folder, str | os.PathLike):
+            return
+        path = os.path.abspath(os.fspath(folder))
+        if self._guard is not None:
+            self._guard.show(path)
+        if ("wrote", path) not in self._known and self._is_own(path + os.sep):
+            self.once("listed", path)
+
+    def starts(self, words: list[str], environment: Any) -> None:
+        """Hear that a program is about to be started. Nothing guards or notes what it does, unless it is Python."""
+        name = os.path.basename(words[0]) if words else "sh"
+        told = environment is None or NOTED in environment or NOTED.encode() in environment
+        bare = any(word in ("-I", "-S", "-E", "-IS") for word in words[1:4])
+        if name in _HARMLESS or (name.startswith("python") and told and not bare):
+            return
+        if self._guard is not None:
+            self._guard.secure()
+        self.once("program", name)
+
+    def looks_for(self, path: object) -> None:
+        """Note a file that is looked for and not opened."""
+        if not isinstance(path, str | os.PathLike):
+            return
+        text = os.path.abspath(os.fspath(path))
+        known = ("read", text) in self._known or ("wrote", text) in self._known
+        if isinstance(text, str) and not known and self._is_own(text) and not text.endswith(_CODE):
+            self.once("looked", text, os.path.lexists(text))
 
     def variable(self, name: object, value: str | None, frame: FrameType | None) -> None:
         """Note an environment variable that the person's own code reads; one that is not there has no value."""
-        if not isinstance(name, str) or ("variable", name) in self._known or name in self._set:
-            return
         if name == "PALATE_SEED" and _own_line(frame):
             self.once("took seed", "PALATE_SEED", _own_line(frame))
+        if not isinstance(name, str) or ("variable", name) in self._known or name in _set_here:
+            return
         if name in _PLACE or name.startswith(_OF_THE_PLACE):
             return
-        where = _own_line(frame)
+        where = self._in_work(_own_line(frame))
         if where:
-            self.once("variable", name, value, where)
-
-    def set_variable(self, name: object) -> None:
-        """Remember that the process itself set a variable: it is no input from then on."""
-        if isinstance(name, str):
-            self._set.add(name)
+            self.once("variable", name, shown_variable(name, value), where)
 
     def parsed(self, parser: argparse.ArgumentParser, values: argparse.Namespace, left: list[str]) -> None:
         """Note what a command line was read as."""
+        if not hasattr(values, "__dict__"):
+            return
         flags = {flag: action.dest for action in parser._actions for flag in action.option_strings}
         types = {a.dest: getattr(a.type, "__name__", "") for a in parser._actions if a.type is not None}
-        self._parsed.append((parser, values))
-        self.note("parsed", _texts(vars(values)), flags, [str(word)[:LONGEST] for word in left], types)
+        if len(self._parsed) < MOST_PARSED:
+            self._parsed.append((parser, values))
+            self.note("parsed", _texts(vars(values)), flags, [str(word)[:LONGEST] for word in left], types)
 
     def seeds(self, what: str, value: object, frame: FrameType | None) -> None:
         """Note that the person's own code, or a library for it, seeds something."""
-        text = repr(value)[:LONGEST]
-        where = _nearest_own_line(frame)
-        self.once("seed", f"{what} {text} {where}", what, text, where)
+        where = self._in_work(_nearest_own_line(frame))
+        if where:
+            self.once("seed", f"{what} {where}", what, repr(value)[:LONGEST], where)
 
     def watch_constants(self, names: tuple[str, ...]) -> None:
         """Remember which constants of the script are to be read back."""
@@ -195,21 +267,61 @@ class Recorder:
         """Note the files of the person's own modules."""
         for module in list(sys.modules.values()):
             path = getattr(module, "__file__", None)
-            if isinstance(path, str) and path.endswith(".py") and self._is_own(path) and path.startswith("/"):
-                self.once("module", path)
+            if not isinstance(path, str):
+                continue
+            path = self._in_work(path)
+            if ("module", path) in self._known:
+                continue
+            if path.startswith("/") and path.endswith(".py") and self._is_own(path):
+                self.once("module", path, *_size_and_time(path))
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Hear of an audit event before it happens."""
         if event == "open":
             self.opened(*arguments[:3])
+        elif event in ("os.listdir", "os.scandir"):
+            self.lists(arguments[0])
+        elif event == "os.chdir":
+            if isinstance(arguments[0], str | os.PathLike):
+                self.enters(os.path.abspath(os.fspath(arguments[0])))
+        elif event in _PROGRAMS:
+            self.starts(*_PROGRAMS[event](arguments))
         elif self._guard is not None and event.startswith(("os.", "shutil.", "sqlite3.")):
             self._guard.hear(event, arguments)
 
 
-def start_recorder(notes: str, work: str = "") -> Recorder:
+def _open_high(path: str) -> tuple[int, int]:
+    """Open a file to append to, with a number that is rarely closed by mistake; return the number and its inode."""
+    low = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    except OSError:
+        return low, os.fstat(low).st_ino
+    os.close(low)
+    return high, os.fstat(high).st_ino
+
+
+def _size_and_time(path: str) -> tuple[int, int]:
+    try:
+        known = os.stat(path)
+    except OSError:
+        return -1, 0
+    return known.st_size, known.st_mtime_ns
+
+
+def shown_variable(name: str, value: str | None) -> str | None:
+    """Return an environment variable's value as it is kept: a secret as a hash."""
+    if value is None:
+        return None
+    from palate.capture.secrets import is_secret, seal_secret
+
+    return f"secret {seal_secret(value).hash}" if is_secret(name, value) else value
+
+
+def start_recorder(notes: str, work: str = "", theirs: tuple[str, ...] = ()) -> Recorder:
     """Start to note what this process receives; the last one that was started counts."""
     global _recorder, _hooked
-    recorder = Recorder(notes, work)
+    recorder = Recorder(notes, work, theirs)
     for name in NATIVE_SWITCHES:
         recorder.once("variable", name, os.environ.get(name), "")
     _recorder = recorder
@@ -223,17 +335,34 @@ def start_recorder(notes: str, work: str = "") -> Recorder:
 def stop_recorder() -> None:
     """Stop noting; Python cannot remove an audit hook, which does nothing from then on."""
     global _recorder
-    if _recorder is not None:
-        _recorder.at_end()
-        os.close(_recorder._file)
-    _recorder = None
+    recorder, _recorder = _recorder, None
+    if recorder is not None:
+        with contextlib.suppress(OSError):  # a full disk: what was noted until then is there
+            recorder.at_end()
+        os.close(recorder._file)
 
 
 def start_in_child() -> None:
     """Start to note in a Python process that a run starts; a recorder that is there already goes on."""
-    if _recorder is None:
-        start_recorder(os.environ[NOTED], os.environ.get(WORKS_IN, ""))
-        atexit.register(stop_recorder)
+    if _recorder is not None:
+        return
+    work, theirs = os.environ.get(WORKS_IN, ""), tuple(os.environ.get(SHOWS, "").split(os.pathsep))
+    if work and theirs[0]:  # imports find what the run sees, also where a package is installed from the person's folder
+        sys.path[:] = [shown_path(path, work, theirs[0]) for path in sys.path]
+    start_recorder(os.environ[NOTED], work, theirs)
+    atexit.register(stop_recorder)
+
+
+def shown_path(path: str, work: str, root: str) -> str:
+    """Return a folder that is imported from as a run sees it; one that packages are installed in stays as it is."""
+    kept = _is_installed(f"{path}/") or path.startswith((work, sys.prefix))
+    return path if kept or not (path + os.sep).startswith(root + os.sep) else work + path[len(root) :]
+
+
+def imported_from(folder: str) -> None:
+    """Say from which folder this process imported what its runs use: it shows what each run's own folder shows."""
+    global _imported_from
+    _imported_from = f"{folder}{os.sep}"
 
 
 def own_file(path: str) -> None:
@@ -260,6 +389,9 @@ def seeded_before() -> tuple[str, ...]:
 
 
 _seeded: set[str] = set()
+_set_here: set[str] = set()
+"""Environment variables that the person's own code set, also before a recorder listened: they are no inputs."""
+
 _watched: set[str] = set()
 
 
@@ -270,11 +402,13 @@ def watch_process() -> None:
     _watched.add("environ")
     _watch_environment()
     _watch_arguments()
-    random.seed = _seeding("random", random.seed)
+    _watch_looks()
+    random.seed = _seeding("random", random.seed, "random", "seed")
     from palate.capture.imports import Watch
 
-    Watch({"numpy": _watch_numpy, "torch": _watch_torch, "h5py._hl.files": _watch_h5py,
-           "safetensors.torch": _watch_safetensors, "cv2": _watch_cv2}).start()  # fmt: skip
+    wanted = {"numpy": _watch_numpy, "torch": _watch_torch, "h5py._hl.files": _watch_h5py, "cv2": _watch_cv2,
+              "safetensors": _watch_safe_open, "safetensors.torch": _watch_safetensors}  # fmt: skip
+    Watch(wanted).start()
 
 
 def _watch_environment() -> None:
@@ -293,11 +427,28 @@ def _watch_environment() -> None:
         return value
 
     def setitem(self: Any, key: Any, value: Any) -> None:
-        if _recorder is not None:
-            _recorder.set_variable(key)
+        if isinstance(key, str) and _own_line(sys._getframe(1)):
+            _set_here.add(key)
         write(self, key, value)
 
     cls.__getitem__, cls.__setitem__ = getitem, setitem
+
+
+def _watch_looks() -> None:
+    """Watch questions whether a file is there: they raise no audit event."""
+    for place, names in ((os.path, ("exists", "isfile", "isdir")), (Path, ("exists", "is_file", "is_dir"))):
+        for name in names:
+            setattr(place, name, _looking(getattr(place, name)))
+
+
+def _looking(original: Callable[..., bool]) -> Callable[..., bool]:
+    @functools.wraps(original)
+    def looks(path: Any, *arguments: Any, **keywords: Any) -> bool:
+        if _recorder is not None and not _is_library(sys._getframe(1).f_code.co_filename):
+            _recorder.looks_for(path)
+        return original(path, *arguments, **keywords)
+
+    return looks
 
 
 def _watch_arguments() -> None:
@@ -312,8 +463,8 @@ def _watch_arguments() -> None:
     argparse.ArgumentParser.parse_known_args = parse_known_args  # type: ignore[method-assign]
 
 
-def _seeding(what: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that seeds as the original does, and is noted."""
+def _seeding(what: str, original: Callable[..., Any], module: str, name: str) -> Callable[..., Any]:
+    """Return a function that seeds as the original does, and is noted; pickle finds it by its module and name."""
 
     def seed(*arguments: Any, **keywords: Any) -> Any:
         if arguments or keywords:
@@ -325,19 +476,22 @@ def _seeding(what: str, original: Callable[..., Any]) -> Callable[..., Any]:
                     _recorder.seeds(what, value, sys._getframe(1))
         return original(*arguments, **keywords)
 
-    seed.__name__, seed.__doc__, seed.__wrapped__ = "seed", original.__doc__, original  # type: ignore[attr-defined]
+    functools.update_wrapper(seed, original)
+    seed.__module__, seed.__name__, seed.__qualname__ = module, name, name
     return seed
 
 
 def _watch_numpy(numpy: Any) -> None:
-    numpy.random.seed = _seeding("numpy", numpy.random.seed)
-    numpy.random.default_rng = _seeding("numpy generator", numpy.random.default_rng)
+    random = numpy.random
+    random.seed = _seeding("numpy", random.seed, "numpy.random", "seed")
+    random.default_rng = _seeding("numpy generator", random.default_rng, "numpy.random", "default_rng")
 
 
 def _watch_torch(torch: Any) -> None:
-    torch.manual_seed = torch.random.manual_seed = _seeding("torch", torch.manual_seed)
+    torch.manual_seed = torch.random.manual_seed = _seeding("torch", torch.manual_seed, "torch", "manual_seed")
     serialization: Any = sys.modules["torch.serialization"]
     torch.save = serialization.save = _native(torch.save, 1, "f", "w")
+    torch.jit.save = _native(torch.jit.save, 1, "f", "w")
 
 
 def _watch_h5py(module: Any) -> None:
@@ -355,6 +509,10 @@ def _watch_safetensors(module: Any) -> None:
     module.load_file = _native(module.load_file, 0, "filename", "r")
 
 
+def _watch_safe_open(module: Any) -> None:
+    module.safe_open = _native(module.safe_open, 0, "filename", "r")
+
+
 def _watch_cv2(module: Any) -> None:
     module.imread = _native(module.imread, 0, "filename", "r")
     module.imwrite = _native(module.imwrite, 0, "filename", "w")
@@ -363,13 +521,12 @@ def _watch_cv2(module: Any) -> None:
 def _native(original: Callable[..., Any], place: int, name: str, mode: str) -> Callable[..., Any]:
     """Return a function that opens a file below Python, as the original does, and is noted."""
 
+    @functools.wraps(original)
     def opens(*arguments: Any, **keywords: Any) -> Any:
         path = arguments[place] if len(arguments) > place else keywords.get(name)
         _native_file(path, mode)
         return original(*arguments, **keywords)
 
-    opens.__name__, opens.__doc__ = original.__name__, original.__doc__
-    opens.__module__, opens.__wrapped__ = original.__module__, original  # type: ignore[attr-defined]
     return opens
 
 
@@ -380,11 +537,34 @@ def _native_file(path: object, mode: str) -> None:
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     if _recorder is not None and event in _EVENTS:
-        _recorder.hear(event, arguments)
+        try:
+            _recorder.hear(event, arguments)
+        except OSError:  # a full disk, a run that is ending: never the training's fault
+            return
 
 
-_EVENTS = frozenset({"open", "os.remove", "os.rename", "os.truncate", "os.chmod", "os.utime", "os.mkdir", "os.rmdir",
-                     "os.link", "os.symlink", "sqlite3.connect", "shutil.rmtree"})  # fmt: skip
+def _words_of(command: object) -> list[str]:
+    """Return the words of a command, as a program is started with them."""
+    if isinstance(command, str | bytes | os.PathLike):
+        return os.fsdecode(os.fspath(command)).split()
+    return [os.fsdecode(os.fspath(word)) for word in command] if isinstance(command, list | tuple) else []
+
+
+_PROGRAMS: Mapping[str, Callable[[tuple[Any, ...]], tuple[list[str], object]]] = {
+    "subprocess.Popen": lambda a: (_words_of(a[1]) or _words_of(a[0]), a[3]),
+    "os.system": lambda _: (["sh"], None),
+    "os.posix_spawn": lambda a: (_words_of(a[1]), a[2]),
+    "os.exec": lambda a: (_words_of(a[1]), a[2]),
+}
+"""Events of programs that are started, and how their words and environment are read."""
+
+_HARMLESS = frozenset({"git", "nvidia-smi", "uname", "hostname", "which", "lscpu", "ldconfig", "gcc", "g++", "cc",
+                       "c++", "nvcc", "ninja", "ld", "true", "sleep", "lsb_release", "stty", "tput"})  # fmt: skip
+"""Programs that neither read a training's data nor write into its folder."""
+
+_EVENTS = frozenset({*_PROGRAMS, "open", "os.chdir", "os.listdir", "os.scandir", "os.remove", "os.rename",
+                     "os.truncate", "os.chmod", "os.utime", "os.mkdir", "os.rmdir", "os.link", "os.symlink",
+                     "sqlite3.connect", "shutil.rmtree"})  # fmt: skip
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
@@ -428,16 +608,20 @@ def _nearest_own_line(frame: FrameType | None) -> str:
     return ""
 
 
+def _is_installed(path: str) -> bool:
+    return "/site-packages/" in path or "/dist-packages/" in path
+
+
 def _is_library(name: str) -> bool:
-    if "-packages/" in name or name.startswith(_PALATE):
+    if name.startswith(_PALATE) or _is_installed(name):
         return True
     return name.startswith(_LIBRARY) and not name.startswith("<ipython") and "ipykernel" not in name
 
 
-def _forget_in_thread() -> None:
-    """Make a lock anew in a forked child: another thread may have held it."""
+def _after_fork() -> None:
+    """Let the guard of a forked child hear again: the thread that forked may have been in the middle of its work."""
     if _recorder is not None and _recorder._guard is not None:
         _recorder._guard._busy = threading.local()
 
 
-os.register_at_fork(after_in_child=_forget_in_thread)
+os.register_at_fork(after_in_child=_after_fork)

@@ -17,6 +17,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from palate.question.folder import Place
+from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, received
@@ -69,9 +70,9 @@ def main() -> None:
     sys.argv = [task.file or task.kind]
     received.watch_process()
     _adopt_orphans()
-    with _seen_by_worker(task) as task:
+    with _seen_by_worker(task) as seen:
         try:
-            call = load(task)
+            call = load(seen)
             _warm_up()
         except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
             _reply(reply_fd, {"failed": traceback.format_exc()})
@@ -100,13 +101,18 @@ def _seen_by_worker(task: Task) -> Iterator[Task]:
     if place is None or not place.over or task.kind not in ("function", "module"):
         yield task
         return
-    with tempfile.TemporaryDirectory(prefix="palate-worker-") as folder:
-        work = os.path.realpath(folder)
+    folder, mine = os.path.realpath(tempfile.mkdtemp(prefix="palate-worker-")), os.getpid()
+    work = os.path.join(folder, apart.WORK)
+    try:
         apart.make_folder(place, work)
         os.chdir(os.path.join(work, place.cwd))
         _show_paths(place, work)
+        received.imported_from(work)
         yield replace(task, file=place.shown(task.file, work))
-        os.chdir("/")
+    finally:
+        if os.getpid() == mine:  # and no child that is forked meanwhile
+            os.chdir("/")
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _count_threads() -> int:
@@ -133,7 +139,15 @@ def _alone(path: Path) -> None:
     order, task = request["order"], Task.read(request["task"])
     _take_output(order)
     received.watch_process()
-    _run_child(order, lambda order: load(task)(order), fresh=True)
+    _run_child(order, lambda order: load(_as_seen(task, order))(order), fresh=True)
+
+
+def _as_seen(task: Task, order: Message) -> Task:
+    """Return a task whose function is imported from the run's own folder; a script is mapped where it is run."""
+    work = os.environ[received.WORKS_IN]
+    if not work or task.kind != "function":
+        return task
+    return replace(task, file=Place.read(order["place"]).shown(task.file, work))
 
 
 def message_of(order: Order, threads: int) -> Message:
@@ -153,6 +167,7 @@ def message_of(order: Order, threads: int) -> Message:
         "constants": {name: encode(value) for name, value in (order.constants or {}).items()},
         "known": {name: encode(value) for name, value in order.known.items()},
         "capture": order.capture,
+        "guarded": order.guarded,
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
@@ -227,10 +242,14 @@ def _serve(request_fd: int, reply_fd: int, pending: bytes, call: Callable[[Messa
                 break
             pending += block
     for pid, order in children.items():
-        _kill_group(pid, signal.SIGKILL)
+        if not _kill_group(pid, signal.SIGKILL):  # it was just forked, and has no group of its own yet
+            os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         leavers.append(_Leaver(pid, order["folder"], 0.0))
     _end_leavers(leavers, now=True)
+    for pid in _orphans():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _reap(children: dict[int, Message], leavers: "list[_Leaver]", reply_fd: int) -> None:
@@ -286,6 +305,14 @@ def _processes_of(folder: str) -> list[int]:
     return found
 
 
+def _orphans() -> list[int]:
+    """Return the processes that runs left behind and that this one adopted, where the system tells."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:
+        return []
+
+
 def _end_leavers(leavers: list[_Leaver], *, now: bool = False) -> None:
     """Kill what is left of runs whose time to leave is over."""
     for leaver in [one for one in leavers if now or time.monotonic() > one.until_s]:
@@ -296,17 +323,25 @@ def _end_leavers(leavers: list[_Leaver], *, now: bool = False) -> None:
 def _start(order: Message, call: Callable[[Message], None] | None, task: Task) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
-    alone = Path(order["folder"]) / "order.json"
-    if call is None:
-        alone.write_text(json.dumps({"order": order, "task": task.body()}))
+    if call is None or order["traced"]:  # threads do not survive a fork; what a file does when imported is traced too
+        return _start_alone(order, task)
     pid = os.fork()
     if pid == 0:
-        if call is None:  # threads do not survive a fork, a new program does not need them
-            os.setsid()
-            os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(alone)])
-        os.setsid()
-        _take_output(order)
         _run_child(order, call)
+    return pid
+
+
+def _start_alone(order: Message, task: Task) -> int:
+    """Start a run as a program of its own, which imports everything anew."""
+    path = Path(order["folder"]) / "order.json"
+    path.write_text(json.dumps({"order": order, "task": task.body()}))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(path)])
+        finally:
+            os._exit(1)
     return pid
 
 
@@ -314,6 +349,8 @@ def _run_child(order: Message, call: Callable[[Message], None], *, fresh: bool =
     status = 1
     try:
         if not fresh:
+            os.setsid()
+            _take_output(order)
             _own_random_numbers()
         status = carry_out(order, call, _leave_at_once)
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
@@ -353,8 +390,6 @@ def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         traceback.print_exc()
         return 1
-    finally:
-        received.stop_recorder()
     return 0
 
 
@@ -366,6 +401,7 @@ def _print_error(message: object) -> int:
 def _leave(status: int) -> None:
     try:
         atexit._run_exitfuncs()
+        received.stop_recorder()  # only now: what ends with the process may still write
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -388,25 +424,30 @@ def _prepare(order: Message) -> None:
         os.environ[name] = str(order["threads"])
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(order["threads"])
-    work = ""
+    work, theirs = "", ("", "")
     if order["place"]:
         place, work = Place.read(order["place"]), str(folder / apart.WORK)
-        apart.make_folder(place, work)
+        theirs = (place.root, place.over)
+        apart.make_folder(place, work, guarded=order["guarded"])
         os.chdir(os.path.join(work, place.cwd))
         os.environ["PWD"] = str(Path.cwd())
+        os.environ["GIT_OPTIONAL_LOCKS"] = "0"
+        repository = os.path.join(place.root, ".git")
+        if path_inside(work, place.root) is None and os.path.exists(repository):  # git does not find it from there
+            os.environ |= {"GIT_DIR": repository, "GIT_WORK_TREE": place.root}
         _show_paths(place, work)
     notes = str(folder / received.NOTES)
-    os.environ |= {received.NOTED: notes, received.WORKS_IN: work}
+    os.environ |= {received.NOTED: notes, received.WORKS_IN: work, received.SHOWS: os.pathsep.join(theirs)}
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
     training_run.set_current(training_run.Run(folder, seed=order["seed"], settings=settings))
-    received.start_recorder(notes, work).watch_constants(tuple(order["known"]))
+    received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))
 
 
 def _show_paths(place: Place, work: str) -> None:
     """Let imports find what the run sees, and not the person's folder behind it."""
-    sys.path[:] = [path if "-packages" in path else place.shown(path, work) for path in sys.path]
+    sys.path[:] = [received.shown_path(path, work, place.root) for path in sys.path]
 
 
 @contextlib.contextmanager
