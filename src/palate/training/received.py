@@ -8,6 +8,7 @@ then. Standard library only, and light: it is imported in every process that a r
 import argparse
 import atexit
 import contextlib
+import errno
 import fcntl
 import functools
 import json
@@ -37,6 +38,9 @@ SITE = str(Path(__file__).parent / "site")
 
 LONGEST = 200
 """The most characters of a value that are noted."""
+
+CHECKED_EACH = 16
+"""Lines after which it is looked again whether the notes' file is still theirs."""
 
 HIGH = 400
 """The number from which on one is taken for the notes' file."""
@@ -83,6 +87,8 @@ class Recorder:
         self._parsed: list[tuple[argparse.ArgumentParser, argparse.Namespace]] = []
         self._constants: tuple[str, ...] = ()
         self._in_force = False
+        self._cwd = ""
+        self._appended = 0
 
     def note(self, kind: str, *what: Any) -> None:
         """Append a line."""
@@ -90,12 +96,16 @@ class Recorder:
 
     def _append(self, line: bytes) -> None:
         """Append to the notes; a program that closes all files may have closed them, and have taken the number."""
+        self._appended += 1
         try:
-            mine = os.fstat(self._file).st_ino == self._number
-        except OSError:
-            mine = False
-        if not mine:
-            self._file, self._number = _open_high(self._notes)
+            mine = self._appended % CHECKED_EACH or os.fstat(self._file).st_ino == self._number
+            if mine:
+                os.write(self._file, line)
+                return
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+        self._file, self._number = _open_high(self._notes)
         os.write(self._file, line)
 
     def once(self, kind: str, name: str, *what: Any) -> None:
@@ -110,8 +120,8 @@ class Recorder:
             return
         text = os.fsdecode(os.fspath(name))
         number = flags if isinstance(flags, int) else 0
-        path = text if text.startswith("/") else os.path.abspath(text)
-        if ".." in path:
+        path = text if text.startswith("/") else f"{self._here()}/{text}"
+        if "/." in path or "//" in path:
             path = os.path.normpath(path)
         if number & getattr(os, "O_DIRECTORY", 0):
             self.enters(path)
@@ -126,6 +136,12 @@ class Recorder:
             self.writes(path, keeps=keeps, fresh=bool(number & os.O_EXCL), seen=seen)
         else:
             self.reads(path)
+
+    def _here(self) -> str:
+        """Return the working folder, asked for once until it changes."""
+        if not self._cwd:
+            self._cwd = os.getcwd()
+        return self._cwd
 
     def enters(self, path: str) -> None:
         """Make a folder the run's own, before it works in it by other ways than its path."""
@@ -282,6 +298,7 @@ class Recorder:
         elif event in ("os.listdir", "os.scandir"):
             self.lists(arguments[0])
         elif event == "os.chdir":
+            self._cwd = ""
             if isinstance(arguments[0], str | os.PathLike):
                 self.enters(os.path.abspath(os.fspath(arguments[0])))
         elif event in _PROGRAMS:
