@@ -318,3 +318,56 @@ def test_bytecode_of_another_state_is_never_found(place):
     os.utime(place.folder / "losses.py", (1, 1))
     report = place.json("run", "train.py", "--against", "HEAD", *OPTIONS)
     assert report["verdict"]["kind"] == "better"
+
+
+TORCH = """
+import torch
+import palate
+lr = 0.1
+seed = 0
+torch.manual_seed(SEED)
+layer = torch.nn.Linear(1, 1)
+for step in range(3):
+    palate.log(step, val_acc=0.5 + lr + layer.weight.item() / 100)
+torch.save(layer.state_dict(), "model.pt")
+"""
+
+
+@pytest.mark.slow
+def test_torch_saves_into_the_runs_folder_and_its_seeds_are_noted_in_a_warm_worker_too(tmp_path, torch):
+    here = Workplace(tmp_path)
+    torch.save({"months": "of work"}, tmp_path / "model.pt")
+    before = (tmp_path / "model.pt").read_bytes()
+    here.write(TORCH.replace("SEED", "seed"))
+    report = here.json("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS)
+    assert (tmp_path / "model.pt").read_bytes() == before
+    runs = [run["id"] for arm in ("baseline", "treatment") for run in report["runs"][arm]]
+    assert all((tmp_path / ".palate" / "runs" / run / "work" / "model.pt").is_file() for run in runs)
+    assert here.json("show", runs[0])["received"]["seeds"][0]["of"] == "torch"
+    here.write(TORCH.replace("SEED", "1337").replace("seed = 0", ""))
+    said = here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS)
+    assert "train.py:6 seeds every run alike (torch.manual_seed(1337))" in said.stdout
+
+
+@pytest.mark.slow
+def test_a_pool_that_is_still_there_when_the_training_ends_does_not_keep_the_run(tmp_path):
+    pytest.importorskip("joblib")
+    here = Workplace(tmp_path)
+    here.write(
+        "import random, palate, joblib\nlr = 0.1\nseed = 0\nrandom.seed(seed)\n"
+        "joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(i) for i in range(4))\n"
+        "palate.log(0, val_acc=.5 + lr + random.random() / 99)\n"
+    )
+    assert here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS).returncode == 0
+
+
+@pytest.mark.slow
+def test_python_children_say_nothing_of_palates_own(tmp_path):
+    here = Workplace(tmp_path)
+    here.write(
+        "import random, subprocess, sys, palate\nlr = 0.1\nseed = 0\nrandom.seed(seed)\n"
+        "said = subprocess.run([sys.executable, '-c', 'print(1.5)'], capture_output=True, text=True)\n"
+        "assert (said.stdout, said.stderr) == ('1.5\\n', ''), said\n"
+        "palate.log(0, val_acc=.5 + lr + random.random() / 99)\n"
+    )
+    assert here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS).returncode == 0

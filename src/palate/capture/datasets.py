@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from palate.capture.code import class_symbol
@@ -22,7 +21,7 @@ HIDDEN = ("dataset", "sampler", "batch_sampler", "generator")
 """Arguments of a loader that are described apart from the others."""
 
 
-def data_items(seen: Seen, files: Mapping[str, str], home: Path | None) -> tuple[list[Item], list[Note]]:
+def data_items(seen: Seen, files: Mapping[str, str]) -> tuple[list[Item], list[Note]]:
     """Describe loaders and the files that were read."""
     items: list[Item] = []
     notes: list[Note] = []
@@ -35,14 +34,9 @@ def data_items(seen: Seen, files: Mapping[str, str], home: Path | None) -> tuple
         name = numbered_name(name, names)
         items.append(_loader(name, built, seen))
         notes += _seed_trap(name, built)
-    data_files = {name: hashed for name, hashed in files.items() if home is None or not _is_in(name, home)}
-    if data_files:
-        items.append(from_value("files", dict(data_files), lambda _: (Origin.DERIVED, "read before the first step")))
+    if files:
+        items.append(from_value("files", dict(files), lambda _: (Origin.DERIVED, "read before the first step")))
     return items, notes
-
-
-def _is_in(name: str, folder: Path) -> bool:
-    return Path(name).absolute().is_relative_to(folder.absolute())
 
 
 def _loader(name: str, built: Built, seen: Seen) -> Chunk:

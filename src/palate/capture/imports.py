@@ -32,21 +32,29 @@ class Watch(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Find a wanted module as Python would, and wrap its loader."""
-        then = self._wanted.pop(fullname, None)
-        if then is None:
+        if fullname not in self._wanted:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader, then)  # type: ignore[assignment]
+                spec.loader = _Loader(spec.loader, self._wanted, fullname)  # type: ignore[assignment]
                 return spec
         return None
 
 
 class _Loader:
-    def __init__(self, loader: Any, then: Callable[[ModuleType], None]) -> None:
+    """Loads as another loader does, then calls the function that waits for the module: once, however often one looks.
+
+    Args:
+        loader: the other one.
+        wanted: the functions that wait, by the names of the modules.
+        name: of the module.
+    """
+
+    def __init__(self, loader: Any, wanted: dict[str, Callable[[ModuleType], None]], name: str) -> None:
         self._loader = loader
-        self._then = then
+        self._wanted = wanted
+        self._name = name
 
     def create_module(self, spec: Any) -> Any:
         return self._loader.create_module(spec)
@@ -56,7 +64,9 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        self._then(module)
+        then = self._wanted.pop(self._name, None)
+        if then is not None:
+            then(module)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)

@@ -133,6 +133,12 @@ def git(folder: Path, *words: str) -> bytes | None:
 def run_git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes] | None":
     """Run git in a folder; None where there is no git, or where it takes too long."""
     try:
-        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=GIT_S, check=False)
+        return subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            timeout=GIT_S,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # it may not refresh the index, which is the person's
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -39,12 +39,14 @@ def snapshot(
         folder: where the person works; the working folder if None.
     """
     root = folder or Path.cwd()
+    hashes = seen.files.hashes(root).items()
+    files = {name: content for name, content in hashes if home is None or not (root / name).is_relative_to(home)}
     models = find_models(seen)
     recipes = [(name, module_recipe(model, name)) for name, model in models]
     chunks: list[Item] = []
     notes: list[Note] = []
     for role, items, role_notes in (
-        ("data", *data_items(seen, seen.files.hashes(root), home)),
+        ("data", *data_items(seen, files)),
         ("model", [recipe.root for _, recipe in recipes], []),
         ("objective", objective_items(seen), []),
         ("optimiser", *optimiser_items(seen, models)),

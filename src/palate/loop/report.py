@@ -152,7 +152,7 @@ class Report:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
         lines += self.noticed
         lines += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
-        if self.changed:
+        if self.changed and self.judgement.made:
             more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
             lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]

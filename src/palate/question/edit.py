@@ -191,7 +191,11 @@ def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, ho
         )
     if tree.files[inside].startswith(LINKED):
         raise InputError(f"{inside} is too large to be code ({MOST_CODE} bytes at most).")
-    found = find_target(str(tree.folder / inside) + colon + function, arguments)
+    try:
+        found = find_target(str(tree.folder / inside) + colon + function, arguments)
+    except InputError as error:  # said of the person's file, and of which state of it
+        what = error.what.replace(f"{tree.folder}{os.sep}", f"{tree.label}: ")
+        raise InputError(what, why=error.why, todo=error.todo) from error
     place = Place(
         root=str(root),
         cwd=path_inside(str(Path.cwd()), str(root)) or "",

@@ -55,7 +55,9 @@ NATIVE_SWITCHES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS
 _OF_THE_PLACE = ("PALATE_", "SSH_", "SLURM_", "PBS_", "LSB_", "XDG_", "VSCODE_", "TMUX")
 _PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS", "LINES", "DISPLAY", "WINDOWID",
                     "HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TEMP", "TMP", "HOSTNAME", "SHELL", "LANG",
-                    "PYTHONPATH", "PYTHONHASHSEED", "NO_COLOR", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+                    "PYTHONPATH", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
+                    "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR", "NO_COLOR",
+                    "OMP_NUM_THREADS", "MKL_NUM_THREADS",
                     "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
 

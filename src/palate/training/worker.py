@@ -400,6 +400,7 @@ def _print_error(message: object) -> int:
 
 def _leave(status: int) -> None:
     try:
+        threading._shutdown()  # type: ignore[attr-defined]  # first, as Python does: pools end their workers there
         atexit._run_exitfuncs()
         received.stop_recorder()  # only now: what ends with the process may still write
     finally:
