@@ -75,18 +75,20 @@ def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
     return Known(files=_files_of(recipe) if recipe is not None else {}, variables={})
 
 
-def changed_meanwhile(known: Known, received: Received, sources: frozenset[str]) -> str:
+def changed_meanwhile(known: Known, received: Received, place: Place | None, sources: frozenset[str]) -> str:
     """Return a file that a run read in another state than the runs of its key before, or that changed while it went.
 
     Args:
         known: what the runs before read.
         received: what this one received.
+        place: the folder that it saw.
         sources: files of which runs see a copy.
     """
     for name, state in received.files.items():
         before = known.files.get(name)
         other = before is not None and before.hash not in ("", state.hash)
-        written = name in received.wrote or name in received.wrote_outside
+        path = name if place is None else os.path.join(place.root, name)
+        written = name in received.wrote or path in received.wrote_outside
         if (other or not state.hash) and name != EVERYTHING and not written and not _is_source(name, sources):
             return name
     return ""

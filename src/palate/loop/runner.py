@@ -207,8 +207,9 @@ class Runner:
 
     def _refuse_changed(self, run_id: str, arm: Arm, known: Known, received: Received | None) -> None:
         """Stop where something that the runs read changed while they went: those before and after it are not alike."""
-        sources = self._plan.target_of(arm).sources
-        name = "" if received is None else changed_meanwhile(known, received, sources)
+        target = self._plan.target_of(arm)
+        place = self._resources.placed(target.task).place
+        name = "" if received is None else changed_meanwhile(known, received, place, target.sources)
         if name:
             self._set_aside([run_id], f"{name} changed while the runs went")
             raise RunsFailedError(
