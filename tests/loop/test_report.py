@@ -1,6 +1,7 @@
 """What came out of a question, as one document and as a few lines."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.loop.written_project import BOB
@@ -25,7 +26,9 @@ def test_a_report_is_lines_for_people_and_a_document_for_programs(written):
     lines = seen.lines()
     assert lines[0] == seen.headline and lines[0].startswith("Worse: ")
     assert "0 runs made, 8 re-used (data were not declared, so not checked: --data), 3 s." in lines
-    assert "Earlier runs were not used again: x.csv changed since then." in lines
+    assert not any("Earlier runs" in line for line in lines)  # none was made now, so it was said before
+    made = replace(seen, judgement=replace(seen.judgement, made=2))
+    assert "Earlier runs were not used again: x.csv changed since then." in made.lines()
     assert "1 forecast so far; 19 more until calibration can be shown." in lines[-1]
     document = json.loads(json.dumps(seen.document()))
     assert (document["schema"], document["experiment"]) == ("palate.report/1", question.experiment)
