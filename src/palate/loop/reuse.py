@@ -65,8 +65,9 @@ def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
         return known
     known = NOTHING
     mark = plan.run_mark(arm)
-    for name in sorted(os.listdir(project.runs)) if project.runs.is_dir() else []:
-        received = read_received(project.run_folder(name)) if mark in name else None
+    names = os.listdir(project.runs) if project.runs.is_dir() else []
+    for name in sorted([name for name in names if mark in name]):  # of many thousands, a few
+        received = read_received(project.run_folder(name))
         known = known.with_more(received) if received is not None else known
     if known != NOTHING:
         _write(project, key, known)
