@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.table import Row
+from palate.question.folder import place_of
 from palate.question.target import Order, Task
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
@@ -49,6 +50,9 @@ journal.close()
 with Catalog.open(project) as catalog:
     catalog.refresh()
 """
+
+REPOSITORY = Path(__file__).parents[1]
+"""The folder that runs see here."""
 
 
 def rows() -> Iterator[Row]:
@@ -207,7 +211,7 @@ def warm_rows(folder: Path) -> Iterator[Row]:
 
 def _order(folder: Path, run_id: str, seed: int) -> Order:
     (folder / run_id).mkdir()
-    return Order(id=run_id, folder=folder / run_id, seed=seed, settings={})
+    return Order(id=run_id, folder=folder / run_id, seed=seed, settings={}, place=place_of(REPOSITORY, folder))
 
 
 def _carry_out(launcher: LocalLauncher, orders: list[Order]) -> None:
