@@ -236,6 +236,13 @@ def test_a_run_that_starts_from_what_a_run_of_yesterday_left_is_noticed_too(tmp_
     assert "last.txt, which another run had written" in ended.stderr
 
 
+def after_a_run(folder):
+    """Wait until a first run has ended and was read back."""
+    until_s = time.monotonic() + 60
+    while not list(folder.glob(".palate/runs/*/received.json")) and time.monotonic() < until_s:
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_code_that_is_edited_while_runs_go_is_not_seen_by_them(tmp_path):
     here = Workplace(tmp_path)
@@ -246,7 +253,7 @@ def test_code_that_is_edited_while_runs_go_is_not_seen_by_them(tmp_path):
     )
     words = ("run", "train.py", "-c", "lift=.01", "--pairs", "3", "--workers", "1", *OPTIONS)
     going = here.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    after_a_run(tmp_path)
     here.write("BONUS = 9.0\n", "part.py")
     out, err = going.communicate(timeout=60)
     assert going.returncode == 0, err
@@ -261,11 +268,11 @@ def test_data_that_change_while_runs_go_stop_them(tmp_path):
     here.write("1", "d.txt")
     here.write(
         "import random, time, palate\nlift = 0.0\nseed = 0\nrandom.seed(seed)\nd = float(open('d.txt').read())\n"
-        "time.sleep(.4)\npalate.log(0, val_acc=d + lift + random.gauss(0, .003))\n"
+        "time.sleep(.4)\npalate.log(0, val_acc=d + lift + random.gauss(0, .03))\n"
     )
-    words = ("run", "train.py", "-c", "lift=.01", "--pairs", "4", "--workers", "1", *OPTIONS)
+    words = ("run", "train.py", "-c", "lift=.01", "--pairs", "9", "--workers", "1", *OPTIONS)
     going = here.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.7)
+    after_a_run(tmp_path)
     here.write("22", "d.txt")
     _, err = going.communicate(timeout=60)
     assert going.returncode == 5

@@ -140,6 +140,21 @@ def goes_into_a_folder(work):
         os.chdir(here)
 
 
+def opens_by_a_folders_number(work):
+    folder = os.open(work / "out", os.O_RDONLY)
+    file = os.open("log.txt", os.O_WRONLY | os.O_APPEND, dir_fd=folder)
+    os.write(file, b"new")
+    os.close(file)
+    os.close(folder)
+
+
+def links_to_its_own_by_an_absolute_path(work):
+    (work / "mine").mkdir()
+    (work / "latest").symlink_to(work / "mine")
+    (work / "latest" / "a").write_text("a")
+    assert (work / "mine" / "a").read_text() == "a"
+
+
 def starts_a_shell(work):
     subprocess.run("echo new >> model.pt; rm -rf out/*; echo new > sub/deep/y.txt", shell=True, cwd=work, check=True)
 
@@ -161,7 +176,8 @@ def keeps_links_of_its_own(work):
 WRITERS = (
     writes_by_open, writes_through_a_copy, appends, updates_in_place, removes_a_folder, moves, writes_below_python,
     changes_what_is_not_content, keeps_a_database, makes_what_is_there,
-    goes_into_a_folder, starts_a_shell, keeps_links_of_its_own,
+    goes_into_a_folder, starts_a_shell, opens_by_a_folders_number,
+    links_to_its_own_by_an_absolute_path, keeps_links_of_its_own,
 )  # fmt: skip
 
 

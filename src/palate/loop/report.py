@@ -315,6 +315,7 @@ def report_of(
             *(f"These runs will not be used again: {words}." for words in question.target.unread[:2]),
             *reached_words(catalog.project, question, judgement),
             *_arrival_words(catalog, question, judgement),
+            *_shared_words(catalog, judgement),
             *same_seed_words(question.plan, _received(catalog, judgement)),
         ),
         data_known=_data_known(catalog.project, question),
@@ -327,6 +328,17 @@ def _arrival_words(catalog: Catalog, question: Question, judgement: Judgement) -
     if judgement.verdict.kind != "nothing" or not runs:
         return []
     return arrival_words(question.plan, TREATMENT, read_received(catalog.project.run_folder(runs[min(runs)].id)))
+
+
+def _shared_words(catalog: Catalog, judgement: Judgement) -> list[str]:
+    """Say of a change that did nothing which file it read that a run of the baseline had made: perhaps a cache."""
+    if judgement.verdict.kind != "nothing":
+        return []
+    made = {path for received in _received(catalog, judgement).values() for path in received.wrote_outside}
+    runs = judgement.results.get(TREATMENT, {}).values()
+    read = [received for one in runs if (received := read_received(catalog.project.run_folder(one.id))) is not None]
+    shared = sorted(made.intersection(*[[*one.files] for one in read])) if read else []
+    return [f"The change read {path}, which a run of the baseline had made: is it a cache?" for path in shared[:2]]
 
 
 def _data_known(project: Project, question: Question) -> bool:

@@ -87,7 +87,7 @@ def changed_meanwhile(known: Known, received: Received, place: Place | None, sou
     """
     for name, state in received.files.items():
         before = known.files.get(name)
-        other = before is not None and before.hash not in ("", state.hash)
+        other = before is not None and before.hash not in ("", ABSENT, PRESENT, state.hash)
         path = name if place is None else os.path.join(place.root, name)
         written = name in received.wrote or path in received.wrote_outside
         if (other or not state.hash) and name != EVERYTHING and not written and not _is_source(name, sources):
@@ -136,19 +136,29 @@ def _different(known: Known, place: Place, sources: frozenset[str]) -> dict[str,
         place: the folder that they see.
         sources: files that the key's hash of the code covers already, comments left out.
     """
+    different = _different_files(known, place, sources)
+    for name, value in known.variables.items():
+        value_now = shown_variable(name, os.environ.get(name))
+        if value_now != value:
+            different[f"${name}"] = (repr(value_now), f"{name} {_variable_words(name, value, value_now)}")
+    return different
+
+
+def _different_files(known: Known, place: Place, sources: frozenset[str]) -> dict[str, tuple[str, str]]:
     different: dict[str, tuple[str, str]] = {}
+    hidden = place.hidden()
     for name, state in known.files.items():
-        path = name if name.startswith("/") else place.source(name.removesuffix("/"))
+        if name in hidden:
+            if state.hash != ABSENT:
+                different[name] = (ABSENT, f"{name} is not in that state of the code")
+            continue
+        path = place.path(name)
         if name == EVERYTHING:
             if (everything := state_of_all(place).hash) != state.hash:
                 different[name] = (everything, "the folder, of which a program may have read anything, changed")
         elif not state.is_now(path) and os.path.join(place.root, name) not in sources and path not in sources:
             now = FileState.of(path, hashed=state.hash not in (ABSENT, PRESENT)).hash or PRESENT
             different[name] = (now, f"{name} {_file_words(name, state, now)}")
-    for name, value in known.variables.items():
-        value_now = shown_variable(name, os.environ.get(name))
-        if value_now != value:
-            different[f"${name}"] = (repr(value_now), f"{name} {_variable_words(name, value, value_now)}")
     return different
 
 

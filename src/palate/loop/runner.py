@@ -209,6 +209,10 @@ class Runner:
         """Stop where something that the runs read changed while they went: those before and after it are not alike."""
         target = self._plan.target_of(arm)
         place = self._resources.placed(target.task).place
+        fault = same_code_fault(target.task.place, received) if received is not None else None
+        if fault is not None:
+            self._set_aside([run_id], "it read the working tree past its own folder")
+            raise fault
         name = "" if received is None else changed_meanwhile(known, received, place, target.sources)
         if name:
             self._set_aside([run_id], f"{name} changed while the runs went")

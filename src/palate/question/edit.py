@@ -299,7 +299,17 @@ def _names_on_disk(root: Path) -> Iterator[str]:
 
 def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree) -> Tree:
     """Take the state of a commit; what is the same in the working tree is taken, or seen, there."""
-    printed = _git(root, "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames", commit)
+    printed = _git(
+        root,
+        "diff",
+        "--ignore-submodules=dirty",
+        "--name-only",
+        "-z",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-renames",
+        commit,
+    )
     different = {os.fsdecode(name) for name in printed.split(b"\0") if name}
     everything = {one.name: one for one in _listed(root, commit)}
     listed = {name: one for name, one in everything.items() if one.kind == "blob"}
@@ -309,7 +319,7 @@ def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree)
             todo="Check that revision out in a folder of its own, submodules too, and name it: --against ../other",
         )
     files = {name: mine.files[name] for name in listed if name not in different and name in mine.files}
-    wanted = {name: one for name, one in listed.items() if name not in files}
+    wanted = {name: one for name, one in listed.items() if name in different}  # not what git does not check out
     contents = _blobs(root, [one.blob for one in wanted.values()])
     for name, one in wanted.items():
         content = contents[one.blob]

@@ -74,6 +74,12 @@ class Place:
         inside = path_inside(path, self.root)
         return over if over is not None else path if inside is None else inside
 
+    def path(self, name: str) -> str:
+        """Return where a file or folder comes from, by its name as runs know it; a folder ends with a slash."""
+        if name.startswith("/"):
+            return name
+        return os.path.join(self.root, name) if name.endswith("/") else self.source(name)
+
     def source(self, name: str) -> str:
         """Return where a file that a run sees under a name comes from."""
         over = os.path.join(self.over, name) if self.over else ""

@@ -315,10 +315,16 @@ class Guard:
                 self._open_parents(os.path.join(path, "x"))
                 self._open_folders(path)
 
-    def secure(self) -> None:
-        """Copy what is small, before a program starts that nobody hears: it would write through the links."""
-        with self._alone(self._work) as mine:
-            waiting, left = [self._work], MOST_CAREFUL
+    def secure(self, folder: str = "") -> None:
+        """Copy what is small in a folder, before something that nobody hears writes through its links.
+
+        Args:
+            folder: the folder; all of the run's own if "".
+        """
+        with self._alone(folder or self._work) as mine:
+            if mine:
+                self._open_parents(os.path.join(folder or self._work, "x"))
+            waiting, left = [folder or self._work], MOST_CAREFUL
             while mine and waiting and left > 0:
                 here = waiting.pop()
                 self._open_folders(here)
@@ -361,7 +367,10 @@ class Guard:
 
     def _is_ours(self, path: str) -> bool:
         """Whether a path is a link that palate made."""
-        return os.path.islink(path) and os.readlink(path).startswith(self._theirs or os.sep)
+        if not os.path.islink(path):
+            return False
+        leads_to = os.readlink(path)
+        return leads_to.startswith(self._theirs or os.sep) and path_inside(leads_to, self._work) is None
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Hear of an operation on a file before it happens."""

@@ -192,7 +192,12 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
     listed: dict[str, tuple[int, ...]] = {f"{named(path)}/": () for (path,) in by_kind.get("listed", [])}
     noted = {**modules, **read, **listed}
     inputs = {name: state for name, state in noted.items() if name not in wrote or _is_theirs(name, place)}
-    looked = {named(path): FileState(0, 0, PRESENT if there else ABSENT) for path, there in by_kind.get("looked", [])}
+    outside = {path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)}
+    looked = {
+        named(path): FileState(0, 0, PRESENT if there else ABSENT)
+        for path, there in by_kind.get("looked", [])
+        if path not in outside
+    }
     unheard = "program" in by_kind or "module" not in by_kind  # a program that is not Python may read anything
     variables = {name: (value, where) for name, value, where in by_kind.get("variable", [])}
     in_force = by_kind.get("in force", [])
@@ -213,7 +218,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         variables={name: value for name, (value, _) in variables.items()},
         lines_of={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,
-        wrote_outside={path: after for path, after in by_kind.get("wrote", []) if not path.startswith(work + os.sep)},
+        wrote_outside=outside,
         read_back=tuple(path for path, *_ in by_kind.get("read back", [])),
         parsed=tuple(
             Parsed(values=_plain(values), flags=flags, left=tuple(left), types=types)
@@ -260,7 +265,7 @@ def _states(noted: Mapping[str, tuple[int, ...]], place: Place | None) -> dict[s
     states: dict[str, FileState] = {}
     left = MOST_BYTES
     for name, state in noted.items():
-        path = name if name.startswith("/") or place is None else place.source(name.removesuffix("/"))
+        path = name if place is None else place.path(name)
         only_its_own = bool(state) and state[0] >= 0 and not os.path.lexists(path)
         if only_its_own or os.path.isdir(path) != name.endswith("/"):
             continue

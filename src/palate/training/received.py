@@ -15,6 +15,7 @@ import json
 import opcode
 import os
 import random
+import stat
 import sys
 import threading
 import zlib
@@ -148,7 +149,7 @@ class Recorder:
     def enters(self, path: str) -> None:
         """Make a folder the run's own, before it works in it by other ways than its path."""
         if self._guard is not None:
-            self._guard.own_entry(os.path.join(path, "x"))
+            self._guard.secure(path)
 
     def reads(self, path: str) -> None:
         """Note a file that is read, before this run wrote it."""
@@ -160,6 +161,9 @@ class Recorder:
             try:
                 known = os.stat(path)
                 state = f"{known.st_size}, {known.st_mtime_ns}"
+                if stat.S_ISDIR(known.st_mode):
+                    self.enters(path)
+                    return
             except OSError:
                 state = "-1, 0"
             self._append(f'["read", {encode_basestring_ascii(path)}, {state}]\n'.encode())
@@ -200,7 +204,7 @@ class Recorder:
 
     def lists(self, folder: object) -> None:
         """Note a folder whose entries are listed, but for what Python itself looks for when it imports."""
-        importing = sys._getframe(3).f_code.co_filename.startswith("<frozen importlib")
+        importing = sys._getframe(3).f_code.co_filename.startswith(("<frozen importlib", _PALATE))
         if importing or not isinstance(folder, str | os.PathLike):
             return
         path = os.path.abspath(os.fspath(folder))

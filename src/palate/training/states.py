@@ -72,10 +72,10 @@ class FileState:
         if stat.S_ISDIR(known.st_mode):
             return self.of(path).hash == self.hash
         same = (known.st_size, known.st_mtime_ns) == (self.size, self.changed_ns)
-        if (
-            same and known.st_ctime_ns == self.touched_ns
-        ) or known.st_size > WHOLE:  # of large files, samples are hashed
-            return same
+        if same and known.st_ctime_ns == self.touched_ns:
+            return True
+        if known.st_size > WHOLE and self.size != UNKNOWN:  # of those only samples are hashed
+            return False
         return bool(self.hash) and self.size in (known.st_size, UNKNOWN) and self.of(path).hash == self.hash
 
 
