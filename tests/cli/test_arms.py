@@ -378,3 +378,17 @@ def test_python_children_say_nothing_of_palates_own(tmp_path):
         "palate.log(0, val_acc=.5 + lr + random.random() / 99)\n"
     )
     assert here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", *OPTIONS).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_cache_that_holds_the_setting_is_named_beside_a_change_that_did_nothing(tmp_path):
+    here = Workplace(tmp_path / "here")
+    here.folder.mkdir()
+    cache = str(tmp_path / "cache.txt")
+    here.write(
+        "import os, random, palate\nlr = 0.1\nseed = 0\nrandom.seed(seed)\n"
+        f"if not os.path.exists({cache!r}):\n    open({cache!r}, 'w').write(str(lr))\n"
+        f"palate.log(0, val_acc=float(open({cache!r}).read()) + random.gauss(0, .01))\n"
+    )
+    said = here.call("run", "train.py", "-c", "lr=.2", "--pairs", "2", "--workers", "1", *OPTIONS).stdout
+    assert f"A run with the change read {cache}, which a run of the baseline had made: is it a cache?" in said

@@ -337,8 +337,11 @@ def _shared_words(catalog: Catalog, judgement: Judgement) -> list[str]:
     made = {path for received in _received(catalog, judgement).values() for path in received.wrote_outside}
     runs = judgement.results.get(TREATMENT, {}).values()
     read = [received for one in runs if (received := read_received(catalog.project.run_folder(one.id))) is not None]
-    shared = sorted(made.intersection(*[[*one.files] for one in read])) if read else []
-    return [f"The change read {path}, which a run of the baseline had made: is it a cache?" for path in shared[:2]]
+    shared = sorted(made.intersection(name for one in read for name in (*one.files, *one.read_back)))
+    return [
+        f"A run with the change read {path}, which a run of the baseline had made: is it a cache?"
+        for path in shared[:2]
+    ]
 
 
 def _data_known(project: Project, question: Question) -> bool:
