@@ -145,6 +145,7 @@ def _different(known: Known, place: Place, sources: frozenset[str]) -> dict[str,
 
 
 def _different_files(known: Known, place: Place, sources: frozenset[str]) -> dict[str, tuple[str, str]]:
+    """Return which files are not what they were; one that an arm's state of the code lacks is not there."""
     different: dict[str, tuple[str, str]] = {}
     hidden = place.hidden()
     for name, state in known.files.items():
