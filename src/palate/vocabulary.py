@@ -260,5 +260,29 @@ class Outcome:
         return self.ending in FAILED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integrity:
+    """Whether all that a run logged is there.
+
+    Attributes:
+        status: "whole"; "torn" where the last record is incomplete, as a kill in the middle of a write leaves it, and
+            no point is missing of which `log` had returned; "lost points" where points were logged and are not there;
+            and "unread" where its journal cannot be read at all.
+        lost_points: how many are not there; None where nobody can count them.
+        why: what happened, as a sentence; empty where it is whole.
+    """
+
+    status: Literal["whole", "torn", "lost points", "unread"] = "whole"
+    lost_points: int | None = 0
+    why: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run can be judged by: nothing that it logged is missing."""
+        return self.status in ("whole", "torn")
+
+
+WHOLE = Integrity()
+
 Take = Literal["last", "best"]
 """Which value of a curve counts: its last, or its best by the metric's goal."""

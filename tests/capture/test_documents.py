@@ -12,12 +12,12 @@ import pytest
 from palate.capture.adapters import recipe_of
 from palate.capture.describe import describe
 from palate.capture.documents import read_file
-from palate.capture.secrets import is_secret_name, seal_secret
 from palate.errors import InputError, NotFoundError
 from palate.recipe.codec import Opaque, Secret, Symbol, encode
 from palate.recipe.document import dumps
 from palate.recipe.tree import leaves, path_text
 from palate.recipe.values import Fields
+from palate.redaction import is_secret_name, seal_secret
 
 
 def values(recipe):

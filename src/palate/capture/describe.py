@@ -19,11 +19,11 @@ from typing import Any
 
 from palate.capture.code import class_symbol, function_symbol
 from palate.capture.probes import Built
-from palate.capture.secrets import is_secret, seal_secret
 from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, canonical_text, encode
 from palate.recipe.numbering import holds_unknown
 from palate.recipe.tree import Chunk, Item, Origin, Setting
 from palate.recipe.values import Fields, from_value
+from palate.redaction import is_secret, seal_secret
 
 PLAIN = (bool, int, float, str, bytes, type(None))
 """Types whose values are kept as they are."""

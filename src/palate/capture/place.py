@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from palate.capture.files import hash_file
-from palate.capture.secrets import is_secret_name
 from palate.recipe.tree import Chunk, Origin
 from palate.recipe.values import from_value
+from palate.redaction import is_secret_name
 
 SWITCHES = (
     "CUDA_", "NCCL_", "OMP_", "MKL_", "OPENBLAS_", "PYTORCH_", "TORCH", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "XLA_",

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from palate.capture.secrets import is_secret_name
 from palate.question.folder import Place, place_of
 from palate.question.plan import Plan
 from palate.question.question import Question
 from palate.recipe.codec import content_id
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Setting, find
+from palate.redaction import is_secret_name
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.inputs import Received, read_received

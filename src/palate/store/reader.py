@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from palate.errors import NotFoundError, StoreError
 from palate.store import layout as lay
+from palate.vocabulary import WHOLE, Integrity
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -65,6 +66,11 @@ class Content:
     curves: dict[str, Curve]
     events: list[dict[str, Any]]
     lost_bytes: int
+
+    @property
+    def integrity(self) -> Integrity:
+        """Whether all that was logged is there."""
+        return Integrity(status="torn", why=f"{self.lost_bytes} bytes cannot be read") if self.lost_bytes else WHOLE
 
     def last_event(self, kind: str) -> dict[str, Any] | None:
         """Return the newest event of a kind, or None."""

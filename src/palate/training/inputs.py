@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from palate.capture.secrets import is_secret
 from palate.question.folder import Place, path_inside
+from palate.redaction import is_secret
 from palate.training.apart import WORK, clear_folder
 from palate.training.received import NOTES
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all

@@ -336,7 +336,7 @@ def shown_variable(name: str, value: str | None) -> str | None:
     """Return an environment variable's value as it is kept: a secret as a hash."""
     if value is None:
         return None
-    from palate.capture.secrets import is_secret, seal_secret
+    from palate.redaction import is_secret, seal_secret
 
     return f"secret {seal_secret(value).hash}" if is_secret(name, value) else value
 

@@ -1,4 +1,4 @@
-"""Secrets: how they are recognised, and the salted hash that is kept instead of them."""
+"""Redaction: how secrets are recognised, and the salted hash that is kept instead of them; standard library only."""
 
 import functools
 import hashlib
@@ -50,6 +50,11 @@ def is_secret(name: object, value: object) -> bool:
 def seal_secret(value: Any) -> Secret:
     """Hash a secret with this machine's salt."""
     return Secret(hash=hashlib.blake2b(repr(value).encode(), key=_salt()[:64], digest_size=16).hexdigest())
+
+
+def redact_text(text: str) -> str:
+    """Return a text with what looks like a secret replaced by `<secret>`."""
+    return _VALUES.sub("<secret>", text)
 
 
 @functools.cache
