@@ -14,9 +14,11 @@ from palate.errors import InputError
 from palate.forecast.answer import ANSWERS, SIZES, Forecast, Spread
 from palate.forecast.chances import Chances, mixed, normalised
 from palate.forecast.density import (
+    CLASSES,
     SHAPE,
     Cells,
     Scale,
+    _tilts,
     chances_of,
     class_densities,
     densities_of,
@@ -156,6 +158,17 @@ def test_a_crash_is_an_outcome_of_its_own_and_scores_0_for_quantiles():
     quiet = score(Entry(said=Spread(low=0, middle=1, high=2), reference=EVEN, seen=failed))
     assert quiet.bits == 0
     assert quiet.crps is None
+
+
+@pytest.mark.parametrize("confidence", [60, 84, 85, 94, 95, 99])
+def test_the_surer_the_answer_the_fewer_small_effects_of_it_are_expected_and_never_more_large_ones(confidence):
+    rows = dict(zip(CLASSES, _tilts("better", confidence, None), strict=True))
+    own = rows["better"]
+    assert own == {60: (1, 1, 1, 1), 84: (1, 1, 1, 1), 85: (0.6, 1, 1, 1), 94: (0.6, 1, 1, 1)}.get(
+        confidence, (0.3, 0.7, 1, 1)
+    )
+    assert list(own) == sorted(own)
+    assert max(own) == 1
 
 
 def test_a_right_size_gains_bits_and_a_wrong_one_loses_some():

@@ -68,6 +68,13 @@ def test_a_main_effect_and_an_interaction_are_both_detected():
     assert kinds[(0, 1)] == "better"
 
 
+def test_identical_cells_are_never_called_a_change_that_did_nothing():
+    """Cells may agree to the last bit by chance of their metric; only whole curves could show that nothing arrived."""
+    design = make_design(2)
+    values = {cell: np.zeros(6) for cell in design.cells}
+    assert {e.verdict.kind for e in judge_effects(design, values, Terms(margin=0.5), 1e-6)}.isdisjoint({"nothing"})
+
+
 @pytest.mark.slow
 def test_without_effects_any_claim_at_all_has_5_percent_at_most():
     rng, design, wrong = np.random.default_rng(2), make_design(2), 0
