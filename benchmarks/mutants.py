@@ -92,11 +92,9 @@ def _all_faults(files: Sequence[str]) -> list[Fault]:
 def _faults_of(path: Path) -> list[Fault]:
     """Return every fault that can be put into a file."""
     tree, faults = ast.parse(path.read_text()), []
-    decorators = {
-        id(part) for node in ast.walk(tree) for one in getattr(node, "decorator_list", ()) for part in ast.walk(one)
-    }
+    apart = {id(part) for one in _without_effect(tree) for part in ast.walk(one)}
     for number, node in enumerate(ast.walk(tree)):
-        for change in _changes(node) if id(node) not in decorators else ():
+        for change in _changes(node) if id(node) not in apart else ():
             spoilt = copy.deepcopy(tree)
             target = next(one for place, one in enumerate(ast.walk(spoilt)) if place == number)
             change(target)
@@ -107,6 +105,14 @@ def _faults_of(path: Path) -> list[Fault]:
                 line = getattr(node, "lineno", 0)
                 faults.append(Fault(path, line, differing[0].strip(), differing[1].strip(), after))
     return faults
+
+
+def _without_effect(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what does not change what the code does: decorators, and whether `zip` checks lengths that are equal."""
+    for node in ast.walk(tree):
+        yield from getattr(node, "decorator_list", ())
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            yield node
 
 
 def _changes(node: ast.AST) -> list[Callable[[ast.AST], None]]:

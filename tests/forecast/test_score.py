@@ -113,6 +113,35 @@ def test_the_crps_of_any_density_is_its_defining_integral():
         assert scored.crps == pytest.approx(((below - (grid[0] >= 2.0)) ** 2).sum() * step, rel=1e-2)
 
 
+def test_a_blurred_density_is_the_convolution_of_the_sharp_one():
+    said, error = Spread(low=-0.5, middle=1.0, high=4.0), 0.7
+    cells = Cells([Scale(margin=1.0, seed_sd=1.0)])
+    dense = densities_of([said], [EVEN], cells, [1])
+    edges = np.linspace(-60, 60, 48_001)
+    below = dense.below(cells.below(edges[None]), edges[None])[0]
+    middle = (edges[1:] + edges[:-1]) / 2
+    for at in (-1.5, 0.2, 1.0, 1.4, 3.0):
+        wanted = (np.diff(below) * np.exp(-0.5 * ((at - middle) / error) ** 2)).sum() / (error * math.sqrt(2 * math.pi))
+        point, noise = np.array([[at]]), np.array([error])
+        assert dense.blurred(cells.blurred(point, noise), point, noise)[0, 0] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_cells_lie_at_the_margin_and_at_the_sizes_on_both_sides_alike():
+    cells = Cells([Scale(margin=0.5, seed_sd=1.0), Scale(margin=3.0, seed_sd=1.0)])
+    assert cells.edges[0].tolist() == [-math.inf, -4, -2, -1, -0.5, 0.5, 1, 2, 4, math.inf]
+    assert cells.edges[1].tolist() == [-math.inf, -4, -3, -2, -1, 1, 2, 3, 4, math.inf]
+    assert cells.classes[0].tolist() == [0, 0, 0, 0, 1, 2, 2, 2, 2]
+    assert cells.classes[1].tolist() == [0, 0, 1, 1, 1, 1, 1, 2, 2]
+    assert cells.sizes[0].tolist() == [3, 2, 1, 0, 0, 0, 1, 2, 3]
+    assert np.allclose(cells.mass, cells.mass[:, ::-1])
+    assert cells.mass.sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_the_base_density_of_effects_is_the_designs():
+    assert SHAPE == ((0.5, 0.4), (0.3, 1.0), (0.17, 2.5), (0.03, 6.0))
+    assert WEIGHTS.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("goal", [1, -1])
 def test_quantiles_are_kept_and_change_sign_where_lower_is_better(goal):
     said = Spread(low=-0.5, middle=1.0, high=4.0)

@@ -50,6 +50,8 @@ def test_the_prior_of_effects_is_their_mean_square_less_noise():
     past = [Past(variance=1, df=5, effect=e, standard_error=0.1) for e in (1, -1, 2, -2, 0.0)]
     assert effect_sd(past) == pytest.approx(math.sqrt(2 - 0.01))
     assert effect_sd(past[:3]) is None
+    quiet = [Past(variance=1, df=5, effect=0.0, standard_error=0.1) for _ in range(5)]
+    assert effect_sd(quiet) == pytest.approx(math.sqrt(0.01 / 10))  # never nothing: a tenth of the noise at least
 
 
 def test_pairs_far_noisier_than_the_prior_drop_it_and_the_verdict_records_it():

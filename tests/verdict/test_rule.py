@@ -14,7 +14,16 @@ from palate.verdict.compare import compare
 from palate.verdict.history import Noise
 from palate.verdict.outlook import look_ahead
 from palate.verdict.pairs import make_pairs
-from palate.verdict.rule import Failures, Terms, beyond_budget, classify, estimate_spread, judge, shrink
+from palate.verdict.rule import (
+    Failures,
+    Terms,
+    beyond_budget,
+    classify,
+    estimate_spread,
+    judge,
+    sequence_half_width,
+    shrink,
+)
 from palate.verdict.simulate import boundaries
 
 VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=12)
@@ -51,6 +60,24 @@ def test_the_e_value_is_the_mixture_t_test_by_hand():
     # n = 4, dbar = 2, SS = 2, g = 1, no prior: 5^-1/2 * (18 / 5.2)^2
     pairs = make_pairs([0, 0, 0, 0], [1, 2, 3, 2], resolution=1e-9)
     assert beyond_budget(pairs) == pytest.approx(5**-0.5 * (18 / 5.2) ** 2)
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_beyond_the_budget_the_interval_ends_where_the_e_value_is_200(n):
+    rng = np.random.default_rng(4)
+    differences = rng.normal(0, 1, n)
+    spread = float(np.std(differences, ddof=1))
+    shift = sequence_half_width(n, spread) - float(differences.mean())
+    assert beyond_budget(make_pairs([0.0] * n, (differences + shift).tolist())) == pytest.approx(200, rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_seed_sd_is_that_of_the_pairs_and_of_one_pair_that_of_the_prior(n):
+    noise = Noise(d0=6, variance=0.5)
+    baseline, treatment = [0.1, 0.9, 0.4][:n], [5.2, 5.8, 5.6][:n]
+    pairs = make_pairs(baseline, treatment)
+    wanted = math.sqrt(0.25) if n == 1 else pairs.seed_sd
+    assert judge(pairs, Terms(noise=noise)).seed_sd == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -248,3 +275,9 @@ def test_with_classical_bounds_the_same_means_what_statsmodels_ttost_says(seed, 
     half = t_distribution.ppf(0.95, 9) * np.std(other - base, ddof=1) / math.sqrt(10)
     kind = classify(float(np.mean(other - base)), math.inf, half, margin)
     assert (kind == "same") == (p < 0.05)
+
+
+def test_a_comparison_says_where_higher_was_taken_as_better():
+    words = " (Higher was taken as better.)"
+    assert str(compare([0.1, 0.2, 0.3], [0.4, 0.5, 0.7])).endswith(words)
+    assert words not in str(compare([0.1, 0.2, 0.3], [0.4, 0.5, 0.7], goal="max"))
