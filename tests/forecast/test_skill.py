@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from palate.errors import InputError
-from palate.forecast.calibration import Claim, calibration_of
-from palate.forecast.skill import Scored, log_wealth, skill_of, trend_of
+from palate.forecast.calibration import BAND, Claim, calibration_of
+from palate.forecast.skill import CLOSE, Scored, _rise_after, log_wealth, skill_of, trend_of
 
 LOOKS = 300
 
@@ -58,6 +58,34 @@ def test_the_interval_covers_the_truth_and_says_how_many_more():
     some = skill_of(scores([0.83, 0.83, -1.46, 0.83, 0.83] * 3, least=-1.46, most=0.84))
     assert some.state == "can't tell yet"
     assert 5 < some.more < 100
+
+
+def test_without_a_gain_nothing_is_foretold():
+    assert skill_of(scores([0.0] * 5, least=-1.0, most=1.0)).more is None
+    assert skill_of(scores([0.8], least=-1.0, most=1.0)).more is None
+
+
+def test_a_rise_is_the_least_over_all_constants_of_two_bets_with_half_the_wealth_each():
+    rng = np.random.default_rng(5)
+    bits, least, most = rng.uniform(-1, 1, 60), np.full(60, -1.0), np.full(60, 1.0)
+
+    def wealth(gains, room, mean):
+        sizes = np.array([0.3, 0.6, 1.0])
+        factors = 1 + np.minimum(sizes[:, None], 0.95 / np.maximum.accumulate(room)) * (gains - mean)
+        return (1 + factors.prod(axis=1).mean()) / 2
+
+    exact = min(
+        np.log(wealth(-bits[:20], most[:20] - c, -c)) + np.log(wealth(bits[20:], c - least[20:], c))
+        for c in np.linspace(-0.999, 0.999, 4001)
+    )
+    found = _rise_after(20, bits, least, most)
+    assert exact - CLOSE - 1e-6 <= found <= exact + 1e-6
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_certainty_is_a_probability_and_the_band_holds_nine_of_ten(chance):
+    assert Claim(confidence=chance, hit=True, better=chance, was_better=True).confidence == chance
+    assert BAND == (5.0, 95.0)
 
 
 def test_without_forecasts_there_is_no_claim_and_scores_outside_their_bounds_are_refused():

@@ -12,7 +12,7 @@ from palate.errors import InputError, ListError
 from palate.verdict.boundary import BUDGETS, PRIORS, critical
 from palate.verdict.compare import compare
 from palate.verdict.history import Noise
-from palate.verdict.outlook import look_ahead
+from palate.verdict.outlook import _futures, look_ahead
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import (
     Failures,
@@ -74,7 +74,7 @@ def test_beyond_the_budget_the_interval_ends_where_the_e_value_is_200(n):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_seed_sd_is_that_of_the_pairs_and_of_one_pair_that_of_the_prior(n):
     noise = Noise(d0=6, variance=0.5)
-    baseline, treatment = [0.1, 0.9, 0.4][:n], [5.2, 5.8, 5.6][:n]
+    baseline, treatment = [0.1, 0.3, 0.4][:n], [5.2, 5.6, 5.6][:n]
     pairs = make_pairs(baseline, treatment)
     wanted = math.sqrt(0.25) if n == 1 else pairs.seed_sd
     assert judge(pairs, Terms(noise=noise)).seed_sd == pytest.approx(wanted)
@@ -153,6 +153,31 @@ def test_few_tied_differences_give_no_verdict(n, gap):
 def test_one_pair_is_never_a_verdict():
     assert judge(make_pairs([0.1], [0.9])).kind == "unclear"
     assert judge(make_pairs([0.5], [0.5])).kind == "unclear"
+
+
+def test_why_there_is_no_verdict_is_said_of_one_pair_without_a_prior_alone():
+    assert judge(make_pairs([0.1], [0.2]), Terms()).reason == "one_pair"
+    assert judge(make_pairs([0.1], [0.2]), Terms(noise=Noise(d0=6, variance=0.5))).reason == ""
+    assert judge(make_pairs([0.1, 0.3], [0.2, 0.5]), Terms()).reason == ""
+
+
+def test_the_e_value_of_tied_differences_rests_on_the_metrics_resolution():
+    pairs = make_pairs([0.0, 0.5, 0.2], [0.3, 0.8, 0.5], resolution=0.1)
+    within, signal = 2 * 0.1**2, 3 * 0.3**2
+    by_hand = (1 + 3) ** -0.5 * ((within + signal) / (within + signal / (1 + 3))) ** (3 / 2)
+    assert beyond_budget(pairs) == pytest.approx(by_hand)
+
+
+def test_futures_have_the_means_and_spreads_of_the_pairs_that_would_be_there():
+    pairs, noise = make_pairs([0.0, 0.4, 0.1], [0.5, 0.6, 0.9]), Noise(d0=6, variance=0.05)
+    means, spreads = _futures(pairs, 0.3, 4, np.random.default_rng(3), noise)
+    n = 3 + np.arange(1, 5)
+    totals = means[0] * n
+    drawn = np.diff(totals, prepend=3 * pairs.mean)
+    for more in range(1, 5):
+        later = make_pairs([0.0] * (3 + more), [*pairs.differences.tolist(), *drawn[:more].tolist()])
+        assert later.mean == pytest.approx(means[0, more - 1])
+        assert estimate_spread(later, noise) == pytest.approx(spreads[0, more - 1])
 
 
 def test_an_arm_that_always_fails_is_failed_and_one_failure_is_not():
