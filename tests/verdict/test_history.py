@@ -128,6 +128,10 @@ def test_a_budget_that_is_too_small_names_remedies():
     ahead = look_ahead(pairs, judged, rng=np.random.default_rng(0))
     assert ahead.chance < 0.5
     assert "a larger margin" in ahead.remedies
+    assert "a metric with finer steps" not in ahead.remedies
+    coarse = make_pairs([0, 1, 0, 1, 0, 1.0], [1, 0, 1, 1, 0, 1.0], resolution=1.0)
+    ahead = look_ahead(coarse, judge(coarse, Terms(margin=0.05)), rng=np.random.default_rng(0))
+    assert "a metric with finer steps" in ahead.remedies
 
 
 def test_the_smallest_confirmable_effect_falls_with_the_root_of_the_budget():

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from palate.errors import InputError, ListError
-from palate.verdict.boundary import BUDGETS, PRIORS, critical
+from palate.verdict.boundary import BUDGETS, PRIORS, SHARES, _tables, critical
 from palate.verdict.compare import compare
 from palate.verdict.history import Noise
 from palate.verdict.outlook import _futures, look_ahead
@@ -97,6 +97,15 @@ def test_a_budget_between_two_tables_uses_the_conservative_one():
     assert critical(5, 20, prior=5.9) == critical(5, 20, prior=4)
     with pytest.raises(InputError, match="no boundary"):
         critical(1, 101)
+
+
+def test_the_shipped_tables_are_those_of_the_shares_that_are_looked_up():
+    told = {key.split("/")[1] for key in _tables()["0"]}
+    assert told == {str(share) for share in SHARES}
+    for share in range(1, 28):
+        assert critical(6, 20, share=share) <= critical(6, 20, share=share + 1)
+    assert critical(6, 20, share=7) == critical(6, 20, share=8)
+    assert critical(6, 20, share=3) < critical(6, 20, share=4) < critical(6, 20, share=5)
 
 
 def test_the_simulation_reproduces_the_shipped_tables():
@@ -306,3 +315,10 @@ def test_a_comparison_says_where_higher_was_taken_as_better():
     words = " (Higher was taken as better.)"
     assert str(compare([0.1, 0.2, 0.3], [0.4, 0.5, 0.7])).endswith(words)
     assert words not in str(compare([0.1, 0.2, 0.3], [0.4, 0.5, 0.7], goal="max"))
+
+
+def test_a_comparison_is_shown_in_points_where_that_is_asked_for():
+    lists = [0.61, 0.62, 0.6], [0.71, 0.74, 0.7]
+    assert " points " in str(compare(*lists, goal="max", points=True))
+    assert " points " not in str(compare(*lists, metric="val_acc", points=False))
+    assert " points " in str(compare(*lists, metric="val_acc"))
