@@ -96,7 +96,7 @@ def take_in(catalog: Catalog, export: Export, *, now: datetime) -> Imported:
     unknown = [sent for sent in export.sent if (sent.hash, sent.record is not None) not in known]
     entries = _checked_all(catalog, unknown, experiment, question)
     if experiment is None:
-        seal_question(chain, question, now=now, reference=reference_for(ledger, question))
+        seal_question(chain, question, now=now, reference=reference_for(ledger, question), trusted=False)
     for entry in entries:
         kind = SealedPromise.KIND if isinstance(entry, SealedPromise) else entry.turn
         chain.append(kind, entry.body(), now=now)

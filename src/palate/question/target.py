@@ -83,6 +83,8 @@ class Task:
         argv: of a command.
         warm: packages of a script that are imported before it is forked.
         place: the folder that its runs see, in which each has a folder of its own; None to run where it is.
+        vouched: whether a person asked for it or confirmed it: one that was read from a file or a chain is not started
+            before that; see `palate.loop.trust`.
     """
 
     kind: Literal["function", "module", "pickle", "script", "command"]
@@ -92,6 +94,7 @@ class Task:
     argv: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
     place: Place | None = None
+    vouched: bool = field(default=True, compare=False)
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON data."""

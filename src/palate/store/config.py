@@ -71,6 +71,12 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("palate")) / "config.toml"
 
 
+def user_state() -> Path | None:
+    """The user's own folder for what palate remembers across projects; None where the user has none."""
+    folder = Path(platformdirs.user_state_dir("palate"))
+    return folder if folder.is_absolute() else None  # without a home there is none: "~" stays as it is
+
+
 def read_config(start: Path, environment: Mapping[str, str], user: Path | None = None) -> dict[str, PreferenceSource]:
     """Return every preference with its source.
 
