@@ -1,6 +1,5 @@
 """Preferences by layer: flag > PALATE_* > [tool.palate] > the user's own file > default."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import platformdirs
 
-from palate.errors import InputError
+from palate.bounded import MOST_TOML, parse_toml, read_text
+from palate.errors import InputError, PalateError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +105,12 @@ def _nearest_pyproject(start: Path) -> Path | None:
 
 def _table(path: Path, keys: tuple[str, ...], faults: list[str]) -> Mapping[str, Any]:
     try:
-        table: Any = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        faults.append(f"{path}: {error}")
+        table: Any = parse_toml(read_text(path, most=MOST_TOML), str(path))
+    except PalateError as error:
+        faults.append(error.what)
         return {}
     for key in keys:
-        table = table.get(key, {})
+        table = table.get(key, {}) if isinstance(table, Mapping) else {}
     return table if isinstance(table, Mapping) else {}
 
 
