@@ -1,5 +1,6 @@
 """The command line: one command a step of the loop, imported when it is called."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from palate.cli.plain import print_whatever_comes, shown_lines
 from palate.errors import PalateError
 
 COMMANDS = {
@@ -73,25 +75,59 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; every refusal is said in full, none is a traceback."""
     as_json = "--json" in sys.argv
+    print_whatever_comes()
     try:
-        status = cli.main(prog_name="palate", standalone_mode=False)
-    except click.ClickException as error:
-        _refuse({"error": "UsageError", "what": error.format_message(), "why": [], "todo": [_usage(error)]}, as_json)
-        status = 2
-    except PalateError as error:
-        _refuse(_document(error), as_json)
-        status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
-        status = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _run(as_json)
+        _flush()
+    except BrokenPipeError:  # whoever reads has had enough, as `head` has
+        _write_nowhere()
         status = 0
-    except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
-        traceback.print_exc()
-        _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+    except OSError as error:  # what is printed has no room
+        _write_nowhere()
+        with contextlib.suppress(OSError):
+            _refuse({"error": "StoreError", "what": f"What was to be printed cannot be written: {error.strerror}.",
+                     "why": [], "todo": ["Free space, or write it elsewhere."]}, as_json=False)  # fmt: skip
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(as_json: bool) -> Any:
+    """Run a command; return its exit status.
+
+    Raises:
+        OSError: what it prints cannot be written, or nobody reads it.
+    """
+    try:
+        return cli.main(prog_name="palate", standalone_mode=False)
+    except click.ClickException as error:
+        _refuse({"error": "UsageError", "what": error.format_message(), "why": [], "todo": [_usage(error)]}, as_json)
+        return 2
+    except PalateError as error:
+        _refuse(_document(error), as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
+        _flush()  # that what is printed cannot be written is no fault of palate's
+        click.echo(shown_lines(traceback.format_exc()), err=True, nl=False)
+        _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+        return 1
+
+
+def _flush() -> None:
+    """Write what is printed and was not written yet: at its end Python would say of a fault what nobody can read."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _write_nowhere() -> None:
+    """Let what is left of the output go nowhere, so that Python does not fail on it at its end."""
+    with contextlib.suppress(OSError, AttributeError):  # a stream that is closed, or none of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _document(error: PalateError) -> dict[str, Any]:
@@ -102,8 +138,8 @@ def _refuse(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": "palate.error/1", **document}))
     lines = [
-        f"{document['error']}: {document['what']}",
-        *(f"  {line}" for line in (*document["why"], *document["todo"])),
+        f"{document['error']}: {shown_lines(document['what'])}",
+        *(f"  {shown_lines(line)}" for line in (*document["why"], *document["todo"])),
     ]
     click.echo("\n".join(lines), err=True)
 
