@@ -6,12 +6,13 @@ import json
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from palate.cli.plain import print_whatever_comes, shown_lines
-from palate.errors import PalateError
+from palate.errors import InputError, NotFoundError, PalateError
 
 COMMANDS = {
     "try": ("palate.cli.try_", "See the whole loop on a real training, in a minute."),
@@ -33,6 +34,13 @@ COMMANDS = {
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),
 }
+
+
+_GONE = NotFoundError(
+    "The folder that palate was called in is gone.",
+    why="It was deleted or moved while a shell stood in it.",
+    todo="cd to the project, then type the same command again.",
+)
 
 
 class LazyGroup(click.Group):
@@ -97,6 +105,7 @@ def _run(as_json: bool) -> Any:
     Raises:
         OSError: what it prints cannot be written, or nobody reads it.
     """
+    streams = sys.stdout, sys.stderr
     try:
         return cli.main(prog_name="palate", standalone_mode=False)
     except click.ClickException as error:
@@ -108,13 +117,55 @@ def _run(as_json: bool) -> Any:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
         return 130
-    except BrokenPipeError:
+    except SystemExit as leave:
+        if sys.stdout is not streams[0]:  # click puts others in their place where a pipe is closed
+            sys.stdout, sys.stderr = streams
+            raise BrokenPipeError from leave
         raise
     except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
-        _flush()  # that what is printed cannot be written is no fault of palate's
-        click.echo(shown_lines(traceback.format_exc()), err=True, nl=False)
-        _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
-        return 1
+        return _fault(error, as_json)
+
+
+def _fault(error: Exception, as_json: bool) -> int:
+    """Say what is no refusal: of the machine where it is known, else palate's own, with its traceback.
+
+    Raises:
+        OSError: it is printing that failed.
+    """
+    if isinstance(error, OSError) and _is_of_output(error):
+        raise error
+    known = _GONE if _folder_is_gone() else _no_text(error) if isinstance(error, UnicodeEncodeError) else None
+    if known is not None:
+        _refuse(_document(known), as_json)
+        return known.exit_code
+    click.echo(shown_lines("".join(traceback.format_exception(error))), err=True, nl=False)
+    _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+    return 1
+
+
+def _no_text(error: UnicodeEncodeError) -> PalateError | None:
+    """Return the refusal of a name that is no text: bytes that are no UTF-8 come as halves of characters."""
+    if not any("\ud800" <= letter <= "\udfff" for letter in error.object):
+        return None
+    start = max(0, error.start - 40)
+    return InputError(
+        f"A name is not UTF-8: {error.object[start : error.end + 40]!r}.",
+        why="What is sealed and kept is text.",
+        todo="Rename the file or folder, then type the same command again.",
+    )
+
+
+def _folder_is_gone() -> bool:
+    try:
+        return not Path.cwd()
+    except OSError:
+        return True
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it is printing that failed."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1] is click.echo.__code__
 
 
 def _flush() -> None:

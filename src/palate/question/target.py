@@ -332,10 +332,11 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
 
     Raises:
         NotFoundError: there is no such file, module or function.
-        InputError: several experiments stand in the file and none is named.
+        InputError: several experiments stand in the file and none is named, or its path is no text.
     """
     place, _, name = text.partition(":")
     path = Path(place)
+    _refuse_no_text(path)
     if path.suffix != ".py" and not path.exists() and name:
         return _in_module(place, name)
     if path.suffix != ".py" and path.exists():
@@ -346,6 +347,16 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
         task = Task(kind="function", file=str(path.absolute()), name=function.name)
         return _of_function(source, function, task)
     return _of_script(source, arguments)
+
+
+def _refuse_no_text(path: Path) -> None:
+    whole = str(path.absolute())
+    if "\0" in whole or any("\ud800" <= letter <= "\udfff" for letter in whole):
+        raise InputError(
+            f"{whole!r} is not UTF-8.",
+            why="What is sealed and kept is text.",
+            todo="Rename the file or folder, then type the same command again.",
+        )
 
 
 def target_of_function(function: Callable[..., Any], folder: Path, options: Mapping[str, Any]) -> Target:

@@ -101,12 +101,19 @@ def find_project(start: Path, environment: Mapping[str, str]) -> Project:
     Nothing is made or written.
     """
     if environment.get("PALATE_HOME"):
-        return Project(Path(environment["PALATE_HOME"]).expanduser().absolute())
+        return Project(Path(os.path.expanduser(environment["PALATE_HOME"])).absolute())  # noqa: PTH111  never raises
     folders = [start.absolute(), *start.absolute().parents]
     for folder in folders:
-        if (folder / FOLDER).is_dir():
+        if _is_there(folder / FOLDER, folder=True):
             return Project(folder / FOLDER)
     for folder in folders:
-        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+        if any(_is_there(folder / mark) for mark in _ROOT_MARKS):
             return Project(folder / FOLDER)
     return Project(start.absolute() / FOLDER)
+
+
+def _is_there(path: Path, *, folder: bool = False) -> bool:
+    try:
+        return path.is_dir() if folder else path.exists()
+    except OSError:  # in a folder that one may not look into
+        return False
