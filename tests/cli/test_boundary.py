@@ -1,6 +1,5 @@
 """What palate starts and prints of what others wrote: nothing unasked, nothing that a terminal obeys."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -36,13 +35,13 @@ def test_a_received_command_is_not_started_by_any_command(received):
     workplace, question = received
     stolen = workplace.folder / "stolen"
     for words in (("verdict", question.experiment), ("show", "last"), ("list",), ("forecast", "last", "--show")):
-        assert workplace.process(*words).returncode == 0
+        assert workplace.call(*words).returncode == 0
     refused = workplace.process("confirm")
     assert refused.returncode == 4
     assert "was not asked by you at this place" in refused.stderr
     assert f"/bin/sh -c 'touch {workplace.folder}/stolen; exit 1'" in refused.stderr
     assert r"\x1b[2Jx" in refused.stderr
-    assert json.loads(workplace.process("confirm", "--json").stdout)["error"] == "RefusedError"
+    assert workplace.json("confirm", status=4)["error"] == "RefusedError"
     assert not stolen.exists()
     workplace.process("confirm", "--trust")
     assert stolen.exists()
@@ -60,6 +59,7 @@ def test_at_a_terminal_a_received_command_is_shown_and_waits_for_a_yes(received)
     assert not (workplace.folder / "stolen").exists()
 
 
+@pytest.mark.slow
 def test_what_was_confirmed_is_noted_and_a_copy_of_it_asks_anew(received, tmp_path):
     workplace, _ = received
     assert "would run was not asked" not in workplace.process("confirm", "--trust").stderr
@@ -168,9 +168,20 @@ SURROUNDINGS = {
 }
 
 
+@pytest.mark.parametrize("name", list(SURROUNDINGS)[2:6:3])
+def test_palate_can_be_called_wherever_it_is(workplace, name):
+    ended = workplace.process("config", **around(workplace, name))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def around(workplace, name):
+    return {key: value.replace("<HERE>", str(workplace.folder)) for key, value in SURROUNDINGS[name].items()}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_palate_works_wherever_it_is_called(workplace, name):
-    more = {key: value.replace("<HERE>", str(workplace.folder)) for key, value in SURROUNDINGS[name].items()}
+    more = around(workplace, name)
     before = set(workplace.folder.iterdir())
     ended = workplace.process(*RUN, "-c", "gain=0.9", "--pairs", "2", "--no-forecast", "--why", "", **more)
     assert ended.returncode == 0, ended.stderr
