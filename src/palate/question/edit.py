@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from palate.capture.place import GIT
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
 from palate.question.target import Target, find_target
@@ -599,7 +600,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            [*GIT, "-C", str(folder), *words],
             input=given,
             capture_output=True,
             timeout=GIT_S,
