@@ -66,9 +66,16 @@ def _show_experiment(project: Project, name: str, as_json: bool) -> None:
     report = report_now(project, name, whoami().name)
     question = report.question
     settings = {name: encode(value) for name, value in question.target.settings.items()}
-    document = {**report.document(), "schema": "palate.show/1", "settings": settings}
+    received = not report.experiment.sealed.trusted
+    document = {
+        **report.document(),
+        "schema": "palate.show/1",
+        "settings": settings,
+        **({"trusted": False} if received else {}),
+    }
+    origin = ["It was asked elsewhere: its command is started only when you confirm it."] if received else []
     pairs = _pair_lines(report.judgement.results)
-    put_out(document, [f"{question.experiment}  {question.text}", *report.lines(), *pairs], as_json=as_json)
+    put_out(document, [f"{question.experiment}  {question.text}", *origin, *report.lines(), *pairs], as_json=as_json)
 
 
 def _pair_lines(results: Results) -> list[str]:

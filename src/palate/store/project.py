@@ -58,7 +58,7 @@ class Project:
         """Which way metrics are better, as a person was asked in this project, by name."""
         try:
             told = json.loads((self.home / GOALS).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return {name: goal for name, goal in told.items() if goal in get_args(Goal)} if isinstance(told, dict) else {}
 
