@@ -26,7 +26,7 @@ DEEPEST = 200
 MOST_DOTS = 100
 """The most parts of a dotted name in TOML: reading one takes the square of them."""
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)  # gives nothing back, so that it keeps nothing
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _BESIDE_NAMES = re.compile(r"[,=\n\[\]{}]")
 _SPACES = str.maketrans("", "", " \t\r")

@@ -13,7 +13,7 @@ from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Note, path_text
 from palate.recipe.values import count_values, same_value
 
-MOST_YAML = 4 << 20
+MOST_YAML = 1 << 20
 """The largest YAML file: it is read in Python, a megabyte a second."""
 
 _MOST = {".json": MOST_BYTES, ".toml": MOST_TOML}
