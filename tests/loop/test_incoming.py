@@ -12,7 +12,10 @@ from tests.loop.written_project import WrittenProject
 from tests.store.transcript import GOLDEN
 
 from palate.errors import InputError, PalateError
+from palate.ledger.records import question_of
 from palate.loop.exchange import read_export, take_in
+from palate.loop.run import report_now
+from palate.loop.trust import command_lines
 from palate.question.question import Question
 from palate.store.catalog import Catalog
 
@@ -125,6 +128,7 @@ def project(tmp_path_factory):
 @given(data=st.data())
 def test_a_file_changed_anywhere_is_refused_or_taken_in_and_nothing_breaks(data, project, tmp_path):
     document = copy.deepcopy(WHOLE)
+    document["forecasts"] = data.draw(st.sampled_from([[], document["forecasts"]]))
     inner, value = document, data.draw(ODD)
     while True:
         names = list(inner) if isinstance(inner, dict) else range(len(inner))
@@ -133,11 +137,15 @@ def test_a_file_changed_anywhere_is_refused_or_taken_in_and_nothing_breaks(data,
             inner[name] = value
             break
         inner = inner[name]
+    with contextlib.suppress(Exception):  # its ids fit what it holds, as somebody who means harm makes them
+        made = question_of(document["question"])
+        document["question"] |= {"experiment": made.experiment, "recipes": dict(made.plan.recipes)}
     with contextlib.suppress(PalateError), Catalog.open(project.project) as catalog:
         taken = take_in(catalog, read(tmp_path, document), now=datetime.now(UTC))
         question = project.ledger.read(taken.experiment).question
-        assert question.text
         assert question.target.task.vouched is False
+        assert command_lines(question)
+        assert report_now(project.project, taken.experiment, "bob").lines()
 
 
 ODD = (
