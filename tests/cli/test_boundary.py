@@ -226,3 +226,15 @@ def test_a_user_without_an_entry_and_without_a_home_can_look_and_is_a_forecaster
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.startswith("user 54321\n")
+
+
+def test_files_are_written_and_read_the_same_whatever_the_locale(workplace):
+    ascii_only = SURROUNDINGS["no letters but ASCII's"]
+    metric = "pr\u00e9cision"
+    asked = workplace.call("run", "train.py", "-c", "gain=0.9", "--metric", metric, "--goal", "max", "--ask",
+                           "--forecast", "better:70", "--why", "\u2265 more")  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    written = workplace.process("forecast", "last", "--export", "q.json", **ascii_only)
+    assert written.returncode == 0, written.stderr
+    assert metric in (workplace.folder / "q.json").read_text(encoding="utf-8")
+    assert workplace.json("forecast", "--import", "q.json")["known"] == 1

@@ -149,9 +149,9 @@ def _no_text(error: UnicodeEncodeError) -> PalateError | None:
         return None
     start = max(0, error.start - 40)
     return InputError(
-        f"A name is not UTF-8: {error.object[start : error.end + 40]!r}.",
+        f"A name is not {sys.getfilesystemencoding().upper()} text: {error.object[start : error.end + 40]!r}.",
         why="What is sealed and kept is text.",
-        todo="Rename the file or folder, then type the same command again.",
+        todo="Rename the file or folder, or set a locale that knows its letters: LANG=C.UTF-8",
     )
 
 

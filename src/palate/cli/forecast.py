@@ -181,7 +181,7 @@ def _export(asked: SealedExperiment, who: Author, path: Path, *, blind: bool, as
             todo=f"palate forecast {asked.id} better:80",
         )
     try:
-        path.write_text(json.dumps(export.body(), ensure_ascii=False))
+        path.write_text(json.dumps(export.body(), ensure_ascii=False), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror}.",

@@ -353,9 +353,9 @@ def _refuse_no_text(path: Path) -> None:
     whole = str(path.absolute())
     if "\0" in whole or any("\ud800" <= letter <= "\udfff" for letter in whole):
         raise InputError(
-            f"{whole!r} is not UTF-8.",
+            f"{whole!r} is not {sys.getfilesystemencoding().upper()} text.",
             why="What is sealed and kept is text.",
-            todo="Rename the file or folder, then type the same command again.",
+            todo="Rename the file or folder, or set a locale that knows its letters: LANG=C.UTF-8",
         )
 
 

@@ -57,7 +57,7 @@ class Project:
     def goals(self) -> Mapping[str, Goal]:
         """Which way metrics are better, as a person was asked in this project, by name."""
         try:
-            told = json.loads((self.home / GOALS).read_text())
+            told = json.loads((self.home / GOALS).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return {name: goal for name, goal in told.items() if goal in get_args(Goal)} if isinstance(told, dict) else {}
@@ -71,7 +71,7 @@ class Project:
         self.make()
         told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
         beside = self.home / f"{GOALS}.{os.getpid()}"
-        beside.write_text(told + "\n")
+        beside.write_text(told + "\n", encoding="utf-8")
         beside.replace(self.home / GOALS)
 
     def make(self) -> None:
