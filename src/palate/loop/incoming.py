@@ -107,6 +107,8 @@ def _payload(tag: Any, payload: Any, where: str) -> None:
         _TEXT(payload, where)
     elif tag in ("opaque", "symbol"):
         _list(_TEXT, length=2 if tag == "opaque" else 3)(payload, where)
+    elif tag == "secret":
+        _PRINT(payload, where)
     elif tag == "object":
         _list(_maybe(_TEXT), length=2)(payload, where)
     elif tag == "tensor":
@@ -191,6 +193,14 @@ def _task(value: Any, where: str) -> None:
         raise _fault(where, "is a command without a word")
 
 
+def _word(value: Any, where: str) -> None:
+    """Check an argument: text, or a secret that is sealed."""
+    if isinstance(value, dict) and value.get(TAG) == "secret":
+        _value(value, where)
+    else:
+        _text(LONGEST_TEXT)(value, where)
+
+
 _TAGGED = _fields({TAG: _TEXT, "v": _any})
 _TARGET = _fields(
     {
@@ -198,7 +208,7 @@ _TARGET = _fields(
         "task": _task,
         "settings": _map(_value),
         "how": _map(_HANDOVER),
-        "argv": _list(_text(LONGEST_TEXT)),
+        "argv": _list(_word),
         "seed_by": _HANDOVER,
         "code": _PRINT,
         "versions": _map(_NAME),

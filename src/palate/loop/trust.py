@@ -194,4 +194,4 @@ def _started_by(target: Target, changes: Iterable[Change]) -> str:
     called = f"   calls {task.name}()" if task.name else ""
     given = {**order.settings, **(order.constants or {})}
     settings = "".join(f"   {name}={show_value(value)}" for name, value in given.items())
-    return shlex.join(words) + called + settings
+    return shlex.join(map(str, words)) + called + settings
