@@ -1,5 +1,9 @@
 """What all tests share: which of them run in one process, and how many examples a law is tried on."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
 
 TOGETHER = {
@@ -16,13 +20,19 @@ EXAMPLES = 20
 
 
 def pytest_configure(config):
-    """Try fewer examples in the fast suite."""
+    """Try fewer examples in the fast suite; keep what palate remembers of its user in a folder of the tests'."""
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="palate-state-")
     runs_tests = hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None)
     if config.option.markexpr == "not slow" and runs_tests:
         from hypothesis import settings
 
         settings.register_profile("fast", max_examples=EXAMPLES)
         settings.load_profile("fast")
+
+
+def pytest_unconfigure():
+    """Take that folder away."""
+    shutil.rmtree(os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

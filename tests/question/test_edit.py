@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,37 @@ def ask(folder, **more):
 def over(target, name):
     with open(os.path.join(target.task.place.over, name)) as file:
         return file.read()
+
+
+def held(tree):
+    """Names, links and contents of a materialised state."""
+    return {
+        path.relative_to(tree): (path.is_symlink(), path.is_file() and path.read_bytes()) for path in tree.rglob("*")
+    }
+
+
+SPOILED = {
+    "another content": lambda tree: (tree / "losses.py").write_text("import os\n"),
+    "one more file": lambda tree: (tree / "random.py").write_text("import os\n"),
+    "a link for a file": lambda tree: ((tree / "losses.py").unlink(), (tree / "losses.py").symlink_to("/etc/passwd")),
+    "a link to a folder": lambda tree: (tree / "torch").symlink_to("/tmp"),
+    "a file less": lambda tree: (tree / "losses.py").unlink(),
+    "another list": lambda tree: Path(f"{tree}.json").write_text("[]"),
+    "no list": lambda tree: Path(f"{tree}.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_state_in_the_store_is_not_run_from_unless_it_is_what_its_name_says(repo, spoil):
+    write(repo, losses_dot_py=LOSSES + "\nmore = 1\n")
+    edit_between("train.py", (), home=repo / ".palate", against="HEAD")
+    for tree in [path for path in (repo / ".palate" / "trees").iterdir() if path.is_dir()]:
+        before = held(tree)
+        spoil(tree)
+        edit_between("train.py", (), home=repo / ".palate", against="HEAD")
+        assert held(tree) == before
+        assert Path(f"{tree}.json").read_text().count("losses.py") == 1
+    assert {path.suffix for path in (repo / ".palate" / "trees").iterdir()} == {"", ".json"}
 
 
 def test_uncommitted_edits_against_a_revision(repo):

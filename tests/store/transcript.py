@@ -60,7 +60,8 @@ def stage(folder: Path) -> Path:
 def environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
     """Give the environment of a call: the caller's own without its preferences, and what a transcript fixes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PALATE_", "FORCE_", "CLICOLOR"))}
-    home = {"PALATE_HOME": str(folder / ".palate"), "XDG_CONFIG_HOME": str(folder / "no-config")}
+    home = {"PALATE_HOME": str(folder / ".palate"), "XDG_CONFIG_HOME": str(folder / "no-config"),
+            "XDG_STATE_HOME": str(folder / ".palate" / "state")}  # fmt: skip
     return {**kept, **BASE, **home, **{name: value.replace("<HERE>", str(folder)) for name, value in more.items()}}
 
 

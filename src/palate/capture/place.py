@@ -28,6 +28,9 @@ PACKAGES = (
 )  # fmt: skip
 """Packages whose versions are recorded, if they are imported."""
 
+GIT = ("git", "-c", "core.fsmonitor=false")
+"""Git, which starts no program that a repository's own configuration names for watching files."""
+
 SOURCE = (b".py", b".yaml", b".yml", b".json", b".toml", b".sh")
 """How the names of files end that count as code before they are committed."""
 
@@ -107,7 +110,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def _hash_of_changes(folder: Path) -> str | None:
     """Hash how tracked files differ from the commit; "" where they do not, None where git cannot say."""
-    words = ["git", "-C", str(folder), "diff", "HEAD", "--no-ext-diff", "--full-index"]  # binary files by their hashes
+    words = [*GIT, "-C", str(folder), "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--full-index"]
     try:
         with tempfile.TemporaryFile() as file:
             done = subprocess.run(words, stdout=file, stderr=subprocess.DEVNULL, timeout=GIT_S, check=False)
@@ -134,7 +137,7 @@ def run_git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes] | 
     """Run git in a folder; None where there is no git, or where it takes too long."""
     try:
         return subprocess.run(
-            ["git", "-C", str(folder), *words],
+            [*GIT, "-C", str(folder), *words],
             capture_output=True,
             timeout=GIT_S,
             check=False,

@@ -1,15 +1,18 @@
 """The command line: one command a step of the loop, imported when it is called."""
 
+import contextlib
 import importlib
 import json
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from palate.errors import PalateError
+from palate.cli.plain import print_whatever_comes, shown_lines
+from palate.errors import InputError, NotFoundError, PalateError
 
 COMMANDS = {
     "try": ("palate.cli.try_", "See the whole loop on a real training, in a minute."),
@@ -31,6 +34,13 @@ COMMANDS = {
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),
 }
+
+
+_GONE = NotFoundError(
+    "The folder that palate was called in is gone.",
+    why="It was deleted or moved while a shell stood in it.",
+    todo="cd to the project, then type the same command again.",
+)
 
 
 class LazyGroup(click.Group):
@@ -73,25 +83,102 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; every refusal is said in full, none is a traceback."""
     as_json = "--json" in sys.argv
+    print_whatever_comes()
     try:
-        status = cli.main(prog_name="palate", standalone_mode=False)
-    except click.ClickException as error:
-        _refuse({"error": "UsageError", "what": error.format_message(), "why": [], "todo": [_usage(error)]}, as_json)
-        status = 2
-    except PalateError as error:
-        _refuse(_document(error), as_json)
-        status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
-        status = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _run(as_json)
+        _flush()
+    except BrokenPipeError:  # whoever reads has had enough, as `head` has
+        _write_nowhere()
         status = 0
-    except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
-        traceback.print_exc()
-        _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+    except OSError as error:  # what is printed has no room
+        _write_nowhere()
+        with contextlib.suppress(OSError):
+            _refuse({"error": "StoreError", "what": f"What was to be printed cannot be written: {error.strerror}.",
+                     "why": [], "todo": ["Free space, or write it elsewhere."]}, as_json=False)  # fmt: skip
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(as_json: bool) -> Any:
+    """Run a command; return its exit status.
+
+    Raises:
+        OSError: what it prints cannot be written, or nobody reads it.
+    """
+    streams = sys.stdout, sys.stderr
+    try:
+        return cli.main(prog_name="palate", standalone_mode=False)
+    except click.ClickException as error:
+        _refuse({"error": "UsageError", "what": error.format_message(), "why": [], "todo": [_usage(error)]}, as_json)
+        return 2
+    except PalateError as error:
+        _refuse(_document(error), as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped. Nothing that finished is lost: type the same command again to go on.", err=True)
+        return 130
+    except SystemExit as leave:
+        if sys.stdout is not streams[0]:  # click puts others in their place where a pipe is closed
+            sys.stdout, sys.stderr = streams
+            raise BrokenPipeError from leave
+        raise
+    except Exception as error:  # noqa: BLE001  the outermost loop: a fault of palate's own
+        return _fault(error, as_json)
+
+
+def _fault(error: Exception, as_json: bool) -> int:
+    """Say what is no refusal: of the machine where it is known, else palate's own, with its traceback.
+
+    Raises:
+        OSError: it is printing that failed.
+    """
+    if isinstance(error, OSError) and _is_of_output(error):
+        raise error
+    known = _GONE if _folder_is_gone() else _no_text(error) if isinstance(error, UnicodeEncodeError) else None
+    if known is not None:
+        _refuse(_document(known), as_json)
+        return known.exit_code
+    click.echo(shown_lines("".join(traceback.format_exception(error))), err=True, nl=False)
+    _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
+    return 1
+
+
+def _no_text(error: UnicodeEncodeError) -> PalateError | None:
+    """Return the refusal of a name that is no text: bytes that are no UTF-8 come as halves of characters."""
+    if not any("\ud800" <= letter <= "\udfff" for letter in error.object):
+        return None
+    start = max(0, error.start - 40)
+    return InputError(
+        f"A name is not {sys.getfilesystemencoding().upper()} text: {error.object[start : error.end + 40]!r}.",
+        why="What is sealed and kept is text.",
+        todo="Rename the file or folder, or set a locale that knows its letters: LANG=C.UTF-8",
+    )
+
+
+def _folder_is_gone() -> bool:
+    try:
+        return not Path.cwd()
+    except OSError:
+        return True
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it is printing that failed."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1] is click.echo.__code__
+
+
+def _flush() -> None:
+    """Write what is printed and was not written yet: at its end Python would say of a fault what nobody can read."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _write_nowhere() -> None:
+    """Let what is left of the output go nowhere, so that Python does not fail on it at its end."""
+    with contextlib.suppress(OSError, AttributeError):  # a stream that is closed, or none of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _document(error: PalateError) -> dict[str, Any]:
@@ -102,8 +189,8 @@ def _refuse(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": "palate.error/1", **document}))
     lines = [
-        f"{document['error']}: {document['what']}",
-        *(f"  {line}" for line in (*document["why"], *document["todo"])),
+        f"{document['error']}: {shown_lines(document['what'])}",
+        *(f"  {shown_lines(line)}" for line in (*document["why"], *document["todo"])),
     ]
     click.echo("\n".join(lines), err=True)
 

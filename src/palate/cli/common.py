@@ -13,6 +13,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from palate.cli.plain import shown
 from palate.ledger.records import Author
 from palate.loop.ask import author_of
 from palate.loop.metric import AskGoal
@@ -95,21 +96,25 @@ def here() -> Project:
 
 
 def put_out(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-    """Print a result: one JSON document, or lines for people, on a terminal with no word cut at its edge."""
+    """Print a result: one JSON document, or lines for people, on a terminal with no word cut at its edge.
+
+    What a terminal would obey is shown as an escape: lines hold names and output that anybody may have written.
+    """
     if as_json:
         click.echo(json.dumps(document, allow_nan=False))
     else:
         for line in lines:
-            click.echo(_fitted(line, sys.stdout))
+            click.echo(_fitted(shown(line), sys.stdout))
 
 
 def say(text: str = "") -> None:
     """Say something that is not a result, on standard error; on a terminal no word is cut at its edge."""
-    click.echo(_fitted(text, sys.stderr), err=True)
+    click.echo(_fitted(shown(text), sys.stderr), err=True)
 
 
-def _fitted(text: str, stream: TextIO) -> str:
-    return folded(text, shutil.get_terminal_size().columns) if stream.isatty() else text
+def _fitted(text: str, stream: TextIO | None) -> str:
+    at_edge = stream is not None and stream.isatty()  # there is none where it was closed
+    return folded(text, shutil.get_terminal_size().columns) if at_edge else text
 
 
 def folded(text: str, columns: int) -> str:
@@ -128,7 +133,7 @@ def folded(text: str, columns: int) -> str:
 
 def at_terminal() -> bool:
     """Whether a person can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def goal_asker(*, as_json: bool) -> AskGoal | None:
@@ -138,7 +143,11 @@ def goal_asker(*, as_json: bool) -> AskGoal | None:
 
 def _ask_goal(metric: str) -> Goal:
     ways = click.Choice(["higher", "lower"], case_sensitive=False)
-    return "max" if click.prompt(f"{metric}: is higher better, or lower?", type=ways, err=True) == "higher" else "min"
+    return (
+        "max"
+        if click.prompt(f"{shown(metric)}: is higher better, or lower?", type=ways, err=True) == "higher"
+        else "min"
+    )
 
 
 def budget_of(pairs: int | None) -> int:

@@ -1,14 +1,14 @@
 """`palate compare`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from palate.bounded import parse_json, read_text
 from palate.cli.common import goal_asker, here, json_option, put_out
-from palate.errors import ListError, NotFoundError
+from palate.errors import InputError, ListError, NotFoundError
 from palate.loop.metric import goal_for
 from palate.store.project import Project
 from palate.vocabulary import Goal
@@ -113,8 +113,8 @@ def read_values(text: str) -> list[float]:
     if not there and path.suffix in (".txt", ".csv", ".json"):
         raise NotFoundError(f"{text}: there is no such file.")
     try:
-        return _numbers(path.read_text(encoding="utf-8-sig") if there else text)
-    except (ValueError, TypeError) as error:
+        return _numbers(read_text(path) if there else text)
+    except (ValueError, TypeError, OverflowError, InputError) as error:
         raise ListError(
             f"{text[:60]!r} is not a list of numbers: {error}.",
             todo="Write numbers with commas (.91,.92,.90), or name a file with a number a line.",
@@ -123,7 +123,7 @@ def read_values(text: str) -> list[float]:
 
 def _numbers(content: str) -> list[float]:
     if content.lstrip().startswith("["):
-        values = json.loads(content)
+        values = parse_json(content, "The list", exact=False)
         if any(isinstance(value, bool | str) for value in values):
             raise ValueError("true, false and text are not results")
         return [float(value) for value in values]

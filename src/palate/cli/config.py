@@ -19,7 +19,7 @@ def command(show_origin: bool, as_json: bool) -> None:
     document = {
         "schema": "palate.config/1",
         "home": str(here().home),
-        "user_file": str(user_file()),
+        "user_file": str(user_file() or ""),
         "preferences": rows,
     }
     lines = [f"home       {here().home}"]

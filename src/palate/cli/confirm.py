@@ -1,15 +1,18 @@
 """`palate confirm`."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from palate.cli.common import here, json_option, put_out, say
+from palate.cli.common import at_terminal, here, json_option, put_out, say
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import nobody, resources_of
 from palate.loop.confirm import Checked, confirm, winners
+from palate.loop.trust import Confirm, command_lines
+from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.store.config import read_config
 from palate.verdict.many import FALSE_DISCOVERY_RATE
@@ -17,11 +20,13 @@ from palate.verdict.many import FALSE_DISCOVERY_RATE
 
 @click.command("confirm")
 @click.option("--strict", is_flag=True, help="By e-values: valid under any dependence, at a cost in power.")
+@click.option("--trust", is_flag=True, help="Start also what you did not ask for here: questions of others, copies.")
 @json_option
-def command(strict: bool, as_json: bool) -> None:
+def command(strict: bool, trust: bool, as_json: bool) -> None:
     """Check every verdict that claims a difference against reruns at new seeds, as many pairs as its budget.
 
     Of those confirmed, at most one in ten is a fluke on average. Runs that are there are used again.
+    What was not asked by you at this place is shown in full, and started only when you say so.
     """
     resources = resources_of(here(), read_config(Path.cwd(), os.environ))
     with Catalog.open(here()) as catalog:
@@ -31,7 +36,7 @@ def command(strict: bool, as_json: bool) -> None:
             several = len(waiting) != 1
             claims = f"{len(waiting)} verdict{'s' * several} claim{'s' * (not several)} a difference"
             say(f"{claims}; reruns for all of them: {most} at most.")
-        checked = confirm(catalog, resources, lambda _: nobody(), strict=strict)
+        checked = confirm(catalog, resources, lambda _: nobody(), strict=strict, trust=_asker(trust, as_json))
     document = {
         "schema": "palate.confirm/1",
         "false_discovery_rate": FALSE_DISCOVERY_RATE,
@@ -46,6 +51,23 @@ def command(strict: bool, as_json: bool) -> None:
         ],
     }
     put_out(document, [*map(_line, checked)] or ["No verdict claims a difference yet."], as_json=as_json)
+
+
+def _asker(trust: bool, as_json: bool) -> Confirm:
+    """Return what shows the commands that were not asked for here, and asks; `--trust` is a yes beforehand."""
+
+    def ask(strange: Sequence[Question]) -> bool:
+        if trust:
+            return True
+        if as_json or not at_terminal():
+            return False
+        say("These were not asked by you at this place. They would start, as you:")
+        for question in strange:
+            for line in command_lines(question):
+                say(line)
+        return click.confirm("Start them?", default=False, err=True)
+
+    return ask
 
 
 def _line(one: Checked) -> str:

@@ -181,7 +181,7 @@ def _export(asked: SealedExperiment, who: Author, path: Path, *, blind: bool, as
             todo=f"palate forecast {asked.id} better:80",
         )
     try:
-        path.write_text(json.dumps(export.body(), ensure_ascii=False))
+        path.write_text(json.dumps(export.body(), ensure_ascii=False), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror}.",
@@ -217,6 +217,14 @@ def _import_lines(taken: "Imported", project: Project, who: Author) -> list[str]
         "known already": taken.known,
     }
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing new"
-    missing = Ledger.of(project.chain).read(taken.experiment).is_missing(who.name)
-    following = [f"Next: palate forecast {taken.experiment}"] if missing else []
-    return [f"{taken.experiment}: {words}.", *following]
+    experiment = Ledger.of(project.chain).read(taken.experiment)
+    following = [f"Next: palate forecast {taken.experiment}"] if experiment.is_missing(who.name) else []
+    return [f"{taken.experiment}: {words}.", *(_started_lines(experiment) if taken.question else []), *following]
+
+
+def _started_lines(experiment: SealedExperiment) -> list[str]:
+    """Show what a question of somebody else would start."""
+    from palate.loop.trust import command_lines
+
+    return ["Its command came with the file, and is started only when you confirm it:",
+            *command_lines(experiment.question)]  # fmt: skip

@@ -226,7 +226,7 @@ def check(subject: str, arguments: tuple[str, ...], meta: bool, loader: str, as_
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
 

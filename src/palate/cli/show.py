@@ -18,6 +18,9 @@ from palate.store.project import Project
 from palate.training.inputs import read_received
 from palate.training.outcome import tail_of
 
+LONGEST_ID = 255
+"""A run's id is the name of a folder."""
+
 
 @click.command("show")
 @click.argument("name", default="last")
@@ -26,6 +29,7 @@ from palate.training.outcome import tail_of
 def command(name: str, output: bool, as_json: bool) -> None:
     """Show one experiment (its question, forecast, runs and verdict), or one run, by the start of its id."""
     project = here()
+    _refuse_no_name(name)
     if name == "last" or re.fullmatch(r"[0-9a-f]{1,8}", name):
         try:
             if output and not _is_run(project, name):
@@ -41,17 +45,37 @@ def command(name: str, output: bool, as_json: bool) -> None:
     _show_run(project, name, output, as_json)
 
 
+def _refuse_no_name(name: str) -> None:
+    """Refuse what cannot be the start of an id."""
+    if not name or not name.isprintable() or any(letter in name for letter in "/\\*?[]") or len(name) > LONGEST_ID:
+        raise InputError(
+            f"{name[:80]!r} is no id of an experiment or a run, nor the start of one.",
+            why="An id is a name: no path, and no pattern.",
+            todo="palate list   or   palate list --runs   shows them; `last` is the newest",
+        )
+
+
 def _is_run(project: Project, name: str) -> bool:
-    return name != "last" and any(project.runs.glob(f"{name}*"))
+    try:
+        return name != "last" and any(run.name.startswith(name) for run in project.runs.iterdir())
+    except OSError:  # nothing was run yet
+        return False
 
 
 def _show_experiment(project: Project, name: str, as_json: bool) -> None:
     report = report_now(project, name, whoami().name)
     question = report.question
     settings = {name: encode(value) for name, value in question.target.settings.items()}
-    document = {**report.document(), "schema": "palate.show/1", "settings": settings}
+    received = not report.experiment.sealed.trusted
+    document = {
+        **report.document(),
+        "schema": "palate.show/1",
+        "settings": settings,
+        **({"trusted": False} if received else {}),
+    }
+    origin = ["It was asked elsewhere: its command is started only when you confirm it."] if received else []
     pairs = _pair_lines(report.judgement.results)
-    put_out(document, [f"{question.experiment}  {question.text}", *report.lines(), *pairs], as_json=as_json)
+    put_out(document, [f"{question.experiment}  {question.text}", *origin, *report.lines(), *pairs], as_json=as_json)
 
 
 def _pair_lines(results: Results) -> list[str]:

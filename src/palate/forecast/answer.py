@@ -4,13 +4,13 @@ Whatever is said is one of two things: a `Forecast` (an answer, a confidence, pe
 quantiles of the difference). Both are read from the same text, and both from JSON.
 """
 
-import json
 import math
 import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from palate.errors import ForecastTextError
+from palate.bounded import parse_json
+from palate.errors import ForecastTextError, InputError
 
 Answer = Literal["worse", "same", "better", "crash"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -108,6 +108,9 @@ class Spread:
 
 Said = Forecast | Spread
 
+LONGEST_TEXT = 10_000
+"""The most characters of a forecast as it is typed."""
+
 
 def is_line(text: str) -> bool:
     """Whether a text stands in one line of a listing and can be written down: no control characters, no line breaks."""
@@ -143,6 +146,8 @@ def parse_forecast(text: str, why: str = "") -> Said:
     -0.01/0.02/0.05
     """
     why = " ".join(why.split())
+    if len(text) > LONGEST_TEXT:
+        raise _refuse(f"The forecast has {len(text)} characters.", f"At most {LONGEST_TEXT} are read.")
     if text.strip().startswith("{"):
         return _from_json(text, why)
     if text.count("/") == 2:
@@ -165,9 +170,9 @@ def _from_words(text: str, why: str) -> Forecast:
 
 def _from_json(text: str, why: str) -> Said:
     try:
-        typed = json.loads(text)
-    except ValueError as error:
-        raise _refuse(f"{text!r} is not JSON: {error}.", "It starts like JSON.") from error
+        typed = parse_json(text, "The forecast")
+    except InputError as error:
+        raise _refuse(error.what, "It starts like JSON.") from error
     known = {"answer", "confidence", "size", "quantiles", "why"}
     if strange := sorted(set(typed) - known):
         raise _refuse(f"{', '.join(strange)}: a forecast has no such field.", f"It has {', '.join(sorted(known))}.")

@@ -265,6 +265,7 @@ class SealedQuestion(Sealed):
         reference: the reference forecast of that moment; None in records of before there was one.
         commit: of the code.
         visible: whether its outcome could be seen already: then nobody can forecast it.
+        trusted: whether it was asked here; written only where it came from elsewhere.
     """
 
     KIND = "question"
@@ -272,6 +273,10 @@ class SealedQuestion(Sealed):
     reference: Reference | None = field(default=None, metadata=_MAYBE_REFERENCE)
     commit: str | None = None
     visible: bool = False
+    trusted: bool = field(
+        default=True,
+        metadata=_spread(lambda trusted: {} if trusted else {"trusted": False}, lambda body: body.get("trusted", True)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -873,12 +878,13 @@ def target_body(target: Target) -> dict[str, Any]:
 
 
 def target_of(body: Mapping[str, Any]) -> Target:
-    """Undo `target_body`."""
+    """Undo `target_body`; its task is not started before somebody vouches for it."""
     task: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in body["task"].items()}
+    place = Place.read(task["place"]) if "place" in task else None
     return Target(
         **{
             **_known(Target, body),
-            "task": Task(**{**_known(Task, task), "place": Place.read(task["place"]) if "place" in task else None}),
+            "task": Task(**{**_known(Task, task), "place": place, "vouched": False}),
             "settings": {name: decode(value) for name, value in body["settings"].items()},
             "how": {name: Handover.read(text) for name, text in body["how"].items()},
             "seed_by": Handover.read(body["seed_by"]) if body["seed_by"] else None,

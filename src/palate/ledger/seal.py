@@ -37,12 +37,14 @@ def seal_question(
     reference: Reference | None = None,
     commit: str | None = None,
     visible: bool = False,
+    trusted: bool = True,
 ) -> None:
     """Seal a question, once, with the reference forecast of that moment, and the commit of its code.
 
     `visible` says that its outcome could be seen already: then nobody can forecast it, and it is in nobody's coverage.
+    `trusted` says that it was asked here; one that came from elsewhere is marked.
     """
-    sealed = SealedQuestion(question=question, reference=reference, commit=commit, visible=visible)
+    sealed = SealedQuestion(question=question, reference=reference, commit=commit, visible=visible, trusted=trusted)
 
     def is_asked() -> bool:
         return Ledger.of(chain).find(question.experiment) is not None

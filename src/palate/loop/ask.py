@@ -19,6 +19,7 @@ from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
 from palate.loop.metric import AskGoal, known_ends, metric_for, refuse_margin_in_points
 from palate.loop.reuse import with_inputs
+from palate.loop.trust import Trust
 from palate.question.edit import Edit, snapshot
 from palate.question.fingerprint import data_of
 from palate.question.folder import place_of
@@ -291,6 +292,7 @@ def opening(
     question, changed = with_inputs(project, question)
     experiment = Ledger.of(project.chain).find(question.experiment)
     _refuse_void(experiment)
+    Trust.of(project).add(question)
     resources = _with_sources(project, question, resources)
     touched = treatment_is_touched(project, question)
     with Engines(resources) as engines:

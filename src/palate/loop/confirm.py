@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import SealedConfirmation, SealedVerdict
 from palate.loop.ask import Person
-from palate.loop.results import Results
+from palate.loop.results import Results, collect
 from palate.loop.runner import Runner
+from palate.loop.trust import Confirm, refuse_to_confirm, vouched
 from palate.question.plan import Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog
@@ -42,7 +43,12 @@ def winners(ledger: Ledger) -> Iterator[tuple[Question, str]]:
 
 
 def confirm(
-    catalog: Catalog, resources: Resources, watch: Callable[[Question], Person], *, strict: bool = False
+    catalog: Catalog,
+    resources: Resources,
+    watch: Callable[[Question], Person],
+    *,
+    strict: bool = False,
+    trust: Confirm = refuse_to_confirm,
 ) -> list[Checked]:
     """Rerun every winner at new seeds, as many as its budget, and check all of them at once.
 
@@ -53,12 +59,14 @@ def confirm(
         resources: what runs are carried out with.
         watch: gives somebody to watch a question's runs.
         strict: by e-values; see `confirm_all`.
+        trust: asked about what would be started where this user did not ask for it here; see `palate.loop.trust`.
 
     Raises:
+        RefusedError: what would be started was not asked for here, and nobody says yes.
         RunsFailedError: the training did not deliver.
     """
     rerun: list[tuple[Question, str, Pairs]] = []
-    for question, kind in winners(Ledger.of(catalog.project.chain)):
+    for question, kind in _startable(catalog, list(winners(Ledger.of(catalog.project.chain))), trust):
         plan = rerun_plan(question)
         pairs = pairs_of(plan, _rerun(catalog, plan, resources, watch(question)))
         if pairs is not None:
@@ -70,6 +78,18 @@ def confirm(
     ]
     _seal(catalog, checked)
     return checked
+
+
+def _startable(catalog: Catalog, claims: list[tuple[Question, str]], trust: Confirm) -> list[tuple[Question, str]]:
+    """Return the claims, those of which runs are missing vouched for before anything is started."""
+    missing = [question for question, _ in claims if _lacks_runs(catalog, rerun_plan(question))]
+    ready = {question.experiment: question for question in vouched(catalog.project, missing, trust)}
+    return [(ready.get(question.experiment, question), kind) for question, kind in claims]
+
+
+def _lacks_runs(catalog: Catalog, plan: Plan) -> bool:
+    results = collect(catalog, plan)
+    return any(seed not in results[arm] for arm in plan.arms for seed in plan.seeds)
 
 
 def _rerun(catalog: Catalog, plan: Plan, resources: Resources, person: Person) -> Results:

@@ -6,18 +6,20 @@ outcome lets the opened forecast count after it. What comes in is read strictly,
 and written anew.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from palate.bounded import parse_json, read_text
 from palate.errors import ChainBrokenError, InputError, NotFoundError, OutcomeSeenError, PalateError, RefusedError
 from palate.forecast.chances import Reference
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, Evidence, Export, SealedForecast, SealedPromise, Sent, Turn
 from palate.ledger.seal import seal_question
 from palate.loop.evidence import evidence_of
+from palate.loop.incoming import refuse_malformed
 from palate.loop.reference import reference_for, reference_seen
 from palate.question.question import Question
 from palate.store.catalog import Catalog
@@ -63,18 +65,27 @@ def read_export(path: Path) -> Export:
         InputError: it is not a file of sealed forecasts.
     """
     try:
-        export = Export.read(json.loads(path.read_text()))
-    except FileNotFoundError as error:
+        text = read_text(path)
+    except NotFoundError as error:
         raise NotFoundError(f"{path}: there is no such file.", todo="palate forecast --import FILE") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", todo="Fix its permissions.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, PalateError) as error:
+    try:
+        document = parse_json(text, "The file")
+        refuse_malformed(document)
+        export = Export.read(document)
+        _refuse_other_ids(export.question, document["question"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, PalateError) as error:
         raise InputError(
             f"{path} is not a file of sealed forecasts.",
             why=f"It is not what palate writes ({type(error).__name__}: {str(error).splitlines()[0]}).",
             todo="Have it written again:  palate forecast EXPERIMENT --export FILE",
         ) from error
     return export
+
+
+def _refuse_other_ids(question: Question, body: Mapping[str, Any]) -> None:
+    """Refuse ids that are not those of what the file holds; its experiment's id is looked at where it is read."""
+    if dict(question.plan.recipes) != body["recipes"]:
+        raise ValueError("its recipes are others than it says")
 
 
 def take_in(catalog: Catalog, export: Export, *, now: datetime) -> Imported:
@@ -96,7 +107,7 @@ def take_in(catalog: Catalog, export: Export, *, now: datetime) -> Imported:
     unknown = [sent for sent in export.sent if (sent.hash, sent.record is not None) not in known]
     entries = _checked_all(catalog, unknown, experiment, question)
     if experiment is None:
-        seal_question(chain, question, now=now, reference=reference_for(ledger, question))
+        seal_question(chain, question, now=now, reference=reference_for(ledger, question), trusted=False)
     for entry in entries:
         kind = SealedPromise.KIND if isinstance(entry, SealedPromise) else entry.turn
         chain.append(kind, entry.body(), now=now)

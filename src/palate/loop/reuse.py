@@ -195,7 +195,7 @@ def _read(project: Project, key: str) -> Known | None:
         body: dict[str, Any] = json.loads(_path(project, key).read_bytes())
         files = {name: FileState(**state) for name, state in body["files"].items()}
         return Known(files=files, variables=body["variables"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

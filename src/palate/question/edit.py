@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from palate.capture.place import GIT
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
 from palate.question.target import Target, find_target
@@ -327,17 +328,22 @@ def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree)
             raise _in_lfs(name)
         files[name] = _link(os.fsdecode(content)) if one.mode == LINK_MODE else _hash(content)
 
+    links = {
+        name: os.path.normpath(root / Path(name).parent / os.fsdecode(contents[one.blob]))
+        for name, one in wanted.items()
+        if one.mode == LINK_MODE
+    }
+
     def put(name: str, to: Path) -> None:
         one = wanted.get(name)
         if one is None:
             shutil.copy2(mine.folder / name, to)
         elif one.mode == LINK_MODE:
-            to.symlink_to(os.path.normpath(root / Path(name).parent / os.fsdecode(contents[one.blob])))
+            to.symlink_to(links[name])
         else:
             to.write_bytes(contents[one.blob])
             to.chmod(0o755 if one.mode == "100755" else 0o644)
 
-    links = {name for name, one in wanted.items() if one.mode == LINK_MODE}
     return _materialised(home, label, files, put, links)
 
 
@@ -386,7 +392,7 @@ def _materialised(
     label: str,
     files: Mapping[str, str],
     put: Callable[[str, Path], object],
-    links: Iterable[str] = (),
+    links: Mapping[str, str] | None = None,
 ) -> Tree:
     """Write a state's files once, under a name that says their content; complete or not at all.
 
@@ -395,9 +401,14 @@ def _materialised(
         label: how a person names the state.
         files: what stands for the content of each file.
         put: writes a file to a place.
-        links: links that are not those of the person, and so are written.
+        links: links that are not those of the person, and so are written, with what they lead to.
     """
+    links = links or {}
     folder = home / "trees" / _id_of(files)
+    if folder.exists() and not _holds(folder, files, links):  # changed, or of a store that came from elsewhere
+        other = folder.with_name(f".other-{os.getpid()}-{secrets.token_hex(4)}")
+        folder.rename(other)
+        shutil.rmtree(other, ignore_errors=True)
     if not folder.exists():
         beside = folder.with_name(f".new-{os.getpid()}-{secrets.token_hex(4)}")
         try:
@@ -405,9 +416,9 @@ def _materialised(
             for name in [*links, *(name for name, content in files.items() if not content.startswith(LINKED))]:
                 (beside / name).parent.mkdir(parents=True, exist_ok=True)
                 put(name, beside / name)
-            names = beside.with_name(f"{beside.name}.json")
-            names.write_text(json.dumps(sorted(files)))
-            names.rename(f"{folder}.json")
+            listed = beside.with_name(f"{beside.name}.json")
+            listed.write_text(json.dumps(sorted(files)))
+            listed.rename(f"{folder}.json")
             beside.rename(folder)
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
@@ -418,6 +429,30 @@ def _materialised(
                     todo="Make room, or choose another folder: PALATE_HOME=/path/to/folder",
                 ) from error
     return Tree(label=label, folder=folder, files=dict(files))
+
+
+def _holds(folder: Path, files: Mapping[str, str], links: Mapping[str, str]) -> bool:
+    """Whether a folder holds just the files that its name says: it is run from, whoever wrote it."""
+    copied = {name: content for name, content in files.items() if not content.startswith(LINKED)}
+    try:
+        return (
+            _found(folder) == {*copied, *links}
+            and all(_hash((folder / name).read_bytes()) == content for name, content in copied.items())
+            and {name: str((folder / name).readlink()) for name in _found(folder, linked=True)} == dict(links)
+            and json.loads(Path(f"{folder}.json").read_bytes()) == sorted(files)
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _found(folder: Path, *, linked: bool = False) -> set[str]:
+    """Return the names of all files and links in a folder; of the links alone where they are asked for."""
+    found: set[str] = set()
+    for where, folders, inside in os.walk(folder):
+        for path in (Path(where, name) for name in (*folders, *inside)):
+            if path.is_symlink() or not (linked or path.is_dir()):
+                found.add(str(path.relative_to(folder)))
+    return found
 
 
 def _id_of(files: Mapping[str, str]) -> str:
@@ -565,7 +600,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            [*GIT, "-C", str(folder), *words],
             input=given,
             capture_output=True,
             timeout=GIT_S,

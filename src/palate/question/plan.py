@@ -14,6 +14,10 @@ from palate.vocabulary import BASELINE, TREATMENT, Arm, Metric, Take
 ARMS: tuple[Arm, ...] = (BASELINE, TREATMENT)
 
 
+LONGEST_NAME = 100
+"""Bytes of a run's name that say what is trained."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Which runs are wanted: a question's two arms, a split's cells, a baseline alone, or reruns at new seeds.
@@ -56,18 +60,31 @@ class Plan:
 
     @cached_property
     def keys(self) -> Mapping[Arm, str]:
-        """For each arm, the id of what decides its runs but the seed: recipe, code, folder, package versions, data."""
+        """For each arm, the id of what decides its runs but the seed.
+
+        That is recipe, code, folder, package versions, data, and what is started where it is not the file of that code.
+        """
         return {arm: content_id(self._decides(arm))[:16] for arm in self.arms}
 
     def _decides(self, arm: Arm) -> list[Any]:
         target, inputs = self.target_of(arm), self.inputs.get(arm)
         known = [self.recipes[arm], target.code, target.folder, dict(target.versions), self.data]
-        state = self.states.get(arm)
-        return [*known, *([inputs] if inputs else []), *([["state", state]] if state else [])]
+        state, started = self.states.get(arm), _beside_code(target)
+        return [
+            *known,
+            *([inputs] if inputs else []),
+            *([["state", state]] if state else []),
+            *([["task", *started]] if started else []),
+        ]
 
     def run_name(self, arm: Arm, seed: int) -> str:
-        """Return the name of a run's folder; a number is put behind it where there is one already."""
-        return f"{self.target.name}{self.run_mark(arm)}{seed}"
+        """Return the name of a run's folder; a number is put behind it where there is one already.
+
+        What is trained names it, but never a path: a label may come from a colleague's file.
+        """
+        plain = "".join("_" if c in "/\\" or not c.isprintable() else c for c in self.target.name)
+        name = plain.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore").lstrip(".-") or "run"
+        return f"{name}{self.run_mark(arm)}{seed}"
 
     def run_mark(self, arm: Arm) -> str:
         """Return what stands in the names of all runs of an arm."""
@@ -76,3 +93,29 @@ class Plan:
     def order(self, arm: Arm, seed: int, run_id: str, folder: Path) -> Order:
         """Make the order for one run."""
         return self.target_of(arm).order(run_id, folder, seed, self.arms[arm])
+
+
+def _beside_code(target: Target) -> tuple[str, ...]:
+    """Return what a task starts, where that is not what the hash of its code is of; else nothing.
+
+    `code` covers the name and the content of a Python file, and its folder is a part of the key already. So a task
+    that starts that file in the way that its label says adds nothing, and its runs keep the key that they always had.
+    Any other command, function or module has a key of its own. That a file still is of that code is looked at before
+    it is started for a question that was kept; see `palate.loop.trust`.
+    """
+    task = target.task
+    stem, _, name = target.label.partition(":")
+    told_apart = bool(target.settings)  # by whose settings the code's hash leaves out
+    named = {
+        "script": not name and bool(target.folder),
+        "function": told_apart and name == task.name and bool(target.folder),
+        "module": told_apart
+        and stem in (task.module, task.module.rpartition(".")[2])
+        and name in ("", task.name)
+        and not target.folder,
+        "pickle": target.label == task.name,
+        "command": [Path(word).stem for word in task.argv] in ([stem], ["bash", stem]),
+    }
+    if named[task.kind]:
+        return ()
+    return (task.kind, Path(task.file).name, task.module, task.name, *task.argv)

@@ -83,6 +83,8 @@ class Task:
         argv: of a command.
         warm: packages of a script that are imported before it is forked.
         place: the folder that its runs see, in which each has a folder of its own; None to run where it is.
+        vouched: whether a person asked for it or confirmed it: one that was read from a file or a chain is not started
+            before that; see `palate.loop.trust`.
     """
 
     kind: Literal["function", "module", "pickle", "script", "command"]
@@ -92,6 +94,7 @@ class Task:
     argv: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
     place: Place | None = None
+    vouched: bool = field(default=True, compare=False)
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
@@ -329,10 +332,11 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
 
     Raises:
         NotFoundError: there is no such file, module or function.
-        InputError: several experiments stand in the file and none is named.
+        InputError: several experiments stand in the file and none is named, or its path is no text.
     """
     place, _, name = text.partition(":")
     path = Path(place)
+    _refuse_no_text(path)
     if path.suffix != ".py" and not path.exists() and name:
         return _in_module(place, name)
     if path.suffix != ".py" and path.exists():
@@ -343,6 +347,16 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
         task = Task(kind="function", file=str(path.absolute()), name=function.name)
         return _of_function(source, function, task)
     return _of_script(source, arguments)
+
+
+def _refuse_no_text(path: Path) -> None:
+    whole = str(path.absolute())
+    if "\0" in whole or any("\ud800" <= letter <= "\udfff" for letter in whole):
+        raise InputError(
+            f"{whole!r} is not {sys.getfilesystemencoding().upper()} text.",
+            why="What is sealed and kept is text.",
+            todo="Rename the file or folder, or set a locale that knows its letters: LANG=C.UTF-8",
+        )
 
 
 def target_of_function(function: Callable[..., Any], folder: Path, options: Mapping[str, Any]) -> Target:

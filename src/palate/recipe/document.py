@@ -1,9 +1,9 @@
 """Recipes as JSON text, with nothing lost: `loads(dumps(recipe)) == recipe`, in another process too."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from palate.bounded import parse_json
 from palate.errors import InputError
 from palate.recipe.codec import canonical_text, decode, encode
 from palate.recipe.recipe import Recipe
@@ -39,9 +39,11 @@ def from_document(document: Any) -> Recipe:
             env=_chunk(item_of(document["env"])),
             notes=tuple(Note(*note) for note in document["notes"]),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except RecursionError as error:
+        raise InputError("The recipe is nested deeper than any recipe.") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(f"The recipe is damaged or half written: {error!r}.", todo="Export it again.") from error
-    if recipe.id != document["id"]:
+    if recipe.id != document.get("id"):
         raise InputError("The recipe was changed after it was written: its id does not fit.", todo="Export it again.")
     return recipe
 
@@ -57,12 +59,7 @@ def loads(text: str) -> Recipe:
     Raises:
         InputError: the text is not JSON, not a recipe, or damaged.
     """
-    try:
-        return from_document(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"This is not a complete JSON document: {error}.", todo="Was it half written? Export it again."
-        ) from error
+    return from_document(parse_json(text, "The recipe"))
 
 
 def item_document(item: Item) -> list[Any]:

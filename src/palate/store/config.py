@@ -1,6 +1,5 @@
 """Preferences by layer: flag > PALATE_* > [tool.palate] > the user's own file > default."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import platformdirs
 
-from palate.errors import InputError
+from palate.bounded import MOST_TOML, parse_toml, read_text
+from palate.errors import InputError, PalateError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,23 @@ PREFERENCES = {
 }
 
 
-def user_file() -> Path:
-    """The user's own preference file."""
-    return Path(platformdirs.user_config_dir("palate")) / "config.toml"
+def user_file() -> Path | None:
+    """The user's own preference file; None where the user has no home."""
+    folder = _folder(platformdirs.user_config_dir)
+    return None if folder is None else folder / "config.toml"
+
+
+def user_state() -> Path | None:
+    """The user's own folder for what palate remembers across projects; None where the user has no home."""
+    return _folder(platformdirs.user_state_dir)
+
+
+def _folder(named: Callable[[str], str]) -> Path | None:
+    try:
+        folder = Path(named("palate"))
+    except RuntimeError:  # a container's user without a name and without HOME
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def read_config(start: Path, environment: Mapping[str, str], user: Path | None = None) -> dict[str, PreferenceSource]:
@@ -80,7 +94,7 @@ def read_config(start: Path, environment: Mapping[str, str], user: Path | None =
     values = {name: PreferenceSource(value=p.default, source="default") for name, p in PREFERENCES.items()}
     faults: list[str] = []
     for path, table in ((user or user_file(), ()), (_nearest_pyproject(start), ("tool", "palate"))):
-        if path is not None and path.is_file():
+        if path is not None and _is_file(path):
             _take(values, _table(path, table, faults), str(path), faults)
     named = {
         name: environment[f"PALATE_{name.upper()}"] for name in PREFERENCES if f"PALATE_{name.upper()}" in environment
@@ -94,17 +108,24 @@ def read_config(start: Path, environment: Mapping[str, str], user: Path | None =
 
 def _nearest_pyproject(start: Path) -> Path | None:
     folders = (start.absolute(), *start.absolute().parents)
-    return next((folder / "pyproject.toml" for folder in folders if (folder / "pyproject.toml").is_file()), None)
+    return next((folder / "pyproject.toml" for folder in folders if _is_file(folder / "pyproject.toml")), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # in a folder that one may not look into
+        return False
 
 
 def _table(path: Path, keys: tuple[str, ...], faults: list[str]) -> Mapping[str, Any]:
     try:
-        table: Any = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        faults.append(f"{path}: {error}")
+        table: Any = parse_toml(read_text(path, most=MOST_TOML), str(path))
+    except PalateError as error:
+        faults.append(error.what)
         return {}
     for key in keys:
-        table = table.get(key, {})
+        table = table.get(key, {}) if isinstance(table, Mapping) else {}
     return table if isinstance(table, Mapping) else {}
 
 

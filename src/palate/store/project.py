@@ -57,8 +57,8 @@ class Project:
     def goals(self) -> Mapping[str, Goal]:
         """Which way metrics are better, as a person was asked in this project, by name."""
         try:
-            told = json.loads((self.home / GOALS).read_text())
-        except (OSError, ValueError):
+            told = json.loads((self.home / GOALS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
         return {name: goal for name, goal in told.items() if goal in get_args(Goal)} if isinstance(told, dict) else {}
 
@@ -71,7 +71,7 @@ class Project:
         self.make()
         told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
         beside = self.home / f"{GOALS}.{os.getpid()}"
-        beside.write_text(told + "\n")
+        beside.write_text(told + "\n", encoding="utf-8")
         beside.replace(self.home / GOALS)
 
     def make(self) -> None:
@@ -101,12 +101,19 @@ def find_project(start: Path, environment: Mapping[str, str]) -> Project:
     Nothing is made or written.
     """
     if environment.get("PALATE_HOME"):
-        return Project(Path(environment["PALATE_HOME"]).expanduser().absolute())
+        return Project(Path(os.path.expanduser(environment["PALATE_HOME"])).absolute())  # noqa: PTH111  never raises
     folders = [start.absolute(), *start.absolute().parents]
     for folder in folders:
-        if (folder / FOLDER).is_dir():
+        if _is_there(folder / FOLDER, folder=True):
             return Project(folder / FOLDER)
     for folder in folders:
-        if any((folder / mark).exists() for mark in _ROOT_MARKS):
+        if any(_is_there(folder / mark) for mark in _ROOT_MARKS):
             return Project(folder / FOLDER)
     return Project(start.absolute() / FOLDER)
+
+
+def _is_there(path: Path, *, folder: bool = False) -> bool:
+    try:
+        return path.is_dir() if folder else path.exists()
+    except OSError:  # in a folder that one may not look into
+        return False

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palate.errors import InputError, StoreError
+from palate.bounded import parse_json, read_text
+from palate.errors import InputError, NotFoundError, StoreError
 from palate.recipe.document import dumps, item_document, item_of, loads
 from palate.recipe.names import Named
 from palate.recipe.recipe import Recipe
@@ -15,6 +17,9 @@ from palate.recipe.tree import Chunk
 
 VOCABULARY = "vocabulary.json"
 SCHEMA = "palate.vocabulary/1"
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,14 @@ class Recipes:
     def find(self, key: str) -> Recipe | None:
         """Return the recipe of a key, or None."""
         try:
-            return loads((self.folder / f"{key}.json").read_text())
-        except FileNotFoundError:
+            return loads(read_text(self.folder / f"{key}.json")) if _is_key(key) else None
+        except NotFoundError:
             return None
 
     def all(self) -> list[tuple[str, Recipe]]:
         """Return every recipe with its key, the oldest first."""
         files = sorted(self.folder.glob("*.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-        return [(file.stem, loads(file.read_text())) for file in files]
+        return [(file.stem, loads(read_text(file))) for file in files]
 
     def words(self) -> Words:
         """Read the vocabulary.
@@ -60,12 +65,12 @@ class Recipes:
             StoreError: its file is damaged.
         """
         try:
-            document = json.loads((self.home / VOCABULARY).read_text())
+            document = parse_json(read_text(self.home / VOCABULARY), VOCABULARY)
             named = tuple(_named(entry) for entry in document["named"])
-            return Words(named, tuple(document["refused"]))
-        except FileNotFoundError:
+            return Words(named, tuple(_text(refused) for refused in document["refused"]))
+        except NotFoundError:
             return Words()
-        except (ValueError, KeyError, TypeError, InputError) as error:
+        except (*_UNREADABLE, InputError) as error:
             raise StoreError(
                 f"{self.home / VOCABULARY} is damaged: {error}.", todo="Fix it, or move it away."
             ) from error
@@ -85,12 +90,23 @@ def _named(entry: dict[str, Any]) -> Named:
     base = item_of(entry["base"])
     if not isinstance(base, Chunk):
         raise TypeError("a name stands for a chunk")
-    return Named(name=entry["name"], role=entry["role"], slot=entry["slot"], base=base)
+    return Named(name=_text(entry["name"]), role=_text(entry["role"]), slot=_text(entry["slot"]), base=base)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _is_key(key: str) -> bool:
+    """Whether a key, which a journal claims, is one: nothing else names a file here."""
+    return re.fullmatch(r"[0-9a-f]{1,64}", key) is not None
 
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 

@@ -65,7 +65,7 @@ def _read(folder: Path, ended: Ended) -> Recipe | SetupFailedError:
     """Return the recipe of a dry run that has ended, or the error that explains why there is none."""
     path = folder / RECIPE
     if path.exists():
-        return loads(path.read_text())
+        return loads(path.read_text(encoding="utf-8"))
     printed = tail_of(folder / "output.log")
     if ended.status == UNREADABLE:
         return SetupFailedError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from palate.errors import StoreError
+from palate.errors import RefusedError, StoreError
 from palate.question.folder import Place
 from palate.question.target import Order, Task
 
@@ -91,6 +91,7 @@ class Engines:
         """Start the engine of a task, unless it is there.
 
         Raises:
+            RefusedError: nobody vouched for it.
             StoreError: the code of an arm is gone.
         """
         self._engine(self.resources.placed(task))
@@ -101,6 +102,12 @@ class Engines:
         self._engine(placed).submit(replace(order, place=placed.place))
 
     def _engine(self, placed: Task) -> Launcher:
+        if not placed.vouched:
+            raise RefusedError(
+                "A command that was read from a file or a chain is not started.",
+                why="Nobody asked for it here, and nobody confirmed it.",
+                todo="Ask the question yourself: palate run",
+            )
         place = placed.place
         if place is not None and place.over and not Path(place.over).is_dir():
             raise StoreError(

@@ -505,7 +505,7 @@ def _write_recipe(order: Message, observed: Any) -> None:
         recipe = snapshot(observed, settings=settings, home=Path(place.home), folder=Path(place.root, place.cwd))
     else:
         recipe = snapshot(observed, settings=settings, home=run.folder.parent)
-    (run.folder / RECIPE).write_text(dumps(recipe))
+    (run.folder / RECIPE).write_text(dumps(recipe), encoding="utf-8")
 
 
 def _run_function(function: Callable[..., Any], order: Message) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from palate.cli.common import say
+from palate.cli.plain import shown
 from palate.errors import StoreError
 from palate.forecast.answer import said_words
 from palate.ledger.records import SealedForecast
@@ -91,11 +92,11 @@ class Bars(Lines):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[effect]}"),
+            TextColumn("{task.fields[effect]}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
@@ -117,7 +118,7 @@ class Bars(Lines):
                 effect = effect_words(verdict, self._question.shown)
                 self._progress.update(self._pairs, completed=verdict.n, effect=effect)
             case Noticed(words):
-                self._progress.console.print(words, markup=False, highlight=False)
+                self._progress.console.print(shown(words), markup=False, highlight=False)
             case _:
                 self._sealed(event)
 
@@ -128,7 +129,7 @@ class Bars(Lines):
     def _started(self, run: RunStarted) -> None:
         """Add a bar for the run; the first one starts the display (nothing is drawn over the prompt)."""
         self._progress.start()
-        bar = self._progress.add_task(f"  seed {run.seed} {run.arm}", total=_length(run.settings), effect="")
+        bar = self._progress.add_task(shown(f"  seed {run.seed} {run.arm}"), total=_length(run.settings), effect="")
         self._bars[run.order.id] = (bar, run.order.folder / "journal")
 
     def _going(self, ids: tuple[str, ...]) -> None:
@@ -145,7 +146,7 @@ class Bars(Lines):
         if bar is not None:
             self._progress.remove_task(bar)
         if run.result.outcome.failed:
-            self._progress.console.print(_failure(run), markup=False)
+            self._progress.console.print(shown(_failure(run)), markup=False)
 
     def _move(self, bar: Any, journal: Path) -> None:
         try:

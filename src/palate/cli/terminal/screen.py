@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import click
 
+from palate.cli.plain import shown
+
 MOST = 4096
 
 
@@ -23,6 +25,7 @@ class ScreenLine:
 
     def show(self, text: str) -> None:
         """Show a text in the place of the one before."""
+        text = shown(text)
         click.echo(f"{back_over(self._rows)}{text}", err=True, nl=False)
         self._rows = rows_of(text, shutil.get_terminal_size().columns)
 
