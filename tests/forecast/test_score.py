@@ -24,7 +24,7 @@ from palate.forecast.density import (
     densities_of,
     reference_densities,
 )
-from palate.forecast.score import Entry, Observed, score, score_all, score_bounds
+from palate.forecast.score import Entry, Observed, _kink, score, score_all, score_bounds
 
 EVEN = Chances(worse=0.3, same=0.3, better=0.3, crash=0.1)
 WEIGHTS, WIDTHS = np.array(SHAPE).T
@@ -220,6 +220,24 @@ def test_quantiles_cannot_lose_more_than_their_bound(three, difference):
         return
     said = Spread(low=low, middle=middle, high=high)
     assert bits_of(said, difference, 0.5) >= score_bounds(said, EVEN)[0] - 1e-6
+
+
+def test_quantiles_far_from_what_comes_lose_what_the_bound_says():
+    reference = Chances(worse=0.1, same=0.7, better=0.1, crash=0.1)
+    said = Spread(low=99.0, middle=100.0, high=101.0)
+    lost = bits_of(said, 0.0, 0.2, reference, margin=8.0)
+    assert lost == pytest.approx(score_bounds(said, reference)[0], abs=0.02)
+
+
+def test_the_kink_of_an_absolute_difference_is_taken_out_of_the_trapezoidal_rule_exactly():
+    grid, height = np.linspace(-2, 2, 9)[None], 0.3
+    density, step = np.full_like(grid, height), 0.5
+    for observed in (-0.9, 0.0, 0.13, 1.2):
+        rule = float(np.trapezoid((density * np.abs(grid - observed))[0], grid[0]))
+        exact = height * ((2 + observed) ** 2 + (2 - observed) ** 2) / 2
+        ends = step**2 / 12 * 2 * height  # the rule's own error: the slopes at both ends
+        kink = float(_kink(density, grid, np.array([[observed]]))[0])
+        assert rule - exact == pytest.approx(kink + ends, abs=1e-12)
 
 
 @pytest.mark.parametrize("three", [(-50, 0, 50), (-1, 0, 200), (40, 50, 60), (99.99, 100, 100.01)])

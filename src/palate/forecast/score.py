@@ -230,8 +230,8 @@ def _smooth_crps(density: FloatArray, grid: FloatArray, weights: FloatArray, obs
 def _kink(density: FloatArray, grid: FloatArray, observed: FloatArray) -> FloatArray:
     """Return the error of the trapezoidal rule for f |y - x| that is due to the kink at x.
 
-    It is f(x) h^2 (t (1 - t) - 1/6), where x lies at a share t of a grid interval of width h: exact for a linear f, and
-    0 on average over t.
+    It is f(x) h^2 (t (1 - t) - 1/6), where x lies at a share t of a grid interval of width h: exact for a constant f,
+    and 0 on average over t.
     """
     row = np.arange(len(grid))
     place = np.clip((grid <= observed).sum(axis=1) - 1, 0, grid.shape[1] - 2)
