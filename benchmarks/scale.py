@@ -14,25 +14,27 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
+import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from benchmarks.table import Row
 from benchmarks.terminal import cpu_to_prompt
 from palate.ledger.records import question_body, question_of
 from palate.recipe.codec import content_id
+from palate.store import layout as lay
 from palate.store.chain import Chain, Record, hash_record
-from palate.store.journal import Journal
 from palate.store.project import Project
 
 FEW, MANY = 50, 5_000
 TIMES = 9
 RATIO = 1.5
 POINTS = 10
+SPREAD_S = 1e6
+"""Seconds before now in which the written runs started: after all forecasts of them."""
 SCRIPT = """
 import random
 import palate
@@ -87,16 +89,16 @@ def _environment(place: Path) -> dict[str, str]:
     return {**os.environ, "PALATE_HOME": str(place / ".palate"), "PALATE_AUTHOR": "bench"}
 
 
-def make_project(place: Path, count: int) -> None:
-    """Make a project with so many questions in its past, its catalog filled."""
+def make_project(place: Path, count: int, *, seeds: int = 2) -> None:
+    """Make a project with so many questions in its past, so many runs each, its catalog filled."""
     place.mkdir(parents=True, exist_ok=True)
     (place / "train.py").write_text(SCRIPT)
     cpu_of(place, *ASKED)
     project = Project(place / ".palate")
     first = {record.kind: record for record in project.chain.records()}
     questions = list(_questions(first["question"].body, count))
-    _write_runs(project, first["question"].body["target"]["label"], questions)
-    _write_chain(project.chain, first, [body for body, _ in questions])
+    _write_runs(project, first["question"].body["target"]["label"], questions, seeds)
+    _write_chain(project.chain, first, [body for body, _ in questions], seeds)
     for words in (("doctor", "--rebuild"), *COMMANDS):
         cpu_of(place, *words)
 
@@ -116,26 +118,47 @@ def _questions(first: Body, count: int) -> Iterator[tuple[Body, Any]]:
         yield {**question_body(question), **kept}, question
 
 
-def _run_ids(experiment: str) -> list[str]:
-    return [f"train-{experiment}-s{seed}" for seed in range(2)]
+def _run_ids(experiment: str, seeds: int) -> list[str]:
+    return [f"train-{experiment}-s{seed}" for seed in range(seeds)]
 
 
-def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]]) -> None:
-    """Write two runs of each question's treatment; those of the first question were really made."""
+def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]], seeds: int) -> None:
+    """Write runs of each question's treatment; those of the first question were really made."""
     rng = random.Random(1)
-    with mock.patch.object(threading.Thread, "start"), mock.patch("os.fsync"):  # they need not survive a power cut
-        for body, question in questions[1:]:
-            key, settings = question.plan.keys["treatment"], question.plan.settings["treatment"]
-            for seed, name in enumerate(_run_ids(body["experiment"])):
-                journal = Journal.open(project.journal(name))
-                journal.event("recipe", key=key, label=label, seed=seed, settings=settings)
-                for step in range(POINTS):
-                    journal.log(step, {"val_loss": 1 / (1 + step) + rng.gauss(0, 0.01)})
-                journal.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
-                journal.close()
+    for body, question in questions[1:]:
+        key, settings = question.plan.keys["treatment"], question.plan.settings["treatment"]
+        for seed, name in enumerate(_run_ids(body["experiment"], seeds)):
+            recipe = {"kind": "recipe", "key": key, "label": label, "seed": seed, "settings": settings}
+            project.run_folder(name).mkdir()
+            project.journal(name).write_bytes(_journal(recipe, rng))
 
 
-def _write_chain(chain: Chain, first: Mapping[str, Record], bodies: list[Body]) -> None:
+def _journal(recipe: Body, rng: random.Random) -> bytes:
+    """Return a journal of one curve, as it is written: no file of 100,000 is opened and synced twice."""
+    row = lay.row_struct(0, False, 1)
+    ending = {"kind": "ending", "exit": "ok", "status": 0, "elapsed_s": 1.0, "detail": ""}
+    start = {"kind": "start", "unix_s": time.time() - rng.uniform(0, SPREAD_S), "pid": 1, "format": 1}
+    parts, crc = [lay.HEADER], 0
+    for tag, payload in (
+        (lay.EVENT, json.dumps(start).encode()),
+        (lay.EVENT, json.dumps(recipe).encode()),
+        (lay.KEY, lay.KEY_HEAD.pack(0) + b"val_loss"),
+        (lay.SHAPE, b"\0\0"),
+        *((lay.ROW, row.pack(lay.ROW, 1, 1 / (1 + step) + rng.gauss(0, 0.01))) for step in range(POINTS)),
+        (lay.EVENT, json.dumps(ending).encode()),
+    ):
+        if tag == lay.ROW:
+            crc = zlib.crc32(payload, crc)
+            tail = lay.CRC16.pack(crc & 0xFFFF)
+            parts += [payload, tail]
+            crc = zlib.crc32(tail, crc)
+        else:
+            sealed, crc = lay.seal_other(tag, payload, crc)
+            parts.append(sealed)
+    return b"".join(parts)
+
+
+def _write_chain(chain: Chain, first: Mapping[str, Record], bodies: list[Body], seeds: int) -> None:
     """Write question, forecast, verdict and score of each, and seal them, into the chain's file."""
     rng = random.Random(2)
     lines: list[str] = []
@@ -161,7 +184,7 @@ def _write_chain(chain: Chain, first: Mapping[str, Record], bodies: list[Body]) 
             "nonce": f"{rng.getrandbits(128):x}",
         }
         forecast = seal("forecast", {**first["forecast"].body, **said})
-        judged = {"experiment": name, "runs": {**ran, "treatment": _run_ids(name)} if lines[4:] else ran}
+        judged = {"experiment": name, "runs": {**ran, "treatment": _run_ids(name, seeds)} if lines[4:] else ran}
         seal("verdict", {**first["verdict"].body, **_verdict(outcome, rng), **judged})
         bits = max(-3.0, min(rng.gauss(0.05, 0.8), 2.0))
         scored = {"experiment": name, "forecast": forecast, "settled": outcome, "bits": bits, "own": bits - 1}

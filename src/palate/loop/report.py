@@ -348,7 +348,7 @@ def _data_known(project: Project, question: Question) -> bool:
     """Return whether what the baseline reads is known, and so was checked."""
     if any(not name.endswith(".py") for name in known_inputs(project, question.plan, BASELINE).files):
         return True
-    return Recipes(project.home).find(question.plan.keys[BASELINE]) is not None
+    return Recipes(project.home).known(question.plan.keys[BASELINE]) is not None
 
 
 def _received(catalog: Catalog, judgement: Judgement) -> dict[int, Received]:

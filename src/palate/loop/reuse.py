@@ -72,7 +72,7 @@ def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
     if known != NOTHING:
         _write(project, key, known)
         return known
-    recipe = Recipes(project.home).find(key)  # of a project from before runs were read back
+    recipe = Recipes(project.home).known(key)  # of a project from before runs were read back
     return Known(files=_files_of(recipe) if recipe is not None else {}, variables={})
 
 

@@ -1,9 +1,14 @@
-"""A look into the catalog before the prompt, which must not wait for SQLAlchemy; standard library only."""
+"""A look into the catalog before the prompt, which opens nothing and waits for nothing; standard library only."""
 
 import contextlib
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+
+_ENDS = (
+    "SELECT (SELECT MIN(last) FROM summaries WHERE metric = ?1 AND label = ?2 AND last IS NOT NULL),"
+    " (SELECT MAX(last) FROM summaries WHERE metric = ?1 AND label = ?2)"
+)
 
 
 def widest(catalog: Path, metric: str, labels: Collection[str]) -> tuple[float, ...]:
@@ -17,14 +22,10 @@ def widest(catalog: Path, metric: str, labels: Collection[str]) -> tuple[float, 
     Returns:
         two values; none where nothing is known, or the file cannot be read.
     """
-    query = (
-        "SELECT label, MIN(last), MAX(last) FROM summaries JOIN runs ON runs.id = summaries.run_id"
-        " WHERE metric = ? AND last IS NOT NULL GROUP BY label"
-    )
     try:
         with contextlib.closing(sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            rows = connection.execute(query, (metric,)).fetchall()
+            rows = [connection.execute(_ENDS, (metric, label)).fetchone() for label in labels]
     except sqlite3.Error:
         return ()
-    ends = [end for label, *ends in rows if label in labels for end in ends]
+    ends = [end for row in rows for end in row if end is not None]
     return (min(ends), max(ends)) if ends else ()

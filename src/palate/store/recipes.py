@@ -1,13 +1,15 @@
 """The recipes of a project, one file for each recipe key, and the user's names for chunks."""
 
+import functools
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palate.errors import InputError, StoreError
+from palate.errors import InputError, PalateError, StoreError
 from palate.recipe.document import dumps, item_document, item_of, loads
 from palate.recipe.names import Named
 from palate.recipe.recipe import Recipe
@@ -48,6 +50,15 @@ class Recipes:
         except FileNotFoundError:
             return None
 
+    def known(self, key: str) -> Recipe | None:
+        """Return the recipe of a key where it can be read; a file that is damaged is named, and left out."""
+        try:
+            return self.find(key)
+        except (PalateError, OSError, ValueError) as error:
+            what = error.what if isinstance(error, PalateError) else str(error)
+            _say_left_out(self.folder / f"{key}.json", what)
+            return None
+
     def all(self) -> list[tuple[str, Recipe]]:
         """Return every recipe with its key, the oldest first."""
         files = sorted(self.folder.glob("*.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
@@ -86,6 +97,15 @@ def _named(entry: dict[str, Any]) -> Named:
     if not isinstance(base, Chunk):
         raise TypeError("a name stands for a chunk")
     return Named(name=entry["name"], role=entry["role"], slot=entry["slot"], base=base)
+
+
+@functools.cache
+def _say_left_out(file: Path, why: str) -> None:
+    print(
+        f"palate: {file} cannot be read, and is left out: {why}\n"
+        "  Remove it: recipes are read anew from the next runs.",
+        file=sys.stderr,
+    )
 
 
 def _write(path: Path, text: str) -> None:
