@@ -14,6 +14,7 @@ import os
 import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -65,6 +66,9 @@ checksum"""
 _SUMMARY = "run_id, metric, n, last, last_text, least, most, last_step, checksum"
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
+_UNUSABLE = (sqlite3.Error, UnicodeDecodeError, zlib.error)
+"""What a file raises that cannot be used: SQLite's own errors, and text and curves that were changed."""
+
 Answer = TypeVar("Answer")
 
 
@@ -97,7 +101,7 @@ class Catalog:
             try:
                 project.make()
                 return cls(project)
-            except (sqlite3.Error, StoreError, OSError) as error:
+            except (*_UNUSABLE, StoreError, OSError) as error:
                 if _is_locked(error) and time.monotonic() < until_s:
                     time.sleep(RETRY_S)  # SQLite does not wait where two make a new file at once
                 elif damaged or _is_locked(error) or _is_not_written(error):
@@ -323,10 +327,13 @@ class Catalog:
         Raises:
             NotFoundError: the run never logged it.
         """
-        rows = self._ask("SELECT points FROM series WHERE run_id = ? AND metric = ?", run_id, metric)
-        if not rows:
+        query = "SELECT points FROM series WHERE run_id = ? AND metric = ?"
+        curves = self._safely(
+            lambda: [unpack_curve(points) for (points,) in self._connection.execute(query, (run_id, metric))]
+        )
+        if not curves:
             raise NotFoundError(f"run {run_id} has no metric {metric!r}.", todo=f"palate show {run_id}")
-        return unpack_curve(rows[0][0])
+        return curves[0]
 
     def note(self, until: int, blind: Iterable[tuple[int, str, str, float]], resting: Iterable[str]) -> None:
         """Note what the chain says of runs, so that it is held against them without reading it again.
@@ -372,7 +379,9 @@ class Catalog:
                 _run_of(row)
             for row in self._connection.execute(f"SELECT {_SUMMARY} FROM summaries"):
                 _summary_of(row)
-        except sqlite3.Error as error:
+            for (points,) in self._connection.execute("SELECT points FROM series"):
+                zlib.decompress(points)
+        except _UNUSABLE as error:
             return [str(error)]
         return told
 
@@ -391,13 +400,13 @@ class Catalog:
         """Do something with the file; where it cannot be used, go on with one made anew, or in memory."""
         try:
             return act()
-        except sqlite3.Error as error:
+        except _UNUSABLE as error:
             if self.in_memory:
                 raise _unusable(self.project.catalog, error) from error
             self._work_around(error)
             return act()
 
-    def _work_around(self, error: sqlite3.Error) -> None:
+    def _work_around(self, error: Exception) -> None:
         self.close()
         if not (_is_not_written(error) or _is_locked(error)):
             _put_aside(self.project.catalog, self._inode)
@@ -452,6 +461,7 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.create_function("goes_back", 1, goes_back, deterministic=True)
         connection.create_function("first_s", 1, first_s, deterministic=True)
+        connection.create_function("row_sum", -1, row_sum, deterministic=True)
     except BaseException:
         connection.close()
         raise
@@ -460,7 +470,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _run_of(row: Sequence[Any]) -> RunRow:
     *cells, checksum = row
-    if checksum is not None and row_sum(*cells) != checksum:
+    if row_sum(*cells) != checksum:
         raise sqlite3.DatabaseError(f"the row of run {cells[0]!r} is damaged")
     run_id, key, label, seed, settings, started, elapsed, exit_word, detail, status, lost, why = cells
     return RunRow(
@@ -473,7 +483,7 @@ def _run_of(row: Sequence[Any]) -> RunRow:
 
 def _summary_of(row: Sequence[Any]) -> Summary:
     *cells, checksum = row
-    if checksum is not None and row_sum(*cells) != checksum:
+    if row_sum(*cells) != checksum:
         raise sqlite3.DatabaseError(f"a row of run {cells[0]!r} is damaged")
     run_id, metric, n, last, last_text, least, most, last_step = cells
     return Summary(
@@ -541,7 +551,7 @@ def _is_locked(error: Exception) -> bool:
 
 def _is_not_written(error: Exception) -> bool:
     """Return whether an error says that the file cannot be written or is not to be, and not that it is damaged."""
-    return not isinstance(error, sqlite3.Error) or _code_of(error) in _NOT_WRITTEN
+    return not isinstance(error, _UNUSABLE) or _code_of(error) in _NOT_WRITTEN
 
 
 @functools.cache

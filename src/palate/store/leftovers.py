@@ -12,7 +12,7 @@ from pathlib import Path
 OLD_S = 3600.0
 """Seconds after which a file that is still being written is not: its process may be one of another machine."""
 
-_WRITING = re.compile(r"(?:\.new-(?P<new>\d+)-.*)|(?:\..+\.(?P<hidden>\d+)(?:\.\d+)?)|(?:goals\.json\.(?P<goals>\d+))")
+_WRITING = re.compile(r"(?:\.new-(?P<new>\d+)-.*)|(?:\..+?\.(?P<hidden>\d+)(?:\.\d+)?)|(?:goals\.json\.(?P<goals>\d+))")
 """Names under which files are written before they have their own, each with its process."""
 
 _FOLDERS = (".", "recipes", "inputs", "trees")

@@ -54,12 +54,15 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE runs ADD COLUMN checksum INTEGER",
             "UPDATE runs SET first_unix_s = started_unix_s +"
             " (SELECT MIN(first_s(points)) FROM series WHERE run_id = runs.id)",
+            "UPDATE runs SET checksum = row_sum(id, key, label, seed, settings, started_unix_s, elapsed_s, exit, detail,"
+            " integrity, lost_points, why_lost)",
             "CREATE INDEX runs_by_first ON runs (key, first_unix_s)",
             "CREATE INDEX runs_going ON runs (id) WHERE exit IS NULL",
             "CREATE INDEX runs_unread ON runs (id) WHERE integrity = 'unread'",
             "ALTER TABLE summaries ADD COLUMN label VARCHAR NOT NULL DEFAULT ''",
             "ALTER TABLE summaries ADD COLUMN checksum INTEGER",
             "UPDATE summaries SET label = (SELECT label FROM runs WHERE id = run_id)",
+            "UPDATE summaries SET checksum = row_sum(run_id, metric, n, last, last_text, least, most, last_step)",
             "DROP INDEX summaries_by_metric",
             "CREATE INDEX summaries_by_end ON summaries (metric, label, last)",
             "ALTER TABLE journals ADD COLUMN mtime_ns INTEGER",
