@@ -1,4 +1,4 @@
-"""What a long past costs: the same commands in a project of 50 questions and in one of 5,000.
+"""What a long past costs: the same commands in a project of 50 questions and in one of 5,000; and of so many runs.
 
 Each question has a forecast, a verdict and a score, and there are two runs a question, of 10 points each. The first
 question is really asked, run, judged and scored; the others are written after it, with other values of the same
@@ -10,13 +10,15 @@ import copy
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,21 @@ for step in range(10):
 """
 ASKED = ("run", "train.py", "-c", "lr=0.2", "--metric", "val_loss", "--pairs", "2", "--forecast", "better:70")
 COMMANDS = (("list",), ("forecast", "last", "--show"), ("skill",))
+SIZES = (1_000, 10_000, 100_000)
+"""Runs of the projects that `scale_rows` makes; leave the last one out for a quick try."""
+
+RUNS_A_QUESTION = 6
+LEAST_OF = 3
+MOST_MIB = 120
+MOST_S = {
+    ("list",): (0.3, 0.4, 0.8),
+    ("list", "--runs"): (0.3, 0.4, 0.8),
+    ("verify",): (0.3, 0.3, 0.3),
+    ("skill",): (None, None, None),
+}
+"""Commands, and the seconds that they may take in a project of each size."""
+
+TO_PROMPT_S, BEYOND_EMPTY_S = (0.3, 0.4, 0.6), (0.1, 0.15, 0.2)
 PROMPT = ("run", "train.py", "-c", "lr=0.7", "--metric", "val_loss")
 
 Body = dict[str, Any]
@@ -63,6 +80,68 @@ def rows() -> Iterator[Row]:
         yield from _ratio("palate run to its prompt", lambda place: cpu_to_prompt(place, PROMPT), few, many)
 
 
+def scale_rows(sizes: Sequence[int] = SIZES) -> Iterator[Row]:
+    """Measure commands in projects of so many runs: seconds of the wall and of CPU, and memory at its peak."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles palate anew with each command
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty"
+        empty.mkdir()
+        (empty / "train.py").write_text(SCRIPT)
+        at_least_s = min(cpu_to_prompt(empty, PROMPT) for _ in range(LEAST_OF + 1))
+        for place, runs in enumerate(sizes):
+            project = Path(folder) / str(runs)
+            make_project(project, -(-runs // RUNS_A_QUESTION), seeds=RUNS_A_QUESTION)
+            cpu_of(project, "verify")
+            yield from _rows_of(project, f"{runs:,} runs", place, at_least_s)
+
+
+def _rows_of(project: Path, size: str, place: int, empty_s: float) -> Iterator[Row]:
+    for words, most_s in MOST_S.items():
+        what = f"palate {' '.join(words)}, {size}"
+        used = min((_used(project, *words) for _ in range(LEAST_OF)), key=lambda one: one.wall_s)
+        yield Row(name=f"{what}, wall", measured=used.wall_s, unit="s", target=most_s[place])
+        yield Row(name=f"{what}, CPU", measured=used.cpu_s, unit="s")
+        yield Row(name=f"{what}, memory at its peak", measured=used.peak_mib, unit="MiB", target=MOST_MIB)
+    prompt_s = min(cpu_to_prompt(project, PROMPT) for _ in range(LEAST_OF))
+    yield Row(name=f"palate run to its prompt, {size}, CPU", measured=prompt_s, unit="s", target=TO_PROMPT_S[place])
+    beyond, most = prompt_s - empty_s, BEYOND_EMPTY_S[place]
+    yield Row(name=f"... beyond that of an empty project, {size}, CPU", measured=beyond, unit="s", target=most)
+    started_s = min(_until_first_run(project, number) for number in range(LEAST_OF))
+    yield Row(name=f"palate run until its first run, forecast given, {size}, wall", measured=started_s, unit="s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a command took."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+def _used(place: Path, *words: str) -> Used:
+    started_s = time.perf_counter()
+    used = _usage_of(place, *words)
+    wall_s = time.perf_counter() - started_s
+    return Used(wall_s=wall_s, cpu_s=used.ru_utime + used.ru_stime, peak_mib=used.ru_maxrss / 1024)
+
+
+def _until_first_run(place: Path, number: int) -> float:
+    """Return the seconds until a command has made the folder of its first run."""
+    runs = place / ".palate" / "runs"
+    asked = ("run", "train.py", "-c", f"lr={2 + number}.5", "--metric", "val_loss", "--pairs", "2")
+    command = [sys.executable, "-m", "palate", *asked, "--forecast", "better:70"]
+    before, started_s = runs.stat().st_mtime_ns, time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=place, env=_environment(place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while runs.stat().st_mtime_ns == before and process.poll() is None:
+        time.sleep(0.002)
+    took_s = time.perf_counter() - started_s
+    process.wait()
+    return took_s
+
+
 def _ratio(what: str, cpu_s: Callable[[Path], float], few: Path, many: Path) -> Iterator[Row]:
     pairs = [(cpu_s(few), cpu_s(many)) for _ in range(TIMES)]  # by turns: the machine's speed drifts
     short, long = (statistics.median(side) for side in zip(*pairs, strict=True))
@@ -74,6 +153,11 @@ def _ratio(what: str, cpu_s: Callable[[Path], float], few: Path, many: Path) -> 
 
 def cpu_of(place: Path, *words: str) -> float:
     """CPU seconds (user and system) of one command in a project."""
+    used = _usage_of(place, *words)
+    return used.ru_utime + used.ru_stime
+
+
+def _usage_of(place: Path, *words: str) -> resource.struct_rusage:
     command = [sys.executable, "-m", "palate", *words]
     process = subprocess.Popen(
         command, cwd=place, env=_environment(place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -82,7 +166,7 @@ def cpu_of(place: Path, *words: str) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return used.ru_utime + used.ru_stime
+    return used
 
 
 def _environment(place: Path) -> dict[str, str]:
