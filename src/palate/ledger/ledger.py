@@ -443,7 +443,8 @@ class Ledger:
         acts = [number for kind in ACTS for number, (by, *_) in chain.kept(kind) if by == author]
         if not acts:
             return frozenset()
-        since = {name for name, one in asked.items() if one.number > min(acts) and not one.visible}
+        joined = min(acts)
+        since = {name for name, one in asked.items() if one.number > joined and not one.visible}
         mine = {chain.experiment_at(number) for number in acts}
         return frozenset(
             (since | mine) & (self.having(SealedVerdict.KIND, SealedScore.KIND) | begun) - self.having(SealedVoid.KIND)
