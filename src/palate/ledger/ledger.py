@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -353,7 +354,8 @@ class Ledger:
         if known < len(self._asked):
             start = next(itertools.islice(self._asked.values(), known, None))
             for number, fields in self._chain.kept(SealedQuestion.KIND, start):
-                self._questions.setdefault(self._chain.experiment_at(number), Asked(number, *fields))
+                shared: list[Any] = [sys.intern(field) if type(field) is str else field for field in fields]
+                self._questions.setdefault(self._chain.experiment_at(number), Asked(number, *shared))
         return self._questions
 
     def asked_like(self, likeness: tuple[str, ...]) -> frozenset[str]:
@@ -393,6 +395,11 @@ class Ledger:
             score = SealedScore.read(record)
             scores.setdefault(score.forecast, score)
         return list(scores.values())
+
+    def count_settled(self, author: str, kind: str) -> int:
+        """Count the scores of somebody's first answers of a class whose outcome is settled, reading none of them."""
+        told = [author, "forecast", kind]
+        return sum(fields[:3] == told and bool(fields[3]) for _, fields in self.chain.kept(SealedScore.KIND))
 
     def voids(self) -> list[SealedVoid]:
         """List the voids of questions, oldest first."""

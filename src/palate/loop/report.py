@@ -360,10 +360,7 @@ def _received(catalog: Catalog, judgement: Judgement) -> dict[int, Received]:
 
 def _counted(ledger: Ledger, author: str) -> int:
     """Count somebody's blind first answers that calibration can be told from: those with a settled outcome."""
-    return sum(
-        scored.author.name == author and scored.turn == "forecast" and scored.kind == BLIND and bool(scored.settled)
-        for scored in ledger.scores()
-    )
+    return ledger.count_settled(author, BLIND)
 
 
 def outlook_of(judgement: Judgement) -> Outlook | None:

@@ -8,42 +8,36 @@ written, stays locked, or was written by a newer palate, the runs are read from 
 """
 
 import contextlib
-import functools
 import json
 import os
 import sqlite3
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
-from palate.recipe.codec import decode, encode
+from palate.store.catalog_file import (
+    BUSY_TIMEOUT_MS,
+    UNUSABLE,
+    connect,
+    is_locked,
+    is_not_written,
+    put_aside,
+    say_in_memory,
+    unread_words,
+    unusable,
+)
 from palate.store.migrations import MIGRATIONS, migrate, transaction, version_of
 from palate.store.project import Project
-from palate.store.runs import (
-    Exit,
-    ReadRun,
-    RunRow,
-    Summary,
-    first_s,
-    goes_back,
-    pack_curve,
-    read_run,
-    row_sum,
-    unpack_curve,
-)
-from palate.vocabulary import Integrity
+from palate.store.rows import RUN, SUMMARY, replace_run, run_of, summary_of
+from palate.store.runs import Exit, ReadRun, RunRow, Summary, pack_curve, read_run, unpack_curve
 
 if TYPE_CHECKING:
     from palate.store.reader import Curve
 
 __all__ = ["Catalog", "Exit", "ReadRun", "RunRow", "Summary", "pack_curve", "read_run", "rebuild", "unpack_curve"]
 
-BUSY_TIMEOUT_MS = 10_000
 RETRY_S = 0.05
 NEWEST = 200
 """Runs, the newest, that are looked at although they have ended."""
@@ -54,20 +48,7 @@ AT_ONCE = 200
 RACY_NS = 2_000_000_000
 """A folder that changed so short a time ago may have changed again within one tick of its clock."""
 
-_NOT_WRITTEN = frozenset({
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
-})  # fmt: skip
-"""SQLite's codes for a file that cannot be written or made."""
-
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-
-_RUN = """id, key, label, seed, settings, started_unix_s, elapsed_s, exit, detail, integrity, lost_points, why_lost,
-checksum"""
-_SUMMARY = "run_id, metric, n, last, last_text, least, most, last_step, checksum"
 _AMONG = "IN (SELECT value FROM json_each(?))"
-
-_UNUSABLE = (sqlite3.Error, UnicodeDecodeError, zlib.error)
-"""What a file raises that cannot be used: SQLite's own errors, and text and curves that were changed."""
 
 Answer = TypeVar("Answer")
 
@@ -79,7 +60,7 @@ class Catalog:
         self.project = project
         self.in_memory = in_memory
         self._names: set[str] | None = None
-        self._connection = _connect(":memory:" if in_memory else str(project.catalog))
+        self._connection = connect(":memory:" if in_memory else str(project.catalog))
         self._inode = 0
         try:
             migrate(self._connection, project.catalog)
@@ -101,20 +82,20 @@ class Catalog:
             try:
                 project.make()
                 return cls(project)
-            except (*_UNUSABLE, StoreError, OSError) as error:
-                if _is_locked(error) and time.monotonic() < until_s:
+            except (*UNUSABLE, StoreError, OSError) as error:
+                if is_locked(error) and time.monotonic() < until_s:
                     time.sleep(RETRY_S)  # SQLite does not wait where two make a new file at once
-                elif damaged or _is_locked(error) or _is_not_written(error):
+                elif damaged or is_locked(error) or is_not_written(error):
                     return cls(project, in_memory=True)._filled(error)
                 else:
                     damaged = True
-                    _put_aside(project.catalog)
+                    put_aside(project.catalog)
 
     def _filled(self, error: Exception) -> Self:
         """Say that this one is in memory, and begin with what the file knows, where that can be read."""
         cause = error.__cause__ or error
         reason = getattr(cause, "strerror", None) or getattr(cause, "what", None) or str(cause)
-        _say_in_memory(self.project.catalog, reason, written=not isinstance(error, CatalogNewerError))
+        say_in_memory(self.project.catalog, reason, written=not isinstance(error, CatalogNewerError))
         file = f"{self.project.catalog.absolute().as_uri()}?immutable=1"
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, uri=True)) as known:
             if version_of(known) == len(MIGRATIONS):
@@ -144,7 +125,7 @@ class Catalog:
         read = self._safely(lambda: self._take_in(list(keys), everything))
         self._safely(self._remember_head)
         for run_id, why in self._unread():
-            self.project.chain.say(_unread_words(self.project.journal(run_id), why))
+            self.project.chain.say(unread_words(self.project.journal(run_id), why))
         return read
 
     def _take_in(self, keys: list[str], everything: bool) -> int:
@@ -245,7 +226,7 @@ class Catalog:
             known = connection.execute("SELECT why_lost FROM runs WHERE id = ? AND integrity = 'unread'", (run_id,))
             if known.fetchone() == (integrity.why,):
                 return False
-        _replace_run(connection, read)
+        replace_run(connection, read)
         return True
 
     def _unread(self) -> list[tuple[str, str]]:
@@ -318,8 +299,8 @@ class Catalog:
 
     def summaries(self, run_ids: Sequence[str]) -> list[Summary]:
         """List a summary per run and metric, by run and metric."""
-        query = f"SELECT {_SUMMARY} FROM summaries WHERE run_id {_AMONG} ORDER BY run_id, metric"
-        return self._safely(lambda: [_summary_of(row) for row in self._ask(query, json.dumps(list(run_ids)))])
+        query = f"SELECT {SUMMARY} FROM summaries WHERE run_id {_AMONG} ORDER BY run_id, metric"
+        return self._safely(lambda: [summary_of(row) for row in self._ask(query, json.dumps(list(run_ids)))])
 
     def curve(self, run_id: str, metric: str) -> "Curve":
         """Read one metric of one run.
@@ -375,13 +356,13 @@ class Catalog:
         """Say what SQLite, and the rows' own checksums, find wrong with the file."""
         try:
             told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-            for row in self._connection.execute(f"SELECT {_RUN} FROM runs"):
-                _run_of(row)
-            for row in self._connection.execute(f"SELECT {_SUMMARY} FROM summaries"):
-                _summary_of(row)
+            for row in self._connection.execute(f"SELECT {RUN} FROM runs"):
+                run_of(row)
+            for row in self._connection.execute(f"SELECT {SUMMARY} FROM summaries"):
+                summary_of(row)
             for (points,) in self._connection.execute("SELECT points FROM series"):
                 zlib.decompress(points)
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             return [str(error)]
         return told
 
@@ -390,8 +371,8 @@ class Catalog:
         return int(row[0]) if row else 0
 
     def _runs(self, which: str, *given: object) -> list[RunRow]:
-        query = f"SELECT {_RUN} FROM runs {which}"
-        return self._safely(lambda: [_run_of(row) for row in self._connection.execute(query, given)])
+        query = f"SELECT {RUN} FROM runs {which}"
+        return self._safely(lambda: [run_of(row) for row in self._connection.execute(query, given)])
 
     def _ask(self, query: str, *given: object) -> list[Any]:
         return self._safely(lambda: self._connection.execute(query, given).fetchall())
@@ -400,16 +381,16 @@ class Catalog:
         """Do something with the file; where it cannot be used, go on with one made anew, or in memory."""
         try:
             return act()
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             if self.in_memory:
-                raise _unusable(self.project.catalog, error) from error
+                raise unusable(self.project.catalog, error) from error
             self._work_around(error)
             return act()
 
     def _work_around(self, error: Exception) -> None:
         self.close()
-        if not (_is_not_written(error) or _is_locked(error)):
-            _put_aside(self.project.catalog, self._inode)
+        if not (is_not_written(error) or is_locked(error)):
+            put_aside(self.project.catalog, self._inode)
             fresh = type(self).open(self.project)
         else:
             fresh = type(self)(self.project, in_memory=True)._filled(error)
@@ -446,89 +427,12 @@ def rebuild(project: Project) -> int:
         for suffix in ("", "-wal", "-shm"):
             project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
     except OSError as error:
-        raise _unusable(project.catalog, error) from error
+        raise unusable(project.catalog, error) from error
     with Catalog.open(project) as catalog:
         count = catalog.refresh()
         if catalog.in_memory:
-            raise _unusable(project.catalog, OSError("it cannot be written"))
+            raise unusable(project.catalog, OSError("it cannot be written"))
         return count
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.create_function("goes_back", 1, goes_back, deterministic=True)
-        connection.create_function("first_s", 1, first_s, deterministic=True)
-        connection.create_function("row_sum", -1, row_sum, deterministic=True)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _run_of(row: Sequence[Any]) -> RunRow:
-    *cells, checksum = row
-    if row_sum(*cells) != checksum:
-        raise sqlite3.DatabaseError(f"the row of run {cells[0]!r} is damaged")
-    run_id, key, label, seed, settings, started, elapsed, exit_word, detail, status, lost, why = cells
-    return RunRow(
-        id=run_id, key=key, label=label, seed=seed,
-        settings={name: decode(value) for name, value in json.loads(settings).items()},
-        started_unix_s=started, elapsed_s=elapsed, exit=exit_word, detail=detail,
-        integrity=Integrity(status=status, lost_points=lost, why=why),
-    )  # fmt: skip
-
-
-def _summary_of(row: Sequence[Any]) -> Summary:
-    *cells, checksum = row
-    if row_sum(*cells) != checksum:
-        raise sqlite3.DatabaseError(f"a row of run {cells[0]!r} is damaged")
-    run_id, metric, n, last, last_text, least, most, last_step = cells
-    return Summary(
-        run_id=run_id, metric=metric, n=n, last=last, last_text=last_text, least=least, most=most, last_step=last_step
-    )
-
-
-def _replace_run(connection: sqlite3.Connection, read: ReadRun) -> None:
-    run, integrity = read.run, read.run.integrity
-    for table, column in (("series", "run_id"), ("summaries", "run_id"), ("runs", "id"), ("journals", "run_id")):
-        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (run.id,))
-    settings = json.dumps({name: encode(value) for name, value in run.settings.items()})
-    cells = (
-        run.id, run.key, run.label, run.seed, settings, run.started_unix_s, run.elapsed_s, run.exit, run.detail,
-        integrity.status, integrity.lost_points, integrity.why,
-    )  # fmt: skip
-    connection.execute(
-        f"INSERT INTO runs ({_RUN}, first_unix_s) VALUES ({', '.join('?' * (len(cells) + 2))})",
-        (*cells, row_sum(*cells), read.first_unix_s),
-    )
-    summaries = map(astuple, read.summaries)
-    connection.executemany(
-        f"INSERT INTO summaries ({_SUMMARY}, label) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ((*cells, row_sum(*cells), run.label) for cells in summaries),
-    )
-    connection.executemany(
-        "INSERT INTO series VALUES (?, ?, ?)",
-        ((run.id, metric, pack_curve(curve)) for metric, curve in read.curves.items()),
-    )
-    connection.execute(
-        "INSERT INTO journals (run_id, bytes, lost_bytes, mtime_ns) VALUES (?, ?, ?, ?)",
-        (run.id, read.bytes, read.lost_bytes, read.mtime_ns),
-    )
-
-
-def _put_aside(path: Path, inode: int = 0) -> None:
-    """Put a damaged file aside, unless another process has made a new one since."""
-    with contextlib.suppress(OSError):
-        if inode and path.stat().st_ino != inode:
-            return
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        with contextlib.suppress(OSError):
-            part.replace(part.with_name(part.name + ".damaged"))
-    print(f"palate: {path} was damaged: it is put aside ({path.name}.damaged) and made anew.", file=sys.stderr)
 
 
 def _is_text(name: str) -> bool:
@@ -540,33 +444,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _code_of(error: Exception) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _is_locked(error: Exception) -> bool:
-    return _code_of(error) in _LOCKED
-
-
-def _is_not_written(error: Exception) -> bool:
-    """Return whether an error says that the file cannot be written or is not to be, and not that it is damaged."""
-    return not isinstance(error, _UNUSABLE) or _code_of(error) in _NOT_WRITTEN
-
-
-@functools.cache
-def _say_in_memory(path: Path, reason: str, *, written: bool) -> None:
-    what = f"{path} cannot be written ({reason})" if written else reason.rstrip(".")
-    print(f"palate: {what}: the runs are read from their journals.", file=sys.stderr)
-
-
-def _unread_words(journal: Path, why: str) -> str:
-    return (
-        f"palate: {journal} cannot be read, and its run is left out: {why.removeprefix(f'{journal} ')}\n"
-        "  Put back a copy of it, mend its permissions, or remove its folder; palate doctor names all such runs."
-    )
-
-
 def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:
     return ChainBrokenError(
         f"{project.chain.path}: the seal is broken: the catalog remembers {kept} records that are not all there.",
@@ -575,12 +452,4 @@ def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:
             "Put back a copy of the chain, if you have one (a backup, a colleague's).",
             "If it is meant to be so, make the catalog anew:  palate doctor --rebuild",
         ),
-    )
-
-
-def _unusable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} cannot be used: {error}.",
-        why="The journals and the sealed chain are untouched; the catalog is only an index of them.",
-        todo="Make it anew:  palate doctor --rebuild",
     )

@@ -12,61 +12,38 @@ it. Of a chain that was changed, what is whole can still be read, once `go_on` h
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
 from palate.store.chain_index import ChainIndex, Fields, fields_of
+from palate.store.chain_records import (
+    GENESIS,
+    Record,
+    broken,
+    cannot_seal,
+    checked,
+    hash_record,
+    keep_beside,
+    lines_of,
+    mark_of,
+    record_of,
+    unreadable,
+    whole_record,
+    write_line,
+)
 
-GENESIS = "0" * 64
-_FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
+__all__ = ["GENESIS", "Chain", "Record", "hash_record"]
+
 PARSED_MOST, READ_AT_ONCE = 2_000, 500
 """Records that are kept as they were read, and that are read at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One sealed record.
-
-    Attributes:
-        number: 0, 1, 2 ...
-        at: when it was sealed, UTC.
-        kind: question, forecast, skip, verdict, score ...
-        body: what it says; plain JSON data.
-        previous: hash of the record before, 64 zeros for the first.
-        hash: SHA-256 over all the above.
-    """
-
-    number: int
-    at: datetime
-    kind: str
-    body: dict[str, Any]
-    previous: str
-    hash: str
-
-
-def hash_record(fields: dict[str, Any]) -> str:
-    """Return the hash of a record's fields (without its hash), taken over canonical JSON.
-
-    Raises:
-        InputError: they hold an infinity or NaN.
-    """
-    try:
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise InputError(
-            f"a {fields['kind']} is not sealed: {error}.", why="Infinities and NaN have no place in what is sealed."
-        ) from error
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Chain:
@@ -137,10 +114,10 @@ class Chain:
             }
             sealed = {**fields, "hash": hash_record(fields)}
             line = json.dumps(sealed, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-            _write_line(descriptor, line, self.path)
-            record = _record(sealed)
+            write_line(descriptor, line, self.path)
+            record = record_of(sealed)
             self._take(line, record)
-            self._mark = _mark(os.fstat(descriptor))
+            self._mark = mark_of(os.fstat(descriptor))
             self._index.add_last()
         return record
 
@@ -313,18 +290,18 @@ class Chain:
             with self.path.open("rb") as file:
                 spans = [self._index.span(number) for number in numbers]
                 lines = [os.pread(file.fileno(), end - start, start) for start, end in spans]
-            return [_record(fields) for fields in json.loads(b"[%b]" % b",".join(lines))]
+            return [record_of(fields) for fields in json.loads(b"[%b]" % b",".join(lines))]
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
         except (ValueError, KeyError, TypeError) as error:  # changed since it was verified, a moment ago
-            raise _broken(self.path, numbers[0], "it, or one soon after it, was changed just now") from error
+            raise broken(self.path, numbers[0], "it, or one soon after it, was changed just now") from error
 
     def _refresh(self, *, trusting: bool = True) -> None:
         """Take in what the file has that is not known yet."""
         if self._is_locked:  # nobody else can write now
             return
         try:
-            if self._mark == _mark(self.path.stat()):
+            if self._mark == mark_of(self.path.stat()):
                 return
             with self.path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a broken one
@@ -332,7 +309,7 @@ class Chain:
         except (FileNotFoundError, NotADirectoryError):
             self._forget()
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
         else:
             if torn:
                 self._mend()
@@ -349,7 +326,7 @@ class Chain:
 
     def _read(self, descriptor: int, *, trusting: bool = True) -> bytes:
         """Take in what is new, and return what stands behind the last whole line."""
-        mark = _mark(os.fstat(descriptor))
+        mark = mark_of(os.fstat(descriptor))
         if mark == self._mark:
             return b""
         try:
@@ -384,12 +361,12 @@ class Chain:
             known_end: up to where it was once verified: what is incomplete there was whole, and was changed.
         """
         before = self._last()
-        for line in _lines(descriptor, self._index.end):
+        for line in lines_of(descriptor, self._index.end):
             if not line.endswith(b"\n"):
                 if self._index.end < known_end:
-                    raise _broken(self.path, len(self._index), "its last line is not complete")
+                    raise broken(self.path, len(self._index), "its last line is not complete")
                 return line
-            before = _checked(line[:-1], len(self._index), before, self.path)
+            before = checked(line[:-1], len(self._index), before, self.path)
             self._take(line, before)
         return b""
 
@@ -402,15 +379,15 @@ class Chain:
         self._forget()
         try:
             with self.path.open("rb") as file:
-                self._mark = _mark(os.fstat(file.fileno()))
-                for line in _lines(file.fileno(), 0):
-                    record = _whole(line)
+                self._mark = mark_of(os.fstat(file.fileno()))
+                for line in lines_of(file.fileno(), 0):
+                    record = whole_record(line)
                     if record is None:
                         self._index.skip(line)
                     else:
                         self._index.take(line, record.kind, record.body)
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -418,7 +395,7 @@ class Chain:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _cannot_seal(self.path, error) from error
+            raise cannot_seal(self.path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if self.broken is not None:
@@ -440,135 +417,20 @@ class Chain:
         """Keep an incomplete last line beside the chain, and cut it off; one that lacks its end alone gets it."""
         number = len(self._index)
         try:
-            record = _checked(torn, number, self._last(), self.path)
+            record = checked(torn, number, self._last(), self.path)
         except ChainBrokenError:
-            kept = _keep_beside(self.path, number, torn)
+            kept = keep_beside(self.path, number, torn)
             os.ftruncate(descriptor, self._index.end)
             self.say(
                 f"palate: the last line of {self.path} was not complete, as a power cut leaves it: {len(torn)} bytes.\n"
                 f"  They are kept in {kept.name}; the chain goes on from record {number}."
             )
         else:
-            _write_line(descriptor, b"\n", self.path)
+            write_line(descriptor, b"\n", self.path)
             self._take(torn + b"\n", record)
             self._index.write()
-        self._mark = _mark(os.fstat(descriptor))
-
-
-def _lines(descriptor: int, start: int) -> Iterator[bytes]:
-    """Yield a file's lines from a byte on, each with its end; it is not held in memory as a whole."""
-    with open(os.dup(descriptor), "rb", buffering=1 << 18) as file:  # noqa: PTH123  a descriptor
-        file.seek(start)
-        yield from file
-
-
-def _keep_beside(chain: Path, number: int, torn: bytes) -> Path:
-    """Write an incomplete line into a new file beside the chain."""
-    for more in ("", *(f".{k}" for k in range(1, 1000))):
-        kept = chain.with_name(f"chain.torn-{number}{more}")
-        try:
-            descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise _cannot_seal(chain, error) from error
-        try:
-            _write_line(descriptor, torn, kept)
-        finally:
-            os.close(descriptor)
-        return kept
-    raise StoreError(f"{chain}: its last line is torn, and a thousand such lines lie beside it.", todo="Remove some.")
-
-
-def _whole(line: bytes) -> Record | None:
-    """Return the record of a line that has the hash that it claims, wherever it stands; None for any other."""
-    try:
-        fields = json.loads(line)
-        claimed = fields.pop("hash")
-        return _record({**fields, "hash": claimed}) if hash_record(fields) == claimed else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
-        return None
+        self._mark = mark_of(os.fstat(descriptor))
 
 
 def _indented(error: ChainBrokenError) -> str:
     return "\n".join(f"  {line}" for line in (error.what, *error.todo))
-
-
-def _mark(stat: os.stat_result) -> tuple[int, int, int]:
-    """Return a file's state: another inode, size or time of change is another state."""
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _write_line(descriptor: int, line: bytes, path: Path) -> None:
-    size = os.fstat(descriptor).st_size
-    try:
-        written = os.write(descriptor, line)
-        if written < len(line):
-            raise OSError(28, "No space left on device")
-        os.fsync(descriptor)
-    except OSError as error:
-        os.ftruncate(descriptor, size)
-        raise _cannot_seal(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path} cannot be read: {error.strerror}.", todo="Fix its permissions.")
-
-
-def _cannot_seal(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}.",
-        why="Nothing was sealed; what was there is as it was.",
-        todo="Free space, or choose a folder that can be written: PALATE_HOME=/path/to/folder",
-    )
-
-
-def _checked(line: bytes, number: int, before: Record | None, path: Path) -> Record:
-    try:
-        return _verified(line, number, before, path)
-    except (ValueError, TypeError, KeyError, RecursionError, InputError) as error:
-        raise _broken(path, number, "it is not a record") from error
-
-
-def _verified(line: bytes, number: int, before: Record | None, path: Path) -> Record:
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise _broken(path, number, "it is not JSON") from error
-    if not isinstance(fields, dict) or set(fields) != _FIELDS:
-        raise _broken(path, number, "fields are missing or were added")
-    if json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() != line:
-        raise _broken(path, number, "it is not written the way it was sealed")
-    claimed = fields.pop("hash")
-    if fields["number"] != number or fields["previous"] != (before.hash if before else GENESIS):
-        raise _broken(path, number, "it does not follow the record before it")
-    if hash_record(fields) != claimed:
-        raise _broken(path, number, "its content was changed")
-    record = _record({**fields, "hash": claimed})
-    if before and record.at < before.at:
-        raise _broken(path, number, "it is dated before the record before it")
-    return record
-
-
-def _record(fields: dict[str, Any]) -> Record:
-    return Record(
-        number=fields["number"],
-        at=datetime.fromisoformat(fields["at"]),
-        kind=fields["kind"],
-        body=fields["body"],
-        previous=fields["previous"],
-        hash=fields["hash"],
-    )
-
-
-def _broken(path: Path, number: int, how: str) -> ChainBrokenError:
-    return ChainBrokenError(
-        f"{path}: the seal is broken at record {number}: {how}.",
-        why="From there on, nothing shows that forecasts came before their outcomes.",
-        todo=(
-            f"Each record is a line of that file, the first one number 0: look at line {number + 1}.",
-            "Put back a copy of the file, if you have one (a backup, a colleague's).",
-            "Else begin a new chain (forecasts so far then count for nobody):",
-            f"  mv {path} {path}.broken && palate doctor --rebuild",
-        ),
-    )

@@ -23,6 +23,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "verdict": ("kind", "variance", "n", "raw", "spread"),
     "forecast": ("author", "evidence_seen", "sealed_as"),
     "revision": ("author", "evidence_seen", "sealed_as"),
+    "score": ("author", "turn", "kind", "settled"),
     "skip": ("author",),
     "commitment": ("author",),
     "when": ("event.metric", "event.goal"),

@@ -54,8 +54,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE runs ADD COLUMN checksum INTEGER",
             "UPDATE runs SET first_unix_s = started_unix_s +"
             " (SELECT MIN(first_s(points)) FROM series WHERE run_id = runs.id)",
-            "UPDATE runs SET checksum = row_sum(id, key, label, seed, settings, started_unix_s, elapsed_s, exit, detail,"
-            " integrity, lost_points, why_lost)",
+            "UPDATE runs SET checksum = row_sum(id, key, label, seed, settings, started_unix_s, elapsed_s, exit,"
+            " detail, integrity, lost_points, why_lost)",
             "CREATE INDEX runs_by_first ON runs (key, first_unix_s)",
             "CREATE INDEX runs_going ON runs (id) WHERE exit IS NULL",
             "CREATE INDEX runs_unread ON runs (id) WHERE integrity = 'unread'",
