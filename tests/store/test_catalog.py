@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from palate.errors import ChainBrokenError, InputError, NotFoundError, StoreError
-from palate.store.catalog import Catalog, pack_curve, rebuild, unpack_curve
+from palate.store.catalog import NEWEST, Catalog, pack_curve, rebuild, unpack_curve
 from palate.store.config import read_config
 from palate.store.journal import Journal, write_event
 from palate.store.migrations import MIGRATIONS
+from palate.store.peek import runs_named
 from palate.store.project import Project, find_project
 from palate.store.reader import read_journal
 
@@ -371,3 +372,46 @@ def test_an_old_catalog_reads_those_journals_again_whose_steps_go_back(old):
     with Catalog.open(old) as catalog:
         assert catalog.refresh() == 2  # and that with a torn end
         assert catalog.summaries(["run-9"])[0].last == 0.7
+
+
+def grow(project, run):
+    journal = Journal.open(project.journal(run))
+    journal.log(11, {"acc": 99.0})
+    journal.close()
+
+
+def test_what_has_ended_is_looked_at_again_where_it_is_new_or_asked_for(project):
+    for number in range(NEWEST):
+        shutil.copytree(project.run_folder("run-2"), project.run_folder(f"copy-{number}"))
+    with Catalog.open(project) as catalog:
+        assert catalog.refresh() == 3 + NEWEST
+        grow(project, "run-0")
+        assert catalog.refresh() == 0  # it ended, and others are newer
+        assert catalog.refresh(keys=["another"]) == 0
+        assert catalog.refresh(keys=["k"]) == 1
+        grow(project, "run-0")
+        assert catalog.refresh(everything=True) == 1
+        shutil.rmtree(project.run_folder("run-0"))
+        assert catalog.refresh() == 0
+        assert catalog.gone() == ["run-0"]
+        assert len(catalog.runs()) == 3 + NEWEST  # what was read of it stays
+        shutil.copytree(project.run_folder("run-1"), project.run_folder("run-0"))
+        catalog.refresh()
+        assert catalog.gone() == []
+
+
+def test_a_row_that_was_changed_makes_the_catalog_anew(project, capfd):
+    before = everything(project)
+    connection = sqlite3.connect(project.catalog)
+    with connection:
+        connection.execute("UPDATE summaries SET last = last + 1 WHERE metric = 'acc'")
+    connection.close()
+    assert everything(project) == before
+    assert "was damaged: it is put aside" in capfd.readouterr().err
+
+
+def test_folders_of_runs_are_found_by_a_part_of_their_names(project):
+    assert sorted(runs_named(project.runs, "run-")) == ["run-0", "run-1", "run-2"]
+    assert runs_named(project.runs, "-s") == []
+    shutil.copytree(project.run_folder("run-0"), project.run_folder("other-s0"))
+    assert runs_named(project.runs, "-s") == ["other-s0"]

@@ -29,6 +29,7 @@ from palate.store.catalog_file import (
     unusable,
 )
 from palate.store.migrations import MIGRATIONS, migrate, transaction, version_of
+from palate.store.peek import RACY_NS
 from palate.store.project import Project
 from palate.store.rows import RUN, SUMMARY, replace_run, run_of, summary_of
 from palate.store.runs import Exit, ReadRun, RunRow, Summary, pack_curve, read_run, unpack_curve
@@ -44,9 +45,6 @@ NEWEST = 200
 
 AT_ONCE = 200
 """Journals that are in memory at once."""
-
-RACY_NS = 2_000_000_000
-"""A folder that changed so short a time ago may have changed again within one tick of its clock."""
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 

@@ -381,7 +381,7 @@ class Chain:
             with self.path.open("rb") as file:
                 self._mark = mark_of(os.fstat(file.fileno()))
                 for line in lines_of(file.fileno(), 0):
-                    record = whole_record(line)
+                    record = whole_record(line, self.path)
                     if record is None:
                         self._index.skip(line)
                     else:
@@ -393,7 +393,7 @@ class Chain:
     def _locked(self) -> Iterator[int]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise cannot_seal(self.path, error) from error
         try:

@@ -123,7 +123,7 @@ class ChainIndex:
         text, without = _spaceless(holding), b"[null," if with_first else b"\n"
         for number in reversed(self.of_kind(kind)):
             cell = self._kept[number]
-            if cell == _TOO_LONG or (text in cell and not cell.startswith(without)):
+            if not cell.startswith(without) and (text in cell or cell == _TOO_LONG):
                 yield number, json.loads(cell)
 
     def take(self, line: bytes, kind: str, body: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ def _verified(line: bytes, number: int, before: Record | None, path: Path) -> Re
     claimed = fields.pop("hash")
     if fields["number"] != number or fields["previous"] != (before.hash if before else GENESIS):
         raise broken(path, number, "it does not follow the record before it")
-    if hash_record(fields) != claimed:
+    if not holds(fields, claimed, path):
         raise broken(path, number, "its content was changed")
     record = record_of({**fields, "hash": claimed})
     if before and record.at < before.at:
@@ -95,12 +95,23 @@ def record_of(fields: dict[str, Any]) -> Record:
     )
 
 
-def whole_record(line: bytes) -> Record | None:
+def holds(fields: dict[str, Any], claimed: str, _chain: Path) -> bool:
+    """Return whether a record's content has the hash that it was sealed with.
+
+    Args:
+        fields: of the record, without its hash.
+        claimed: the hash that its line says.
+        _chain: the file that it stands in.
+    """
+    return hash_record(fields) == claimed
+
+
+def whole_record(line: bytes, chain: Path) -> Record | None:
     """Return the record of a line that has the hash that it claims, wherever it stands; None for any other."""
     try:
         fields = json.loads(line)
         claimed = fields.pop("hash")
-        return record_of({**fields, "hash": claimed}) if hash_record(fields) == claimed else None
+        return record_of({**fields, "hash": claimed}) if holds(fields, claimed, chain) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
         return None
 
