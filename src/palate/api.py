@@ -175,7 +175,8 @@ def seal(
         OutcomeSeenError: its outcome is visible, or this author has a forecast of it already.
     """
     from palate.ledger.ledger import Ledger
-    from palate.loop.ask import author_of, nobody
+    from palate.loop.ask import nobody
+    from palate.loop.author import author_of
     from palate.loop.run import forecast_question, revise_forecast
     from palate.store.catalog import Catalog
     from palate.store.config import read_config
@@ -246,7 +247,8 @@ def run_function(
     against: "Callable[..., Any] | str | os.PathLike[str] | None",
 ) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
-    from palate.loop.ask import author_of, nobody, opening, question_about, resources_of
+    from palate.loop.ask import nobody, opening, question_about, resources_of
+    from palate.loop.author import author_of
     from palate.loop.run import run_question
     from palate.question.edit import edit_of_target
     from palate.question.target import target_of_function

@@ -133,16 +133,21 @@ def test_verdicts_are_counted_by_kind_in_the_order_in_which_they_were_sealed(wri
     assert written.ledger.verdict_kinds() == ["worse", "better"]
 
 
-def test_a_chain_that_was_changed_by_hand_has_no_ledger(tmp_path):
+def test_of_a_chain_that_was_changed_by_hand_what_is_whole_is_read_and_nothing_is_sealed(tmp_path, capfd):
     chain = chain_of(tmp_path, {"ada": (0.9, Evidence())}, n=3)
-    assert len(Ledger.of(chain).experiments()) == 3
+    whole = Ledger.of(chain).answers()
     text = chain.path.read_text()
     chain.path.write_text(text.replace('"confidence": 80', '"confidence": 90', 1))
     for reading in (chain, Chain(chain.path)):
-        with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
-            Ledger.of(reading).experiments()
+        assert len(Ledger.of(reading).experiments()) == 3
+        assert Ledger.of(reading).answers() == whole[1:]  # what was changed is left out
+        for seal in (reading.verify, lambda of=reading: of.append("skip", {}, now=START)):
+            with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
+                seal()
+    assert capfd.readouterr().err.count("THE SEAL IS BROKEN") == 2  # once each
     chain.path.write_text(text)
-    assert len(Ledger.of(chain).experiments()) == 3  # and it holds again where it is as it was
+    assert Ledger.of(chain).answers() == whole  # and it holds again where it is as it was
+    chain.append("skip", {"author": "ada", "experiment": "e0"}, now=START)
 
 
 def test_a_chain_that_was_cut_is_replayed_anew(written):

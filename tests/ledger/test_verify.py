@@ -8,6 +8,8 @@ from tests.ledger.forecasters import START
 
 from palate.errors import ChainBrokenError, InputError, NotFoundError
 from palate.ledger.verify import anchor_head, parse_head, read_anchors, verify
+from palate.store.chain import Chain
+from palate.store.project import Project
 
 OTHER = "0" * 64
 
@@ -50,6 +52,27 @@ def test_every_record_is_verified_whatever_the_index_says(asked):
     path.with_name("chain.index").write_bytes(index)
     with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
         verify(asked.project)
+
+
+def test_what_was_verified_before_is_told_from_what_is_verified_now(asked):
+    assert verify(asked.project).anew == 2  # this chain sealed them itself
+    again = Project(asked.project.home)
+    assert (verify(again).anew, verify(again, full=True).anew) == (0, 2)
+    asked.ask(asked.question(lr=0.9))
+    index = again.chain.path.with_name("chain.index")
+    index.write_bytes(b"".join(index.read_bytes().splitlines(keepends=True)[:2]))  # as one that was not written on
+    assert verify(Project(asked.project.home)).anew == 1
+
+
+def test_a_chain_that_was_changed_together_with_its_index_is_found_in_full(asked):
+    path = asked.chain.path
+    path.write_text(path.read_text().replace('"confidence": 80', '"confidence": 90'))
+    forged = Chain(path)
+    forged.go_on()
+    forged._index.write()
+    assert verify(Project(asked.project.home)).records == 2
+    with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
+        verify(Project(asked.project.home), full=True)
 
 
 def test_a_head_is_noted_in_git_and_shows_a_chain_that_was_made_anew(asked, monkeypatch):

@@ -9,7 +9,8 @@ from tests.loop.trained_project import ADA, DEBUG, Recorder
 from palate.errors import InputError, RefusedError
 from palate.forecast.answer import parse_forecast
 from palate.ledger.records import Author
-from palate.loop.ask import author_of, nobody, opening, question_about, resources_of, treatment_is_touched
+from palate.loop.ask import nobody, opening, question_about, resources_of, treatment_is_touched
+from palate.loop.author import author_of
 from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.local import count_cores

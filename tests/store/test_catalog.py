@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, inspect
 
-from palate.errors import CatalogNewerError, ChainBrokenError, InputError, NotFoundError, StoreError
-from palate.store import schema
-from palate.store.catalog import Catalog, pack_curve, rebuild, unpack_curve
+from palate.errors import ChainBrokenError, InputError, NotFoundError, StoreError
+from palate.store.catalog import NEWEST, Catalog, pack_curve, rebuild, unpack_curve
 from palate.store.config import read_config
 from palate.store.journal import Journal, write_event
 from palate.store.migrations import MIGRATIONS
+from palate.store.peek import runs_named
 from palate.store.project import Project, find_project
 from palate.store.reader import read_journal
 
@@ -80,25 +79,18 @@ def test_a_damaged_catalog_is_put_aside_and_made_anew(project):
     assert project.catalog.with_name("catalog.sqlite.damaged").exists()
 
 
-def test_a_newer_catalog_is_refused_and_left_alone(project):
-    everything(project)
+def test_a_newer_catalog_is_left_alone_and_the_runs_are_read_from_their_journals(project, capfd):
+    before = everything(project)
     connection = sqlite3.connect(project.catalog)
     with connection:
         connection.execute("INSERT INTO migrations VALUES (99, 'from the future')")
     connection.close()
-    with pytest.raises(CatalogNewerError, match="newer palate"):
-        Catalog.open(project)
-
-
-def test_migrations_end_at_the_schema_that_the_code_reads(project):
-    everything(project)
-    engine = create_engine(f"sqlite:///{project.catalog}")
-    schema_of = inspect(engine)
-    for table in schema.metadata.sorted_tables:
-        columns = {column["name"]: str(column["type"]) for column in schema_of.get_columns(table.name)}
-        assert columns == {column.name: str(column.type.compile(engine.dialect)) for column in table.columns}
-        assert {i["name"] for i in schema_of.get_indexes(table.name)} == {index.name for index in table.indexes}
-    engine.dispose()
+    kept = project.catalog.read_bytes()
+    assert everything(project) == before
+    assert project.catalog.read_bytes() == kept
+    told = capfd.readouterr().err
+    assert "was written by a newer palate" in told
+    assert "the runs are read from their journals" in told
 
 
 @pytest.fixture
@@ -127,7 +119,7 @@ def test_an_old_catalog_is_migrated_and_says_what_one_made_anew_says(old):
         assert query(old.catalog, "SELECT number, hash FROM sealed") == [(count, head)]
         migrated = everything(old)
     assert old.chain.hash_at(count - 1) == head
-    assert [row[0] for row in query(old.catalog, "SELECT number FROM migrations")] == [1, 2, 3]
+    assert [row[0] for row in query(old.catalog, "SELECT number FROM migrations")] == [1, 2, 3, 4]
     assert query(old.catalog, "SELECT name FROM sqlite_master WHERE name = 'records'") == []
     assert query(old.catalog, "SELECT number, hash FROM sealed") == [old.chain.head()]
     kept = old.catalog.with_suffix(".before-002.sqlite")
@@ -152,8 +144,17 @@ def test_a_chain_that_was_cut_before_an_old_catalog_was_migrated_is_noticed(old)
     [(count,)] = query(old.catalog, "SELECT COUNT(*) FROM records")
     lines = old.chain.path.read_text().splitlines(keepends=True)
     old.chain.path.write_text("".join(lines[: count - 1]))
-    with Catalog.open(old) as catalog, pytest.raises(ChainBrokenError, match=f"remembers {count} records"):
+    with Catalog.open(old) as catalog:
         catalog.refresh()
+    refuses_to_seal(old, f"remembers {count} records")
+
+
+def refuses_to_seal(project, match):
+    """See that a chain is read on, and that nothing is sealed into it."""
+    sealed = len(project.chain)
+    with pytest.raises(ChainBrokenError, match=match):
+        project.chain.append("skip", {"experiment": "later"}, now=datetime.now(UTC))
+    assert len(project.chain) == sealed
 
 
 def cut(project):
@@ -167,8 +168,10 @@ def test_a_chain_that_lost_its_end_is_noticed_when_the_catalog_is_refreshed(proj
     cut(project)
     again = Project(project.home)  # as another process opens it
     for one in (project, again):
-        with Catalog.open(one) as catalog, pytest.raises(ChainBrokenError, match="the catalog remembers 2 records"):
+        with Catalog.open(one) as catalog:
             catalog.refresh()
+            assert len(catalog.runs()) == 3
+        refuses_to_seal(one, "the catalog remembers 2 records")
     assert rebuild(again) == 3  # if it is meant to be so
     with Catalog.open(again) as catalog:
         assert catalog.refresh() == 0
@@ -180,8 +183,9 @@ def test_a_chain_that_was_cut_and_went_on_is_noticed(project):
     cut(project)
     for name in ("d", "e"):
         project.chain.append("skip", {"experiment": name}, now=datetime.now(UTC))
-    with Catalog.open(project) as catalog, pytest.raises(ChainBrokenError, match="remembers 2 records"):
+    with Catalog.open(project) as catalog:
         catalog.refresh()
+    refuses_to_seal(project, "remembers 2 records")
 
 
 def test_runs_are_listed_oldest_first_and_only_so_many_of_the_newest(project):
@@ -296,13 +300,32 @@ def test_a_store_can_be_moved(project, tmp_path):
     assert everything(moved) == before
 
 
-def test_a_run_whose_journal_is_no_file_stops_nothing(project):
+def test_a_run_whose_journal_cannot_be_read_is_named_and_stops_nothing(project, capfd):
     before = everything(project)
     (project.runs / "odd" / "journal").mkdir(parents=True)
-    (project.runs / "loop").mkdir()
-    (project.runs / "loop" / "journal").symlink_to(project.runs / "loop" / "journal")
+    for name, target in (("loop", "journal"), ("nowhere", "no such file")):
+        (project.runs / name).mkdir()
+        (project.runs / name / "journal").symlink_to(project.runs / name / target)
     (project.runs / "file").write_text("")
-    assert everything(project) == before
+    (project.runs / "begun").mkdir()
+    for name, content in {"empty": b"", "newer": b"palate\x02\nwhat", "text": b"no journal"}.items():
+        (project.runs / name).mkdir()
+        project.journal(name).write_bytes(content)
+    bad = {"odd", "loop", "nowhere", "empty", "newer", "text"}
+    runs, summaries, curves = everything(project)
+    assert [run for run in runs if run.id not in bad] == before[0]
+    assert (summaries, curves) == before[1:]
+    assert {run.id for run in runs if run.integrity.status == "unread"} == bad
+    assert {run.integrity.why for run in runs if run.id in ("odd", "empty", "nowhere")} == {
+        "it is not a file", "it is empty", "it is a link to nowhere",
+    }  # fmt: skip
+    told = capfd.readouterr().err
+    assert all(str(project.journal(name)) in told for name in bad)
+    with Catalog.open(project) as catalog:
+        assert catalog.refresh() == 0  # what could not be read is tried again, and is no news
+        project.journal("empty").write_bytes(project.journal("run-0").read_bytes())
+        shutil.copytree(project.run_folder("run-0"), project.run_folder("begun"), dirs_exist_ok=True)
+        assert catalog.refresh() == 2
 
 
 def test_the_last_value_is_that_of_the_highest_step_and_of_equal_ones_the_later(project):
@@ -321,6 +344,18 @@ def test_the_last_value_is_that_of_the_highest_step_and_of_equal_ones_the_later(
     assert curve.by_step().values.tolist() == [0.1, 0.3, 0.4, 0.5, 0.7]
 
 
+UNDO_4 = (
+    *(f"DROP INDEX {name}" for name in ("runs_by_first", "runs_going", "runs_unread", "summaries_by_end",
+      "journals_awaited", "journals_gone")),
+    *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("integrity", "lost_points", "why_lost", "first_unix_s",
+      "checksum")),
+    *(f"ALTER TABLE summaries DROP COLUMN {name}" for name in ("label", "checksum")),
+    *(f"ALTER TABLE journals DROP COLUMN {name}" for name in ("mtime_ns", "gone")),
+    *(f"DROP TABLE {name}" for name in ("looked", "blind", "resting")),
+    "CREATE INDEX summaries_by_metric ON summaries (metric)",
+)  # fmt: skip
+
+
 def test_an_old_catalog_reads_those_journals_again_whose_steps_go_back(old):
     journal = Journal.open(old.journal("run-9"))
     for step, value in ((10, 0.7), (3, 0.3)):
@@ -329,9 +364,54 @@ def test_an_old_catalog_reads_those_journals_again_whose_steps_go_back(old):
     rebuild(old)
     connection = sqlite3.connect(old.catalog)
     connection.execute("UPDATE summaries SET last = 0.3 WHERE run_id = 'run-9'")
-    connection.execute("DELETE FROM migrations WHERE number = 3")
+    for undo in UNDO_4:
+        connection.execute(undo)
+    connection.execute("DELETE FROM migrations WHERE number >= 3")
     connection.commit()
     connection.close()
     with Catalog.open(old) as catalog:
-        assert catalog.refresh() == 1
+        assert catalog.refresh() == 2  # and that with a torn end
         assert catalog.summaries(["run-9"])[0].last == 0.7
+
+
+def grow(project, run):
+    journal = Journal.open(project.journal(run))
+    journal.log(11, {"acc": 99.0})
+    journal.close()
+
+
+def test_what_has_ended_is_looked_at_again_where_it_is_new_or_asked_for(project):
+    for number in range(NEWEST):
+        shutil.copytree(project.run_folder("run-2"), project.run_folder(f"copy-{number}"))
+    with Catalog.open(project) as catalog:
+        assert catalog.refresh() == 3 + NEWEST
+        grow(project, "run-0")
+        assert catalog.refresh() == 0  # it ended, and others are newer
+        assert catalog.refresh(keys=["another"]) == 0
+        assert catalog.refresh(keys=["k"]) == 1
+        grow(project, "run-0")
+        assert catalog.refresh(everything=True) == 1
+        shutil.rmtree(project.run_folder("run-0"))
+        assert catalog.refresh() == 0
+        assert catalog.gone() == ["run-0"]
+        assert len(catalog.runs()) == 3 + NEWEST  # what was read of it stays
+        shutil.copytree(project.run_folder("run-1"), project.run_folder("run-0"))
+        catalog.refresh()
+        assert catalog.gone() == []
+
+
+def test_a_row_that_was_changed_makes_the_catalog_anew(project, capfd):
+    before = everything(project)
+    connection = sqlite3.connect(project.catalog)
+    with connection:
+        connection.execute("UPDATE summaries SET last = last + 1 WHERE metric = 'acc'")
+    connection.close()
+    assert everything(project) == before
+    assert "was damaged: it is put aside" in capfd.readouterr().err
+
+
+def test_folders_of_runs_are_found_by_a_part_of_their_names(project):
+    assert sorted(runs_named(project.runs, "run-")) == ["run-0", "run-1", "run-2"]
+    assert runs_named(project.runs, "-s") == []
+    shutil.copytree(project.run_folder("run-0"), project.run_folder("other-s0"))
+    assert runs_named(project.runs, "-s") == ["other-s0"]

@@ -35,7 +35,7 @@ for argv in json.loads(sys.argv[1]):
     said[" ".join(argv)] = [status, out.getvalue(), err.getvalue()]
 print(json.dumps(said))
 """
-READING = (["list"], ["list", "--runs"], ["verify"], ["show", "41a3ec68"], ["show"], ["skill"])
+READING = (["list"], ["list", "--runs"], ["verify", "--full"], ["show", "41a3ec68"], ["show"], ["skill"])
 WRITING = (["doctor", "--rebuild"], ["run", "train.py", "-c", "gain=0.31", "--metric", "val_acc", "--no-forecast"])
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.errors import InputError
-from palate.verdict.many import benjamini_hochberg, confirm_all, expected_flukes
+from palate.verdict.flukes import expected_flukes
+from palate.verdict.many import benjamini_hochberg, confirm_all
 from palate.verdict.pairs import make_pairs
 
 

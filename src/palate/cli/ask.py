@@ -7,7 +7,8 @@ from palate.cli.common import RunOptions, here, put_out, say
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
-from palate.loop.ask import author_of, opening, resources_of
+from palate.loop.ask import opening, resources_of
+from palate.loop.author import author_of
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -52,7 +53,7 @@ def answer(
             project, question, author=author, person=person, resources=_resources(options), said=forecast
         ) as opened,
     ):
-        from palate.loop.run import run_question  # numpy, SQLAlchemy and rich, .5 s of them
+        from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
         if not as_json:
             _say_budget(project, opened.question)

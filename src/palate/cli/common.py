@@ -9,17 +9,19 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from palate.cli.plain import shown
 from palate.ledger.records import Author
-from palate.loop.ask import author_of
-from palate.loop.metric import AskGoal
+from palate.loop.author import author_of
 from palate.store.config import read_config
 from palate.store.project import Project, find_project
 from palate.vocabulary import Goal
+
+if TYPE_CHECKING:
+    from palate.loop.metric import AskGoal
 
 LABEL = 11
 """Columns that a label in front of a line takes."""
@@ -91,8 +93,20 @@ def author_options(command: Command) -> Command:
 
 
 def here() -> Project:
-    """Find the project that the command was called in."""
-    return find_project(Path.cwd(), os.environ)
+    """Find the project that the command was called in; where its seal turns out to be broken, the exit status says so.
+
+    What is whole is read and shown all the same.
+    """
+    project = find_project(Path.cwd(), os.environ)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(lambda: _exit_broken(project))
+    return project
+
+
+def _exit_broken(project: Project) -> None:
+    if project.chain.broken is not None and sys.exc_info()[0] is None:
+        raise click.exceptions.Exit(project.chain.broken.exit_code)
 
 
 def put_out(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
@@ -136,7 +150,7 @@ def at_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def goal_asker(*, as_json: bool) -> AskGoal | None:
+def goal_asker(*, as_json: bool) -> "AskGoal | None":
     """Return what asks which way a metric is better; None where there is nobody to ask."""
     return None if as_json or not at_terminal() else _ask_goal
 

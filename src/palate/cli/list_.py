@@ -1,5 +1,6 @@
 """`palate list`."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -7,7 +8,8 @@ import click
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.store.catalog import Catalog, RunRow
-from palate.verdict.many import expected_flukes
+from palate.verdict.flukes import expected_flukes
+from palate.vocabulary import Integrity
 
 
 @click.command("list")
@@ -36,8 +38,7 @@ def _experiments(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], li
 
 def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
     question, mine = experiment.question, experiment.of(author)
-    verdict = experiment.verdict.verdict if experiment.verdict else None
-    score = experiment.scores.get(mine.hash) if mine else None
+    verdict = experiment.outcome
     forecasters = {sealed.author.name for sealed in experiment.forecasts if sealed.turn == "forecast"}
     return {
         "experiment": experiment.id,
@@ -49,8 +50,8 @@ def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
         "confounded": bool(question.confounders) or len(question.declared) > 1,
         "pairs": verdict.n if verdict else None,
         "effect": verdict.effect if verdict else None,
-        "bits": score.score.bits if score else None,
-        "badge": experiment.badge.confirmation.badge if experiment.badge else None,
+        "bits": experiment.bits.get(mine.hash) if mine else None,
+        "badge": experiment.badge_name,
         "void": experiment.void.reason if experiment.void else None,
         "others": len(forecasters - {author}),
     }
@@ -79,8 +80,18 @@ def _experiment_line(row: dict[str, Any]) -> str:
 def _runs(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
     runs = catalog.newest(limit)
     kept = ("id", "label", "seed", "exit", "started_unix_s", "elapsed_s")
-    return [{name: getattr(run, name) for name in kept} for run in runs], [*map(_run_line, runs)]
+    rows = [{**{name: getattr(run, name) for name in kept}, "integrity": asdict(run.integrity)} for run in runs]
+    return rows, [*map(_run_line, runs)]
 
 
 def _run_line(run: RunRow) -> str:
-    return f"{run.id:<36} {run.exit or 'no ending':<10} {run.elapsed_s:8.1f} s  {run.label}"
+    """Say of a run how it ended and how long it took; and, where not all of it is there, what is not."""
+    ended = "" if run.integrity.status == "unread" else run.exit or "no ending"
+    return f"{run.id:<36} {ended:<10} {run.elapsed_s:8.1f} s  {run.label}{_integrity_words(run.integrity)}"
+
+
+def _integrity_words(integrity: Integrity) -> str:
+    if integrity.status == "whole":
+        return ""
+    lost = f": {integrity.lost_points}" if integrity.lost_points else ""
+    return f"  [{integrity.status}{lost}]"

@@ -15,8 +15,9 @@ def command(author: str | None, as_json: bool) -> None:
     """See how forecasts did, one by one: bits over the reference, and how many questions were forecast at all."""
     me = whoami().name
     project = here()
-    if not len(project.chain):
+    ledger = Ledger.of(project.chain)
+    if not len(ledger.chain):
         with Catalog.open(project) as catalog:
             catalog.refresh()  # says so where there was a chain
-    card = score_card(Ledger.of(project.chain), author or me)
+    card = score_card(ledger, author or me)
     put_out(card.document(), card.lines("you" if author in (None, me) else card.author), as_json=as_json)

@@ -6,20 +6,24 @@ from datetime import UTC, datetime
 import click
 
 from palate.cli.common import here, json_option, put_out
-from palate.ledger.verify import anchor_head, parse_head, verify
+from palate.ledger.verify import Verified, anchor_head, parse_head, verify
 
 
 @click.command("verify")
+@click.option("--full", is_flag=True, help="Verify every record anew, and look at every journal again.")
 @click.option("--anchor", is_flag=True, help="Note the chain's head in git (refs/notes/palate) on the current commit.")
 @click.option("--against", "heads", multiple=True, metavar="NUMBER:HASH", help="A head that was handed to somebody.")
 @json_option
-def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
+def command(full: bool, anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
     """Verify the sealed chain: every record unchanged, in its place, none dropped, none dated back.
+
+    What was verified before is not verified one by one again: its bytes must have the SHA-256 that they had then. With
+    --full every record is, and every journal is looked at again.
 
     Heads that were noted in git, or handed over, must be in it; forecasts must be older than the runs they are about.
     """
     project = here()
-    verified = verify(project, [parse_head(text) for text in heads])
+    verified = verify(project, [parse_head(text) for text in heads], full=full)
     noted = anchor_head(project.chain, project.home.parent, now=datetime.now(UTC)) if anchor else None
     document = {
         "schema": "palate.verify/1",
@@ -27,6 +31,9 @@ def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
         "records": verified.records,
         "kinds": verified.kinds,
         "head": verified.head,
+        "verified": "full" if full else "incremental",
+        "verified_anew": verified.anew,
+        "torn": list(verified.torn),
         "runs_gone": verified.gone,
         "anchors": [asdict(one) for one in verified.anchors],
         "anchored": asdict(noted) if noted else None,
@@ -34,6 +41,7 @@ def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
     counted = ", ".join(f"{n} {kind}" for kind, n in verified.kinds.items()) or "nothing sealed yet"
     records = f"{verified.records} record{'s' * (verified.records != 1)}"
     lines = [f"The seal holds: {records} ({counted}).", f"Head {max(verified.records - 1, 0)}:{verified.head}"]
+    lines += _how(verified, full=full)
     if verified.gone:
         lines.append(f"Runs that verdicts rest on and that are not here any more: {verified.gone}.")
     if noted is not None:
@@ -48,3 +56,18 @@ def command(anchor: bool, heads: tuple[str, ...], as_json: bool) -> None:
             "or hand it to a colleague."
         )
     put_out(document, lines, as_json=as_json)
+
+
+def _how(verified: Verified, *, full: bool) -> list[str]:
+    """Say plainly what was verified, and how."""
+    before = verified.records - verified.anew
+    if full or not before:
+        lines = ["Every record was verified anew."]
+    else:
+        lines = [
+            f"{before} of them were verified before, and their bytes have the SHA-256 that they had then; "
+            f"{verified.anew} verified now. Every one anew: palate verify --full"
+        ]
+    if verified.torn:
+        lines.append(f"A last line that was not complete was set aside: {', '.join(verified.torn)}.")
+    return lines

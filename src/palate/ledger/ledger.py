@@ -1,15 +1,16 @@
 """The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
-from collections.abc import Collection, Iterator, Mapping
+import itertools
+import math
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from palate.errors import NotFoundError
 from palate.forecast.chances import Reference
 from palate.ledger.records import (
-    MARGIN_TEXT,
-    VISIBLE_TEXT,
     SealedAnswer,
     SealedConfirmation,
     SealedForecast,
@@ -22,15 +23,10 @@ from palate.ledger.records import (
     SealedWhen,
     SealedWhenScore,
     Turn,
-    author_of_record,
-    experiment_of_record,
-    goal_in_line,
-    kind_of_verdict,
-    margin_of_record,
     shows_as_logged,
-    was_visible,
 )
 from palate.question.question import Question
+from palate.question.target import name_of_label
 from palate.store.chain import Chain, Record
 from palate.vocabulary import Goal
 
@@ -45,11 +41,59 @@ _PARTS: dict[str, set[str]] = {
     "skipped": {*TURNS, SealedSkip.KIND},
     "promises": {*TURNS, SealedPromise.KIND},
     "verdict": {SealedVerdict.KIND},
+    "outcome": {SealedVerdict.KIND},
     "scores": {SealedScore.KIND},
+    "bits": {SealedScore.KIND},
     "void": {SealedVoid.KIND},
     "badge": {SealedConfirmation.KIND},
+    "badge_name": {SealedConfirmation.KIND},
 }
 """The parts of an experiment, by the kinds of records that they are read from; the first question record stands."""
+
+
+class Asked(NamedTuple):
+    """What is known of a question without reading its record.
+
+    Attributes:
+        number: of its record.
+        margin, metric, goal, take, data, label: as they are sealed.
+        visible: whether its outcome could be seen already.
+        changes: as they are sealed: path, before and after of each.
+        edit: what was edited, in words; None where nothing was.
+    """
+
+    number: int
+    margin: float | None
+    metric: str
+    goal: str
+    take: str
+    data: str
+    label: str
+    visible: bool | None
+    changes: Sequence[Mapping[str, Any]]
+    edit: str | None
+
+
+class VerdictNumbers(NamedTuple):
+    """What a verdict tells of the noise; None where it does not."""
+
+    variance: float | None
+    n: int
+    raw: float | None
+    spread: float | None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of `raw`."""
+        return None if self.spread is None else self.spread / math.sqrt(self.n)
+
+
+class Outcome(NamedTuple):
+    """What a list shows of a verdict: its kind, its pairs and the effect."""
+
+    kind: str
+    n: int
+    effect: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +166,25 @@ class SealedExperiment:
         """The verdict, where it is settled or its budget is spent."""
         return next((SealedVerdict.read(record) for record in self._of(SealedVerdict.KIND)), None)
 
+    @cached_property
+    def outcome(self) -> Outcome | None:
+        """What of the verdict a list shows, which needs no numpy to be read; None where there is none."""
+        record = next(self._of(SealedVerdict.KIND), None)
+        body = None if record is None else record.body
+        return None if body is None else Outcome(body["kind"], body["n"], body.get("effect"))
+
+    @cached_property
+    def bits(self) -> Mapping[str, float]:
+        """By the hash of the forecast, the bits of its score, which need no numpy to be read: the first one counts."""
+        bodies = [record.body for record in self._of(SealedScore.KIND)]
+        return {body["forecast"]: body["bits"] for body in reversed(bodies)}
+
+    @cached_property
+    def badge_name(self) -> str | None:
+        """What the newest reruns at new seeds say of its verdict, in a word."""
+        newest = next(self._of(SealedConfirmation.KIND, newest_first=True), None)
+        return None if newest is None else newest.body["badge"]
+
     @property
     def judged(self) -> bool:
         """Whether its verdict is sealed."""
@@ -177,8 +240,14 @@ class Ledger:
     """
 
     def __init__(self, chain: Chain) -> None:
-        self.chain = chain
+        self._chain = chain
         self._forget()
+
+    @property
+    def chain(self) -> Chain:
+        """The chain; of one whose seal is broken, what is whole."""
+        self._chain.go_on()
+        return self._chain
 
     @classmethod
     def of(cls, chain: Chain) -> Self:
@@ -187,28 +256,23 @@ class Ledger:
         return ledger
 
     def _forget(self) -> None:
-        self._generation = self.chain.generation
+        self._generation = self._chain.generation
         self._next = 0
         self._asked: dict[str, int] = {}
         self._read: dict[str, SealedExperiment] = {}
         self._grown: dict[str, set[str]] = {}
-        self._goals: dict[str, Goal] = {}
-        self._goals_read = 0
+        self._questions: dict[str, Asked] = {}
 
     def _replay(self) -> None:
-        """Take in what has been sealed since the last look.
-
-        Raises:
-            ChainBrokenError: the chain was changed.
-        """
+        """Take in what has been sealed since the last look."""
         grown = len(self.chain)
-        if self._generation != self.chain.generation:
+        if self._generation != self._chain.generation:
             self._forget()
         if grown == self._next:
             return
-        for number in self.chain.numbers(SealedQuestion.KIND, self._next):
-            self._asked.setdefault(self.chain.experiment_at(number), number)
-        for _, kind, experiment in self.chain.outline(self._next) if self._read else ():
+        for number in self._chain.numbers(SealedQuestion.KIND, self._next):
+            self._asked.setdefault(self._chain.experiment_at(number), number)
+        for _, kind, experiment in self._chain.outline(self._next) if self._read else ():
             if experiment in self._read:
                 self._grown.setdefault(experiment, set()).add(kind)
         self._next = grown
@@ -240,6 +304,8 @@ class Ledger:
         self._replay()
         if experiment == "last" and self._asked:
             return self._must(next(reversed(self._asked)))
+        if experiment in self._asked:
+            return self._must(experiment)
         starting = [name for name in self._asked if experiment and name.startswith(experiment)]
         if len(starting) == 1:
             return self._must(starting[0])
@@ -261,7 +327,7 @@ class Ledger:
     def of_names(self, names: Collection[str]) -> list[SealedExperiment]:
         """List these experiments in the order in which they were asked."""
         self._replay()
-        return [self._must(name) for name in self._asked if name in names]
+        return [self._must(name) for name in sorted(self._asked.keys() & set(names), key=self._asked.__getitem__)]
 
     def having(self, *kinds: str) -> frozenset[str]:
         """Name the experiments of which a record of one of these kinds is sealed."""
@@ -279,47 +345,96 @@ class Ledger:
 
     def verdict_kinds(self) -> list[str]:
         """List the kinds of all verdicts, oldest first, reading nothing else of them."""
-        return [kind_of_verdict(record) for record in self.chain.records(SealedVerdict.KIND)]
+        return [kind for _, (kind, *_) in self.chain.kept(SealedVerdict.KIND)]
+
+    def asked(self) -> dict[str, Asked]:
+        """Return what is known of each question without reading it, by experiment, in the order of asking."""
+        self._replay()
+        known = len(self._questions)
+        if known < len(self._asked):
+            start = next(itertools.islice(self._asked.values(), known, None))
+            for number, fields in self._chain.kept(SealedQuestion.KIND, start):
+                shared: list[Any] = [sys.intern(field) if type(field) is str else field for field in fields]
+                self._questions.setdefault(self._chain.experiment_at(number), Asked(number, *shared))
+        return self._questions
+
+    def asked_like(self, likeness: tuple[str, ...]) -> frozenset[str]:
+        """Name the experiments whose questions can be compared with one of this likeness; see `likeness_of`."""
+        metric, take, data, name = likeness
+        names: dict[str, bool] = {}  # by label: there are few
+        alike = set()
+        for experiment, one in self.asked().items():
+            if one.label not in names:
+                names[one.label] = name_of_label(one.label) == name
+            if names[one.label] and one.metric == metric and one.take == take and one.data == data:
+                alike.add(experiment)
+        return frozenset(alike)
+
+    def judged(self, among: Collection[str], until: int | None, most: int) -> list[VerdictNumbers]:
+        """List what noise is told by, of the first verdict of each of these experiments, oldest first.
+
+        Args:
+            among: the experiments.
+            until: only verdicts sealed before the record of this number; all if None.
+            most: how many, the newest, at most.
+        """
+        at, first = self.chain.experiment_at, dict[str, int]()
+        for number in self._chain.numbers(SealedVerdict.KIND):
+            first.setdefault(at(number), number)
+        numbers = [n for name, n in first.items() if name in among and (until is None or n < until)][-most:]
+        return [VerdictNumbers(*told) for _, (_, *told) in self._chain.kept_of(SealedVerdict.KIND, numbers)]
 
     def answers(self) -> list[SealedAnswer]:
         """List everybody's first answers, oldest first."""
-        return [SealedAnswer.read(record) for record in self.chain.records("forecast")]
+        return [SealedAnswer.read(record) for record in self._each("forecast")]
 
     def scores(self) -> list[SealedScore]:
         """List the scores of forecasts and revisions, oldest first; each has one, the first."""
-        scores = [SealedScore.read(record) for record in self.chain.records(SealedScore.KIND)]
-        return list({score.forecast: score for score in reversed(scores)}.values())[::-1]
+        scores: dict[str, SealedScore] = {}
+        for record in self._each(SealedScore.KIND):
+            score = SealedScore.read(record)
+            scores.setdefault(score.forecast, score)
+        return list(scores.values())
+
+    def count_settled(self, author: str, kind: str) -> int:
+        """Count the scores of somebody's first answers of a class whose outcome is settled, reading none of them."""
+        told = [author, "forecast", kind]
+        return sum(fields[:3] == told and bool(fields[3]) for _, fields in self.chain.kept(SealedScore.KIND))
 
     def voids(self) -> list[SealedVoid]:
         """List the voids of questions, oldest first."""
-        return [SealedVoid.read(record) for record in self.chain.records(SealedVoid.KIND)]
+        return [SealedVoid.read(record) for record in self._each(SealedVoid.KIND)]
 
     def whens(self) -> list[SealedWhen]:
         """List the when-forecasts, oldest first."""
-        return [SealedWhen.read(record) for record in self.chain.records(SealedWhen.KIND)]
+        return [SealedWhen.read(record) for record in self._each(SealedWhen.KIND)]
 
     def when_scores(self) -> list[SealedWhenScore]:
         """List the scores of when-forecasts, oldest first; each has one, the first."""
-        scores = [SealedWhenScore.read(record) for record in self.chain.records(SealedWhenScore.KIND)]
-        first = {score.forecast: score for score in reversed(scores)}
-        return list(reversed(first.values()))
+        scores: dict[str, SealedWhenScore] = {}
+        for record in self._each(SealedWhenScore.KIND):
+            score = SealedWhenScore.read(record)
+            scores.setdefault(score.forecast, score)
+        return list(scores.values())
+
+    def _each(self, kind: str) -> Iterator[Record]:
+        chain = self.chain
+        return chain.each(chain.numbers(kind))
 
     def remembered_margin(self, metric: str) -> float | None:
         """Return the margin that this metric was last judged by in the project; None where it never had one."""
-        self._replay()
-        numbers = (number for number in reversed(self._asked.values()) if not self._lacks_margin(number))
-        margins = (margin_of_record(self.chain.record(number), metric) for number in numbers)
-        return next((margin for margin in margins if margin is not None), None)
+        told = self.chain.newest_kept(SealedQuestion.KIND, metric, with_first=True)
+        return next((margin for _, (margin, name, *_) in told if name == metric and margin is not None), None)
 
     def remembered_goal(self, metric: str) -> Goal | None:
         """Return which way this metric was last taken to be better; None where nobody asked of it yet."""
-        self._replay()
-        start, self._goals_read = self._goals_read, self._next
-        kinds = SealedQuestion.KIND, SealedWhen.KIND
-        for number in sorted(number for kind in kinds for number in self.chain.numbers(kind, start)):
-            if (told := goal_in_line(self.chain.line(number))) is not None:
-                self._goals[told[0]] = told[1]
-        return self._goals.get(metric)
+        chain = self.chain
+        questions = (
+            (n, goal) for n, (_, name, goal, *_) in chain.newest_kept(SealedQuestion.KIND, metric) if name == metric
+        )
+        whens = ((n, goal) for n, (name, goal) in chain.newest_kept(SealedWhen.KIND, metric) if name == metric)
+        newest = [told for each in (questions, whens) for told in itertools.islice(each, 1)]
+        return max(newest)[1] if newest else None
 
     def asked_of(self, author: str, begun: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the experiments that count in somebody's coverage: skipping the hard ones is easy.
@@ -331,26 +446,16 @@ class Ledger:
             author: whose.
             begun: experiments of which runs have ended, though nothing of that is sealed yet.
         """
-        self._replay()
-        acts = [r for kind in ACTS for r in self.chain.records(kind) if author_of_record(r) == author]
-        joined = min((record.number for record in acts), default=None)
-        if joined is None:
+        asked, chain = self.asked(), self._chain
+        acts = [number for kind in ACTS for number, (by, *_) in chain.kept(kind) if by == author]
+        if not acts:
             return frozenset()
-        later = [name for name, number in self._asked.items() if number > joined]
-        since = {name for name in later if not self._was_visible(self._asked[name])}
-        mine = {experiment_of_record(record) for record in acts}
+        joined = min(acts)
+        since = {name for name, one in asked.items() if one.number > joined and not one.visible}
+        mine = {chain.experiment_at(number) for number in acts}
         return frozenset(
             (since | mine) & (self.having(SealedVerdict.KIND, SealedScore.KIND) | begun) - self.having(SealedVoid.KIND)
         )
-
-    def _was_visible(self, number: int) -> bool:
-        """Return whether a question's outcome could be seen when it was sealed; most say so without being read."""
-        return VISIBLE_TEXT in self.chain.line(number) and was_visible(self.chain.record(number))
-
-    def _lacks_margin(self, number: int) -> bool:
-        """Return whether a question surely has no margin, without reading it: the only one in its line is null."""
-        _, _, after = self.chain.line(number).partition(MARGIN_TEXT)
-        return after.startswith(b"null") and MARGIN_TEXT not in after
 
     def _must(self, name: str) -> SealedExperiment:
         experiment = self._find(name)

@@ -18,7 +18,6 @@
 
 import importlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -31,11 +30,11 @@ from palate.forecast.chances import Chances, Reference
 from palate.question.edit import Edit, spans_of
 from palate.question.folder import Place
 from palate.question.question import Question
-from palate.question.target import Handover, Target, Task, name_of_label
+from palate.question.target import Handover, Target, Task
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
 from palate.store.chain import Record, hash_record
-from palate.vocabulary import Arm, Goal, Metric
+from palate.vocabulary import Arm, Metric
 
 if TYPE_CHECKING:
     from palate.forecast.score import Score
@@ -717,56 +716,9 @@ def shows_as_logged(body: Mapping[str, Any]) -> bool:
     return bool(body.get("as_logged"))
 
 
-def kind_of_verdict(record: Record) -> str:
-    """Return the kind of a verdict, reading nothing else of its record."""
-    return str(record.body["kind"])
-
-
-def margin_of_record(record: Record, metric: str) -> float | None:
-    """Return the margin of a question about a metric; None where it has none, or asks about another metric."""
-    margin: float | None = record.body["margin"]
-    return margin if record.body["metric"]["name"] == metric else None
-
-
-_GOAL_TEXT = re.compile(
-    rb'"(?:metric|event)": \{"goal": "(?P<goal>max|min)", "(?:name|metric)": (?P<metric>"(?:[^"\\]|\\.)*")'
-)
-"""What stands in the line of a question, and of a when-forecast: keys are sorted."""
-
-
-def goal_in_line(line: bytes) -> tuple[str, Goal] | None:
-    """Return the metric of a question's or a when-forecast's line, and which way it is better, reading nothing else."""
-    found = _GOAL_TEXT.search(line)
-    return None if found is None else (json.loads(found["metric"]), found["goal"].decode())  # type: ignore[return-value]
-
-
 def likeness_of(question: Question) -> tuple[str, ...]:
     """Return what makes two questions comparable: metric, value that counts, data, and the name of what is trained."""
     return question.metric.name, question.take, question.data, question.target.name
-
-
-def likeness_of_record(record: Record) -> tuple[str, ...]:
-    """Return the likeness of a question's record, reading nothing else of it."""
-    body = record.body
-    return body["metric"]["name"], body["take"], body["data"], name_of_label(body["target"]["label"])
-
-
-def asks_like(record: Record, question: Question) -> bool:
-    """Return whether a question's record asks about the same metric of the same training."""
-    body = record.body
-    return bool(body["metric"]["name"] == question.metric.name and body["target"]["label"] == question.target.label)
-
-
-MARGIN_TEXT = b'"margin": '
-"""What stands in the line of every question, and of one without a margin."""
-
-VISIBLE_TEXT = b'"visible": true'
-"""What stands in the line of a question whose outcome could be seen."""
-
-
-def was_visible(record: Record) -> bool:
-    """Whether a question's outcome could be seen when it was sealed."""
-    return bool(record.body.get("visible"))
 
 
 OUTCOME_OF = {

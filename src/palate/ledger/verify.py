@@ -6,19 +6,17 @@ not rewrite the note. Pushed with the code, it dates the chain by the forge's cl
 Chains of other projects and colleagues have notes of their own beside it.
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from palate.capture.place import git, run_git
 from palate.errors import ChainBrokenError, InputError, NotFoundError, StoreError
-from palate.ledger.ledger import Ledger
-from palate.ledger.records import SealedForecast, SealedVerdict
-from palate.store.catalog import Catalog, RunRow
+from palate.ledger.ledger import TURNS, Ledger
+from palate.ledger.records import SealedQuestion, SealedVerdict
+from palate.store.catalog import Catalog
 from palate.store.chain import GENESIS, Chain
 from palate.store.project import Project
 from palate.vocabulary import TREATMENT
@@ -52,8 +50,8 @@ def anchor_head(chain: Chain, folder: Path, *, now: datetime) -> Anchor:
         NotFoundError: there is no repository, no commit, or nothing sealed yet.
         StoreError: git refuses.
     """
-    records = chain.records()
-    if not records:
+    count, head = chain.head()
+    if not count:
         raise NotFoundError("Nothing is sealed yet, so there is nothing to anchor.", todo="palate try")
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
@@ -61,10 +59,8 @@ def anchor_head(chain: Chain, folder: Path, *, now: datetime) -> Anchor:
             f"{folder} is in no git repository with a commit.",
             todo="git init, and commit your code; or hand the head to a colleague (palate verify prints it).",
         )
-    anchor = Anchor(
-        number=records[-1].number, hash=records[-1].hash, at=now.isoformat(timespec="seconds"), where=commit[:12]
-    )
-    line = f"palate {records[0].hash[:12]} {anchor.number} {anchor.hash} {anchor.at}"
+    anchor = Anchor(number=count - 1, hash=head, at=now.isoformat(timespec="seconds"), where=commit[:12])
+    line = f"palate {(chain.hash_at(0) or GENESIS)[:12]} {anchor.number} {anchor.hash} {anchor.at}"
     done = run_git(folder, "notes", f"--ref={REF}", "append", "-m", line, "HEAD")
     if done is None or done.returncode:
         raise StoreError(
@@ -136,6 +132,8 @@ class Verified:
         head: hash of the last.
         anchors: heads noted elsewhere, all of which it holds.
         gone: runs that verdicts rest on and that are not here any more.
+        anew: records that were verified one by one; the others' bytes have the hash that they had when they were.
+        torn: files in which incomplete last lines were kept.
     """
 
     records: int
@@ -143,76 +141,82 @@ class Verified:
     head: str
     anchors: tuple[Anchor, ...]
     gone: int
+    anew: int
+    torn: tuple[str, ...] = ()
 
 
-def verify(project: Project, heads: Sequence[Anchor] = ()) -> Verified:
-    """Verify the chain from its first record on, its anchors, and its forecasts against the runs' own clocks.
+def verify(project: Project, heads: Sequence[Anchor] = (), *, full: bool = False) -> Verified:
+    """Verify the chain, its anchors, and its forecasts against the runs' own clocks.
 
     Args:
         project: whose chain.
         heads: further heads, as handed over.
+        full: verify every record anew and look at every journal again, whatever was seen before. Else the bytes of what
+            was verified before must have the hash that they had then, and what came since is verified.
 
     Raises:
         ChainBrokenError: a record was changed, moved, dropped or dated back; a noted head is not in the chain; or a
             forecast says that it saw nothing when runs of its treatment had logged.
     """
     chain = project.chain
-    chain.verify()
+    if full:
+        chain.verify()
+    count, head = chain.head()
     anchors = [*read_anchors(chain, project.home.parent), *heads]
     for anchor in broken_anchors(chain, anchors):
         raise ChainBrokenError(
             f"{chain.path}: the seal is broken: record {anchor.number} is not the one that was noted"
             f" ({anchor.where}, {anchor.hash[:12]}).",
             why="The chain was made anew, or cut, after its head was noted.",
-            todo="Go back to a copy that holds it (git, backup, a colleague's).",
+            todo="Put back a copy that holds it (a backup, a colleague's).",
         )
     with Catalog.open(project) as catalog:
-        catalog.refresh()
-        for forecast, run in _contradicted(Ledger.of(chain), catalog):
-            raise _is_contradicted(forecast, run)
-    count, head = chain.head()
+        catalog.refresh(everything=full)
+        if chain.broken is not None:
+            raise chain.broken
+        note_chain(Ledger.of(chain), catalog, start=0 if full else catalog.noted())
+        for number, experiment, run in catalog.contradicted(SKEW_S):
+            if Ledger.of(chain).read(experiment).void is None:
+                raise _is_contradicted(number, experiment, run)
+        gone = catalog.count_gone()
     return Verified(
         records=count,
-        kinds=dict(Counter(kind for _, kind, _ in chain.outline())),
+        kinds=chain.count_kinds(),
         head=head,
         anchors=tuple(anchors),
-        gone=_gone(project),
+        gone=gone,
+        anew=count - chain.trusted,
+        torn=tuple(path.name for path in chain.torn()),
     )
 
 
-def _gone(project: Project) -> int:
-    """Count runs that verdicts rest on and whose journals are not here."""
-    verdicts = [SealedVerdict.read(record) for record in project.chain.records(SealedVerdict.KIND)]
-    named = {run for sealed in verdicts for runs in sealed.runs.values() for run in runs}
-    return sum(not project.journal(run).exists() for run in named)
+def note_chain(ledger: Ledger, catalog: Catalog, *, start: int) -> None:
+    """Note in the catalog what the chain says of runs, from a record on: what was noted is not read again."""
+    chain = ledger.chain
+    count = len(chain)
+    if count <= start:
+        return
+    asked = ledger.asked()
+    blind = [
+        (number, asked[experiment].number)
+        for kind in TURNS
+        for number, (_, seen, colleague) in chain.kept(kind, start)
+        if not seen and colleague is None and (experiment := chain.experiment_at(number)) in asked
+    ]
+    forecasts = chain.each([forecast for forecast, _ in blind])
+    questions = map(SealedQuestion.read, chain.each([question for _, question in blind]))
+    rows = (
+        (record.number, sealed.question.experiment, sealed.question.plan.keys[TREATMENT], record.at.timestamp())
+        for record, sealed in zip(forecasts, questions, strict=True)
+    )
+    verdicts = map(SealedVerdict.read, chain.each(chain.numbers(SealedVerdict.KIND, start)))
+    resting = (run for sealed in verdicts for runs in sealed.runs.values() for run in runs)
+    catalog.note(count, rows, resting)
 
 
-def _is_contradicted(forecast: SealedForecast, run: str) -> ChainBrokenError:
-    name = forecast.experiment
+def _is_contradicted(number: int, experiment: str, run: str) -> ChainBrokenError:
     return ChainBrokenError(
-        f"The forecast of {name} (record {forecast.number}) says that nothing was seen, but {run} had logged by then.",
+        f"The forecast of {experiment} (record {number}) says that nothing was seen, but {run} had logged by then.",
         why="The run's own journal is older than the seal: the forecast is not blind.",
-        todo=f'Void the question:  palate forecast {name} --void "forecast after the run had begun"',
+        todo=f'Void the question:  palate forecast {experiment} --void "forecast after the run had begun"',
     )
-
-
-def _contradicted(ledger: Ledger, catalog: Catalog) -> Iterator[tuple[SealedForecast, str]]:
-    """Yield blind forecasts, sealed here, that came after the first point of a run of their treatment, with the run."""
-    for experiment in ledger.experiments("forecast"):
-        blind = [one for one in experiment.forecasts if not one.evidence.points and not one.colleague]
-        if not blind or experiment.void is not None:
-            continue
-        runs = catalog.runs([experiment.question.plan.keys[TREATMENT]])
-        first_s = {run.id: _first_point_s(catalog, run) for run in runs}
-        for forecast in blind:
-            before_s = forecast.at.timestamp() - SKEW_S
-            late = [run for run, logged_s in first_s.items() if logged_s < before_s]
-            if late:
-                yield forecast, late[0]
-
-
-def _first_point_s(catalog: Catalog, run: RunRow) -> float:
-    """Return when a run logged its first point, in seconds since 1970; infinity where it never did."""
-    metrics = [summary.metric for summary in catalog.summaries([run.id])]
-    firsts = [float(catalog.curve(run.id, metric).elapsed_s[0]) for metric in metrics]
-    return run.started_unix_s + min(firsts, default=math.inf)

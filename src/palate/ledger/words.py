@@ -288,7 +288,7 @@ def scored_forecasts(ledger: Ledger) -> list[ScoredForecast]:
     for experiment in experiments.values():
         sealed = {one.hash: one for one in experiment.forecasts}
         scored += [ScoredForecast(experiment=experiment, sealed=sealed[s.forecast], score=s)
-                   for s in experiment.scores.values()]  # fmt: skip
+                   for s in experiment.scores.values() if s.forecast in sealed]  # fmt: skip
     return sorted(scored, key=lambda one: one.score.number)
 
 
@@ -296,7 +296,7 @@ def _scored_whens(ledger: Ledger, author: str) -> Iterator[ScoredWhen]:
     sealed = {one.hash: one for one in ledger.whens()}
     void = ledger.having(SealedVoid.KIND)
     for score in ledger.when_scores():
-        if score.author.name == author:
+        if score.author.name == author and score.forecast in sealed:
             forecast = sealed[score.forecast]
             yield ScoredWhen(sealed=forecast, score=score, void=forecast.subject.experiment in void)
 

@@ -4,7 +4,6 @@ Light to import. The person is asked before numpy, the catalog or torch are ther
 nothing that could anchor an answer has been worked out yet. The warm worker starts while they think.
 """
 
-import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from palate.question.folder import place_of
 from palate.question.question import Question, build_question, real_changes
 from palate.question.target import Order, Target
 from palate.store.config import PreferenceSource
+from palate.store.peek import runs_named
 from palate.store.project import Project
 from palate.training.launch import Engines, Resources
 from palate.training.local import count_cores, share_out, start_local
@@ -180,19 +180,6 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isdecimal() and int(text) else None
 
 
-def author_of(config: Config, name: str | None = None, agent: bool | None = None) -> Author:
-    """Return who forecasts: as given, else as configured, else the login name; and whether it is an agent."""
-    is_agent = bool(config["agent"].value) if agent is None else agent
-    return Author(name=name or str(config["author"].value or _login_name()), agent=is_agent)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user without a name
-        return f"user {os.getuid()}"
-
-
 def question_about(
     project: Project,
     target: Target,
@@ -323,8 +310,7 @@ def _with_sources(project: Project, question: Question, resources: Resources) ->
 def treatment_is_touched(project: Project, question: Question) -> bool:
     """Whether any run with the treatment's key was ever begun, told by the names of the runs' folders alone."""
     mark = question.plan.run_mark(TREATMENT)
-    with os.scandir(project.runs) as entries:
-        return any(mark in entry.name for entry in entries)
+    return bool(runs_named(project.runs, mark))
 
 
 def _has_ended(project: Project, question: Question) -> bool:

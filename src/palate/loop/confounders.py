@@ -35,7 +35,7 @@ def read_arms(project: Project, question: Question, opened: Opening) -> Mapping[
     A training that fails before its first step will fail in its runs too, and is judged there.
     """
     recipes, keys = Recipes(project.home), question.plan.keys
-    known = {arm: recipe for arm, key in keys.items() if (recipe := recipes.find(key)) is not None}
+    known = {arm: recipe for arm, key in keys.items() if (recipe := recipes.known(key)) is not None}
     missing = {arm: changes for arm, changes in question.plan.arms.items() if arm not in known}
     if BASELINE in missing:
         missing[AGAIN] = ()

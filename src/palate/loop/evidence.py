@@ -2,10 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from palate.ledger.ledger import Ledger
-from palate.ledger.records import Evidence, asks_like
+from palate.ledger.ledger import Asked, Ledger
+from palate.ledger.records import Evidence
 from palate.loop.reference import PAST_RUNS
 from palate.loop.results import collect
 from palate.question.question import Question
@@ -13,8 +13,8 @@ from palate.recipe.codec import encode
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog, RunRow
 from palate.store.project import Project
-from palate.store.reader import read_journal
-from palate.vocabulary import BASELINE, TREATMENT
+from palate.store.runs import read_or_say
+from palate.vocabulary import BASELINE, TREATMENT, Integrity
 
 NEAR = 0.01
 """Share by which two values may differ for what came of one to tell what will come of the other."""
@@ -45,10 +45,31 @@ def was_seen(catalog: Catalog, question: Question) -> bool:
     off; but who has seen what came of one is not blind to the other.
     """
     ledger = Ledger.of(catalog.project.chain)
-    asked = (experiment for experiment in ledger.experiments() if experiment.id != question.experiment)
-    alike = [experiment.question for experiment in asked if asks_like(experiment.asked, question)]
+    maybe = _maybe_same(ledger.asked(), question)
+    alike = [one.question for one in ledger.of_names(maybe) if one.id != question.experiment]
     keys = {one.plan.keys[TREATMENT] for one in alike if same_changes(one.declared, question.declared)}
     return bool(catalog.summaries([run.id for run in catalog.runs(keys)])) if keys else False
+
+
+def _maybe_same(asked: Mapping[str, Asked], question: Question) -> list[str]:
+    """Name the experiments that may have asked about the same change, by what is known of them without reading them."""
+    metric, label = question.metric.name, question.target.label
+    edit = None if question.edit is None else question.edit.words
+    after = {change.path: change.after for change in question.changes}
+    return [
+        name
+        for name, one in asked.items()
+        if one.metric == metric and one.label == label and one.edit == edit and len(one.changes) == len(after)
+        if all(
+            change["path"] in after and not _is_far(change["after"], after[change["path"]]) for change in one.changes
+        )
+    ]
+
+
+def _is_far(one: object, other: object) -> bool:
+    """Return whether two values are surely not near each other: numbers, as nearly all are."""
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return numbers and not math.isclose(float(one), float(other), rel_tol=2 * NEAR)  # type: ignore[arg-type]
 
 
 def was_tried(catalog: Catalog, question: Question) -> bool:
@@ -90,7 +111,8 @@ def _near(one: object, other: object) -> bool:
 
 
 def _samples(project: Project, run: str) -> int:
-    return sum(event["kind"] == SAMPLE for event in read_journal(project.journal(run)).events)
+    read = read_or_say(project.journal(run))
+    return 0 if isinstance(read, Integrity) else sum(event["kind"] == SAMPLE for event in read.events)
 
 
 def _share(catalog: Catalog, question: Question, step: int) -> float | None:

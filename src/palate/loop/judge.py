@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palate.errors import InputError
-from palate.ledger.ledger import Ledger, SealedExperiment
-from palate.ledger.records import SealedVerdict, likeness_of, likeness_of_record
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import likeness_of
 from palate.loop.metric import goal_for
 from palate.loop.results import Examples, Results, collect, complete_pairs, curves_identical
 from palate.question.plan import ARMS
@@ -18,6 +18,9 @@ from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
 from palate.verdict.words import effect_words
 from palate.vocabulary import BASELINE, TREATMENT, Metric, name_metric
+
+PAST_VERDICTS = 1_000
+"""Past verdicts, the newest, that noise and effects are told by: more would not make them surer, only slower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,25 +145,13 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
     Past comparisons count where metric, training code's name and data are the same. They are taken as they were when
     the question was sealed, so that a verdict does not change under a person's hands.
     """
-    until = ledger.number_of(question.experiment)
+    until, alike = ledger.number_of(question.experiment), ledger.asked_like(likeness_of(question))
     past = [
-        comparison
-        for experiment in ledger.experiments(SealedVerdict.KIND)
-        if (comparison := _past(experiment, question, until)) is not None
+        Past(variance=told.variance, df=told.n - 1, effect=told.raw, standard_error=told.standard_error)
+        for told in ledger.judged(alike, until, PAST_VERDICTS)
+        if told.variance and told.raw is not None and told.standard_error is not None
     ]
     return Terms(budget=question.budget, margin=question.margin, noise=noise_of(past), effect_sd=effect_sd(past))
-
-
-def _past(experiment: SealedExperiment, question: Question, until: int | None) -> Past | None:
-    """Return what an experiment's verdict tells of the noise; None where it does not, or came too late."""
-    sealed = experiment.verdict
-    if sealed is None or not sealed.verdict.variance or (until is not None and sealed.number >= until):
-        return None
-    if likeness_of_record(experiment.asked) != likeness_of(question):
-        return None
-    verdict = sealed.verdict
-    assert verdict.variance is not None and verdict.raw is not None and verdict.standard_error is not None
-    return Past(variance=verdict.variance, df=verdict.n - 1, effect=verdict.raw, standard_error=verdict.standard_error)
 
 
 def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:

@@ -3,6 +3,7 @@
 It is what a forecaster is measured against. How a run that still goes will end is told by the same curves.
 """
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ from palate.vocabulary import BASELINE, TREATMENT, Arm
 
 FEWEST, PAST_RUNS = 3, 400
 """Finished runs that a curve's end is told from: at least, and at most (the newest)."""
+
+PAST_QUESTIONS = 400
+"""Past questions, the newest, that a reference is worked out from: what it costs does not grow with the project, and
+what a project's changes came to years ago says less of the next one."""
 
 GAPS_READ = 60
 """Past questions, the newest, whose early gaps are read from their curves."""
@@ -99,15 +104,16 @@ def _case(past: PastQuestion, gap: Features) -> Case:
 
 
 def past_questions(ledger: Ledger, without: str) -> Iterator[PastQuestion]:
-    """Yield the questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
+    """Yield the newest questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
 
     Args:
         ledger: what is sealed.
         without: an experiment that is left out.
     """
-    left_out = ledger.having(SealedVoid.KIND) | {without}
-    for experiment in ledger.experiments(SealedVerdict.KIND):
-        if experiment.verdict is not None and experiment.id not in left_out:
+    counted = ledger.having(SealedVerdict.KIND) - ledger.having(SealedVoid.KIND) - {without}
+    newest = itertools.islice((name for name in reversed(ledger.asked()) if name in counted), PAST_QUESTIONS)
+    for experiment in ledger.of_names(frozenset(newest)):
+        if experiment.verdict is not None:
             verdict = experiment.verdict.verdict
             likelihood = _likelihood(verdict)
             if likelihood is not None:

@@ -348,7 +348,7 @@ def _data_known(project: Project, question: Question) -> bool:
     """Return whether what the baseline reads is known, and so was checked."""
     if any(not name.endswith(".py") for name in known_inputs(project, question.plan, BASELINE).files):
         return True
-    return Recipes(project.home).find(question.plan.keys[BASELINE]) is not None
+    return Recipes(project.home).known(question.plan.keys[BASELINE]) is not None
 
 
 def _received(catalog: Catalog, judgement: Judgement) -> dict[int, Received]:
@@ -360,10 +360,7 @@ def _received(catalog: Catalog, judgement: Judgement) -> dict[int, Received]:
 
 def _counted(ledger: Ledger, author: str) -> int:
     """Count somebody's blind first answers that calibration can be told from: those with a settled outcome."""
-    return sum(
-        scored.author.name == author and scored.turn == "forecast" and scored.kind == BLIND and bool(scored.settled)
-        for scored in ledger.scores()
-    )
+    return ledger.count_settled(author, BLIND)
 
 
 def outlook_of(judgement: Judgement) -> Outlook | None:

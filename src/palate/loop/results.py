@@ -1,11 +1,13 @@
 """What runs gave: every ended run of a plan, by arm and seed, and what else their journals say of them."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from palate.errors import PalateError
 from palate.question.plan import ARMS, Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
@@ -42,8 +44,9 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
             there is no other at that seed. They are judged, but tried again when the question is run again. A
             baseline's are faults to fix.
     """
-    catalog.refresh()
-    runs = catalog.runs(set(plan.keys.values()))
+    keys = set(plan.keys.values())
+    catalog.refresh(keys=keys)  # what is judged is looked at, though it has ended
+    runs = catalog.runs(keys)
     summaries: dict[str, list[Summary]] = {run.id: [] for run in runs}
     for summary in catalog.summaries(list(summaries)):
         summaries[summary.run_id].append(summary)
@@ -128,7 +131,9 @@ class Examples:
 
     def _right(self, run_id: str) -> Right | None:
         if run_id not in self._read:
-            event = read_event(self._project.journal(run_id), "examples")
+            event = None
+            with contextlib.suppress(PalateError):  # its journal went, or cannot be read: said where that was seen
+                event = read_event(self._project.journal(run_id), "examples")
             self._read[run_id] = None if event is None else _unpack(event["right"], event["n"])
         return self._read[run_id]
 

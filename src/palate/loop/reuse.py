@@ -18,6 +18,7 @@ from palate.recipe.codec import content_id
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Setting, find
 from palate.redaction import is_secret_name
+from palate.store.peek import runs_named
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.inputs import Received, read_received
@@ -65,14 +66,13 @@ def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
         return known
     known = NOTHING
     mark = plan.run_mark(arm)
-    names = os.listdir(project.runs) if project.runs.is_dir() else []
-    for name in sorted([name for name in names if mark in name]):  # of many thousands, a few
+    for name in sorted(runs_named(project.runs, mark)) if project.runs.is_dir() else ():
         received = read_received(project.run_folder(name))
         known = known.with_more(received) if received is not None else known
     if known != NOTHING:
         _write(project, key, known)
         return known
-    recipe = Recipes(project.home).find(key)  # of a project from before runs were read back
+    recipe = Recipes(project.home).known(key)  # of a project from before runs were read back
     return Known(files=_files_of(recipe) if recipe is not None else {}, variables={})
 
 

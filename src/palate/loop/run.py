@@ -215,7 +215,8 @@ def report_now(project: Project, experiment: str, author: str) -> Report:
     question = ledger.read(experiment).question
     with Catalog.open(project) as catalog:
         judgement = judge_now(ledger, catalog, question)
-        close_question(ledger, catalog, question, judgement)
+        with project.chain.where_possible():
+            close_question(ledger, catalog, question, judgement)
         return report_of(ledger, catalog, question, judgement, author=author)
 
 

@@ -70,7 +70,8 @@ def skill_now(ledger: Ledger, catalog: Catalog) -> list[Standing]:
     """
     catalog.refresh()
     if ledger.whens():
-        resolve_when(ledger, catalog, now=datetime.now(UTC))
+        with ledger.chain.where_possible():
+            resolve_when(ledger, catalog, now=datetime.now(UTC))
     begun = list(_begun(ledger, catalog))
     scores = [score for experiment, judgement in begun for score in _open_scores(experiment, judgement)]
     return standings(ledger, scores, frozenset(experiment.id for experiment, _ in begun))

@@ -1,144 +1,69 @@
-"""The catalog: one SQLite file over all journals and the chain, always rebuildable from them."""
+"""The catalog: one SQLite file over all journals, always rebuildable from them, that is asked and never loaded.
+
+What has ended is not looked at again: a refresh looks at folders that are new, where the time of change of the folder
+of runs is another one; at runs that have not ended; and at the newest ones. `everything` looks at all of them.
+
+Nothing that happens to the file stops a reader. One that is damaged is put aside and made anew; where it cannot be
+written, stays locked, or was written by a newer palate, the runs are read from their journals, in memory.
+"""
 
 import contextlib
-import functools
-import io
 import json
-import math
 import os
 import sqlite3
-import stat
-import sys
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal, Self
-
-import numpy as np
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import StaticPool
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
-from palate.recipe.codec import decode, encode
-from palate.store import schema
-from palate.store.migrations import migrate
+from palate.store.catalog_file import (
+    BUSY_TIMEOUT_MS,
+    UNUSABLE,
+    connect,
+    is_locked,
+    is_not_written,
+    put_aside,
+    say_in_memory,
+    unread_words,
+    unusable,
+)
+from palate.store.migrations import MIGRATIONS, migrate, transaction, version_of
+from palate.store.peek import RACY_NS
 from palate.store.project import Project
-from palate.store.reader import Content, Curve, read_journal
+from palate.store.rows import RUN, SUMMARY, replace_run, run_of, summary_of
+from palate.store.runs import Exit, ReadRun, RunRow, Summary, pack_curve, read_run, unpack_curve
 
-BUSY_TIMEOUT_MS = 10_000
+if TYPE_CHECKING:
+    from palate.store.reader import Curve
+
+__all__ = ["Catalog", "Exit", "ReadRun", "RunRow", "Summary", "pack_curve", "read_run", "rebuild", "unpack_curve"]
+
 RETRY_S = 0.05
-_NOT_WRITTEN = frozenset({
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
-})  # fmt: skip
-"""SQLite's codes for a file that cannot be written or made."""
+NEWEST = 200
+"""Runs, the newest, that are looked at although they have ended."""
 
-Exit = Literal["ok", "crashed", "timeout", "stopped"]
-"""How a run's process ended: by itself, by a fault, too late, or by hand before its end."""
+AT_ONCE = 200
+"""Journals that are in memory at once."""
 
+_AMONG = "IN (SELECT value FROM json_each(?))"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One run, as its journal tells it.
-
-    Attributes:
-        id: the run's name.
-        key: id of what decides a run but its seed; "" for a run that was started by hand.
-        label: short name of what was run.
-        seed: what it was seeded with; None where nobody said.
-        settings: all settings of its recipe.
-        started_unix_s: when it started, in seconds since 1970.
-        elapsed_s: seconds that it took, up to its last point where it has not ended.
-        exit: how it ended; None while it goes, or where nobody saw its end.
-        detail: what is known of a bad end.
-    """
-
-    id: str
-    key: str
-    label: str
-    seed: int | None
-    settings: Mapping[str, Any]
-    started_unix_s: float
-    elapsed_s: float
-    exit: Exit | None
-    detail: str
-
-    @property
-    def going(self) -> bool:
-        """Whether its end was not seen: it goes on, or was cut off."""
-        return self.exit is None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it came to its end without a fault."""
-        return self.exit == "ok"
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended by a fault or too late."""
-        return self.exit in ("crashed", "timeout")
-
-    @property
-    def ended(self) -> bool:
-        """Whether it ended by itself, well or not; one that was stopped by hand did not."""
-        return self.finished or self.failed
-
-    @property
-    def planned(self) -> bool:
-        """Whether palate started it for a question."""
-        return bool(self.key)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """One metric of one run.
-
-    Attributes:
-        run_id: of which run.
-        metric: its name.
-        n: points.
-        last: the value at the highest step, of equal ones the one logged last; None where it is not finite.
-        last_text: that value as text, where it is not finite.
-        least, most: of the finite values; None without any.
-        last_step: the highest step.
-    """
-
-    run_id: str
-    metric: str
-    n: int
-    last: float | None
-    last_text: str | None
-    least: float | None
-    most: float | None
-    last_step: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadRun:
-    """One journal as the catalog takes it: the run, a summary and a curve a metric, and the journal's own state."""
-
-    run: RunRow
-    summaries: tuple[Summary, ...]
-    curves: Mapping[str, Curve]
-    bytes: int
-    lost_bytes: int
+Answer = TypeVar("Answer")
 
 
 class Catalog:
-    """Read a project's runs by SQL, after taking in what has grown since the last look."""
+    """Read a project's runs by SQL, after taking in what is new since the last look."""
 
     def __init__(self, project: Project, *, in_memory: bool = False) -> None:
         self.project = project
         self.in_memory = in_memory
-        if in_memory:
-            self._engine = self._reader = _engine(":memory:", "BEGIN")
-        else:
-            self._engine = _engine(str(project.catalog), "BEGIN IMMEDIATE")
-            self._reader = _engine(str(project.catalog), "BEGIN")
+        self._names: set[str] | None = None
+        self._connection = connect(":memory:" if in_memory else str(project.catalog))
+        self._inode = 0
         try:
-            migrate(self._engine, project.catalog)
+            migrate(self._connection, project.catalog)
+            if not in_memory:
+                self._inode = project.catalog.stat().st_ino
         except BaseException:
             self.close()
             raise
@@ -147,55 +72,40 @@ class Catalog:
     def open(cls, project: Project) -> Self:
         """Open (or make) a project's catalog; one that is damaged is put aside and rebuilt.
 
-        Where its file cannot be written (a read-only folder, a full disk) a catalog is made in memory instead, and said
-        so: reading works everywhere.
-
-        Raises:
-            CatalogNewerError: it was written by a newer palate.
-            StoreError: other processes keep it locked.
+        Where its file cannot be used (a read-only folder, a full disk, a newer palate's, one that stays locked) a
+        catalog is made in memory instead, and said so: reading works everywhere.
         """
         damaged, until_s = False, time.monotonic() + BUSY_TIMEOUT_MS / 1000
         while True:
             try:
                 project.make()
                 return cls(project)
-            except (DatabaseError, StoreError, OSError) as error:
-                if isinstance(error, CatalogNewerError):
-                    raise
-                if _is_not_written(error):
-                    return cls(project, in_memory=True)._filled(error)
-                if "locked" in str(error) and time.monotonic() < until_s:
+            except (*UNUSABLE, StoreError, OSError) as error:
+                if is_locked(error) and time.monotonic() < until_s:
                     time.sleep(RETRY_S)  # SQLite does not wait where two make a new file at once
-                elif "locked" in str(error):
-                    raise _unusable(project.catalog, error) from error
-                elif damaged:
-                    raise
+                elif damaged or is_locked(error) or is_not_written(error):
+                    return cls(project, in_memory=True)._filled(error)
                 else:
                     damaged = True
-                    _put_aside(project.catalog)
+                    put_aside(project.catalog)
 
     def _filled(self, error: Exception) -> Self:
-        """Say that this one is in memory, and let it know how far the chain was remembered to go."""
-        cause = getattr(error, "orig", None) or error.__cause__ or error
-        _say_in_memory(self.project.catalog, getattr(cause, "strerror", None) or str(cause))
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.sealed))
-            for number, sealed in _remembered(self.project.catalog):
-                connection.execute(insert(schema.sealed), {"number": number, "hash": sealed})
+        """Say that this one is in memory, and begin with what the file knows, where that can be read."""
+        cause = error.__cause__ or error
+        reason = getattr(cause, "strerror", None) or getattr(cause, "what", None) or str(cause)
+        say_in_memory(self.project.catalog, reason, written=not isinstance(error, CatalogNewerError))
+        file = f"{self.project.catalog.absolute().as_uri()}?immutable=1"
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, uri=True)) as known:
+            if version_of(known) == len(MIGRATIONS):
+                known.backup(self._connection)
+            else:
+                sealed = known.execute("SELECT number, hash FROM sealed").fetchall()
+                self._connection.executemany("INSERT INTO sealed VALUES (?, ?)", sealed)
         return self
-
-    def _go_in_memory(self, error: DatabaseError) -> None:
-        """Go on in memory where the file cannot be written any more; what was taken in is read anew."""
-        if self.in_memory or not _is_not_written(error):
-            raise error
-        self.close()
-        fresh = type(self)(self.project, in_memory=True)._filled(error)
-        self.in_memory, self._engine, self._reader = True, fresh._engine, fresh._reader
 
     def close(self) -> None:
         """Close the file."""
-        self._engine.dispose()
-        self._reader.dispose()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,45 +113,147 @@ class Catalog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def refresh(self) -> int:
-        """Take in journals and records that are new or have grown; return how many runs were read."""
-        try:
-            return self._take_in()
-        except DatabaseError as error:
-            self._go_in_memory(error)
-            return self._take_in()
+    def refresh(self, *, keys: Iterable[str] = (), everything: bool = False) -> int:
+        """Take in journals that are new or have changed; return how many runs were read.
 
-    def _take_in(self) -> int:
-        with self._reader.connect() as connection:
-            rows = connection.execute(select(schema.journals.c.run_id, schema.journals.c.bytes))
-            known = {run_id: size for run_id, size in rows}  # noqa: C416  rows are not pairs to a type checker
-        grown = [run_id for run_id, size in _journal_sizes(self.project.runs) if known.get(run_id) != size]
-        runs = [run for run_id in grown if (run := read_run(self.project.journal(run_id))) is not None]
-        if runs:
-            with self._engine.begin() as connection:
-                for run in runs:
-                    _replace_run(connection, run)
-        self._remember_head()
-        return len(runs)
+        Args:
+            keys: look at the runs of these keys, though they have ended.
+            everything: look at all runs.
+        """
+        read = self._safely(lambda: self._take_in(list(keys), everything))
+        self._safely(self._remember_head)
+        for run_id, why in self._unread():
+            self.project.chain.say(unread_words(self.project.journal(run_id), why))
+        return read
+
+    def _take_in(self, keys: list[str], everything: bool) -> int:
+        listed, new, gone = self._listed(everything)
+        grown, missing = self._changed(keys, everything)
+        grown = [*new, *grown]
+        count = 0
+        for start in range(0, len(grown), AT_ONCE):
+            some = grown[start : start + AT_ONCE]
+            runs = [(run_id, read_run(self.project.journal(run_id))) for run_id in some]
+            with transaction(self._connection):
+                count += sum(self._put(run_id, read) for run_id, read in runs)
+        if listed is not None and self._names is not None:
+            self._names.update(new)
+            self._remember_listing(listed, gone)
+        self._mark_gone(missing)
+        return count
+
+    def _listed(self, everything: bool) -> tuple[int | None, list[str], set[str]]:
+        """List the folder of runs where it has changed: its time of change, what is new in it, and what is gone."""
+        try:
+            mtime_ns = self.project.runs.stat().st_mtime_ns
+            if mtime_ns == self._looked("listed") and not everything:
+                return None, [], set()
+            racy = time.time_ns() - mtime_ns < RACY_NS
+            names = set(os.listdir(self.project.runs))  # noqa: PTH208  of 100,000, in a tenth of the time
+        except OSError:  # a project that could not be made
+            return None, [], set()
+        if self._names is None:
+            joined = self._connection.execute("SELECT GROUP_CONCAT(run_id, '/') FROM journals").fetchone()[0]
+            self._names = set(joined.split("/")) if joined else set()
+        gone = self._names - names
+        new = [
+            name for name in sorted(names - self._names) if _is_text(name) and self.project.run_folder(name).is_dir()
+        ]
+        return (0 if racy else mtime_ns), new, gone
+
+    def _remember_listing(self, listed: int, gone: set[str]) -> None:
+        """Remember that nothing is new while the folder's time of change stays, and which runs have no journal now."""
+        before = {name for (name,) in self._connection.execute("SELECT run_id FROM journals WHERE gone")}
+        back = [name for name in before - gone if os.path.lexists(self.project.journal(name))]
+        if listed != self._looked("listed") or back:
+            with transaction(self._connection):
+                self._connection.execute("INSERT OR REPLACE INTO looked VALUES ('listed', ?)", (listed,))
+                self._connection.execute(f"UPDATE journals SET gone = 0 WHERE run_id {_AMONG}", (json.dumps(back),))
+        self._mark_gone(gone - before)
+
+    def _mark_gone(self, names: Iterable[str]) -> None:
+        """Mark runs of which a journal was read once and is not there any more."""
+        which = f"bytes >= 0 AND NOT gone AND run_id {_AMONG}"
+        told = json.dumps(sorted(names))
+        if self._connection.execute(f"SELECT 1 FROM journals WHERE {which}", (told,)).fetchone():
+            with transaction(self._connection):
+                self._connection.execute(f"UPDATE journals SET gone = 1 WHERE {which}", (told,))
+
+    def _known(self, keys: list[str], everything: bool) -> dict[str, tuple[int, int | None]]:
+        """Return, of the runs that are to be looked at again, what their journals were: size and time of change."""
+        columns = "SELECT run_id, bytes, mtime_ns FROM journals"
+        if everything:
+            every = self._connection.execute(columns)
+            return {run_id: (size, mtime_ns) for run_id, size, mtime_ns in every}
+        newest = f"SELECT id FROM runs ORDER BY started_unix_s DESC LIMIT {NEWEST}"
+        asked = (
+            (f"{columns} WHERE bytes < 0", ()),
+            (f"{columns} WHERE run_id IN (SELECT id FROM runs WHERE exit IS NULL)", ()),
+            (f"{columns} WHERE run_id IN ({newest})", ()),
+            (f"{columns} WHERE run_id IN (SELECT id FROM runs WHERE key {_AMONG})", (json.dumps(keys),)),
+        )
+        rows = [row for query, given in asked for row in self._connection.execute(query, given)]
+        return {run_id: (size, mtime_ns) for run_id, size, mtime_ns in rows}
+
+    def _changed(self, keys: list[str], everything: bool) -> tuple[list[str], list[str]]:
+        """List the runs whose journals are not what they were, and those whose journals are not there."""
+        other, missing = [], []
+        for run_id, (size, mtime_ns) in self._known(keys, everything).items():
+            try:
+                now = os.stat(f"{self.project.runs}/{run_id}/journal")  # noqa: PTH116  thousands of them
+                is_same = now.st_size == size and mtime_ns in (None, now.st_mtime_ns)
+            except (FileNotFoundError, NotADirectoryError):
+                missing.append(run_id)
+                continue
+            except OSError:
+                is_same = False  # one that could not be read is tried again
+            if not is_same:
+                other.append(run_id)
+        return other, missing
+
+    def _put(self, run_id: str, read: ReadRun | None) -> bool:
+        """Put a run into the tables; return whether anything is new. A folder without a journal is awaited."""
+        connection = self._connection
+        if read is None:
+            connection.execute(
+                "INSERT OR IGNORE INTO journals (run_id, bytes, lost_bytes) VALUES (?, -1, 0)", (run_id,)
+            )
+            return False
+        integrity = read.run.integrity
+        if integrity.status == "unread":
+            known = connection.execute("SELECT why_lost FROM runs WHERE id = ? AND integrity = 'unread'", (run_id,))
+            if known.fetchone() == (integrity.why,):
+                return False
+        replace_run(connection, read)
+        return True
+
+    def _unread(self) -> list[tuple[str, str]]:
+        """List the runs that cannot be read and whose folders are there, each with the reason."""
+        return [
+            (run_id, why)
+            for run_id, why in self._ask(
+                "SELECT id, why_lost FROM runs JOIN journals ON run_id = id WHERE integrity = 'unread' AND NOT gone"
+            )
+        ]
 
     def read_in(self, run_id: str) -> ReadRun | None:
         """Read one run's journal and take it in; None where there is no journal (yet)."""
         read = read_run(self.project.journal(run_id))
+
+        def put() -> None:
+            with transaction(self._connection):
+                self._put(run_id, read)
+
         if read is not None:
-            try:
-                with self._engine.begin() as connection:
-                    _replace_run(connection, read)
-            except DatabaseError as error:
-                self._go_in_memory(error)
-                self._take_in()
+            self._safely(put)
         return read
 
     def runs(self, keys: Iterable[str] | None = None) -> list[RunRow]:
         """List runs, oldest first; only those with one of `keys` where given."""
-        query = select(schema.runs).order_by(schema.runs.c.started_unix_s, schema.runs.c.id)
-        if keys is not None:
-            query = query.where(schema.runs.c.key.in_(list(keys)))
-        return [_run_row(row) for row in self._rows(query)]
+        order = "ORDER BY started_unix_s, id"
+        if keys is None:
+            return self._runs(order)
+        return self._runs(f"WHERE key {_AMONG} {order}", json.dumps(list(keys)))
 
     def newest_finished(self, label: str, most: int) -> list[RunRow]:
         """List the newest finished runs of a training that palate started, oldest first.
@@ -250,20 +262,24 @@ class Catalog:
             label: of the training.
             most: how many at most.
         """
-        of_training = (schema.runs.c.label == label) & (schema.runs.c.key != "") & (schema.runs.c.exit == "ok")
-        newest_first = (schema.runs.c.started_unix_s.desc(), schema.runs.c.id.desc())
-        query = select(schema.runs).where(of_training).order_by(*newest_first).limit(most)
-        return [_run_row(row) for row in reversed(self._rows(query))]
+        which = "WHERE label = ? AND key != '' AND exit = 'ok'"
+        return self._runs(f"{which} ORDER BY started_unix_s DESC, id DESC LIMIT ?", label, most)[::-1]
 
     def newest(self, most: int) -> list[RunRow]:
         """List the newest runs, oldest first; `most` of them at most."""
-        newest_first = (schema.runs.c.started_unix_s.desc(), schema.runs.c.id.desc())
-        return [_run_row(row) for row in reversed(self._rows(select(schema.runs).order_by(*newest_first).limit(most)))]
+        return self._runs("ORDER BY started_unix_s DESC, id DESC LIMIT ?", most)[::-1]
 
     def count_runs(self) -> int:
         """Count the runs."""
-        with self._reader.connect() as connection:
-            return connection.execute(select(func.count()).select_from(schema.runs)).scalar_one()
+        return int(self._ask("SELECT COUNT(*) FROM runs")[0][0])
+
+    def not_whole(self) -> list[RunRow]:
+        """List the runs of which not all is there, or nothing can be read."""
+        return self._runs("WHERE integrity != 'whole' ORDER BY started_unix_s, id")
+
+    def gone(self) -> list[str]:
+        """Name the runs that were read once and whose journals are not there any more."""
+        return [run_id for (run_id,) in self._ask("SELECT run_id FROM journals WHERE gone ORDER BY run_id")]
 
     def find_run(self, start: str) -> RunRow:
         """Find the one run whose id starts so.
@@ -271,67 +287,132 @@ class Catalog:
         Raises:
             NotFoundError: none does, or several do.
         """
-        rows = self._rows(select(schema.runs).where(schema.runs.c.id.startswith(start, autoescape=True)))
-        exact = [row for row in rows if row["id"] == start] or rows
-        if len(exact) != 1:
-            some = ", ".join(row["id"] for row in exact[:5])
-            what = f"several runs start with {start!r}: {some}" if exact else f"there is no run {start!r}."
+        rows = self._runs("WHERE id = ?", start)
+        rows = rows or self._runs("WHERE id >= ? AND id < ? ORDER BY rowid LIMIT 6", start, f"{start}\U0010ffff")
+        if len(rows) != 1:
+            some = ", ".join(row.id for row in rows[:5])
+            what = f"several runs start with {start!r}: {some}" if rows else f"there is no run {start!r}."
             raise NotFoundError(what, todo="palate list --runs   shows them")
-        return _run_row(exact[0])
+        return rows[0]
 
     def summaries(self, run_ids: Sequence[str]) -> list[Summary]:
         """List a summary per run and metric, by run and metric."""
-        query = select(schema.summaries).where(schema.summaries.c.run_id.in_(list(run_ids)))
-        rows = self._rows(query.order_by(schema.summaries.c.run_id, schema.summaries.c.metric))
-        return [Summary(**row) for row in rows]
+        query = f"SELECT {SUMMARY} FROM summaries WHERE run_id {_AMONG} ORDER BY run_id, metric"
+        return self._safely(lambda: [summary_of(row) for row in self._ask(query, json.dumps(list(run_ids)))])
 
-    def curve(self, run_id: str, metric: str) -> Curve:
+    def curve(self, run_id: str, metric: str) -> "Curve":
         """Read one metric of one run.
 
         Raises:
             NotFoundError: the run never logged it.
         """
-        query = select(schema.series).where(schema.series.c.run_id == run_id, schema.series.c.metric == metric)
-        rows = self._rows(query)
-        if not rows:
+        query = "SELECT points FROM series WHERE run_id = ? AND metric = ?"
+        curves = self._safely(
+            lambda: [unpack_curve(points) for (points,) in self._connection.execute(query, (run_id, metric))]
+        )
+        if not curves:
             raise NotFoundError(f"run {run_id} has no metric {metric!r}.", todo=f"palate show {run_id}")
-        return unpack_curve(rows[0]["points"])
+        return curves[0]
 
-    def _rows(self, query: Any) -> list[dict[str, Any]]:
-        with self._reader.connect() as connection, connection.begin():
-            return [dict(row) for row in connection.execute(query).mappings()]
+    def note(self, until: int, blind: Iterable[tuple[int, str, str, float]], resting: Iterable[str]) -> None:
+        """Note what the chain says of runs, so that it is held against them without reading it again.
+
+        Args:
+            until: how many records were read.
+            blind: of forecasts that saw nothing: record, experiment, the treatment's key, when it was sealed.
+            resting: runs that verdicts rest on.
+        """
+        with transaction(self._connection):
+            self._connection.executemany("INSERT OR REPLACE INTO blind VALUES (?, ?, ?, ?)", blind)
+            self._connection.executemany("INSERT OR IGNORE INTO resting VALUES (?)", ((run,) for run in resting))
+            self._connection.execute(
+                "INSERT OR IGNORE INTO journals (run_id, bytes, lost_bytes) SELECT run_id, -1, 0 FROM resting"
+            )
+            self._connection.execute("INSERT OR REPLACE INTO looked VALUES ('noted', ?)", (until,))
+
+    def noted(self) -> int:
+        """Return how many records of the chain were read for `note`."""
+        return self._looked("noted")
+
+    def contradicted(self, skew_s: float) -> list[tuple[int, str, str]]:
+        """List record, experiment and run of the noted forecasts that came after a run of the treatment had logged."""
+        return self._ask(
+            "SELECT number, experiment, id FROM blind JOIN runs ON runs.key = blind.key"
+            " WHERE first_unix_s < at_unix_s - ? ORDER BY number, id",
+            skew_s,
+        )
+
+    def count_gone(self) -> int:
+        """Count the runs that verdicts rest on and that are not here any more."""
+        gone = (
+            "SELECT COUNT(*) FROM journals WHERE {} AND"
+            " EXISTS (SELECT 1 FROM resting WHERE resting.run_id = journals.run_id)"
+        )
+        return sum(int(self._ask(gone.format(which))[0][0]) for which in ("gone", "bytes < 0"))
+
+    def faults(self) -> list[str]:
+        """Say what SQLite, and the rows' own checksums, find wrong with the file."""
+        try:
+            told = [row[0] for row in self._connection.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            for row in self._connection.execute(f"SELECT {RUN} FROM runs"):
+                run_of(row)
+            for row in self._connection.execute(f"SELECT {SUMMARY} FROM summaries"):
+                summary_of(row)
+            for (points,) in self._connection.execute("SELECT points FROM series"):
+                zlib.decompress(points)
+        except UNUSABLE as error:
+            return [str(error)]
+        return told
+
+    def _looked(self, name: str) -> int:
+        row = self._connection.execute("SELECT value FROM looked WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _runs(self, which: str, *given: object) -> list[RunRow]:
+        query = f"SELECT {RUN} FROM runs {which}"
+        return self._safely(lambda: [run_of(row) for row in self._connection.execute(query, given)])
+
+    def _ask(self, query: str, *given: object) -> list[Any]:
+        return self._safely(lambda: self._connection.execute(query, given).fetchall())
+
+    def _safely(self, act: Callable[[], Answer]) -> Answer:
+        """Do something with the file; where it cannot be used, go on with one made anew, or in memory."""
+        try:
+            return act()
+        except UNUSABLE as error:
+            if self.in_memory:
+                raise unusable(self.project.catalog, error) from error
+            self._work_around(error)
+            return act()
+
+    def _work_around(self, error: Exception) -> None:
+        self.close()
+        if not (is_not_written(error) or is_locked(error)):
+            put_aside(self.project.catalog, self._inode)
+            fresh = type(self).open(self.project)
+        else:
+            fresh = type(self)(self.project, in_memory=True)._filled(error)
+        self.in_memory, self._connection, self._inode = fresh.in_memory, fresh._connection, fresh._inode
+        self._names = None
+        self._take_in([], everything=False)
 
     def _remember_head(self) -> None:
         """Remember how many records were sealed, and the last one's hash: a chain that lost its end is noticed."""
         chain = self.project.chain
+        chain.go_on()
+        if chain.broken is not None:
+            return
         count, sealed = chain.head()
-        with self._reader.connect() as connection:
-            number, remembered = connection.execute(select(schema.sealed)).first() or (0, "")
+        row = self._connection.execute("SELECT number, hash FROM sealed").fetchone()
+        number, remembered = row or (0, "")
         if (number, remembered) == (count, sealed):
             return
         if number and chain.hash_at(number - 1) != remembered:
-            raise _forgotten(self.project, number, count)
-        with self._engine.begin() as connection:
-            connection.execute(delete(schema.sealed))
-            connection.execute(insert(schema.sealed), {"number": count, "hash": sealed})
-
-
-def read_run(journal: Path) -> ReadRun | None:
-    """Read a run's journal; None for a file that is not a journal (yet)."""
-    try:
-        size = journal.stat().st_size
-        content = read_journal(journal)
-    except (FileNotFoundError, NotFoundError, StoreError):
-        return None
-    run_id = journal.parent.name
-    curves = {name: curve for name, curve in content.curves.items() if len(curve)}
-    return ReadRun(
-        run=_run_of(run_id, content, curves),
-        summaries=tuple(_summary(run_id, name, curve) for name, curve in curves.items()),
-        curves=curves,
-        bytes=size,
-        lost_bytes=content.lost_bytes,
-    )
+            chain.refuse(_forgotten(self.project, number, count))
+            return
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM sealed")
+            self._connection.execute("INSERT INTO sealed VALUES (?, ?)", (count, sealed))
 
 
 def rebuild(project: Project) -> int:
@@ -344,151 +425,21 @@ def rebuild(project: Project) -> int:
         for suffix in ("", "-wal", "-shm"):
             project.catalog.with_name(project.catalog.name + suffix).unlink(missing_ok=True)
     except OSError as error:
-        raise _unusable(project.catalog, error) from error
+        raise unusable(project.catalog, error) from error
     with Catalog.open(project) as catalog:
         count = catalog.refresh()
         if catalog.in_memory:
-            raise _unusable(project.catalog, OSError("it cannot be written"))
+            raise unusable(project.catalog, OSError("it cannot be written"))
         return count
 
 
-def pack_curve(curve: Curve) -> bytes:
-    """Compress a curve: three columns of 8 bytes, steps, values, elapsed seconds."""
-    columns = io.BytesIO()
-    for column in (curve.steps, curve.values, curve.elapsed_s):
-        columns.write(np.ascontiguousarray(column).tobytes())
-    return zlib.compress(columns.getvalue(), 3)
-
-
-def unpack_curve(blob: bytes) -> Curve:
-    """Undo `pack_curve`."""
-    columns = zlib.decompress(blob)
-    n = len(columns) // 24
-    return Curve(
-        steps=np.frombuffer(columns, np.int64, n),
-        values=np.frombuffer(columns, np.float64, n, 8 * n),
-        elapsed_s=np.frombuffer(columns, np.float64, n, 16 * n),
-    )
-
-
-def _journal_sizes(folder: Path) -> list[tuple[str, int]]:
-    """List the journals of a folder of runs by run, with their sizes in bytes."""
-    sizes: list[tuple[str, int]] = []
-    if not folder.is_dir():  # a project that could not be made
-        return sizes
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):  # a run without a journal, a file, a folder that cannot be entered
-                journal = os.stat(f"{entry.path}/journal")  # noqa: PTH116  10,000 of them
-                if stat.S_ISREG(journal.st_mode):
-                    sizes.append((entry.name, journal.st_size))
-    return sizes
-
-
-def _run_of(run_id: str, content: Content, curves: Mapping[str, Curve]) -> RunRow:
-    newest = {event["kind"]: event for event in content.events}
-    start, recipe, ending = (newest.get(kind, {}) for kind in ("start", "recipe", "ending"))
-    last_s = max((float(curve.elapsed_s[-1]) for curve in curves.values()), default=0.0)
-    return RunRow(
-        id=run_id,
-        key=recipe.get("key", ""),
-        label=recipe.get("label", ""),
-        seed=recipe.get("seed"),
-        settings={name: decode(value) for name, value in recipe.get("settings", {}).items()},
-        started_unix_s=start.get("unix_s", 0.0),
-        elapsed_s=ending.get("elapsed_s", last_s),
-        exit=ending.get("exit"),
-        detail=ending.get("detail", ""),
-    )
-
-
-def _summary(run_id: str, metric: str, curve: Curve) -> Summary:
-    finite = curve.values[np.isfinite(curve.values)]
-    last = float(curve.values[curve.end])
-    return Summary(
-        run_id=run_id,
-        metric=metric,
-        n=len(curve),
-        last=last if math.isfinite(last) else None,
-        last_text=None if math.isfinite(last) else repr(last),
-        least=float(finite.min()) if len(finite) else None,
-        most=float(finite.max()) if len(finite) else None,
-        last_step=int(curve.steps[curve.end]),
-    )
-
-
-def _run_row(row: Mapping[str, Any]) -> RunRow:
-    settings = {name: decode(value) for name, value in json.loads(row["settings"]).items()}
-    return RunRow(**{**row, "settings": settings})
-
-
-def _replace_run(connection: Connection, read: ReadRun) -> None:
-    run_id = read.run.id
-    for table, column in ((schema.series, "run_id"), (schema.summaries, "run_id"), (schema.runs, "id")):
-        connection.execute(delete(table).where(table.c[column] == run_id))
-    connection.execute(delete(schema.journals).where(schema.journals.c.run_id == run_id))
-    settings = {name: encode(value) for name, value in read.run.settings.items()}
-    row = {field.name: getattr(read.run, field.name) for field in fields(RunRow)} | {"settings": json.dumps(settings)}
-    connection.execute(insert(schema.runs), row)
-    if read.summaries:
-        connection.execute(insert(schema.summaries), [asdict(summary) for summary in read.summaries])
-        packed = [{"run_id": run_id, "metric": m, "points": pack_curve(c)} for m, c in read.curves.items()]
-        connection.execute(insert(schema.series), packed)
-    connection.execute(insert(schema.journals), {"run_id": run_id, "bytes": read.bytes, "lost_bytes": read.lost_bytes})
-
-
-def _engine(path: str, begin: str) -> Engine:
-    """Connect to the file, once, each transaction opened by `begin`: writers take their place before they read."""
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=StaticPool,
-        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
-    )
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-    return engine
-
-
-def _set_up(connection: sqlite3.Connection, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-    connection.create_function("goes_back", 1, _goes_back, deterministic=True)
-
-
-def _goes_back(packed: bytes) -> bool:
-    """Whether the steps of a packed curve do not only rise."""
-    return not bool(np.all(np.diff(unpack_curve(packed).steps) >= 0))
-
-
-def _put_aside(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        with contextlib.suppress(FileNotFoundError):
-            part.replace(part.with_name(part.name + ".damaged"))
-
-
-def _is_not_written(error: Exception) -> bool:
-    """Return whether an error says that the file cannot be written, and not that it is damaged or locked."""
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
-    return not isinstance(error, DatabaseError) if code is None else code & 0xFF in _NOT_WRITTEN
-
-
-def _remembered(path: Path) -> list[tuple[int, str]]:
-    """Read how far a catalog that cannot be written remembers the chain; nothing where it cannot be read either."""
+def _is_text(name: str) -> bool:
+    """Return whether a file's name is text; SQLite keeps no other."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as connection:
-            return connection.execute("SELECT number, hash FROM sealed").fetchall()
-    except sqlite3.Error:
-        return []
-
-
-@functools.cache
-def _say_in_memory(path: Path, reason: str) -> None:
-    print(f"palate: {path} cannot be written ({reason}): the runs are read from their journals.", file=sys.stderr)
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:
@@ -496,15 +447,7 @@ def _forgotten(project: Project, kept: int, sealed: int) -> ChainBrokenError:
         f"{project.chain.path}: the seal is broken: the catalog remembers {kept} records that are not all there.",
         why=f"The chain has {sealed} now; records were dropped from its end, or it was made anew.",
         todo=(
-            "Go back to a copy of the chain (git, backup).",
+            "Put back a copy of the chain, if you have one (a backup, a colleague's).",
             "If it is meant to be so, make the catalog anew:  palate doctor --rebuild",
         ),
-    )
-
-
-def _unusable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} cannot be used: {getattr(error, 'orig', error)}.",
-        why="The journals and the sealed chain are untouched; the catalog is only an index of them.",
-        todo="Make it anew:  palate doctor --rebuild",
     )

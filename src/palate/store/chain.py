@@ -4,68 +4,46 @@ A line is canonical JSON with its number, time, kind and body, the SHA-256 of th
 is ever changed or taken out: a correction is one more record. The chain shows tampering, it does not prevent it: who
 can rewrite the whole file can rewrite the whole chain. So hand the head to a colleague, or note it in git.
 
-Beside it lies an index, `chain.index`: what was verified once is not verified again, as long as its bytes have the
-hash that they had then. The index can always be made anew, and `verify` does not look at it.
+Beside it lies an index (see `chain_index`): what was verified once is not verified again, as long as its bytes have the
+hash that they had then. The index can always be made anew. The file itself is never held in memory as a whole.
+
+A last line that a power cut left incomplete is kept beside the chain, in `chain.torn-N`, and the chain goes on without
+it. Of a chain that was changed, what is whole can still be read, once `go_on` has said so; nothing is sealed into it.
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
+from palate.store.chain_index import ChainIndex, Fields, fields_of
+from palate.store.chain_records import (
+    GENESIS,
+    Record,
+    broken,
+    cannot_seal,
+    checked,
+    hash_record,
+    keep_beside,
+    lines_of,
+    mark_of,
+    record_of,
+    unreadable,
+    whole_record,
+    write_line,
+)
 
-GENESIS = "0" * 64
-_FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
-_NOBODY = "-"
-"""Stands in the index for a record that is of no experiment."""
+__all__ = ["GENESIS", "Chain", "Record", "hash_record"]
 
-_SEAL_BYTES = 65
-"""The end of a line of the index: a hash in 64 digits, and the line's end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One sealed record.
-
-    Attributes:
-        number: 0, 1, 2 ...
-        at: when it was sealed, UTC.
-        kind: question, forecast, skip, verdict, score ...
-        body: what it says; plain JSON data.
-        previous: hash of the record before, 64 zeros for the first.
-        hash: SHA-256 over all the above.
-    """
-
-    number: int
-    at: datetime
-    kind: str
-    body: dict[str, Any]
-    previous: str
-    hash: str
-
-
-def hash_record(fields: dict[str, Any]) -> str:
-    """Return the hash of a record's fields (without its hash), taken over canonical JSON.
-
-    Raises:
-        InputError: they hold an infinity or NaN.
-    """
-    try:
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise InputError(
-            f"a {fields['kind']} is not sealed: {error}.", why="Infinities and NaN have no place in what is sealed."
-        ) from error
-    return hashlib.sha256(text.encode()).hexdigest()
+PARSED_MOST, READ_AT_ONCE = 2_000, 500
+"""Records that are kept as they were read, and that are read at once."""
 
 
 class Chain:
@@ -75,15 +53,19 @@ class Chain:
         path: the file.
         readers: objects that read this chain and keep what they have read (a `Ledger`), one of each type.
         generation: goes up where the file is no longer a continuation of what was read: readers start anew.
+        broken: why nothing can be sealed; None where the seal holds, as far as was looked.
+        trusted: records that were taken as they were when they were last verified, their bytes having the same hash.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.readers: dict[type, Any] = {}
         self.generation = 0
-        self._index = path.with_name("chain.index")
+        self.broken: ChainBrokenError | None = None
+        self._index = ChainIndex(path.with_name("chain.index"))
         self._mark: tuple[int, int, int] | None = None
         self._is_locked = False
+        self._said: set[str] = set()
         self._forget()
 
     def append(self, kind: str, body: dict[str, Any], *, now: datetime) -> Record:
@@ -115,15 +97,16 @@ class Chain:
         """
         if now.tzinfo is None:
             raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
-        if self.path.exists() and not os.access(self.path, os.W_OK) and stop():
-            return None  # nothing is to be sealed, so that it cannot be written does not matter
+        cannot = self.broken is not None or (self.path.exists() and not os.access(self.path, os.W_OK))
+        if cannot and stop():
+            return None  # nothing is to be sealed, so that it cannot be does not matter
         with self._locked() as descriptor:
             if stop():
                 return None
             last = self._last()
             at = max([now.astimezone(UTC), *([last.at] if last else [])])  # clocks may step back
             fields = {
-                "number": len(self._ends),
+                "number": len(self._index),
                 "at": at.isoformat(timespec="microseconds"),
                 "kind": kind,
                 "body": body,
@@ -131,28 +114,29 @@ class Chain:
             }
             sealed = {**fields, "hash": hash_record(fields)}
             line = json.dumps(sealed, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-            _write_line(descriptor, line, self.path)
-            record = _record(sealed)
+            write_line(descriptor, line, self.path)
+            record = record_of(sealed)
             self._take(line, record)
-            self._mark = _mark(os.fstat(descriptor))
-            self._add_to_index()
+            self._mark = mark_of(os.fstat(descriptor))
+            self._index.add_last()
         return record
 
     def __len__(self) -> int:
         """Return how many records there are."""
         self._refresh()
-        return len(self._ends)
+        return len(self._index)
 
     def head(self) -> tuple[int, str]:
         """Return how many records there are, and the last one's hash: 64 zeros where nothing is sealed."""
         self._refresh()
         last = self._last()
-        return len(self._ends), last.hash if last else GENESIS
+        return len(self._index), last.hash if last else GENESIS
 
     def hash_at(self, number: int) -> str | None:
         """Return the hash of the record of this number; None where there is none."""
         self._refresh()
-        return self._record(number).hash if 0 <= number < len(self._ends) else None
+        there = 0 <= number < len(self._index) and self._index.kinds[number]
+        return self.record(number).hash if there else None
 
     def records(self, kind: str | None = None, *, experiment: str | None = None, start: int = 0) -> list[Record]:
         """Read records, oldest first, verified; a file that has not changed is not read again.
@@ -166,37 +150,74 @@ class Chain:
             ChainBrokenError: a record was changed, moved, dropped or put in.
         """
         self._refresh()
-        known = range(start, len(self._ends)) if experiment is None else self._numbers_of(experiment)
-        numbers = [number for number in known if number >= start and kind in (None, self._kinds[number])]
-        self._parse([number for number in numbers if number not in self._parsed])
-        return [self._parsed[number] for number in numbers]
+        if experiment is not None:
+            numbers = [n for n in self._index.of_experiment(experiment) if kind in (None, self._index.kinds[n])]
+        elif kind is not None:
+            numbers = self._index.of_kind(kind)
+        else:
+            numbers = [number for number in range(start, len(self._index)) if self._index.kinds[number]]
+        return list(self.each([number for number in numbers if number >= start], keep=experiment is not None))
+
+    def each(self, numbers: Sequence[int], *, keep: bool = False) -> Iterator[Record]:
+        """Yield the records of these numbers, which are there; only a few are in memory at a time.
+
+        Args:
+            numbers: of the records.
+            keep: whether they will soon be asked for again.
+        """
+        for start in range(0, len(numbers), READ_AT_ONCE):
+            some = numbers[start : start + READ_AT_ONCE]
+            read = {number: self._parsed[number] for number in some if number in self._parsed}
+            missing = [number for number in some if number not in read]
+            read |= dict(zip(missing, self._parse(missing), strict=True))
+            if keep:
+                self._keep(read)
+            yield from (read[number] for number in some)
 
     def outline(self, start: int = 0) -> list[tuple[int, str, str]]:
         """List number, kind and experiment ("" where it is of none) of the records from `start` on, reading no body."""
         self._refresh()
-        return list(zip(range(start, len(self._ends)), self._kinds[start:], self._experiments[start:], strict=True))
+        index = self._index
+        return list(zip(range(start, len(index)), index.kinds[start:], index.experiments[start:], strict=True))
 
     def numbers(self, kind: str, start: int = 0) -> list[int]:
         """List the numbers of the records of a kind, from `start` on, reading no body."""
         self._refresh()
-        return [number for number, known in enumerate(self._kinds[start:], start) if known == kind]
+        numbers = self._index.of_kind(kind)
+        return numbers[bisect_left(numbers, start) :]
+
+    def kept(self, kind: str, start: int = 0) -> Iterator[tuple[int, Fields]]:
+        """Yield the numbers of the records of a kind with the fields of them that the index keeps (`KEPT`)."""
+        return self.kept_of(kind, self.numbers(kind, start))
+
+    def kept_of(self, kind: str, numbers: list[int]) -> Iterator[tuple[int, Fields]]:
+        """Yield, as `kept`, records of a kind by their numbers."""
+        for number, fields in self._index.kept(numbers):
+            yield number, fields if fields is not None else fields_of(kind, self.record(number).body)
+
+    def newest_kept(self, kind: str, holding: str, *, with_first: bool = False) -> Iterator[tuple[int, Fields]]:
+        """Yield, as `kept`, records of a kind that may hold a text, the newest first; see `ChainIndex.newest`."""
+        self._refresh()
+        for number, fields in self._index.newest(kind, holding, with_first=with_first):
+            yield number, fields if fields is not None else fields_of(kind, self.record(number).body)
 
     def experiments(self, kind: str) -> frozenset[str]:
         """Name the experiments of which a record of a kind is there, reading no body."""
         self._refresh()
-        return frozenset(name for name, known in zip(self._experiments, self._kinds, strict=True) if known == kind)
+        return frozenset(self._index.experiments[number] for number in self._index.of_kind(kind))
+
+    def count_kinds(self) -> dict[str, int]:
+        """Count the records of each kind, in the order in which they first came."""
+        self._refresh()
+        return self._index.count_kinds()
 
     def experiment_at(self, number: int) -> str:
         """Return the experiment of the record of one number, which is there, reading no body."""
-        return self._experiments[number]
+        return self._index.experiments[number]
 
     def record(self, number: int) -> Record:
         """Read the record of one number, which is there."""
-        return self._record(number)
-
-    def line(self, number: int) -> bytes:
-        """Return the line of the record of one number, which is there; quicker than to read it."""
-        return self._text[self._ends[number - 1] if number else 0 : self._ends[number]]
+        return next(self.each([number], keep=True))
 
     def verify(self) -> None:
         """Verify every record anew, whatever the index says.
@@ -205,153 +226,168 @@ class Chain:
             ChainBrokenError: a record was changed, moved, dropped or put in.
         """
         self._forget()
+        self.broken = None
         self._refresh(trusting=False)
+
+    def go_on(self) -> None:
+        """Let what is whole of a chain be read although its seal is broken; that it is, is said loudly, once."""
+        try:
+            self._refresh()
+        except ChainBrokenError as error:
+            self.refuse(error)
+            self._take_what_is_whole()
+
+    def refuse(self, error: ChainBrokenError) -> None:
+        """Seal nothing from now on, for a reason that is said on standard error, once."""
+        self.broken = error
+        self.say(f"palate: THE SEAL IS BROKEN, so nothing is sealed; what is whole is read.\n{_indented(error)}")
+
+    @contextmanager
+    def where_possible(self) -> Iterator[None]:
+        """Seal in a block what is due, where that can be; a reader goes on without, and is told why."""
+        try:
+            yield
+        except StoreError as error:
+            if not isinstance(error, ChainBrokenError):  # which is said where it is seen
+                self.say(f"palate: nothing is sealed now: {error.what}")
+
+    def say(self, text: str) -> None:
+        """Say something on standard error, once."""
+        if text not in self._said:
+            self._said.add(text)
+            print(text, file=sys.stderr)
+
+    def has_index(self) -> bool:
+        """Whether the index that lies beside the chain is whole; it is needed where something was sealed."""
+        index = ChainIndex(self._index.path)
+        index.load()
+        return bool(len(index)) or not self.path.exists() or not self.path.stat().st_size
+
+    def torn(self) -> list[Path]:
+        """List the files in which incomplete last lines were kept."""
+        return sorted(self.path.parent.glob("chain.torn-*"))
 
     def _forget(self) -> None:
         self.generation += 1
         self._mark = None
-        self._text = b""
-        self._digest = hashlib.sha256()
-        self._index_digest = hashlib.sha256()
-        self._seals: list[str] = []
-        self._index_size = -1
-        self._ends: list[int] = []
-        self._kinds: list[str] = []
-        self._experiments: list[str] = []
-        self._by_experiment: dict[str, list[int]] = defaultdict(list)
-        self._sorted = 0
+        self._index.forget()
         self._parsed: dict[int, Record] = {}
-
-    def _numbers_of(self, experiment: str) -> list[int]:
-        for number in range(self._sorted, len(self._ends)):
-            self._by_experiment[self._experiments[number]].append(number)
-        self._sorted = len(self._ends)
-        return self._by_experiment.get(experiment, [])
+        self.trusted = 0
 
     def _last(self) -> Record | None:
-        return self._record(len(self._ends) - 1) if self._ends else None
+        return self.record(len(self._index) - 1) if len(self._index) else None
 
-    def _record(self, number: int) -> Record:
-        if number not in self._parsed:
-            self._parse([number])
-        return self._parsed[number]
+    def _keep(self, read: dict[int, Record]) -> None:
+        if len(self._parsed) + len(read) > PARSED_MOST:
+            self._parsed.clear()
+        self._parsed.update(read)
 
-    def _parse(self, numbers: list[int]) -> None:
-        """Parse the lines of records: of a thousand at once, a quarter quicker than of one after another."""
-        for start in range(0, len(numbers), 1000):
-            some = numbers[start : start + 1000]
-            lines = json.loads(b"[%b]" % b",".join(map(self.line, some)))
-            self._parsed.update(zip(some, map(_record, lines), strict=True))
+    def _parse(self, numbers: Sequence[int]) -> list[Record]:
+        """Parse the lines of records: of many at once, a quarter quicker than of one after another."""
+        if not numbers:
+            return []
+        try:
+            with self.path.open("rb") as file:
+                spans = [self._index.span(number) for number in numbers]
+                lines = [os.pread(file.fileno(), end - start, start) for start, end in spans]
+            return [record_of(fields) for fields in json.loads(b"[%b]" % b",".join(lines))]
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        except (ValueError, KeyError, TypeError) as error:  # changed since it was verified, a moment ago
+            raise broken(self.path, numbers[0], "it, or one soon after it, was changed just now") from error
 
     def _refresh(self, *, trusting: bool = True) -> None:
         """Take in what the file has that is not known yet."""
         if self._is_locked:  # nobody else can write now
             return
         try:
-            if self._mark == _mark(self.path.stat()):
+            if self._mark == mark_of(self.path.stat()):
                 return
             with self.path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a broken one
-                self._read(file.fileno(), trusting=trusting)
+                torn = self._read(file.fileno(), trusting=trusting)
         except (FileNotFoundError, NotADirectoryError):
             self._forget()
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.strerror}.", todo="Fix its permissions.") from error
+            raise unreadable(self.path, error) from error
+        else:
+            if torn:
+                self._mend()
 
-    def _read(self, descriptor: int, *, trusting: bool = True) -> None:
-        mark = _mark(os.fstat(descriptor))
-        if mark == self._mark:
-            return
-        grown = self._mark is not None and mark[0] == self._mark[0] and mark[1] > self._mark[1]
-        text = os.pread(descriptor, mark[1], 0)
-        if not (grown and text.startswith(self._text)):
-            self._forget()
-        self._text = text
-        if not self._ends and trusting:
-            self._trust_index(text)
-        known = len(self._ends)
-        self._verify_rest(text)
-        self._mark = mark
-        if len(self._ends) > known:
-            self._write_index()
-
-    def _trust_index(self, text: bytes) -> None:
-        """Take what was verified before, where chain and index are, byte by byte, what they were then."""
+    def _mend(self) -> None:
+        """Set an incomplete last line aside, where the store can be written; where it cannot, it is left out."""
         try:
-            content = self._index.read_bytes()
-            cells = content.decode().split()
-            end = int(cells[-4])
-        except (OSError, ValueError, IndexError):
-            return
-        if end > len(text) or len(cells) != 4 * content.count(b"\n"):
-            return
-        self._digest = hashlib.sha256(memoryview(text)[:end])
-        self._index_digest = hashlib.sha256(memoryview(content)[:-_SEAL_BYTES])
-        if f"{self._seal()}\n".encode() != content[-_SEAL_BYTES:]:
-            self._digest, self._index_digest = hashlib.sha256(), hashlib.sha256()
-            return
-        self._index_digest.update(content[-_SEAL_BYTES:])
-        self._ends = list(map(int, cells[0::4]))
-        self._kinds = cells[1::4]
-        self._experiments = ["" if experiment == _NOBODY else experiment for experiment in cells[2::4]]
-        self._seals = cells[3::4]
-        self._index_size = len(content)
+            with self._locked():
+                pass
+        except StoreError as error:
+            if isinstance(error, ChainBrokenError):
+                raise
+            self.say(f"palate: {self.path}: its last line is not complete, and is left out: it was never sealed.")
 
-    def _seal(self) -> str:
-        """Return the hash of the chain's bytes and of what the index says of them."""
-        return hashlib.sha256(self._digest.digest() + self._index_digest.digest()).hexdigest()
+    def _read(self, descriptor: int, *, trusting: bool = True) -> bytes:
+        """Take in what is new, and return what stands behind the last whole line."""
+        mark = mark_of(os.fstat(descriptor))
+        if mark == self._mark:
+            return b""
+        try:
+            return self._take_in(descriptor, mark, trusting=trusting)
+        except ChainBrokenError:
+            self._forget()
+            raise
 
-    def _verify_rest(self, text: bytes) -> None:
-        """Verify the records that are not known yet, and take them in."""
-        start = self._ends[-1] if self._ends else 0
+    def _take_in(self, descriptor: int, mark: tuple[int, int, int], *, trusting: bool) -> bytes:
+        known_end = self._index.end
+        grown = self._mark is not None and mark[0] == self._mark[0] and mark[1] > self._mark[1]
+        if not (grown and self._index.is_of(descriptor)):
+            self._forget()
+        if not len(self._index) and trusting:
+            self._index.load()
+            known_end = max(known_end, self._index.end)
+            if self._index.end > mark[1] or not self._index.is_of(descriptor):
+                self._index.forget()
+            self.trusted = len(self._index)
+        known = len(self._index)
+        torn = self._verify_rest(descriptor, known_end)
+        self._mark = mark
+        if len(self._index) > known:
+            self._index.write()
+        return torn
+
+    def _verify_rest(self, descriptor: int, known_end: int) -> bytes:
+        """Verify the records that are not known yet, and take them in; return an incomplete line behind them.
+
+        Args:
+            descriptor: of the file.
+            known_end: up to where it was once verified: what is incomplete there was whole, and was changed.
+        """
         before = self._last()
-        for line in text[start:].split(b"\n")[:-1]:
-            before = _checked(line, len(self._ends), before, self.path)
-            self._take(line + b"\n", before)
-        if not text.endswith(b"\n") and text:
-            raise _broken(self.path, len(self._ends), "its last line is not complete")
+        for line in lines_of(descriptor, self._index.end):
+            if not line.endswith(b"\n"):
+                if self._index.end < known_end:
+                    raise broken(self.path, len(self._index), "its last line is not complete")
+                return line
+            before = checked(line[:-1], len(self._index), before, self.path)
+            self._take(line, before)
+        return b""
 
     def _take(self, line: bytes, record: Record) -> None:
-        number = len(self._ends)
-        end = (self._ends[-1] if self._ends else 0) + len(line)
-        if end > len(self._text):  # sealed by this process just now
-            self._text += line
-        experiment = str(record.body.get("experiment") or "")
-        self._ends.append(end)
-        self._kinds.append(record.kind)
-        self._experiments.append(experiment)
-        self._parsed[number] = record
-        self._digest.update(line)
-        self._index_digest.update(self._row(number).encode())
-        self._seals.append(self._seal())
-        self._index_digest.update(f"{self._seals[-1]}\n".encode())
+        self._keep({len(self._index): record})
+        self._index.take(line, record.kind, record.body)
 
-    def _row(self, number: int) -> str:
-        """Return what the index says of a record, up to its seal: where it ends, its kind, its experiment."""
-        return f"{self._ends[number]} {self._kinds[number]} {self._experiments[number] or _NOBODY} "
-
-    def _add_to_index(self) -> None:
-        """Add the last record to the index, or make it anew where somebody else wrote it; under the exclusive lock."""
-        with suppress(OSError):  # a store that cannot be written goes without
-            if self._index_size == self._index.stat().st_size:
-                line = f"{self._row(len(self._ends) - 1)}{self._seals[-1]}\n".encode()
-                with self._index.open("ab") as file:
-                    file.write(line)
-                self._index_size += len(line)
-                return
-        self._write_index()
-
-    def _write_index(self) -> None:
-        """Make the index anew; all who write it at once write the same."""
-        content = "".join(f"{self._row(number)}{seal}\n" for number, seal in enumerate(self._seals))
-        written = self._index.with_name(f".{self._index.name}.{os.getpid()}.{threading.get_ident()}")
+    def _take_what_is_whole(self) -> None:
+        """Read a broken chain line by line, leaving out what does not have the hash that it claims."""
+        self._forget()
         try:
-            written.write_text(content)
-            written.replace(self._index)
-            self._index_size = len(content.encode())
-        except OSError:
-            with suppress(OSError):
-                written.unlink(missing_ok=True)
+            with self.path.open("rb") as file:
+                self._mark = mark_of(os.fstat(file.fileno()))
+                for line in lines_of(file.fileno(), 0):
+                    record = whole_record(line, self.path)
+                    if record is None:
+                        self._index.skip(line)
+                    else:
+                        self._index.take(line, record.kind, record.body)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -359,79 +395,42 @@ class Chain:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise _cannot_seal(self.path, error) from error
+            raise cannot_seal(self.path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._read(descriptor)
+            if self.broken is not None:
+                raise self.broken
+            torn = self._read(descriptor) or self._torn_end(descriptor)
+            if torn:
+                self._set_aside(descriptor, torn)
             self._is_locked = True
             yield descriptor
         finally:
             self._is_locked = False
             os.close(descriptor)
 
+    def _torn_end(self, descriptor: int) -> bytes:
+        """Return what stands behind the last whole line of a file that was read already."""
+        return os.pread(descriptor, os.fstat(descriptor).st_size - self._index.end, self._index.end)
 
-def _mark(stat: os.stat_result) -> tuple[int, int, int]:
-    """Return a file's state: another inode, size or time of change is another state."""
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _write_line(descriptor: int, line: bytes, path: Path) -> None:
-    size = os.fstat(descriptor).st_size
-    try:
-        written = os.write(descriptor, line)
-        if written < len(line):
-            raise OSError(28, "No space left on device")
-        os.fsync(descriptor)
-    except OSError as error:
-        os.ftruncate(descriptor, size)
-        raise _cannot_seal(path, error) from error
-
-
-def _cannot_seal(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}.",
-        why="Nothing was sealed; what was there is as it was.",
-        todo="Free space, or choose a folder that can be written: PALATE_HOME=/path/to/folder",
-    )
+    def _set_aside(self, descriptor: int, torn: bytes) -> None:
+        """Keep an incomplete last line beside the chain, and cut it off; one that lacks its end alone gets it."""
+        number = len(self._index)
+        try:
+            record = checked(torn, number, self._last(), self.path)
+        except ChainBrokenError:
+            kept = keep_beside(self.path, number, torn)
+            os.ftruncate(descriptor, self._index.end)
+            self.say(
+                f"palate: the last line of {self.path} was not complete, as a power cut leaves it: {len(torn)} bytes.\n"
+                f"  They are kept in {kept.name}; the chain goes on from record {number}."
+            )
+        else:
+            write_line(descriptor, b"\n", self.path)
+            self._take(torn + b"\n", record)
+            self._index.write()
+        self._mark = mark_of(os.fstat(descriptor))
 
 
-def _checked(line: bytes, number: int, before: Record | None, path: Path) -> Record:
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        raise _broken(path, number, "it is not JSON") from error
-    if not isinstance(fields, dict) or set(fields) != _FIELDS:
-        raise _broken(path, number, "fields are missing or were added")
-    if json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() != line:
-        raise _broken(path, number, "it is not written the way it was sealed")
-    claimed = fields.pop("hash")
-    if fields["number"] != number or fields["previous"] != (before.hash if before else GENESIS):
-        raise _broken(path, number, "it does not follow the record before it")
-    if hash_record(fields) != claimed:
-        raise _broken(path, number, "its content was changed")
-    record = _record({**fields, "hash": claimed})
-    if before and record.at < before.at:
-        raise _broken(path, number, "it is dated before the record before it")
-    return record
-
-
-def _record(fields: dict[str, Any]) -> Record:
-    return Record(
-        number=fields["number"],
-        at=datetime.fromisoformat(fields["at"]),
-        kind=fields["kind"],
-        body=fields["body"],
-        previous=fields["previous"],
-        hash=fields["hash"],
-    )
-
-
-def _broken(path: Path, number: int, how: str) -> ChainBrokenError:
-    return ChainBrokenError(
-        f"{path}: the seal is broken at record {number}: {how}.",
-        why="From there on, nothing shows that forecasts came before their outcomes.",
-        todo=(
-            f"Each record is a line of that file, the first one number 0: look at line {number + 1}.",
-            "Go back to a copy (git, backup), or start a new project folder.",
-        ),
-    )
+def _indented(error: ChainBrokenError) -> str:
+    return "\n".join(f"  {line}" for line in (error.what, *error.todo))

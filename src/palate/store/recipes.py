@@ -1,15 +1,17 @@
 """The recipes of a project, one file for each recipe key, and the user's names for chunks."""
 
+import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from palate.bounded import parse_json, read_text
-from palate.errors import InputError, NotFoundError, StoreError
+from palate.errors import InputError, NotFoundError, PalateError, StoreError
 from palate.recipe.document import dumps, item_document, item_of, loads
 from palate.recipe.names import Named
 from palate.recipe.recipe import Recipe
@@ -51,6 +53,15 @@ class Recipes:
         try:
             return loads(read_text(self.folder / f"{key}.json")) if _is_key(key) else None
         except NotFoundError:
+            return None
+
+    def known(self, key: str) -> Recipe | None:
+        """Return the recipe of a key where it can be read; a file that is damaged is named, and left out."""
+        try:
+            return self.find(key)
+        except (PalateError, OSError, ValueError) as error:
+            what = error.what if isinstance(error, PalateError) else str(error)
+            _say_left_out(self.folder / f"{key}.json", what)
             return None
 
     def all(self) -> list[tuple[str, Recipe]]:
@@ -102,6 +113,15 @@ def _text(value: Any) -> str:
 def _is_key(key: str) -> bool:
     """Whether a key, which a journal claims, is one: nothing else names a file here."""
     return re.fullmatch(r"[0-9a-f]{1,64}", key) is not None
+
+
+@functools.cache
+def _say_left_out(file: Path, why: str) -> None:
+    print(
+        f"palate: {file} cannot be read, and is left out: {why}\n"
+        "  Remove it: recipes are read anew from the next runs.",
+        file=sys.stderr,
+    )
 
 
 def _write(path: Path, text: str) -> None:

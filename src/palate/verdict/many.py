@@ -1,4 +1,4 @@
-"""Many verdicts of one project: expected false positives, and tests of earlier verdicts on new runs; pure."""
+"""Many verdicts of one project: tests of earlier verdicts on new runs; pure."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,6 @@ from palate.verdict.pairs import Pairs
 from palate.verdict.rule import beyond_budget
 
 FALSE_DISCOVERY_RATE = 0.10
-ONE_SIDED = 0.025
-"""Error probability of "better" alone: half of the verdict's level."""
-
 Badge = Literal["confirmed", "contradicted", "provisional"]
 """The new runs agree; they show the opposite; they do not decide."""
 
@@ -28,15 +25,6 @@ class Confirmation:
     p: float
     raw: float
     n: int
-
-
-def expected_flukes(verdicts: int) -> float:
-    """Return the expected number of false "better" verdicts if no change had any effect: at most .025 a verdict.
-
-    >>> round(expected_flukes(12), 1)
-    0.3
-    """
-    return ONE_SIDED * verdicts
 
 
 def benjamini_hochberg(p: Sequence[float], rate: float = FALSE_DISCOVERY_RATE) -> list[bool]:
