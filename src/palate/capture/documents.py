@@ -14,6 +14,7 @@ from palate.recipe.document import SCHEMA, from_document
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Note, path_text
 from palate.recipe.values import MOST_SETTINGS, count_values, same_value
+from palate.redaction import redact_text
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 _OMEGA_MARKS = re.compile(r"\$\{|(^|[{,\s])(_component_|_target_|_partial_)\s*:|^defaults\s*:", re.MULTILINE)
@@ -96,7 +97,9 @@ def _yaml(path: Path, text: str, loader: str) -> tuple[Any, list[Note]]:
     if loader == "omegaconf" or (loader == "auto" and _OMEGA_MARKS.search(text) is not None):
         return by_omegaconf, []
     notes = [
-        Note("loader", where, f"{where}: {mine!r} as PyYAML reads it (taken), {theirs!r} as OmegaConf does")
+        Note(
+            "loader", where, redact_text(f"{where}: {mine!r} as PyYAML reads it (taken), {theirs!r} as OmegaConf does")
+        )
         for where, mine, theirs in _apart(by_pyyaml, by_omegaconf, ())
     ]
     return by_pyyaml, notes

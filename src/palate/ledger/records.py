@@ -34,6 +34,7 @@ from palate.question.question import Question
 from palate.question.target import Handover, Target, Task, name_of_label
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
+from palate.redaction import redact_text, sealed, sealed_all
 from palate.store.chain import Record, hash_record
 from palate.vocabulary import Arm, Goal, Metric
 
@@ -474,7 +475,7 @@ class SealedVoid(Sealed):
 
     KIND = "void"
     experiment: str
-    reason: str
+    reason: str = field(metadata=_under(redact_text, str))
     author: str
     evidence: Evidence = field(metadata=_EVIDENCE)
     seen: bool
@@ -785,12 +786,16 @@ def outcome_of(verdict: "Verdict") -> str | None:
 
 
 def question_body(question: Question) -> dict[str, Any]:
-    """Return a question as plain JSON data, complete enough to be run from."""
-    changes = [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in question.changes]
+    """Return a question as plain JSON data, complete enough to be run from; its secrets are sealed.
+
+    A question that came in with open secrets, from a project of before they were sealed, keeps its id and its keys.
+    """
+    clean = without_secrets(question)
+    changes = [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in clean.changes]
     return {
         "experiment": question.experiment,
-        "text": question.text,
-        "target": target_body(question.target),
+        "text": clean.text,
+        "target": target_body(clean.target),
         "changes": changes,
         "metric": asdict(question.metric),
         "take": question.take,
@@ -803,7 +808,25 @@ def question_body(question: Question) -> dict[str, Any]:
         **({"inputs": dict(question.inputs)} if question.inputs else {}),
         **({"edit": edit_body(question.edit)} if question.edit is not None else {}),
         **({"as_logged": True} if question.as_logged else {}),
+        **({"kept": dict(clean.kept)} if clean.kept else {}),
     }
+
+
+def without_secrets(question: Question) -> Question:
+    """Return a question with its secrets sealed, under the id and the keys that it has; itself where it has none."""
+    target = _sealed_target(question.target)
+    edit = question.edit and replace(question.edit, target=_sealed_target(question.edit.target))
+    changes = tuple(
+        replace(one, before=sealed(one.path, one.before), after=sealed(one.path, one.after)) for one in question.changes
+    )
+    clean = replace(question, target=target, edit=edit, changes=changes)
+    if question.kept or clean.plan.keys == question.plan.keys:
+        return clean
+    return replace(clean, kept={"experiment": question.experiment, **question.plan.keys})
+
+
+def _sealed_target(target: Target) -> Target:
+    return replace(target, settings=sealed_all(target.settings), argv=sealed("", tuple(target.argv)))
 
 
 def question_of(body: Mapping[str, Any]) -> Question:
@@ -824,6 +847,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         inputs=body.get("inputs", {}),
         edit=edit_of(body["edit"]) if "edit" in body else None,
         as_logged=shows_as_logged(body),
+        kept=body.get("kept", {}),
     )
 
 
@@ -867,6 +891,7 @@ def target_body(target: Target) -> dict[str, Any]:
         **fields,
         "task": task,
         "settings": {name: encode(value) for name, value in target.settings.items()},
+        "argv": [encode(word) for word in target.argv],
         "how": {name: str(handover) for name, handover in target.how.items()},
         "seed_by": "" if target.seed_by is None else str(target.seed_by),
     }
@@ -883,7 +908,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
             "how": {name: Handover.read(text) for name, text in body["how"].items()},
             "seed_by": Handover.read(body["seed_by"]) if body["seed_by"] else None,
             "choices": {name: tuple(values) for name, values in body["choices"].items()},
-            "argv": tuple(body["argv"]),
+            "argv": tuple(decode(word) for word in body["argv"]),
             "data": tuple(body["data"]),
         }
     )
@@ -916,8 +941,8 @@ def reference_of(body: Mapping[str, Any]) -> Reference:
 def said_body(said: Said) -> dict[str, Any]:
     """Return what was said as plain JSON data."""
     if isinstance(said, Spread):
-        return {"quantiles": [said.low, said.middle, said.high], "why": said.why}
-    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
+        return {"quantiles": [said.low, said.middle, said.high], "why": redact_text(said.why)}
+    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": redact_text(said.why)}
 
 
 def said_of(body: Mapping[str, Any]) -> Said:

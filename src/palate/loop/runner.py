@@ -142,6 +142,7 @@ class Runner:
         """Make the run's folder and journal; return its order."""
         plan, label, key = self._plan, self._plan.target.label, self._plan.keys[arm]
         folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
+        order = plan.order(arm, seed, folder.name, folder)  # refused before anything is begun
         try:
             begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
         except OSError as error:
@@ -150,7 +151,7 @@ class Runner:
                 why="The run was not started; what was made before is kept.",
                 todo="Make room, then type the same command again.",
             ) from error
-        return plan.order(arm, seed, folder.name, folder)
+        return order
 
     def _take(self, ended: Ended) -> None:
         """End the run's journal, read it back, check what it received, and take in what it gave."""

@@ -25,6 +25,7 @@ from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, St
 from palate.recipe.codec import decode, encode
 from palate.store import schema
 from palate.store.migrations import migrate
+from palate.store.private import open_file
 from palate.store.project import Project
 from palate.store.reader import Content, Curve, read_journal
 
@@ -135,6 +136,7 @@ class Catalog:
         if in_memory:
             self._engine = self._reader = _engine(":memory:", "BEGIN")
         else:
+            _make_file(project.catalog)
             self._engine = _engine(str(project.catalog), "BEGIN IMMEDIATE")
             self._reader = _engine(str(project.catalog), "BEGIN")
         try:
@@ -435,6 +437,13 @@ def _replace_run(connection: Connection, read: ReadRun) -> None:
         packed = [{"run_id": run_id, "metric": m, "points": pack_curve(c)} for m, c in read.curves.items()]
         connection.execute(insert(schema.series), packed)
     connection.execute(insert(schema.journals), {"run_id": run_id, "bytes": read.bytes, "lost_bytes": read.lost_bytes})
+
+
+def _make_file(path: Path) -> None:
+    """Make the file, as open as its folder, before SQLite makes it as open as the umask has it."""
+    if not path.exists():
+        with contextlib.suppress(OSError):  # then SQLite says so
+            os.close(open_file(path, os.O_RDWR))
 
 
 def _engine(path: str, begin: str) -> Engine:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
+from palate.store.private import make_folder, open_file, write_file
 
 GENESIS = "0" * 64
 _FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
@@ -346,7 +347,7 @@ class Chain:
         content = "".join(f"{self._row(number)}{seal}\n" for number, seal in enumerate(self._seals))
         written = self._index.with_name(f".{self._index.name}.{os.getpid()}.{threading.get_ident()}")
         try:
-            written.write_text(content)
+            write_file(written, content)
             written.replace(self._index)
             self._index_size = len(content.encode())
         except OSError:
@@ -356,8 +357,8 @@ class Chain:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(self.path.parent, top=True)
+            descriptor = open_file(self.path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise _cannot_seal(self.path, error) from error
         try:
