@@ -27,6 +27,7 @@ COMMANDS = {
     "log": ("palate.cli.log", "Log metrics from a shell script or any other process."),
     "verify": ("palate.cli.verify", "Check that no sealed record was changed."),
     "doctor": ("palate.cli.doctor", "Check the installation and the project's folder."),
+    "redact": ("palate.cli.redact", "Take secrets out of a store that was written before they were sealed."),
     "config": ("palate.cli.config", "List preferences and who decided them."),
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),

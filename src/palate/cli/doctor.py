@@ -11,8 +11,10 @@ from importlib import metadata
 import click
 
 from palate.cli.common import here, json_option, put_out
+from palate.cli.redact import put_secrets
 from palate.errors import PalateError, RunsFailedError
 from palate.store.catalog import Catalog, rebuild
+from palate.store.private import SHARED, close_to_others
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.training.local import count_cores
@@ -22,10 +24,14 @@ LOW_DISK_BYTES = 1 << 30
 
 @click.command("doctor")
 @click.option("--rebuild", "make_anew", is_flag=True, help="Make the catalog anew from the journals and the chain.")
+@click.option("--secrets", is_flag=True, help="Look for secrets in every file of the project's folder.")
 @json_option
-def command(make_anew: bool, as_json: bool) -> None:
+def command(make_anew: bool, secrets: bool, as_json: bool) -> None:
     """Check the installation and the project's folder, and say what to do about what is wrong."""
     project = here()
+    if secrets:
+        put_secrets(project, as_json=as_json)
+        return
     rebuilt = rebuild(project) if make_anew else None
     checks = [_check(name, look, project) for name, look in _CHECKS.items()]
     document = {
@@ -83,6 +89,16 @@ def _folder(project: Project) -> str:
     return words
 
 
+def _private(project: Project) -> str:
+    """Take from others what they may do with the project's folder, unless it is meant to be shared."""
+    if os.environ.get(SHARED):
+        return f"{project.home} is as open as it is: {SHARED} is set"
+    changed = close_to_others(project.home)
+    words = "only you can read the project's folder"
+    more = f"; {changed} files and folders were open to others until now ({SHARED}=1 leaves them so)"
+    return f"{words}{more}" if changed else words
+
+
 def _journals(project: Project) -> str:
     places = [place for place in project.runs.glob("*/journal") if place.is_file()]
     torn = [place.parent.name for place in places if read_journal(place).lost_bytes]
@@ -113,6 +129,7 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
     "torch": _torch,
     "workers": _forks,
     "folder": _folder,
+    "private": _private,
     "journals": _journals,
     "chain": _chain,
     "catalog": _catalog,

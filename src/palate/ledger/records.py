@@ -14,6 +14,7 @@
 | when_score   | SealedWhenScore   | how that did                                                        |
 | split        | SealedSplit       | whose gain it was, of several changes                               |
 | confirmation | SealedConfirmation| what reruns at new seeds say of a verdict                           |
+| redaction    | SealedRedaction   | which records were rewritten without their secrets                  |
 """
 
 import importlib
@@ -580,6 +581,26 @@ class SealedConfirmation(Sealed):
     KIND = "confirmation"
     experiment: str
     confirmation: "Confirmation" = field(metadata=_spread(asdict, _plain_read("palate.verdict.many", "Confirmation")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRedaction(Sealed):
+    """That records were rewritten without their secrets: the bridge over which a chain goes on (see `store.bridge`).
+
+    Attributes:
+        replaced: of each record its number, its kind, the hash that it was sealed with, and that of its content now.
+        secrets: the kinds of secrets that were taken out, of files too.
+        files: how many files beside the chain were rewritten or removed.
+        head: the chain's head before.
+        author: who did it.
+    """
+
+    KIND = "redaction"
+    replaced: Sequence[Mapping[str, Any]]
+    secrets: Sequence[str]
+    files: int
+    head: str
+    author: Author = field(metadata=_AUTHOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

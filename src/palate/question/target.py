@@ -58,6 +58,7 @@ class Order:
         traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
         place: the folder that it sees; None to run where the engine is.
         guarded: whether what it does to files is heard of, as in Python; a command is any program.
+        secrets: values that are to be taken out of what it prints.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Order:
     traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
     place: Place | None = None
     guarded: bool = True
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +236,7 @@ class Target:
             traced=traced or {},
             place=self.task.place,
             guarded=self.task.kind != "command",
+            secrets=known_secrets(known, {"": list(self.argv)}),
         )
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:

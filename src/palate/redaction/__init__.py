@@ -17,6 +17,7 @@ from palate.redaction.values import (
     sealed_all,
     sealed_text,
     secrets_in,
+    with_spellings,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "sealed_all",
     "sealed_text",
     "secrets_in",
+    "with_spellings",
 ]

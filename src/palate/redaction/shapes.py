@@ -72,7 +72,8 @@ SHAPES = (
     Shape("JWT", ("eyJ",), r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{6,}",
           "whoever issued it"),
     Shape("private key", ("PRIVATE KEY",),
-          r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\Z)",
+          r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----"
+          r"(?:[\w+/=\s:,.-]|\\[nr])*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|(?=[\"'<])|\Z)",
           "where its public half is installed"),
     Shape("Azure key", ("AccountKey=", "SharedAccessKey=", "SharedAccessSignature="),
           r"(?:AccountKey|SharedAccessKey|SharedAccessSignature)=(?P<it>[A-Za-z0-9+/=%& ]{20,})", "portal.azure.com"),
@@ -146,7 +147,7 @@ def is_random(text: str) -> bool:
     (False, False)
     """
     counts = (sum(map(str.isupper, text)), sum(map(str.islower, text)), sum(map(str.isdigit, text)))
-    if min(counts) < 2 or counts[0] < 3 or counts[1] < 3:
+    if min(counts, default=0) < 2 or len(text) < 2 or counts[0] < 3 or counts[1] < 3:
         return False
     parts = re.findall(r"[A-Za-z0-9]+", text)
     if max(map(len, parts)) < 12 or len(parts) > 2 + len(text) / 12:  # a path, or words with dashes

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from palate.redaction.names import is_secret_name, is_strong_name
-from palate.redaction.shapes import RANDOM, by_randomness, by_shape
+from palate.redaction.names import is_secret_name, is_strong_name, plain_name
+from palate.redaction.shapes import RANDOM, by_randomness, by_shape, is_random
 
 REDACTED = "<secret>"
 """What stands in a text for a secret."""
@@ -25,11 +25,18 @@ _VALUE = re.compile(
     r"""(?:[bruf]{0,2}(?P<quote>\\?["'`])(?!(?P=quote))(?P<quoted>.{1,4000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
 )
 _NO_SECRET = re.compile(
-    r"(?i)(?:\$|\{|<|%\(|\*+$|\.{3}|x{3,}$|none$|null$|true$|false$|undefined$|not?$|yes$|is$|was$|expected|invalid"
-    r"|required|missing|must$|cannot$|can't$|for$|of$|the$|and$|or$|str$|int$|float$|bool$|string$|bytes$|optional"
-    r"|os\.|env|args?\.|self\.|config\.|cfg\.|opts?\.|getpass|input$|error|failed|wrong|set$|unset$|empty$|found"
-    r"|authentication|has$|are$|will$|has_|given$)"
+    r"(?i)(?:none|null|true|false|undefined|not?|yes|is|was|has|are|will|for|of|the|and|or|must|cannot|can't|str|int"
+    r"|float|bool|string|bytes|optional|required|expected|invalid|missing|given|found|failed|error|wrong|set|unset"
+    r"|empty|input|getpass|authentication|parameter|settings|constant(?: \w+)?|secret|\.{3}|x{3,})$"
+    r"|(?:os|args?|self|config|cfg|opts?|env|environ|settings)(?:\.|\[)|[\w./-]+:\d+$"
 )
+"""Words that stand behind a name without being its value, and code that gets it from elsewhere."""
+
+STANDS_FOR = re.compile(r"\$\{.*|\$\w+|\{\{.*|\{\w*\}?|%\(.*|<[^>]*>?|\*+[@A-O]*|secret [0-9a-f]{6,32}")
+"""A value that only names where the secret is (a variable, a field of a template), or that stands for one (`mask`)."""
+
+_PATH = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@+ -]+){2,}/?|(?:~|\.{1,2})/[\w.@+ -]+")
+"""A path, as of a file with credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ def find_secrets(text: str, *, code: bool = False) -> list[Found]:
         text: any.
         code: whether it is a program: then only what stands in quotes is a value.
     """
-    low = text.lower()
+    low = text.lower().replace(" tokens", " ")  # which trainings print in every line: tokens/s
     named = any(hint in low for hint in _LOW_HINTS)
     long = max(map(len, text.split()), default=0) >= SHORTEST_KEY
     if not (named or long or "://" in text or "xox" in text):
@@ -83,7 +90,11 @@ def _by_name(text: str, *, code: bool) -> Iterator[Found]:
         assert left is not None and right is not None
         name = left[0] + text[hint.start() : right.end()]
         done = right.end()
-        dashed = name.startswith("-")
+        before = text[max(0, hint.start() - len(left[0]) - 2) : hint.start() - len(left[0])]
+        dashed = name.startswith("-") or before in (
+            "('",
+            '("',
+        )  # a flag, or the first word of a call: getenv("NAME", ...)
         value = _VALUE.match(text, right.end()) if is_secret_name(name) else None
         if value is not None and _is_value(name, value, dashed=dashed, code=code):
             group = "bare" if value["quote"] is None else "quoted"
@@ -94,19 +105,28 @@ def _is_value(name: str, found: re.Match[str], *, dashed: bool, code: bool) -> b
     """Whether what stands behind a secret's name is its value, and not a word of a sentence or of a program."""
     quoted = found["quote"] is not None
     value: str = found["quoted"] if quoted else found["bare"]
-    if found["space"] is not None and not (dashed and not quoted and not value.startswith("-")):
-        return False  # a word behind a word; a flag's value is one
-    if found["sep"] == "," and not (quoted and found["close"] and (dashed or not code or _is_credential(value))):
-        return False  # a list of words; a flag's value in a list of arguments is one, and a default behind a name
-    if found["sep"] == "==" or (code and not quoted) or _NO_SECRET.match(value):
+    if not _is_bound(found, value, dashed=dashed, code=code) or is_no_secret(value):
         return False
     if value.isdigit():
         return is_strong_name(name) and len(value) > 3
-    if value.upper() == value and not re.search(r"\d", value):
-        return False  # a placeholder: --password PASSWORD
+    if plain_name(value) == plain_name(name) or (value.upper() == value and not re.search(r"\d", value)):
+        return False  # the same name, or a placeholder: --password PASSWORD
     if is_strong_name(name) or dashed:
         return len(value) > 2 and not (found["sep"] == ":" and not quoted and " " in found[0] and value.isalpha())
     return _is_credential(value)
+
+
+def _is_bound(found: re.Match[str], value: str, *, dashed: bool, code: bool) -> bool:
+    """Whether what stands behind a name belongs to it: by `=` or `:`, as a flag's value, as a default in a call."""
+    quoted, sep = found["quote"] is not None, found["sep"]
+    if sep is None:
+        return dashed and not quoted and not value.startswith("-")
+    if sep == ",":
+        is_name = found.string[found.end() : found.end() + 3].lstrip()[:1] == ":"  # of the next member
+        bound = dashed or _is_credential(value)  # else a list of words
+        return quoted and found["close"] is not None and bound and not is_name
+    called = not quoted and found.string[found.end() : found.end() + 1] in ("(", "[")  # code that gets it
+    return sep != "==" and not called and (quoted or not code)
 
 
 def _is_credential(value: str) -> bool:
@@ -115,6 +135,20 @@ def _is_credential(value: str) -> bool:
         words = re.fullmatch(r"[a-z_.]+|[A-Z_]+|[A-Za-z]+|[\w./-]+/[\w./-]+", value)
         return len(value) >= 20 and " " not in value and not words
     return not re.fullmatch(r"[a-z_]+\d|\d+(?:\.\d+)*|\d+[a-z]{1,3}", value)
+
+
+def is_no_secret(value: str) -> bool:
+    """Return whether a value is a word that says there is none here, a reference to one, or what stands for one.
+
+    >>> [is_no_secret(value) for value in ("none", "${HF_TOKEN}", "secret 3f9c41", "****KLB@JAHB", "hunter2")]
+    [True, True, True, True, False]
+    """
+    return _NO_SECRET.match(value) is not None or names_a_place(value)
+
+
+def names_a_place(value: str) -> bool:
+    """Return whether a value only names where a secret is, a file or a variable, or stands for one."""
+    return STANDS_FOR.fullmatch(value) is not None or (_PATH.fullmatch(value) is not None and not is_random(value))
 
 
 def redact_text(text: str, known: Iterable[str] = ()) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from palate.recipe.codec import Secret, Unread
 from palate.redaction.names import is_secret_name, is_strong_name
-from palate.redaction.text import SHORTEST_KNOWN, find_secrets, redact_text
+from palate.redaction.text import SHORTEST_KNOWN, find_secrets, names_a_place, redact_text
 
 SALT = "PALATE_SALT"
 """The environment variable that sets the salt."""
@@ -22,9 +22,6 @@ _WHOLE = re.compile(
     r"|(?i:authorization:\s*\S.*|bearer\s+\S{4,})"
 )
 """A whole value that begins as keys do: shorter ones count than within a text."""
-
-_REFERENCE = re.compile(r"\$\{[^}]*\}|\$\w+|\{\{[^}]*\}\}|<[^>]*>")
-"""A value that only names where the secret is: an environment variable, a field of a template."""
 
 _FEWEST_DIGITS = 4
 
@@ -43,7 +40,7 @@ def is_secret(name: object, value: object) -> bool:
     """
     named = type(name) is str and is_secret_name(name)
     if isinstance(value, str):
-        if not value or _REFERENCE.fullmatch(value):
+        if not value or names_a_place(value):
             return False
         return named or _WHOLE.fullmatch(value) is not None or bool(find_secrets(value))
     if isinstance(value, Unread):
@@ -104,7 +101,7 @@ def sealed_all(values: Mapping[str, Any]) -> dict[str, Any]:
 def sealed_text(name: str, value: Any) -> str:
     """Return a value's text as it may be noted: of a secret, what it hashes to, so that a change still shows."""
     clean = sealed(name, value)
-    return f"secret {clean.hash}" if isinstance(clean, Secret) else redact_text(repr(clean))
+    return repr(clean) if isinstance(clean, Secret) else redact_text(repr(clean))
 
 
 def opened(value: Any) -> Any:

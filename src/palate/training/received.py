@@ -15,6 +15,7 @@ import json
 import opcode
 import os
 import random
+import re
 import stat
 import sys
 import threading
@@ -61,6 +62,9 @@ _PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS
                     "OMP_NUM_THREADS", "MKL_NUM_THREADS",
                     "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
+
+_SALT = re.compile(r"/palate/\.?salt[^/]*$")
+"""What the hashes of secrets are made with; palate reads it while a run goes."""
 
 _CODE = (".pyc", ".so", ".egg-link")
 _LIBRARY = (f"{os.path.dirname(os.__file__)}{os.sep}", "/proc/", "/sys/", "/dev/", "/etc/", "<")
@@ -198,6 +202,8 @@ class Recorder:
     def _is_own(self, path: str) -> bool:
         if path.startswith(self._folder):
             return bool(self._work) and path.startswith(self._work)
+        if _SALT.search(path):
+            return False
         if path.startswith("/dev/shm/"):  # noqa: S108  a place for data, unlike the rest of /dev
             return True
         return not path.startswith((*_LIBRARY, _PALATE)) and not _is_installed(path)

@@ -168,6 +168,7 @@ def message_of(order: Order, threads: int) -> Message:
         "known": {name: encode(value) for name, value in order.known.items()},
         "capture": order.capture,
         "guarded": order.guarded,
+        "secrets": list(order.secrets),
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
