@@ -236,7 +236,7 @@ class Target:
             traced=traced or {},
             place=self.task.place,
             guarded=self.task.kind != "command",
-            secrets=known_secrets(known, {"": list(self.argv)}),
+            secrets=known_secrets(self.settings, known, {"": list(self.argv)}),
         )
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:

@@ -148,6 +148,7 @@ def is_no_secret(value: str) -> bool:
 
 def names_a_place(value: str) -> bool:
     """Return whether a value only names where a secret is, a file or a variable, or stands for one."""
+    value = value.strip("'\"")
     return STANDS_FOR.fullmatch(value) is not None or (_PATH.fullmatch(value) is not None and not is_random(value))
 
 
