@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from palate.errors import InputError
+from palate.errors import InputError, RefusedError
 from palate.forecast.answer import Forecast, Said, Spread, is_line
 from palate.forecast.chances import Chances, Reference
 from palate.question.edit import Edit, spans_of
@@ -645,9 +645,20 @@ class Sent:
         return self.record is not None and hash_record(_fields_of(self.record)) == self.hash
 
     def body(self) -> dict[str, Any]:
-        """Return it as plain JSON data."""
+        """Return it as plain JSON data.
+
+        Raises:
+            RefusedError: its content cannot be handed over: it has a secret, or was rewritten without one.
+        """
         if self.record is None:
             return {"hash": self.hash, "author": self.author, "turn": self.turn}
+        why = str(self.record.body.get("why", ""))
+        if redact_text(why) != why or not self.holds:
+            raise RefusedError(
+                f"The forecast {self.hash[:12]} is handed over by its hash alone.",
+                why="The reason that is given in it holds a secret." if self.holds else "It was rewritten (redacted).",
+                todo="palate forecast EXPERIMENT --export FILE --blind",
+            )
         return {**_fields_of(self.record), "hash": self.hash}
 
     @classmethod
@@ -913,6 +924,7 @@ def target_body(target: Target) -> dict[str, Any]:
         "task": task,
         "settings": {name: encode(value) for name, value in target.settings.items()},
         "argv": [encode(word) for word in target.argv],
+        "data": [redact_text(path) for path in target.data],
         "how": {name: str(handover) for name, handover in target.how.items()},
         "seed_by": "" if target.seed_by is None else str(target.seed_by),
     }

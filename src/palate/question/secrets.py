@@ -85,7 +85,10 @@ def _is_gone(missing: Mapping[str, Secret]) -> RefusedError:
     typed = " ".join(f"{_variable(name)}=..." for name in missing)
     return RefusedError(
         f"This question was asked with secrets, of which only hashes are kept: {', '.join(names.values())}.",
-        why="A run needs the values themselves. Neither the file nor the environment has values with these hashes.",
+        why=(
+            "A run needs the values themselves. Neither the file nor the environment has values with these hashes.",
+            "A colleague's hashes are made with another salt than yours: then only asking anew helps.",
+        ),
         todo=(
             f"Put the same values into the environment and call again, under any names:  {typed} palate ...",
             "Or ask anew, with the values of now: palate run ...",
