@@ -35,7 +35,7 @@ from palate.question.question import Question
 from palate.question.target import Handover, Target, Task, name_of_label
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
-from palate.redaction import redact_text, sealed, sealed_all
+from palate.redaction import REDACTED, redact_text, sealed, sealed_all
 from palate.store.chain import Record, hash_record
 from palate.vocabulary import Arm, Goal, Metric
 
@@ -653,10 +653,11 @@ class Sent:
         if self.record is None:
             return {"hash": self.hash, "author": self.author, "turn": self.turn}
         why = str(self.record.body.get("why", ""))
-        if redact_text(why) != why or not self.holds:
+        rewritten = REDACTED in why and not self.holds
+        if rewritten or redact_text(why) != why:
             raise RefusedError(
-                f"The forecast {self.hash[:12]} is handed over by its hash alone.",
-                why="The reason that is given in it holds a secret." if self.holds else "It was rewritten (redacted).",
+                f"The forecast {self.hash[:12]} can be handed over by its hash alone.",
+                why="It was rewritten without a secret." if rewritten else "The reason that it gives holds a secret.",
                 todo="palate forecast EXPERIMENT --export FILE --blind",
             )
         return {**_fields_of(self.record), "hash": self.hash}

@@ -1,6 +1,7 @@
 """The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far."""
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
 from palate.question.target import Order
 from palate.recipe.settings import nearest
+from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources
@@ -181,7 +183,8 @@ class Runner:
         target = self._plan.target_of(arm)
         place = self._resources.placed(target.task).place
         own = () if place is None or not target.task.file else (place.name_of(target.task.file),)
-        received = take_received(self._project.run_folder(run_id), place, own)
+        secrets = known_secrets(os.environ, target.settings, dict(self._plan.settings[arm]), {"": list(target.argv)})
+        received = take_received(self._project.run_folder(run_id), place, own, secrets)
         if received is not None:
             remember(self._project, self._plan.keys[arm], received)
         return received

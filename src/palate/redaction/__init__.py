@@ -5,7 +5,7 @@ replaces them in values by a keyed hash. Everything that writes into the store g
 """
 
 from palate.redaction.names import is_secret_name
-from palate.redaction.text import Found, Lines, find_secrets, redact_text
+from palate.redaction.text import REDACTED, Found, Lines, find_secrets, redact_text
 from palate.redaction.values import (
     SALT,
     is_open,
@@ -21,6 +21,7 @@ from palate.redaction.values import (
 )
 
 __all__ = [
+    "REDACTED",
     "SALT",
     "Found",
     "Lines",

@@ -16,10 +16,14 @@ SHORTEST_KNOWN = 6
 SHORTEST_KEY = 18
 """The fewest characters of a word that can be a key by its form alone; a line of shorter words is read no further."""
 
-_WORDS = re.compile(r"(?i)pass|secret|token|key|auth|cred|bearer|pwd|cookie|webhook|conn|\bpat\b")
+_NAME = re.compile(
+    r"(?:pass|secret|token|key|auth|cred|bearer|pwd|cookie|webhook|conn|pat)(?P<rest>[\w-]{0,30})"
+    r"(?=(?:\\?[\"'])?\]?\s*[=:,]|\s)"
+)
+"""The end of a name that may be a secret's, in a text in small letters, before what binds a value to it."""
+
 _LOW_HINTS = ("pass", "secret", "token", "key", "auth", "cred", "bearer", "pwd", "cookie", "webhook", "conn", "pat")
 _NAME_LEFT = re.compile(r"[\w.-]{0,60}$")
-_NAME_RIGHT = re.compile(r"[\w-]{0,30}")
 _VALUE = re.compile(
     r"""(?P<close>\\?["'])?\]?(?:\s*(?P<sep>=>|:=|==?|:|,)\s*|(?P<space>\s+))"""
     r"""(?:[bruf]{0,2}(?P<quote>\\?["'`])(?!(?P=quote))(?P<quoted>.{1,4000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
@@ -56,14 +60,15 @@ def find_secrets(text: str, *, code: bool = False) -> list[Found]:
         text: any.
         code: whether it is a program: then only what stands in quotes is a value.
     """
-    low = text.lower().replace(" tokens", " ")  # which trainings print in every line: tokens/s
-    named = any(hint in low for hint in _LOW_HINTS)
+    low = text.lower()
+    counted = low.replace(" tokens", " ")  # which trainings print in every line: tokens/s
+    named = any(hint in counted for hint in _LOW_HINTS)
     long = max(map(len, text.split()), default=0) >= SHORTEST_KEY
     if not (named or long or "://" in text or "xox" in text):
         return []
     found = [Found(start, end, shape.kind, shape.rotate) for start, end, shape in by_shape(text, short_only=not long)]
     if named:
-        found += _by_name(text, code=code)
+        found += _by_name(text, low if len(low) == len(text) else _lowered(text), code=code)
     if long:
         found += [Found(start, end, RANDOM.kind, RANDOM.rotate) for start, end, _ in by_randomness(text)]
     return _merged(found)
@@ -80,22 +85,22 @@ def _merged(found: list[Found]) -> list[Found]:
     return merged
 
 
-def _by_name(text: str, *, code: bool) -> Iterator[Found]:
-    done = 0
-    for hint in _WORDS.finditer(text):
-        if hint.start() < done:
-            continue
+def _lowered(text: str) -> str:
+    """Return a text in small letters, as long as it is: of some letters, the small one is two."""
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
+def _by_name(text: str, low: str, *, code: bool) -> Iterator[Found]:
+    for hint in _NAME.finditer(low):
         left = _NAME_LEFT.search(text[max(0, hint.start() - 60) : hint.start()])
-        right = _NAME_RIGHT.match(text, hint.end())
-        assert left is not None and right is not None
-        name = left[0] + text[hint.start() : right.end()]
-        done = right.end()
+        assert left is not None
+        name = left[0] + text[hint.start() : hint.end()]
         before = text[max(0, hint.start() - len(left[0]) - 2) : hint.start() - len(left[0])]
         dashed = name.startswith("-") or before in (
             "('",
             '("',
         )  # a flag, or the first word of a call: getenv("NAME", ...)
-        value = _VALUE.match(text, right.end()) if is_secret_name(name) else None
+        value = _VALUE.match(text, hint.end()) if is_secret_name(name) else None
         if value is not None and _is_value(name, value, dashed=dashed, code=code):
             group = "bare" if value["quote"] is None else "quoted"
             yield Found(*value.span(group), f"value of {name.strip('-.')}", "whoever issued it")

@@ -1,12 +1,14 @@
 """A folder of its own for each run, which looks like the person's: what it reads is theirs, what it writes is its own.
 
-Code and settings are copied, everything else is a link, folders are real as far as `MOST` entries go. A `Guard` makes
+Code and settings are copied, but for those that hold a secret; everything else is a link, folders are real as far as
+`MOST` entries go. A `Guard` makes
 a link the run's own right before Python writes to it. So two runs that write `model.pt` write two files, and the
 person's folder stays as it is. What a run wrote stays in its folder. Programs that are not Python have no guard: there
 every small file is copied, and a large one that is written to in place is the person's. Standard library only.
 """
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.question.folder import CODE, SKIPPED, Place, path_inside
+from palate.question.outside import holds_secret
 
 WORK = "work"
 """Folder in a run's folder in which it works."""
@@ -68,9 +71,10 @@ def make_folder(place: Place, work: str, *, guarded: bool = True) -> None:
         for entry in _entries(place, here, hidden):
             target = f"{work}/{entry.name}"
             if not entry.is_folder:
-                state = _copy_small(entry.source, target) if len(copied) < most_copies else None
+                secret = holds_secret_at(entry.source)
+                state = _copy_small(entry.source, target) if len(copied) < most_copies and not secret else None
                 if state is None:
-                    _link(entry.source, target, hard=not guarded)
+                    _link(entry.source, target, hard=not guarded and not secret)
                 else:
                     copied[entry.name] = state
                 continue
@@ -129,7 +133,8 @@ class _Clearing:
 
     def _clear_entry(self, name: str, entry: "os.DirEntry[str]") -> None:
         if entry.is_symlink():
-            if os.readlink(entry.path) in (f"{self.place.root}/{name}", f"{self.place.over}/{name}"):
+            theirs = (f"{self.place.root}/{name}", f"{self.place.over}/{name}")
+            if name in self.own or os.readlink(entry.path) in theirs:
                 os.unlink(entry.path)
             else:
                 self.wrote.append((name, 0))
@@ -205,6 +210,26 @@ def _count(folder: str, most: int) -> int:
     except OSError:
         return most + 1
     return count
+
+
+def holds_secret_at(source: str) -> bool:
+    """Return whether a small file holds a secret: then no copy of it comes into the store, and a run sees it itself."""
+    try:
+        known = os.stat(source)
+    except OSError:
+        return False
+    if not stat.S_ISREG(known.st_mode) or not 0 < known.st_size <= SMALL:
+        return False
+    return _holds_secret(source, known.st_size, known.st_mtime_ns)
+
+
+@functools.lru_cache(4096)
+def _holds_secret(source: str, *_state: int) -> bool:
+    try:
+        with open(source, "rb") as file:
+            return holds_secret(file.read())
+    except OSError:
+        return False
 
 
 def _copy_small(source: str, target: str) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """What a run received, read back when it has ended: its inputs with hashes, what it wrote, what was in force."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from palate.question.folder import Place, path_inside
+from palate.redaction import redact_text
 from palate.store.private import write_file
 from palate.training.apart import WORK, clear_folder
 from palate.training.received import NOTES
@@ -22,6 +24,10 @@ MOST_HASHED = 2000
 
 MOST_BYTES = 512 << 20
 """Bytes of a run's files that are hashed; beyond, size and time of change are kept."""
+
+
+MOST_REDACTED = 1 << 20
+"""The most bytes of a file that a run wrote and that secrets are taken out of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,13 +157,18 @@ def read_received(folder: Path) -> Received | None:
         return None
 
 
-def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) -> Received | None:
+def take_received(
+    folder: Path, place: Place | None, own: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> Received | None:
     """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
+
+    Secrets are taken out of small text files that the run wrote into its folder, such as its arguments.
 
     Args:
         folder: the run's folder.
         place: what it saw; None where it worked in the person's folder.
         own: files of its folder that palate put there.
+        secrets: values that are secret wherever they stand.
 
     Returns:
         what it received; None where nothing was noted.
@@ -165,12 +176,26 @@ def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) ->
     notes = read_notes(folder / NOTES)
     work = str(folder / WORK)
     wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
+    _redact_written(work, [name for name, _ in wrote], tuple(secrets))
     if not notes:
         return None
     received = _received(notes, place, work, dict(wrote))
     write_file(folder / RECEIVED, json.dumps(received.body()))
     (folder / NOTES).unlink(missing_ok=True)
     return received
+
+
+def _redact_written(work: str, names: Iterable[str], secrets: tuple[str, ...]) -> None:
+    """Take the secrets out of small text files that a run wrote, as it may have written what it was given."""
+    for name in names:
+        path = Path(work, name)
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # gone meanwhile, or no text
+            if path.is_symlink() or path.stat().st_size > MOST_REDACTED:
+                continue
+            text = path.read_bytes().decode()
+            redacted = redact_text(text, secrets)
+            if redacted != text:
+                path.write_bytes(redacted.encode())
 
 
 def read_notes(path: Path) -> list[list[Any]]:
