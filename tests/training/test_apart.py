@@ -305,3 +305,20 @@ def test_a_guard_leaves_alone_what_is_not_in_its_folder(tmp_path):
     (tmp_path / "x").symlink_to(tmp_path / "y")
     Guard(str(tmp_path / "work")).own(str(tmp_path / "x"))
     assert Path(tmp_path / "x").is_symlink()
+
+
+def test_code_and_settings_with_a_secret_are_seen_where_they_are_and_not_copied(tmp_path):
+    person = tmp_path / "person"
+    person.mkdir()
+    (person / "plain.py").write_text("lr = .1\n")
+    (person / "secret.py").write_text("API_KEY = 'sk-proj-aB3dE5fG7hI9jK1lM3nO5'\n")
+    (person / ".env").write_text("DB_PASSWORD=hunter2\n")
+    place = Place(root=str(person), home=str(person / ".palate"))
+    for guarded in (True, False):
+        work = tmp_path / f"run-{guarded}" / "work"
+        make_folder(place, str(work), guarded=guarded)
+        assert not (work / "plain.py").is_symlink()
+        assert [(work / name).readlink() for name in ("secret.py", ".env")] == [person / "secret.py", person / ".env"]
+        assert clear_folder(place, str(work)) == []
+        assert not work.exists()
+    assert (person / "secret.py").read_text().startswith("API_KEY")

@@ -29,6 +29,9 @@ from palate.store.chain import GENESIS, Record, hash_record
 from palate.store.mask import events_in, mask
 from palate.store.project import Project
 
+INDEX = "chain.index"
+"""The file beside a chain that is made anew from it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redacted:
@@ -74,14 +77,14 @@ def redact_store(
         files = list(_rewrite_files(project, known, journals=False))
         files += _rewrite_files(project, known, journals=True)
         records = _rewrite_chain(project, known, found, files=len(files) + len(removed), author=author, now=now)
-        _remove_derived(project)
+        had_catalog = _remove_derived(project)
     except OSError as error:
         raise StoreError(
             f"{error.filename or project.home} cannot be rewritten: {error.strerror}.",
             why="What was rewritten until then stays so; the chain is the old one or the new one, and holds.",
             todo="Make room, or mend the permissions, then type the same again.",
         ) from error
-    if project.catalog.exists():
+    if had_catalog:
         rebuild(project)
     return Redacted(
         files=tuple(files),
@@ -130,19 +133,23 @@ def _remove_code(project: Project, found: Sequence[Found]) -> list[str]:
     return list(removed)
 
 
-def _remove_derived(project: Project) -> None:
-    """Remove what is made anew from journals and chain, and what was put aside of it: it may hold what they held."""
-    for pattern in ("catalog.sqlite*", "chain.index"):
-        for path in project.home.glob(pattern):
-            if path != project.catalog or path.exists():
-                path.unlink(missing_ok=True)
-    project.catalog.touch(mode=0o600)  # so that it is made anew
+def _remove_derived(project: Project) -> bool:
+    """Remove what is made anew from journals and chain, and what was put aside of it: it may hold what they held.
+
+    Returns:
+        whether there was a catalog.
+    """
+    had_catalog = project.catalog.exists()
+    for path in (*project.home.glob(f"{project.catalog.name}*"), project.home / INDEX):
+        path.unlink(missing_ok=True)
+    return had_catalog
 
 
 def _rewrite_files(project: Project, known: Known, *, journals: bool) -> Iterator[str]:
     """Rewrite the files that hold secrets, the chain and what is made anew left out; yield their names."""
     for path in files_of(project.home):
-        derived = path.parent == project.home and path.name.startswith(("catalog.sqlite", "chain."))
+        made_anew = path.name.startswith(project.catalog.name) or path.name in (project.chain.path.name, INDEX)
+        derived = path.parent == project.home and made_anew
         is_journal = path.name == "journal" and path.parent.parent == project.runs
         if derived or is_journal is not journals or next(scan_file(project, path, known), None) is None:
             continue
@@ -160,9 +167,18 @@ def _clean_journal(content: bytes, known: Known) -> bytes:
         event = content[start:end]
         spans = _merged(_spans_in_event(event, known))
         masked = mask(event, spans) if spans else None
-        if masked is not None:
+        if masked is not None and _is_json(masked):
             cleaned[start:end] = masked
     return bytes(cleaned)
+
+
+def _is_json(event: bytes) -> bool:
+    """Return whether a masked event can be read: not where its secret was a number."""
+    try:
+        json.loads(event)
+    except ValueError:
+        return False
+    return True
 
 
 def _spans_in_event(event: bytes, known: Known) -> Iterator[tuple[int, int]]:

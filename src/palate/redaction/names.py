@@ -4,7 +4,7 @@ import functools
 import re
 
 _NAMES = re.compile(
-    r"(?:^|_)(?:(?:api|app|access|account|private|public_secret|secret|shared|master|signing|session|service|subscription"
+    r"(?:^|_)(?:(?:api|app|access|account|private|secret|shared|master|signing|session|service|subscription"
     r"|storage|consumer|deploy|ssh|aws|azure|gcp|google|openai|anthropic|wandb|hf|github|gitlab|encryption)_?keys?"
     r"|auth|bearer|credentials?|passwd|passphrase|passwords?|passcode|pat|secrets?|tokens?|authorization"
     r"|connection_string|conn_str|webhook(?:_url)?|cookies?)(?:$|_?\d+$|_(?:id|value|read|write|key)$)"
