@@ -6,9 +6,9 @@ import re
 _NAMES = re.compile(
     r"(?:^|_)(?:(?:api|app|access|account|private|secret|shared|master|signing|session|service|subscription"
     r"|storage|consumer|deploy|ssh|aws|azure|gcp|google|openai|anthropic|wandb|hf|github|gitlab|encryption)_?keys?"
-    r"|auth|bearer|credentials?|passwd|passphrase|passwords?|passcode|pat|secrets?|tokens?|authorization"
+    r"|auth|bearer|credentials?|passwd|passphrase|passwords?|passcode|secrets?|tokens?|authorization"
     r"|connection_string|conn_str|webhook(?:_url)?|cookies?)(?:$|_?\d+$|_(?:id|value|read|write|key)$)"
-    r"|(?:api|access|secret|private)_?keys?$|[a-z]_pwd$|passw(?:or)?d$|passphrase$|(?:access|auth|api|bearer|bot|refresh)_?tokens?$"
+    r"|(?:api|access|secret|private)_?keys?$|[a-z]_(?:pwd|pat)$|passw(?:or)?d$|passphrase$|(?:access|auth|api|bearer|bot|refresh)_?tokens?$"
 )
 _COUNTED = re.compile(
     r"(?:^|_)(?:pad|bos|eos|unk|mask|cls|sep|image|audio|video|special|num|max|min|n|total|new|stop|start|end|per|seen"

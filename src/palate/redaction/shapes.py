@@ -42,6 +42,9 @@ def _is_mixed(text: str) -> bool:
     return bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)) and longest >= 10
 
 
+_PLACEHOLDER = re.compile(r"[${%<]|(?i:pass(?:word|wd)?|pwd?|secret|token|x+|\*+|user)$")
+"""What stands in an example of a URL for its password."""
+
 SHAPES = (
     Shape("AWS access key", ("AKIA", "ASIA"), r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
           "AWS IAM console"),
@@ -81,7 +84,7 @@ SHAPES = (
     Shape("signed URL", ("Signature=",), r"[?&](?:X-(?:Amz|Goog)-)?Signature=(?P<it>[A-Za-z0-9%+/=_-]{20,})",
           "it expires by itself"),
     Shape("password in a URL", ("://",), r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>]{0,80}:(?P<it>[^\s/@\"'<>]{1,200})@",
-          "the server that it is for", lambda text: not text.startswith(("$", "{", "%")), short=True),
+          "the server that it is for", lambda text: not _PLACEHOLDER.match(text), short=True),
     Shape("Telegram bot token", (":AA",), r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{32,34}", "@BotFather"),
     Shape("Discord token", (".",),
           r"[MNO](?<![\w.-][MNO])[DTjz][A-Za-z0-9_-]{22,24}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
@@ -98,7 +101,7 @@ SHAPES = (
           r"|glsa_|r8_|tskey-|rpa_|AGE-SECRET-KEY-1|sntrys_)[A-Za-z0-9_=-]{20,}", "whoever issued it", _is_mixed),
 )  # fmt: skip
 
-RANDOM = Shape("random text", (), r"(?<![\w/+=.:@%-])[A-Za-z0-9_+/=-]{24,120}(?![\w/+=@])", "whoever issued it")
+RANDOM = Shape("random text", (), r"(?<![\w/+.@%-])[A-Za-z0-9_+/-]{24,120}={0,2}(?![\w/+=@])", "whoever issued it")
 """What only a random generator writes."""
 
 _HASH_BEFORE = re.compile(
@@ -152,6 +155,8 @@ def is_random(text: str) -> bool:
         return False
     parts = re.findall(r"[A-Za-z0-9]+", text)
     if max(map(len, parts)) < 12 or len(parts) > 2 + len(text) / 12:  # a path, or words with dashes
+        return False
+    if sum(map(len, re.findall(r"[A-Z]?[a-z]{2,}", text))) > 0.7 * len(text):  # words in CamelCase
         return False
     pairs = [(_kind(a), _kind(b)) for part in parts for a, b in itertools.pairwise(part)]
     turns = sum(a != b for a, b in pairs) / len(pairs)
