@@ -99,14 +99,22 @@ def _document(error: PalateError) -> dict[str, Any]:
     return {"error": type(error).__name__, "what": error.what, "why": list(error.why), "todo": list(error.todo)}
 
 
+def _redacted(told: str | list[str]) -> str | list[str]:
+    """Return what is said without secrets that were typed or printed."""
+    from palate.redaction import redact_text  # only where something is refused
+
+    return redact_text(told) if isinstance(told, str) else [redact_text(line) for line in told]
+
+
 def _refuse(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"schema": "palate.error/1", **document}))
+        told = {name: _redacted(value) for name, value in document.items()}
+        click.echo(json.dumps({"schema": "palate.error/1", **told}))
     lines = [
         f"{document['error']}: {document['what']}",
         *(f"  {line}" for line in (*document["why"], *document["todo"])),
     ]
-    click.echo("\n".join(lines), err=True)
+    click.echo(_redacted("\n".join(lines)), err=True)
 
 
 def _usage(error: click.ClickException) -> str:

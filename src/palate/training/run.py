@@ -21,7 +21,6 @@ from typing import Any
 from palate.errors import InputError, SettingError
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import apply_changes, with_changes
-from palate.redaction import known_secrets, redact_text, sealed, sealed_text
 from palate.store.journal import Journal, refuse_bad_row
 from palate.store.project import find_project
 
@@ -106,6 +105,8 @@ class Run:
 
     def begin_own(self, label: str) -> None:
         """Write the label, the seed and the settings of an own run into its journal."""
+        from palate.redaction import sealed  # not in every process that imports palate
+
         encoded = {name: encode(sealed(name, value)) for name, value in self.settings.items()}
         self.journal.event("recipe", key="", label=label, seed=self._seed, settings=encoded)
 
@@ -122,6 +123,8 @@ class Run:
 
     def _told(self, fault: BaseException) -> str:
         """Return an exception as text, without the secrets of this process."""
+        from palate.redaction import known_secrets, redact_text
+
         return redact_text(repr(fault), known_secrets(os.environ, self.settings))
 
 
@@ -183,7 +186,10 @@ def settings(**defaults: Any) -> SimpleNamespace:
         raise SettingError(f"{sorted(set(given) - set(defaults))} are not declared by this script's palate.settings().")
     values = with_changes(defaults, changes)
     _declared.update(values)
-    _tell("settings", "palate.settings", {name: sealed_text(name, value)[:200] for name, value in values.items()})
+    if "palate.training.received" in sys.modules:
+        from palate.redaction import sealed_text
+
+        _tell("settings", "palate.settings", {name: sealed_text(name, value)[:200] for name, value in values.items()})
     return SimpleNamespace(**values)
 
 
