@@ -26,7 +26,7 @@ _LOW_HINTS = ("pass", "secret", "token", "key", "auth", "cred", "bearer", "pwd",
 _NAME_LEFT = re.compile(r"[\w.-]{0,60}$")
 _VALUE = re.compile(
     r"""(?P<close>\\?["'])?\]?(?:\s*(?P<sep>=>|:=|==?|:|,)\s*|(?P<space>\s+))"""
-    r"""(?:[bruf]{0,2}(?P<quote>\\?["'`])(?!(?P=quote))(?P<quoted>.{1,4000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
+    r"""(?:[bruf]{0,2}(?P<quote>\\?["'`])(?!(?P=quote))(?P<quoted>.{1,1000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
 )
 _NO_SECRET = re.compile(
     r"(?i)(?:none|null|true|false|undefined|not?|yes|is|was|has|are|will|for|of|the|and|or|must|cannot|can't|str|int"

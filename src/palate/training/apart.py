@@ -1,7 +1,6 @@
 """A folder of its own for each run, which looks like the person's: what it reads is theirs, what it writes is its own.
 
-Code and settings are copied, but for those that hold a secret; everything else is a link, folders are real as far as
-`MOST` entries go. A `Guard` makes
+Code and settings are copied, everything else is a link, folders are real as far as `MOST` entries go. A `Guard` makes
 a link the run's own right before Python writes to it. So two runs that write `model.pt` write two files, and the
 person's folder stays as it is. What a run wrote stays in its folder. Programs that are not Python have no guard: there
 every small file is copied, and a large one that is written to in place is the person's. Standard library only.
@@ -13,6 +12,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +36,10 @@ MOST_COPIES = 300
 LARGEST_COPY = 64 << 10
 """The most bytes of a file that is copied though it is neither code nor settings."""
 
-HIDDEN = (".palate", ".git", "__pycache__")
+BESIDE = ".work"
+"""The end of the name of the folder beside a store in which runs work whose copies hold secrets."""
+
+HIDDEN = (".palate", f".palate{BESIDE}", ".git", "__pycache__")
 """What no run sees: git finds the repository above, and bytecode of another state of the code must not be found."""
 
 COPIES = "copied.json"
@@ -71,10 +74,9 @@ def make_folder(place: Place, work: str, *, guarded: bool = True) -> None:
         for entry in _entries(place, here, hidden):
             target = f"{work}/{entry.name}"
             if not entry.is_folder:
-                secret = holds_secret_at(entry.source)
-                state = _copy_small(entry.source, target) if len(copied) < most_copies and not secret else None
+                state = _copy_small(entry.source, target) if len(copied) < most_copies else None
                 if state is None:
-                    _link(entry.source, target, hard=not guarded and not secret)
+                    _link(entry.source, target, hard=not guarded)
                 else:
                     copied[entry.name] = state
                 continue
@@ -133,8 +135,7 @@ class _Clearing:
 
     def _clear_entry(self, name: str, entry: "os.DirEntry[str]") -> None:
         if entry.is_symlink():
-            theirs = (f"{self.place.root}/{name}", f"{self.place.over}/{name}")
-            if name in self.own or os.readlink(entry.path) in theirs:
+            if os.readlink(entry.path) in (f"{self.place.root}/{name}", f"{self.place.over}/{name}"):
                 os.unlink(entry.path)
             else:
                 self.wrote.append((name, 0))
@@ -212,8 +213,89 @@ def _count(folder: str, most: int) -> int:
     return count
 
 
-def holds_secret_at(source: str) -> bool:
-    """Return whether a small file holds a secret: then no copy of it comes into the store, and a run sees it itself."""
+def work_folder(place: Place, folder: str, owner: int, *, secret: bool) -> str:
+    """Return where a run works: in its own folder in the store, or beside the store where copies would hold a secret.
+
+    Beside the store it is on the same disk, and what it wrote is moved home when it has ended (`bring_home`). What a
+    palate that was killed left there is removed.
+
+    Args:
+        place: what the run sees.
+        folder: the run's own.
+        owner: the process that will bring it home.
+        secret: whether it will hold a secret in any case.
+    """
+    inside = os.path.join(folder, WORK)
+    if not secret and not _shows_secret(place):
+        return inside
+    beside = place.home + BESIDE
+    _remove_left(beside)
+    while True:
+        with contextlib.suppress(FileNotFoundError):  # another run was the last one, and removed it
+            os.makedirs(beside, mode=0o700, exist_ok=True)
+            with open(os.path.join(beside, ".gitignore"), "w") as file:
+                file.write("*\n")
+            made = tempfile.mkdtemp(prefix=f"{owner}-", dir=beside)
+            break
+    work = os.path.join(made, WORK)
+    os.symlink(work, inside)
+    return work
+
+
+def _shows_secret(place: Place) -> bool:
+    """Return whether any small file of those that a run sees holds a secret; folders beyond `MOST` are not copied."""
+    left = MOST
+    for base in (place.over, place.root):
+        for where, folders, names in os.walk(base) if base else ():
+            folders[:] = [
+                one for one in folders if one not in SKIPPED and not os.path.exists(f"{where}/{one}/pyvenv.cfg")
+            ]
+            for name in names[:left]:
+                if _holds_secret_at(f"{where}/{name}"):
+                    return True
+            left -= len(names)
+            if left <= 0:
+                break
+    return False
+
+
+def _remove_left(beside: str) -> None:
+    """Remove what processes left that are gone."""
+    for name in os.listdir(beside) if os.path.isdir(beside) else ():
+        owner = name.partition("-")[0]
+        if owner.isdigit() and not _is_there(int(owner)):
+            shutil.rmtree(os.path.join(beside, name), ignore_errors=True)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def bring_home(folder: str, home: str) -> None:
+    """Move what a run wrote beside the store into its own folder, where it worked beside the store."""
+    inside = os.path.join(folder, WORK)
+    if not os.path.islink(inside):
+        return
+    work = os.path.realpath(inside)
+    os.unlink(inside)
+    if os.path.isdir(work):
+        shutil.move(work, inside)
+    shutil.rmtree(os.path.dirname(work), ignore_errors=True)
+    beside = home + BESIDE
+    with contextlib.suppress(OSError):  # of others, some are there
+        if os.listdir(beside) == [".gitignore"]:
+            os.unlink(os.path.join(beside, ".gitignore"))
+            os.rmdir(beside)
+
+
+def _holds_secret_at(source: str) -> bool:
+    """Return whether a small file holds a secret."""
     try:
         known = os.stat(source)
     except OSError:

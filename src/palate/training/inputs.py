@@ -12,7 +12,7 @@ from typing import Any, Self
 from palate.question.folder import Place, path_inside
 from palate.redaction import redact_text
 from palate.store.private import write_file
-from palate.training.apart import WORK, clear_folder
+from palate.training.apart import WORK, bring_home, clear_folder
 from palate.training.received import NOTES
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
@@ -174,9 +174,11 @@ def take_received(
         what it received; None where nothing was noted.
     """
     notes = read_notes(folder / NOTES)
-    work = str(folder / WORK)
+    work = os.path.realpath(folder / WORK) if (folder / WORK).is_symlink() else str(folder / WORK)
     wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
     _redact_written(work, [name for name, _ in wrote], tuple(secrets))
+    if place is not None:
+        bring_home(str(folder), place.home)
     if not notes:
         return None
     received = _received(notes, place, work, dict(wrote))

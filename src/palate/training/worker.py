@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 from palate.question.folder import Place, path_inside
-from palate.question.outside import holds_secret, outside_store
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, received
@@ -170,6 +169,7 @@ def message_of(order: Order, threads: int) -> Message:
         "capture": order.capture,
         "guarded": order.guarded,
         "secrets": list(order.secrets),
+        "owner": os.getpid(),
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
@@ -435,7 +435,9 @@ def _prepare(order: Message) -> None:
         sys.modules["torch"].set_num_threads(order["threads"])
     work, theirs = "", ("", "")
     if order["place"]:
-        place, work = Place.read(order["place"]), str(folder / apart.WORK)
+        place = Place.read(order["place"])
+        secret = any(value in str(decode(one)) for one in order["constants"].values() for value in order["secrets"])
+        work = apart.work_folder(place, str(folder), order["owner"], secret=secret)
         theirs = (place.root, place.over)
         apart.make_folder(place, work, guarded=order["guarded"])
         os.chdir(os.path.join(work, place.cwd))
@@ -535,7 +537,8 @@ def _run_script(file: str, order: Message) -> None:
 
         code = with_constants(code, constants)
         if shown != file:  # children that read the file again find the same constants
-            _show_code(shown, code, order)
+            received.own_file(shown)
+            Path(shown).write_bytes(code)
     sys.argv = [shown, *order["argv"]]
     sys.path.insert(0, str(Path(shown).parent))
     module = types.ModuleType("__main__")
@@ -543,20 +546,6 @@ def _run_script(file: str, order: Message) -> None:
     sys.modules["__main__"] = module
     exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
     training_run.current_run().close()
-
-
-def _show_code(shown: str, code: bytes, order: Message) -> None:
-    """Put a script with other constants where the run sees it; one with secrets lies outside of the store."""
-    if not holds_secret(code, order["secrets"]):
-        received.own_file(shown)
-        Path(shown).write_bytes(code)
-        return
-    folder = tempfile.mkdtemp(prefix=f"{order['id']}-", dir=outside_store())
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    kept = Path(folder, os.path.basename(shown))
-    kept.write_bytes(code)
-    os.unlink(shown)
-    os.symlink(kept, shown)
 
 
 def _run_command(argv: list[str], order: Message) -> None:
