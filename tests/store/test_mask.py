@@ -18,7 +18,9 @@ TEXT = st.text(
 @given(secret=TEXT, other=TEXT, lr=st.floats(0, 1))
 def test_an_event_without_its_secret_has_the_same_length_and_checksum(secret, other, lr):
     settings = {"lr": lr, "password": secret, "note": other}
-    event = json.dumps({"kind": "recipe", "unix_s": 1.5, "key": "", "seed": 0, "settings": settings}).encode()
+    event = json.dumps(
+        {"kind": "recipe", "unix_s": 1795730560.123456 + lr, "key": "", "seed": 0, "settings": settings}
+    ).encode()
     start = event.index(b'"password": "') + len(b'"password": "')
     masked = mask(event, [(start, start + len(secret))])
     assert masked is not None

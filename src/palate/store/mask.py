@@ -16,8 +16,12 @@ MASK = b"*"
 _LETTER = 0x40
 """The first of 16 characters, `@` to `O`, of which one stands for each letter of a secret: four bits of freedom."""
 
-_SPACE_TO_TAB = 0x20 ^ 0x09
+_SPACE_TO_TAB, _SPACE_TO_LINE = 0x20 ^ 0x09, 0x20 ^ 0x0A
 _CRC_BITS = 32
+MOST_TRIES = 64
+
+_MICROSECONDS = re.compile(rb'"unix_s": \d+\.\d{3}(?P<digits>\d{2,6})[,}]')
+"""The digits of an event's time that are below a millisecond."""
 
 Span = tuple[int, int]
 
@@ -50,22 +54,32 @@ def mask(event: bytes, secrets: Sequence[Span]) -> bytes | None:
     >>> zlib.crc32(masked) == zlib.crc32(event), len(masked) == len(event), json.loads(masked)["password"][0]
     (True, True, '*')
     """
-    masked = bytearray(event)
-    free: list[tuple[int, int]] = []
+    masked, free = bytearray(event), []
     for start, end in secrets:
-        letters = range(max(start + 1, end - _CRC_BITS // 4), end)
         masked[start:end] = MASK * (end - start)
-        for place in letters:
-            masked[place] = _LETTER
-            free += [(place, 1 << bit) for bit in range(4)]
-    free += [(place, _SPACE_TO_TAB) for place in _spaces(event)]
-    chosen = _solve(zlib.crc32(masked) ^ zlib.crc32(event), [_effect(len(event), place, bits) for place, bits in free])
-    if chosen is None:
-        return None
-    for number in chosen:
-        place, bits = free[number]
-        masked[place] ^= bits
-    return bytes(masked)
+        free += _freed(masked, range(max(start + 1, end - _CRC_BITS // 4), end), _LETTER, 4)
+    spaces = list(_spaces(event))
+    free += [(place, _SPACE_TO_TAB) for place in spaces]
+    if len(free) < 2 * _CRC_BITS:  # short secrets: microseconds of the event's time, and other spaces
+        for digits in _MICROSECONDS.finditer(event):
+            free += _freed(masked, range(*digits.span("digits")), ord("0"), 3)
+    for toggles in range(MOST_TRIES):
+        given = [(place, _SPACE_TO_LINE if toggles >> n % 8 & 1 and bits == _SPACE_TO_TAB else bits)
+                 for n, (place, bits) in enumerate(free)]  # fmt: skip
+        wanted = zlib.crc32(masked) ^ zlib.crc32(event)
+        chosen = _solve(wanted, [_effect(len(event), place, bits) for place, bits in given])
+        if chosen is not None:
+            for place, bits in (given[number] for number in chosen):
+                masked[place] ^= bits
+            return bytes(masked)
+    return None
+
+
+def _freed(masked: bytearray, places: range, base: int, bits: int) -> list[tuple[int, int]]:
+    """Put the first of 2**bits characters at some places; return by which bits each may become another one."""
+    for place in places:
+        masked[place] = base
+    return [(place, 1 << bit) for place in places for bit in range(bits)]
 
 
 def _spaces(event: bytes) -> Iterator[int]:
