@@ -20,7 +20,7 @@ from palate.recipe.codec import Secret
 from palate.redaction import find_secrets, sealed_all
 from palate.redaction.values import hidden
 
-CONFIGS = Path(os.environ.get("PALATE_BENCH_DATA") or Path(__file__).parents[2] / "shared" / "data") / "configs"
+CONFIGS = Path(__file__).parents[2] / "shared" / "data" / "configs"
 """Public configurations, where they are there, beside the project: in none is a secret."""
 
 LETTERS = string.ascii_letters + string.digits
