@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from palate.question.folder import Place, place_of
-from palate.training.apart import LARGEST_COPY, MOST, MOST_COPIES, Guard, clear_folder, make_folder
+from palate.training.apart import (
+    LARGEST_COPY,
+    MOST,
+    MOST_COPIES,
+    Guard,
+    bring_home,
+    clear_folder,
+    make_folder,
+    work_folder,
+)
 from palate.training.received import Recorder
 
 
@@ -305,3 +314,32 @@ def test_a_guard_leaves_alone_what_is_not_in_its_folder(tmp_path):
     (tmp_path / "x").symlink_to(tmp_path / "y")
     Guard(str(tmp_path / "work")).own(str(tmp_path / "x"))
     assert Path(tmp_path / "x").is_symlink()
+
+
+def test_a_run_whose_copies_would_hold_a_secret_works_beside_the_store_and_what_it_wrote_is_brought_home(tmp_path):
+    person, home = tmp_path / "person", tmp_path / "person" / ".palate"
+    folder = home / "runs" / "r"
+    folder.mkdir(parents=True)
+    (person / "plain.py").write_text("lr = .1\n")
+    place = Place(root=str(person), home=str(home))
+    assert work_folder(place, str(folder), os.getpid(), secret=False) == str(folder / "work")
+    (person / ".env").write_text("DB_PASSWORD=hunter2\n")
+    gone = home.with_name(".palate.work") / "999999999-x" / "work"
+    gone.mkdir(parents=True)
+    work = Path(work_folder(place, str(folder), os.getpid(), secret=False))
+    assert not gone.exists()
+    assert work.parent.parent == home.with_name(".palate.work")
+    assert work.parent.stat().st_mode & 0o777 == 0o700
+    make_folder(place, str(work))
+    assert (work / ".env").read_text() == "DB_PASSWORD=hunter2\n"
+    assert not (work / ".palate.work").exists()
+    (work / "model.pt").write_text("w")
+    assert not any(
+        b"hunter2" in path.read_bytes() for path in home.rglob("*") if path.is_file() and "work" not in path.parts
+    )
+    assert clear_folder(place, str(work)) == [("model.pt", 1)]
+    bring_home(str(folder), str(home))
+    assert not (folder / "work").is_symlink()
+    assert [path.name for path in (folder / "work").iterdir()] == ["model.pt"]
+    assert not home.with_name(".palate.work").exists()
+    bring_home(str(folder), str(home))  # twice is fine

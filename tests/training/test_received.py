@@ -264,3 +264,35 @@ def test_a_run_that_is_killed_leaves_what_was_noted_until_then(run, root, tmp_pa
     (folder / "received.jsonl").write_text('["read", "/x/y.csv"]\n["variable", "A", "1", ""]\n["rea')
     received = take_received(folder, None)
     assert (list(received.files), received.variables) == (["/x/y.csv"], {"A": "1"})
+
+
+def test_what_a_run_wrote_of_its_secrets_is_taken_out_of_it(root):
+    place = Place(root=str(root), home=str(root / ".palate"))
+    folder = root / ".palate" / "runs" / "r"
+    work = folder / "work"
+    make_folder(place, str(work))
+    (work / "args.json").write_text('{"token": "abc-123-def", "lr": 0.1, "note": "plainly-known-8"}')
+    (work / "model.bin").write_bytes(b"\xff\xfeplainly-known-8")
+    take_received(folder, place, (), ("plainly-known-8",))
+    assert json.loads((work / "args.json").read_text()) == {"token": "<secret>", "lr": 0.1, "note": "<secret>"}
+    assert (work / "model.bin").read_bytes() == b"\xff\xfeplainly-known-8"
+
+
+def test_secrets_are_noted_by_their_hashes_so_that_a_change_of_them_shows(run):
+    code = (
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--api-key')\np.add_argument('--lr')\n"
+        "p.parse_known_args(['--api-key', {!r}, '--lr', '3', '--password', 'left-over-7'])\n"
+        "import palate\npalate.settings(token='set-token-9', width=3)\nos.environ['MY_SECRET']"
+    )
+    one, other = (
+        run(code.format(key), MY_SECRET="env-secret-5", PALATE_SALT="s") for key in ("key-one-1", "key-two-2")
+    )
+    written = json.dumps(one.body())
+    assert not any(text in written for text in ("key-one-1", "left-over-7", "set-token-9", "env-secret-5"))
+    (mine,), (theirs,) = one.parsed, other.parsed
+    assert mine.values["lr"] == theirs.values["lr"] == "'3'"
+    assert mine.values["api_key"] != theirs.values["api_key"]
+    assert mine.left == theirs.left
+    assert mine.left[0] == "--password" and mine.left[1].startswith("secret ")
+    assert one.settings["width"] == "3" and one.settings["token"].startswith("secret ")
+    assert any(line.startswith("Variables") and "MY_SECRET=secret " in line for line in one.lines())

@@ -23,7 +23,7 @@ from palate.recipe.codec import Opaque, Secret, Symbol, Tensor, Unread, canonica
 from palate.recipe.numbering import holds_unknown
 from palate.recipe.tree import Chunk, Item, Origin, Setting
 from palate.recipe.values import Fields, from_value
-from palate.redaction import is_secret, seal_secret
+from palate.redaction import is_secret, redact_text, seal_secret, sealed
 
 PLAIN = (bool, int, float, str, bytes, type(None))
 """Types whose values are kept as they are."""
@@ -79,7 +79,14 @@ def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
 
 def named(name: Any, value: Any, above: tuple[int, ...] = ()) -> Any:
     """Describe a value that has a name; of a secret, only a salted hash is kept."""
-    return seal_secret(value) if is_secret(name, value) else describe(value, above)
+    return seal_secret(value) if is_secret(name, value) else _guarded(describe(value, above))
+
+
+def _guarded(described: Any) -> Any:
+    """Return what was described with secrets by their form sealed, and the texts of code that hold some redacted."""
+    if isinstance(described, Unread | Symbol) and redact_text(described.text) != described.text:
+        return seal_secret(described.text)
+    return sealed("", described) if type(described) in (list, tuple, set, frozenset) else described
 
 
 def describe_key(key: Any) -> Any:

@@ -12,6 +12,7 @@ from palate.recipe.document import SCHEMA, from_document
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Note, path_text
 from palate.recipe.values import count_values, same_value
+from palate.redaction import redact_text
 
 MOST_YAML = 1 << 20
 """The largest YAML file: it is read in Python, a megabyte a second."""
@@ -56,7 +57,9 @@ def _yaml(path: Path, text: str, loader: str) -> tuple[Any, list[Note]]:
     if loader == "omegaconf" or (loader == "auto" and _OMEGA_MARKS.search(text) is not None):
         return by_omegaconf, []
     notes = [
-        Note("loader", where, f"{where}: {mine!r} as PyYAML reads it (taken), {theirs!r} as OmegaConf does")
+        Note(
+            "loader", where, redact_text(f"{where}: {mine!r} as PyYAML reads it (taken), {theirs!r} as OmegaConf does")
+        )
         for where, mine, theirs in _apart(by_pyyaml, by_omegaconf, ())
     ]
     return by_pyyaml, notes

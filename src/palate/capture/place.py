@@ -13,7 +13,7 @@ from typing import Any
 from palate.capture.files import hash_file
 from palate.recipe.tree import Chunk, Origin
 from palate.recipe.values import from_value
-from palate.redaction import is_secret_name
+from palate.redaction import is_secret
 
 SWITCHES = (
     "CUDA_", "NCCL_", "OMP_", "MKL_", "OPENBLAS_", "PYTORCH_", "TORCH", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "XLA_",
@@ -76,7 +76,7 @@ def hardware() -> dict[str, Any]:
 def switches() -> dict[str, str]:
     """Return the environment variables that influence a training, without those whose names look secret."""
     chosen = {name: value for name, value in os.environ.items() if name.startswith(SWITCHES)}
-    return {name: value for name, value in sorted(chosen.items()) if not is_secret_name(name)}
+    return {name: value for name, value in sorted(chosen.items()) if not is_secret(name, value)}
 
 
 def git_state(folder: Path) -> dict[str, Any]:

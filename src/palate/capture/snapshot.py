@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.capture.datasets import data_items
-from palate.capture.describe import built_chunk, describe, named, numbered_name, version_of
+from palate.capture.describe import built_chunk, named, numbered_name, version_of
 from palate.capture.module import module_recipe, torch_module
 from palate.capture.observe import Seen
 from palate.capture.optimisers import live_optimisers, optimiser_items, schedule_items
@@ -109,7 +109,7 @@ def objective_items(seen: Seen) -> list[Item]:
             taken.append(name)
             items.append(built_chunk(name, built))
     for called in seen.losses.values():
-        options = [Setting(key, describe(value), Origin.SET, called.source) for key, value in called.options.items()]
+        options = [Setting(key, named(key, value), Origin.SET, called.source) for key, value in called.options.items()]
         class_setting = Setting("class", f"torch.nn.functional.{called.name}", Origin.SET, called.source)
         items.append(Chunk(called.name, "dict", (class_setting, *options)))
     return items

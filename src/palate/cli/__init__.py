@@ -30,6 +30,7 @@ COMMANDS = {
     "log": ("palate.cli.log", "Log metrics from a shell script or any other process."),
     "verify": ("palate.cli.verify", "Check that no sealed record was changed."),
     "doctor": ("palate.cli.doctor", "Check the installation and the project's folder."),
+    "redact": ("palate.cli.redact", "Take secrets out of a store that was written before they were sealed."),
     "config": ("palate.cli.config", "List preferences and who decided them."),
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),
@@ -185,14 +186,22 @@ def _document(error: PalateError) -> dict[str, Any]:
     return {"error": type(error).__name__, "what": error.what, "why": list(error.why), "todo": list(error.todo)}
 
 
+def _redacted(told: str | list[str]) -> str | list[str]:
+    """Return what is said without secrets that were typed or printed."""
+    from palate.redaction import redact_text  # only where something is refused
+
+    return redact_text(told) if isinstance(told, str) else [redact_text(line) for line in told]
+
+
 def _refuse(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"schema": "palate.error/1", **document}))
+        told = {name: _redacted(value) for name, value in document.items()}
+        click.echo(json.dumps({"schema": "palate.error/1", **told}))
     lines = [
         f"{document['error']}: {shown_lines(document['what'])}",
         *(f"  {shown_lines(line)}" for line in (*document["why"], *document["todo"])),
     ]
-    click.echo("\n".join(lines), err=True)
+    click.echo(_redacted("\n".join(lines)), err=True)
 
 
 def _usage(error: click.ClickException) -> str:

@@ -15,9 +15,11 @@ from pathlib import Path
 import click
 
 from palate.cli.common import here, json_option, put_out
+from palate.cli.redact import put_secrets
 from palate.errors import PalateError, RunsFailedError, StoreError
 from palate.store.catalog import Catalog, RunRow, rebuild
 from palate.store.leftovers import remove_leftovers
+from palate.store.private import SHARED, close_to_others
 from palate.store.project import Project
 from palate.training.local import count_cores
 
@@ -28,13 +30,17 @@ NAMED = 5
 
 @click.command("doctor")
 @click.option("--rebuild", "make_anew", is_flag=True, help="Make the catalog anew from the journals and the chain.")
+@click.option("--secrets", is_flag=True, help="Look for secrets in every file of the project's folder.")
 @json_option
-def command(make_anew: bool, as_json: bool) -> None:
+def command(make_anew: bool, secrets: bool, as_json: bool) -> None:
     """Check the installation and the project's folder, mend what can be mended, and say what to do about the rest.
 
     Every record of the chain is verified anew, and every journal is looked at again.
     """
     project = here()
+    if secrets:
+        put_secrets(project, as_json=as_json)
+        return
     rebuilt = rebuild(project) if make_anew else None
     mended: list[str] = []
     checks = [_check(name, partial(look, project, mended)) for name, look in _CHECKS.items()]
@@ -101,6 +107,18 @@ def _folder(project: Project, mended: list[str]) -> str:
     if free < LOW_DISK_BYTES:
         raise RunsFailedError(f"{words}: runs may fail to be kept.", todo="Free space, or set PALATE_HOME elsewhere.")
     return words
+
+
+def _private(project: Project, mended: list[str]) -> str:
+    """Take from others what they may do with the project's folder, unless it is meant to be shared."""
+    if os.environ.get(SHARED):
+        return f"{project.home} is as open as it is: {SHARED} is set"
+    changed = close_to_others(project.home)
+    if changed:
+        mended.append(
+            f"{changed} files and folders were open to others; only you can read them now ({SHARED}=1 leaves them)."
+        )
+    return "only you can read the project's folder"
 
 
 def _chain(project: Project, mended: list[str]) -> str:
@@ -208,6 +226,7 @@ _CHECKS: dict[str, Callable[[Project, list[str]], str]] = {
     "torch": _torch,
     "workers": _forks,
     "folder": _folder,
+    "private": _private,
     "chain": _chain,
     "catalog": _catalog,
     "journals": _journals,

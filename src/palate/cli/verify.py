@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from palate.cli.common import here, json_option, put_out
+from palate.ledger.records import SealedRedaction
+from palate.ledger.redact import redactions
 from palate.ledger.verify import Verified, anchor_head, parse_head, verify
 
 
@@ -25,6 +27,7 @@ def command(full: bool, anchor: bool, heads: tuple[str, ...], as_json: bool) -> 
     project = here()
     verified = verify(project, [parse_head(text) for text in heads], full=full)
     noted = anchor_head(project.chain, project.home.parent, now=datetime.now(UTC)) if anchor else None
+    bridged = redactions(project.chain.records(SealedRedaction.KIND))
     document = {
         "schema": "palate.verify/1",
         "holds": True,
@@ -37,11 +40,13 @@ def command(full: bool, anchor: bool, heads: tuple[str, ...], as_json: bool) -> 
         "runs_gone": verified.gone,
         "anchors": [asdict(one) for one in verified.anchors],
         "anchored": asdict(noted) if noted else None,
+        "redactions": bridged,
     }
     counted = ", ".join(f"{n} {kind}" for kind, n in verified.kinds.items()) or "nothing sealed yet"
     records = f"{verified.records} record{'s' * (verified.records != 1)}"
     lines = [f"The seal holds: {records} ({counted}).", f"Head {max(verified.records - 1, 0)}:{verified.head}"]
     lines += _how(verified, full=full)
+    lines += bridged
     if verified.gone:
         lines.append(f"Runs that verdicts rest on and that are not here any more: {verified.gone}.")
     if noted is not None:

@@ -14,6 +14,7 @@
 | when_score   | SealedWhenScore   | how that did                                                        |
 | split        | SealedSplit       | whose gain it was, of several changes                               |
 | confirmation | SealedConfirmation| what reruns at new seeds say of a verdict                           |
+| redaction    | SealedRedaction   | which records were rewritten without their secrets                  |
 """
 
 import importlib
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from palate.errors import InputError
+from palate.errors import InputError, RefusedError
 from palate.forecast.answer import Forecast, Said, Spread, is_line
 from palate.forecast.chances import Chances, Reference
 from palate.question.edit import Edit, spans_of
@@ -33,6 +34,7 @@ from palate.question.question import Question
 from palate.question.target import Handover, Target, Task
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
+from palate.redaction import REDACTED, redact_text, sealed, sealed_all
 from palate.store.chain import Record, hash_record
 from palate.vocabulary import Arm, Metric
 
@@ -478,7 +480,7 @@ class SealedVoid(Sealed):
 
     KIND = "void"
     experiment: str
-    reason: str
+    reason: str = field(metadata=_under(redact_text, str))
     author: str
     evidence: Evidence = field(metadata=_EVIDENCE)
     seen: bool
@@ -586,6 +588,26 @@ class SealedConfirmation(Sealed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRedaction(Sealed):
+    """That records were rewritten without their secrets: the bridge over which a chain goes on (see `store.bridge`).
+
+    Attributes:
+        replaced: of each record its number, its kind, the hash that it was sealed with, and that of its content now.
+        secrets: the kinds of secrets that were taken out, of files too.
+        files: how many files beside the chain were rewritten or removed.
+        head: the chain's head before.
+        author: who did it.
+    """
+
+    KIND = "redaction"
+    replaced: Sequence[Mapping[str, Any]]
+    secrets: Sequence[str]
+    files: int
+    head: str
+    author: Author = field(metadata=_AUTHOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A forecast as it is handed to a colleague: its hash alone, or its whole record.
 
@@ -627,9 +649,21 @@ class Sent:
         return self.record is not None and hash_record(_fields_of(self.record)) == self.hash
 
     def body(self) -> dict[str, Any]:
-        """Return it as plain JSON data."""
+        """Return it as plain JSON data.
+
+        Raises:
+            RefusedError: its content cannot be handed over: it has a secret, or was rewritten without one.
+        """
         if self.record is None:
             return {"hash": self.hash, "author": self.author, "turn": self.turn}
+        why = str(self.record.body.get("why", ""))
+        rewritten = REDACTED in why and not self.holds
+        if rewritten or redact_text(why) != why:
+            raise RefusedError(
+                f"The forecast {self.hash[:12]} can be handed over by its hash alone.",
+                why="It was rewritten without a secret." if rewritten else "The reason that it gives holds a secret.",
+                todo="palate forecast EXPERIMENT --export FILE --blind",
+            )
         return {**_fields_of(self.record), "hash": self.hash}
 
     @classmethod
@@ -742,12 +776,16 @@ def outcome_of(verdict: "Verdict") -> str | None:
 
 
 def question_body(question: Question) -> dict[str, Any]:
-    """Return a question as plain JSON data, complete enough to be run from."""
-    changes = [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in question.changes]
+    """Return a question as plain JSON data, complete enough to be run from; its secrets are sealed.
+
+    A question that came in with open secrets, from a project of before they were sealed, keeps its id and its keys.
+    """
+    clean = without_secrets(question)
+    changes = [{"path": c.path, "before": encode(c.before), "after": encode(c.after)} for c in clean.changes]
     return {
         "experiment": question.experiment,
-        "text": question.text,
-        "target": target_body(question.target),
+        "text": clean.text,
+        "target": target_body(clean.target),
         "changes": changes,
         "metric": asdict(question.metric),
         "take": question.take,
@@ -760,7 +798,25 @@ def question_body(question: Question) -> dict[str, Any]:
         **({"inputs": dict(question.inputs)} if question.inputs else {}),
         **({"edit": edit_body(question.edit)} if question.edit is not None else {}),
         **({"as_logged": True} if question.as_logged else {}),
+        **({"kept": dict(clean.kept)} if clean.kept else {}),
     }
+
+
+def without_secrets(question: Question) -> Question:
+    """Return a question with its secrets sealed, under the id and the keys that it has; itself where it has none."""
+    target = _sealed_target(question.target)
+    edit = question.edit and replace(question.edit, target=_sealed_target(question.edit.target))
+    changes = tuple(
+        replace(one, before=sealed(one.path, one.before), after=sealed(one.path, one.after)) for one in question.changes
+    )
+    clean = replace(question, target=target, edit=edit, changes=changes)
+    if question.kept or clean.plan.keys == question.plan.keys:
+        return clean
+    return replace(clean, kept={"experiment": question.experiment, **question.plan.keys})
+
+
+def _sealed_target(target: Target) -> Target:
+    return replace(target, settings=sealed_all(target.settings), argv=sealed("", tuple(target.argv)))
 
 
 def question_of(body: Mapping[str, Any]) -> Question:
@@ -781,6 +837,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         inputs=body.get("inputs", {}),
         edit=edit_of(body["edit"]) if "edit" in body else None,
         as_logged=shows_as_logged(body),
+        kept=body.get("kept", {}),
     )
 
 
@@ -824,6 +881,8 @@ def target_body(target: Target) -> dict[str, Any]:
         **fields,
         "task": task,
         "settings": {name: encode(value) for name, value in target.settings.items()},
+        "argv": [encode(word) for word in target.argv],
+        "data": [redact_text(path) for path in target.data],
         "how": {name: str(handover) for name, handover in target.how.items()},
         "seed_by": "" if target.seed_by is None else str(target.seed_by),
     }
@@ -841,7 +900,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
             "how": {name: Handover.read(text) for name, text in body["how"].items()},
             "seed_by": Handover.read(body["seed_by"]) if body["seed_by"] else None,
             "choices": {name: tuple(values) for name, values in body["choices"].items()},
-            "argv": tuple(body["argv"]),
+            "argv": tuple(decode(word) for word in body["argv"]),
             "data": tuple(body["data"]),
         }
     )
@@ -874,8 +933,8 @@ def reference_of(body: Mapping[str, Any]) -> Reference:
 def said_body(said: Said) -> dict[str, Any]:
     """Return what was said as plain JSON data."""
     if isinstance(said, Spread):
-        return {"quantiles": [said.low, said.middle, said.high], "why": said.why}
-    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": said.why}
+        return {"quantiles": [said.low, said.middle, said.high], "why": redact_text(said.why)}
+    return {"answer": said.answer, "confidence": said.confidence, "size": said.size, "why": redact_text(said.why)}
 
 
 def said_of(body: Mapping[str, Any]) -> Said:

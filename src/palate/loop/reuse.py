@@ -19,6 +19,7 @@ from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Setting, find
 from palate.redaction import is_secret_name
 from palate.store.peek import runs_named
+from palate.store.private import make_folder, write_file
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.inputs import Received, read_received
@@ -172,7 +173,7 @@ def _file_words(name: str, state: FileState, now: str) -> str:
 
 
 def _variable_words(name: str, before: str | None, now: str | None) -> str:
-    if is_secret_name(name):
+    if is_secret_name(name) or any(value is not None and value.startswith("secret ") for value in (before, now)):
         return "changed"
     was = "was not set" if before is None else f"was {before}"
     return f"{was}, {'is not set' if now is None else f'is {now}'}"
@@ -201,7 +202,7 @@ def _read(project: Project, key: str) -> Known | None:
 
 def _write(project: Project, key: str, known: Known) -> None:
     path = _path(project, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(asdict(known)))
+    write_file(beside, json.dumps(asdict(known)))
     beside.replace(path)

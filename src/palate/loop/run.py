@@ -9,7 +9,7 @@ from palate.capture.place import commit_of
 from palate.forecast.answer import Said
 from palate.ledger import seal
 from palate.ledger.ledger import Ledger
-from palate.ledger.records import Author, SealedForecast
+from palate.ledger.records import Author, SealedForecast, said_body
 from palate.loop.arrival import refuse_results
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
@@ -115,7 +115,7 @@ def _seal(
         if mine is None and not visible:
             seal.seal_skip(chain, question.experiment, author=author, now=now)
         return []
-    if mine is not None and mine.said == opened.said:
+    if mine is not None and said_body(mine.said) == said_body(opened.said):  # as sealed, without secrets in its reason
         return []
     return forecast_question(catalog, question, opened.said, author=author, person=person if opened.asked else nobody())
 

@@ -1,6 +1,7 @@
 """The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far."""
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
 from palate.question.target import Order
 from palate.recipe.settings import nearest
+from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources
@@ -142,6 +144,7 @@ class Runner:
         """Make the run's folder and journal; return its order."""
         plan, label, key = self._plan, self._plan.target.label, self._plan.keys[arm]
         folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
+        order = plan.order(arm, seed, folder.name, folder)  # refused before anything is begun
         try:
             begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
         except OSError as error:
@@ -150,7 +153,7 @@ class Runner:
                 why="The run was not started; what was made before is kept.",
                 todo="Make room, then type the same command again.",
             ) from error
-        return plan.order(arm, seed, folder.name, folder)
+        return order
 
     def _take(self, ended: Ended) -> None:
         """End the run's journal, read it back, check what it received, and take in what it gave."""
@@ -180,7 +183,8 @@ class Runner:
         target = self._plan.target_of(arm)
         place = self._resources.placed(target.task).place
         own = () if place is None or not target.task.file else (place.name_of(target.task.file),)
-        received = take_received(self._project.run_folder(run_id), place, own)
+        secrets = known_secrets(os.environ, target.settings, dict(self._plan.settings[arm]), {"": list(target.argv)})
+        received = take_received(self._project.run_folder(run_id), place, own, secrets)
         if received is not None:
             remember(self._project, self._plan.keys[arm], received)
         return received

@@ -21,8 +21,10 @@ from pathlib import Path
 from palate.capture.place import GIT
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
+from palate.question.outside import folder_for, holds_secret
 from palate.question.target import Target, find_target
 from palate.recipe.settings import Change
+from palate.store.private import make_folder, write_file
 
 NEW_CODE = tuple(suffix for suffix in CODE if suffix not in (".json", ".txt", ".jinja", ".tmpl"))
 """What is copied of files that git does not know yet; anything else of them is data, which both arms see."""
@@ -52,11 +54,13 @@ class Tree:
         label: how a person names it, as `HEAD 3f9c1e2`.
         folder: where its files are.
         files: a hash of each file's content by its name, seen from the root; `LINKED` for one that is not copied.
+        secret: files that hold a secret: then the copies are kept outside of the store.
     """
 
     label: str
     folder: Path
     files: Mapping[str, str]
+    secret: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +248,7 @@ def _tree_of_files(root: Path, home: Path, label: str, *, git: bool) -> Tree:
     """Take the state of a folder as it is on the disk: what git knows, and new code that it does not ignore."""
     files: dict[str, str] = {}
     contents: dict[str, Path] = {}
+    secret: set[str] = set()
     for name in sorted(set(_names_by_git(root) if git else _names_on_disk(root))):
         path = root / name
         if path.is_relative_to(home) or not (path.is_file() or path.is_symlink()):
@@ -252,11 +257,14 @@ def _tree_of_files(root: Path, home: Path, label: str, *, git: bool) -> Tree:
             files[name] = _link(str(path.readlink())) if path.is_symlink() else LINKED
             continue
         try:
-            files[name] = _hash(path.read_bytes())
+            content = path.read_bytes()
         except OSError:  # a file that went
             continue
+        files[name] = _hash(content)
         contents[name] = path
-    return _materialised(home, label, files, lambda name, to: shutil.copy2(contents[name], to))
+        if holds_secret(content):
+            secret.add(name)
+    return _materialised(home, label, files, lambda name, to: shutil.copy2(contents[name], to), secret=secret)
 
 
 def snapshot(paths: Iterable[str], root: str, home: Path) -> str:
@@ -268,8 +276,10 @@ def snapshot(paths: Iterable[str], root: str, home: Path) -> str:
         home: palate's own folder.
     """
     found = {name: Path(path) for path in sorted(paths) if (name := path_inside(path, root))}
-    files = {name: _hash(path.read_bytes()) for name, path in found.items() if path.is_file()}
-    return str(_materialised(home, "now", files, lambda name, to: shutil.copy2(found[name], to)).folder)
+    contents = {name: path.read_bytes() for name, path in found.items() if path.is_file()}
+    files = {name: _hash(content) for name, content in contents.items()}
+    secret = {name for name, content in contents.items() if holds_secret(content)}
+    return str(_materialised(home, "now", files, lambda name, to: shutil.copy2(found[name], to), secret=secret).folder)
 
 
 def _link(text: str) -> str:
@@ -327,6 +337,8 @@ def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree)
         if content.startswith(LFS):
             raise _in_lfs(name)
         files[name] = _link(os.fsdecode(content)) if one.mode == LINK_MODE else _hash(content)
+    secret = {name for name in files if name in mine.secret and name not in wanted}
+    secret |= {name for name, one in wanted.items() if holds_secret(contents[one.blob])}
 
     links = {
         name: os.path.normpath(root / Path(name).parent / os.fsdecode(contents[one.blob]))
@@ -344,7 +356,7 @@ def _tree_of_commit(root: Path, commit: str, home: Path, label: str, mine: Tree)
             to.write_bytes(contents[one.blob])
             to.chmod(0o755 if one.mode == "100755" else 0o644)
 
-    return _materialised(home, label, files, put, links)
+    return _materialised(home, label, files, put, links, secret=secret)
 
 
 LINK_MODE = "120000"
@@ -393,6 +405,8 @@ def _materialised(
     files: Mapping[str, str],
     put: Callable[[str, Path], object],
     links: Mapping[str, str] | None = None,
+    *,
+    secret: Iterable[str] = (),
 ) -> Tree:
     """Write a state's files once, under a name that says their content; complete or not at all.
 
@@ -402,9 +416,10 @@ def _materialised(
         files: what stands for the content of each file.
         put: writes a file to a place.
         links: links that are not those of the person, and so are written, with what they lead to.
+        secret: files that hold a secret.
     """
     links = links or {}
-    folder = home / "trees" / _id_of(files)
+    folder = folder_for(home / "trees", secret=bool(set(secret))) / _id_of(files)
     if folder.exists() and not _holds(folder, files, links):  # changed, or of a store that came from elsewhere
         other = folder.with_name(f".other-{os.getpid()}-{secrets.token_hex(4)}")
         folder.rename(other)
@@ -412,12 +427,13 @@ def _materialised(
     if not folder.exists():
         beside = folder.with_name(f".new-{os.getpid()}-{secrets.token_hex(4)}")
         try:
-            beside.mkdir(parents=True)
+            make_folder(folder.parent)
+            make_folder(beside)
             for name in [*links, *(name for name, content in files.items() if not content.startswith(LINKED))]:
                 (beside / name).parent.mkdir(parents=True, exist_ok=True)
                 put(name, beside / name)
             listed = beside.with_name(f"{beside.name}.json")
-            listed.write_text(json.dumps(sorted(files)))
+            write_file(listed, json.dumps(sorted(files)))
             listed.rename(f"{folder}.json")
             beside.rename(folder)
         except OSError as error:
@@ -428,7 +444,7 @@ def _materialised(
                     why="The code could not be copied; nothing was started and nothing was lost.",
                     todo="Make room, or choose another folder: PALATE_HOME=/path/to/folder",
                 ) from error
-    return Tree(label=label, folder=folder, files=dict(files))
+    return Tree(label=label, folder=folder, files=dict(files), secret=frozenset(secret))
 
 
 def _holds(folder: Path, files: Mapping[str, str], links: Mapping[str, str]) -> bool:

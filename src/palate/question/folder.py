@@ -14,7 +14,19 @@ CODE = (".py", ".pyi", ".pyx", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini"
         ".cu", ".cpp", ".c", ".h", ".cuh", ".jinja", ".tmpl")  # fmt: skip
 """How the names of code and settings end."""
 
-SKIPPED = (".git", ".hg", ".svn", ".palate", "__pycache__", "node_modules", ".venv", "venv", ".tox", ".mypy_cache")
+SKIPPED = (
+    ".git",
+    ".hg",
+    ".svn",
+    ".palate",
+    ".palate.work",
+    "__pycache__",
+    "node_modules",
+    ".venv",
+    "venv",
+    ".tox",
+    ".mypy_cache",
+)
 """Folders that hold no code of the person's; environments do not either, whatever their name."""
 
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from palate.question.secrets import reopened
 from palate.question.target import Order, Target
 from palate.recipe.codec import content_id
 from palate.recipe.settings import Change, recipe_id, with_changes
@@ -32,6 +33,7 @@ class Plan:
         inputs: for each arm of which earlier runs read something else than is there now, a fingerprint of that.
         targets: what is run, of arms where it is another state of the code.
         states: ids of those states, where the code that is imported does not show that they differ.
+        kept: keys of arms that a question had before its secrets were taken out of what is kept of it.
     """
 
     target: Target
@@ -43,6 +45,7 @@ class Plan:
     inputs: Mapping[Arm, str] = field(default_factory=dict)
     targets: Mapping[Arm, Target] = field(default_factory=dict)
     states: Mapping[Arm, str] = field(default_factory=dict)
+    kept: Mapping[Arm, str] = field(default_factory=dict)
 
     def target_of(self, arm: Arm) -> Target:
         """Return what an arm runs."""
@@ -64,7 +67,7 @@ class Plan:
 
         That is recipe, code, folder, package versions, data, and what is started where it is not the file of that code.
         """
-        return {arm: content_id(self._decides(arm))[:16] for arm in self.arms}
+        return {arm: self.kept.get(arm) or content_id(self._decides(arm))[:16] for arm in self.arms}
 
     def _decides(self, arm: Arm) -> list[Any]:
         target, inputs = self.target_of(arm), self.inputs.get(arm)
@@ -91,8 +94,13 @@ class Plan:
         return f"-{self.keys[arm][:6]}-s"
 
     def order(self, arm: Arm, seed: int, run_id: str, folder: Path) -> Order:
-        """Make the order for one run."""
-        return self.target_of(arm).order(run_id, folder, seed, self.arms[arm])
+        """Make the order for one run.
+
+        Raises:
+            RefusedError: it needs a secret of which only the hash is known.
+        """
+        target, changes = reopened(self.target_of(arm), self.arms[arm])
+        return target.order(run_id, folder, seed, changes)
 
 
 def _beside_code(target: Target) -> tuple[str, ...]:

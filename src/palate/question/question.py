@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from palate.errors import InputError, SettingError
 from palate.question.edit import Edit
-from palate.question.plan import Plan
+from palate.question.plan import ARMS, Plan
 from palate.question.target import Target
 from palate.recipe.codec import content_id, encode
 from palate.recipe.settings import Change
@@ -36,6 +36,8 @@ class Question:
         chunks: the chunks that differ between the arms, by name, each with its ids in the baseline and the treatment.
         as_logged: whether values outside 0 to 1 are known of a metric that is named like a share: then it is shown as
             it is logged. No part of what is asked, so no part of the id.
+        kept: the id ("experiment") and the keys of its arms that it had before its secrets were taken out of what is
+            kept of it; empty elsewhere.
     """
 
     target: Target
@@ -50,6 +52,7 @@ class Question:
     inputs: Mapping[Arm, str] = field(default_factory=dict)
     edit: Edit | None = None
     as_logged: bool = False
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -68,6 +71,7 @@ class Question:
             inputs=self.inputs,
             targets={TREATMENT: self.edit.target} if self.edit is not None else {},
             states={TREATMENT: self.edit.id} if self.edit is not None else {},
+            kept={arm: key for arm, key in self.kept.items() if arm in ARMS},
         )
 
     @property
@@ -78,6 +82,8 @@ class Question:
     @cached_property
     def experiment(self) -> str:
         """Id of the experiment: the same question has the same id, an edited one is a new one."""
+        if "experiment" in self.kept:
+            return self.kept["experiment"]
         keys = self.plan.keys
         parts = [keys[BASELINE], keys[TREATMENT], asdict(self.metric), self.take, self.margin, self.budget]
         return content_id(parts)[:8]

@@ -18,8 +18,9 @@ from typing import Any, Literal, Self
 from palate.errors import InputError, NotFoundError, SettingError
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
+from palate.question.outside import folder_for, holds_secret
 from palate.question.source import Declared, Function, Source, kind_of_annotation, read_source
-from palate.recipe.codec import Unread
+from palate.recipe.codec import Secret, Unread
 from palate.recipe.settings import (
     UNSAID,
     Change,
@@ -32,6 +33,8 @@ from palate.recipe.settings import (
     read_verbatim,
     show_value,
 )
+from palate.redaction import known_secrets, opened, redact_text, sealed, sealed_all
+from palate.store.private import make_folder, write_file
 from palate.vocabulary import Goal
 
 WARM_PACKAGES = ("numpy", "torch", "scipy", "sklearn", "pandas", "mnist1d")
@@ -55,6 +58,7 @@ class Order:
         traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
         place: the folder that it sees; None to run where the engine is.
         guarded: whether what it does to files is heard of, as in Python; a command is any program.
+        secrets: values that are to be taken out of what it prints.
     """
 
     id: str
@@ -69,6 +73,7 @@ class Order:
     traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
     place: Place | None = None
     guarded: bool = True
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +171,9 @@ class Target:
     Attributes:
         label: short name for people.
         task: what the worker loads.
-        settings: the baseline's settings.
+        settings: the baseline's settings; those that are secret are sealed (see `redaction`).
         how: how a changed setting is handed over, by name.
-        argv: arguments of both arms.
+        argv: arguments of both arms; those that are secret are sealed.
         seed_by: how the seed is handed over besides PALATE_SEED; None where it is not.
         code, versions: fingerprints.
         choices, counts: what a script's flags take, by name; see `Declared`.
@@ -184,7 +189,7 @@ class Target:
     task: Task
     settings: Mapping[str, Any]
     how: Mapping[str, Handover]
-    argv: tuple[str, ...] = ()
+    argv: tuple[str | Secret, ...] = ()
     seed_by: Handover | None = None
     code: str = ""
     versions: Mapping[str, str]
@@ -210,9 +215,9 @@ class Target:
         capture: str = "",
         traced: Mapping[str, Sequence[int]] | None = None,
     ) -> Order:
-        """Make the order for one run with some changes; see `Order`."""
-        values = {change.path: change.after for change in changes}
-        known = {**self.settings, **values}
+        """Make the order for one run with some changes; see `Order`. Secrets are opened: a run gets what they are."""
+        values = {change.path: opened(change.after) for change in changes}
+        known = {**self.settings, **{change.path: change.after for change in changes}}
         constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
         argv = self._argv_for(values)
         if self.seed_by is not None and self.seed_by.by == "constant":
@@ -223,7 +228,9 @@ class Target:
             id=run_id,
             folder=folder,
             seed=seed,
-            settings={name: value for name, value in known.items() if self.hands(name).by in ("parameter", "settings")},
+            settings={
+                name: opened(value) for name, value in known.items() if self.hands(name).by in ("parameter", "settings")
+            },
             takes_seed=self.seed_by is not None and self.seed_by.by == "parameter",
             argv=tuple(argv),
             constants=constants,
@@ -232,13 +239,14 @@ class Target:
             traced=traced or {},
             place=self.task.place,
             guarded=self.task.kind != "command",
+            secrets=known_secrets(self.settings, known, {"": list(self.argv)}),
         )
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
         """Return the arguments of both arms, without the switches that changed settings turn off, and with the rest."""
         words = {self.hands(name): self.hands(name).as_arguments(value) for name, value in values.items()}
         off = {how.name for how, said in words.items() if how.by == "flag" and not said}
-        return [*(word for word in self.argv if word not in off), *itertools.chain(*words.values())]
+        return [*(word for word in opened(self.argv) if word not in off), *itertools.chain(*words.values())]
 
     @property
     def learns(self) -> bool:
@@ -266,7 +274,16 @@ class Target:
         Raises:
             SettingError: names that do not exist, or values of another type.
         """
-        known = {name: value for name, value in self.settings.items() if name != OTHER_ARGUMENTS}
+        known = {name: opened(value) for name, value in self.settings.items() if name != OTHER_ARGUMENTS}
+        secret = known_secrets(known, {n: v.text if isinstance(v, Typed) else v for n, v in assigned.items()})
+        try:
+            changes = self._changes(known, assigned)
+        except SettingError as error:
+            why = [redact_text(line, secret) for line in error.why]
+            raise SettingError(redact_text(error.what, secret), why=why, todo=error.todo) from None
+        return tuple(map(_sealed_change, changes))
+
+    def _changes(self, known: Mapping[str, Any], assigned: Mapping[str, Any]) -> tuple[Change, ...]:
         if self.takes_any:
             absent = Unread(type="absent", text="<not set>")
             known = {name: known.get(name, absent) for name in (*known, *assigned)}
@@ -304,6 +321,12 @@ class Target:
         return (
             f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
         )
+
+
+def _sealed_change(change: Change) -> Change:
+    """Return a change as it may be written; where one of its values is a secret, both are, so that they compare."""
+    before, after = sealed(change.path, change.before), sealed(change.path, change.after)
+    return replace(change, before=before, after=after)
 
 
 def _reads_any_text(flag: str) -> str:
@@ -372,20 +395,22 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
         source = read_source(Path(file))
         if function.__name__ in source.functions:
             declared = find_target(f"{file}:{function.__name__}")
-            return replace(declared, settings={**declared.settings, **_live_settings(function)}, **options)
+            return replace(declared, settings={**declared.settings, **sealed_all(_live_settings(function))}, **options)
     import cloudpickle
 
     code = live_code(function, fresh=os.urandom(16).hex())
-    folder.mkdir(parents=True, exist_ok=True)
+    content = cloudpickle.dumps(function)
+    folder = folder_for(folder, secret=holds_secret(content, _secrets_of(function)))
+    make_folder(folder)
     pickled = folder / f"{function.__name__}-{code.id[:12]}.pickle"
-    pickled.write_bytes(cloudpickle.dumps(function))
+    write_file(pickled, content)
     settings = _live_settings(function)
     annotations = {p.name: p.annotation for p in inspect.signature(function).parameters.values()}
     kinds = {name: kind_of_annotation(ast.Constant(inspect.formatannotation(annotations[name]))) for name in settings}
     return Target(
         label=function.__name__,
         task=Task(kind="pickle", file=str(pickled), name=function.__name__),
-        settings=settings,
+        settings=sealed_all(settings),
         how=dict.fromkeys(settings, Handover("parameter")),
         seed_by=Handover("parameter") if "seed" in inspect.signature(function).parameters else None,
         code=code.id,
@@ -394,6 +419,12 @@ def target_of_function(function: Callable[..., Any], folder: Path, options: Mapp
         kinds=kinds,
         **options,
     )
+
+
+def _secrets_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the values of secrets that a function without a file takes along when it is pickled."""
+    found = inspect.getclosurevars(function)
+    return known_secrets(found.globals, found.nonlocals, _live_settings(function))
 
 
 def _live_settings(function: Callable[..., Any]) -> dict[str, Any]:
@@ -436,7 +467,7 @@ def _of_function(source: Source, function: Function, task: Task) -> Target:
         label=f"{source.path.stem}:{function.name}",
         task=task,
         folder="" if task.kind == "module" else os.path.relpath(Path.cwd(), source.path.absolute().parent),
-        settings={name: setting.value for name, setting in function.settings.items()},
+        settings=sealed_all({name: setting.value for name, setting in function.settings.items()}),
         how=dict.fromkeys(function.settings, Handover("parameter")),
         seed_by=Handover("parameter") if function.takes_seed else None,
         code=code_of_file(source, function.name),
@@ -466,9 +497,9 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     return Target(
         label=source.path.stem,
         task=Task(kind="script", file=str(source.path.absolute()), warm=warm),
-        settings=settings,
+        settings=sealed_all(settings),
         how=how,
-        argv=tuple(argv),
+        argv=sealed("", tuple(argv)),
         choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
         counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
         kinds=_kinds(source.settings),
@@ -506,9 +537,9 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
         label=path.stem,
         folder=os.path.relpath(Path.cwd(), path.absolute().parent),
         task=Task(kind="command", argv=tuple(argv)),
-        settings={OTHER_ARGUMENTS: tuple(arguments)} if arguments else {},
+        settings=sealed_all({OTHER_ARGUMENTS: tuple(arguments)}) if arguments else {},
         how={},
-        argv=tuple(arguments),
+        argv=sealed("", tuple(arguments)),
         code=hashlib.sha256(path.read_bytes()).hexdigest(),
         versions={},
         takes_any=True,

@@ -61,14 +61,51 @@ class Tensor:
         return f"{size} {self.dtype}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A value that is never kept: only its salted hash, which shows whether two secrets are equal."""
+    """A value that is never written: only its salted hash, which shows whether two secrets are equal.
 
-    hash: str
+    The value itself goes along in memory, so that a run can be given it. It takes no part in comparisons, in texts, in
+    copies and in what is pickled; so this is no dataclass, whose fields `asdict` would list.
+
+    Attributes:
+        hash: of the value.
+    """
+
+    __slots__ = ("_value", "hash")
+
+    def __init__(self, *, hash: str, value: Any = None) -> None:  # noqa: A002  the word of what is written
+        self.hash = hash
+        self._value = value
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the value is known here."""
+        return self._value is not None
+
+    @property
+    def value(self) -> Any:
+        """The value itself; None where it is not known."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.hash == self.hash
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.hash))
 
     def __str__(self) -> str:
         return f"secret {self.hash[:6]}"
+
+    def __repr__(self) -> str:
+        return f"secret {self.hash[:12]}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _closed_secret, (self.hash,)
+
+
+def _closed_secret(digest: str) -> Secret:
+    """Return a secret without its value: what a copy or a pickle holds."""
+    return Secret(hash=digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from palate.errors import CatalogNewerError, ChainBrokenError, NotFoundError, StoreError
@@ -30,6 +31,7 @@ from palate.store.catalog_file import (
 )
 from palate.store.migrations import MIGRATIONS, migrate, transaction, version_of
 from palate.store.peek import RACY_NS
+from palate.store.private import open_file
 from palate.store.project import Project
 from palate.store.rows import RUN, SUMMARY, replace_run, run_of, summary_of
 from palate.store.runs import Exit, ReadRun, RunRow, Summary, pack_curve, read_run, unpack_curve
@@ -58,6 +60,8 @@ class Catalog:
         self.project = project
         self.in_memory = in_memory
         self._names: set[str] | None = None
+        if not in_memory:
+            _make_file(project.catalog)
         self._connection = connect(":memory:" if in_memory else str(project.catalog))
         self._inode = 0
         try:
@@ -431,6 +435,13 @@ def rebuild(project: Project) -> int:
         if catalog.in_memory:
             raise unusable(project.catalog, OSError("it cannot be written"))
         return count
+
+
+def _make_file(path: Path) -> None:
+    """Make the file, as open as its folder, before SQLite makes it as open as the umask has it."""
+    if not path.exists():
+        with contextlib.suppress(OSError):  # then SQLite says so
+            os.close(open_file(path, os.O_RDWR))
 
 
 def _is_text(name: str) -> bool:

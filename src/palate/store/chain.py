@@ -39,6 +39,7 @@ from palate.store.chain_records import (
     whole_record,
     write_line,
 )
+from palate.store.private import make_folder, open_file
 
 __all__ = ["GENESIS", "Chain", "Record", "hash_record"]
 
@@ -120,6 +121,17 @@ class Chain:
             self._mark = mark_of(os.fstat(descriptor))
             self._index.add_last()
         return record
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Lock the chain against everybody else who seals, while its file is replaced.
+
+        Raises:
+            ChainBrokenError: what stands there does not hold.
+            StoreError: the file cannot be written.
+        """
+        with self._locked():
+            yield
 
     def __len__(self) -> int:
         """Return how many records there are."""
@@ -392,12 +404,11 @@ class Chain:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(self.path.parent, top=True)
+            descriptor = _open_locked(self.path)
         except OSError as error:
             raise cannot_seal(self.path, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             if self.broken is not None:
                 raise self.broken
             torn = self._read(descriptor) or self._torn_end(descriptor)
@@ -434,3 +445,19 @@ class Chain:
 
 def _indented(error: ChainBrokenError) -> str:
     return "\n".join(f"  {line}" for line in (error.what, *error.todo))
+
+
+def _open_locked(path: Path) -> int:
+    """Open a chain and lock it; one that was replaced while this waited for the lock (see `bridge`) is opened anew."""
+    while True:
+        descriptor = open_file(path, os.O_RDWR | os.O_APPEND)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
+from palate.store.bridge import is_bridged
 
 GENESIS = "0" * 64
 _FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
@@ -95,15 +96,16 @@ def record_of(fields: dict[str, Any]) -> Record:
     )
 
 
-def holds(fields: dict[str, Any], claimed: str, _chain: Path) -> bool:
-    """Return whether a record's content has the hash that it was sealed with.
+def holds(fields: dict[str, Any], claimed: str, chain: Path) -> bool:
+    """Return whether a record's content has the hash that it was sealed with, or a later one says why it has another.
 
     Args:
         fields: of the record, without its hash.
         claimed: the hash that its line says.
-        _chain: the file that it stands in.
+        chain: the file that it stands in.
     """
-    return hash_record(fields) == claimed
+    now = hash_record(fields)
+    return now == claimed or is_bridged(chain, fields["number"], fields, claimed, now)
 
 
 def whole_record(line: bytes, chain: Path) -> Record | None:

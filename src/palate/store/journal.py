@@ -22,6 +22,7 @@ from typing import NamedTuple, Self
 
 from palate.errors import InputError, JournalTakenError, StoreError
 from palate.store import layout as lay
+from palate.store.private import make_folder, open_file
 
 FSYNC_EVERY_S = 5.0
 RETRY_EVERY_S = 1.0
@@ -118,8 +119,8 @@ class Journal:
         """
         place = Path(path)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(place, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(place.parent)
+            descriptor = open_file(place, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise _not_writable(place, error) from error
         try:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from palate.errors import StoreError
 from palate.store.chain import Chain
+from palate.store.private import make_folder, write_file
 from palate.vocabulary import Goal
 
 FOLDER = ".palate"
@@ -71,20 +72,21 @@ class Project:
         self.make()
         told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
         beside = self.home / f"{GOALS}.{os.getpid()}"
-        beside.write_text(told + "\n", encoding="utf-8")
+        write_file(beside, told + "\n")
         beside.replace(self.home / GOALS)
 
     def make(self) -> None:
-        """Make the folder, with a .gitignore of its own so that nobody commits runs by accident.
+        """Make the folder for its owner alone, with a .gitignore so that nobody commits runs by accident.
 
         Raises:
             StoreError: it cannot be made or written.
         """
         try:
-            self.runs.mkdir(parents=True, exist_ok=True)
+            make_folder(self.home, top=True)
+            make_folder(self.runs)
             ignore = self.home / ".gitignore"
             if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves it empty
-                ignore.write_text("*\n")
+                write_file(ignore, "*\n")
             if not os.access(self.runs, os.W_OK):
                 raise PermissionError(13, "Permission denied")
         except OSError as error:

@@ -16,6 +16,7 @@ from palate.recipe.document import dumps, item_document, item_of, loads
 from palate.recipe.names import Named
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk
+from palate.store.private import make_folder, write_file
 
 VOCABULARY = "vocabulary.json"
 SCHEMA = "palate.vocabulary/1"
@@ -45,7 +46,7 @@ class Recipes:
 
     def keep(self, key: str, recipe: Recipe) -> None:
         """Write a recipe under the key of its runs; the file is complete or does not exist."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         _write(self.folder / f"{key}.json", dumps(recipe))
 
     def find(self, key: str) -> Recipe | None:
@@ -88,7 +89,7 @@ class Recipes:
 
     def put_words(self, words: Words) -> None:
         """Write the vocabulary."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        make_folder(self.home, top=True)
         document = {"schema": SCHEMA, "named": [_entry(n) for n in words.named], "refused": list(words.refused)}
         _write(self.home / VOCABULARY, json.dumps(document))
 
@@ -126,7 +127,7 @@ def _say_left_out(file: Path, why: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    write_file(temporary, text)
     temporary.replace(path)
 
 

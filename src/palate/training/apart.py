@@ -7,10 +7,12 @@ every small file is copied, and a large one that is written to in place is the p
 """
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import stat
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palate.question.folder import CODE, SKIPPED, Place, path_inside
+from palate.question.outside import holds_secret
 
 WORK = "work"
 """Folder in a run's folder in which it works."""
@@ -33,7 +36,10 @@ MOST_COPIES = 300
 LARGEST_COPY = 64 << 10
 """The most bytes of a file that is copied though it is neither code nor settings."""
 
-HIDDEN = (".palate", ".git", "__pycache__")
+BESIDE = ".work"
+"""The end of the name of the folder beside a store in which runs work whose copies hold secrets."""
+
+HIDDEN = (".palate", f".palate{BESIDE}", ".git", "__pycache__")
 """What no run sees: git finds the repository above, and bytecode of another state of the code must not be found."""
 
 COPIES = "copied.json"
@@ -205,6 +211,107 @@ def _count(folder: str, most: int) -> int:
     except OSError:
         return most + 1
     return count
+
+
+def work_folder(place: Place, folder: str, owner: int, *, secret: bool) -> str:
+    """Return where a run works: in its own folder in the store, or beside the store where copies would hold a secret.
+
+    Beside the store it is on the same disk, and what it wrote is moved home when it has ended (`bring_home`). What a
+    palate that was killed left there is removed.
+
+    Args:
+        place: what the run sees.
+        folder: the run's own.
+        owner: the process that will bring it home.
+        secret: whether it will hold a secret in any case.
+    """
+    inside = os.path.join(folder, WORK)
+    if not secret and not _shows_secret(place):
+        return inside
+    beside = place.home + BESIDE
+    _remove_left(beside)
+    while True:
+        with contextlib.suppress(FileNotFoundError):  # another run was the last one, and removed it
+            os.makedirs(beside, mode=0o700, exist_ok=True)
+            with open(os.path.join(beside, ".gitignore"), "w") as file:
+                file.write("*\n")
+            made = tempfile.mkdtemp(prefix=f"{owner}-", dir=beside)
+            break
+    work = os.path.join(made, WORK)
+    os.symlink(work, inside)
+    return work
+
+
+def _shows_secret(place: Place) -> bool:
+    """Return whether any small file of those that a run sees holds a secret; folders beyond `MOST` are not copied."""
+    left = MOST
+    for base in (place.over, place.root):
+        for where, folders, names in os.walk(base) if base else ():
+            folders[:] = [
+                one for one in folders if one not in SKIPPED and not os.path.exists(f"{where}/{one}/pyvenv.cfg")
+            ]
+            for name in names[:left]:
+                if _holds_secret_at(f"{where}/{name}"):
+                    return True
+            left -= len(names)
+            if left <= 0:
+                break
+    return False
+
+
+def _remove_left(beside: str) -> None:
+    """Remove what processes left that are gone."""
+    for name in os.listdir(beside) if os.path.isdir(beside) else ():
+        owner = name.partition("-")[0]
+        if owner.isdigit() and not _is_there(int(owner)):
+            shutil.rmtree(os.path.join(beside, name), ignore_errors=True)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def bring_home(folder: str, home: str) -> None:
+    """Move what a run wrote beside the store into its own folder, where it worked beside the store."""
+    inside = os.path.join(folder, WORK)
+    if not os.path.islink(inside):
+        return
+    work = os.path.realpath(inside)
+    os.unlink(inside)
+    if os.path.isdir(work):
+        shutil.move(work, inside)
+    shutil.rmtree(os.path.dirname(work), ignore_errors=True)
+    beside = home + BESIDE
+    with contextlib.suppress(OSError):  # of others, some are there
+        if os.listdir(beside) == [".gitignore"]:
+            os.unlink(os.path.join(beside, ".gitignore"))
+            os.rmdir(beside)
+
+
+def _holds_secret_at(source: str) -> bool:
+    """Return whether a small file holds a secret."""
+    try:
+        known = os.stat(source)
+    except OSError:
+        return False
+    if not stat.S_ISREG(known.st_mode) or not 0 < known.st_size <= SMALL:
+        return False
+    return _holds_secret(source, known.st_size, known.st_mtime_ns)
+
+
+@functools.lru_cache(4096)
+def _holds_secret(source: str, *_state: int) -> bool:
+    try:
+        with open(source, "rb") as file:
+            return holds_secret(file.read())
+    except OSError:
+        return False
 
 
 def _copy_small(source: str, target: str) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from palate.question.target import Target
 from palate.recipe.document import loads
 from palate.recipe.recipe import Recipe
 from palate.recipe.settings import Change
+from palate.training.apart import bring_home
 from palate.training.launch import Ended, Engines
 from palate.training.outcome import tail_of
 from palate.training.worker import RECIPE, UNREADABLE
@@ -56,6 +57,8 @@ def capture_arms(
                     faults.append(result)
         for name in waiting:
             engines.stop(name)
+        for name in arms:
+            bring_home(str(Path(folder) / name), str(home))
     if faults and within_s is None:
         raise faults[0]
     return recipes

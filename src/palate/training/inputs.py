@@ -1,15 +1,18 @@
 """What a run received, read back when it has ended: its inputs with hashes, what it wrote, what was in force."""
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from palate.question.folder import Place, path_inside
-from palate.redaction import is_secret
-from palate.training.apart import WORK, clear_folder
+from palate.redaction import redact_text
+from palate.store.private import write_file
+from palate.training.apart import WORK, bring_home, clear_folder
 from palate.training.received import NOTES
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
@@ -21,6 +24,10 @@ MOST_HASHED = 2000
 
 MOST_BYTES = 512 << 20
 """Bytes of a run's files that are hashed; beyond, size and time of change are kept."""
+
+
+MOST_REDACTED = 1 << 20
+"""The most bytes of a file that a run wrote and that secrets are taken out of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +94,7 @@ class Received:
     def lines(self) -> list[str]:
         """Return it as lines for people, each under what it is of; nothing is said of what there is nothing of."""
         read = [name for name in self.files if name not in self.modules]
-        variables = [f"{name}={value}" if value is not None else f"{name} not set" for name, value in self._own_read()]
+        variables = [_variable(name, value) for name, value in self._own_read()]
         seeds = [f"{one.of} {one.value} at {one.where}" for one in self.seeds]
         wrote = [f"{name} ({size} B)" for name, size in self.wrote.items()]
         found = {
@@ -130,6 +137,14 @@ class Received:
         )
 
 
+def _variable(name: str, value: str | None) -> str:
+    """Say what a variable was; of a secret, the start of its hash."""
+    if value is None:
+        return f"{name} not set"
+    secret = re.fullmatch(r"secret [0-9a-f]{32}", value)
+    return f"{name}={value[: len('secret ') + 6] if secret else value}"
+
+
 def _some(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -142,26 +157,47 @@ def read_received(folder: Path) -> Received | None:
         return None
 
 
-def take_received(folder: Path, place: Place | None, own: Iterable[str] = ()) -> Received | None:
+def take_received(
+    folder: Path, place: Place | None, own: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> Received | None:
     """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
+
+    Secrets are taken out of small text files that the run wrote into its folder, such as its arguments.
 
     Args:
         folder: the run's folder.
         place: what it saw; None where it worked in the person's folder.
         own: files of its folder that palate put there.
+        secrets: values that are secret wherever they stand.
 
     Returns:
         what it received; None where nothing was noted.
     """
     notes = read_notes(folder / NOTES)
-    work = str(folder / WORK)
+    work = os.path.realpath(folder / WORK) if (folder / WORK).is_symlink() else str(folder / WORK)
     wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
+    _redact_written(work, [name for name, _ in wrote], tuple(secrets))
+    if place is not None:
+        bring_home(str(folder), place.home)
     if not notes:
         return None
     received = _received(notes, place, work, dict(wrote))
-    (folder / RECEIVED).write_text(json.dumps(received.body()))
+    write_file(folder / RECEIVED, json.dumps(received.body()))
     (folder / NOTES).unlink(missing_ok=True)
     return received
+
+
+def _redact_written(work: str, names: Iterable[str], secrets: tuple[str, ...]) -> None:
+    """Take the secrets out of small text files that a run wrote, as it may have written what it was given."""
+    for name in names:
+        path = Path(work, name)
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # gone meanwhile, or no text
+            if path.is_symlink() or path.stat().st_size > MOST_REDACTED:
+                continue
+            text = path.read_bytes().decode()
+            redacted = redact_text(text, secrets)
+            if redacted != text:
+                path.write_bytes(redacted.encode())
 
 
 def read_notes(path: Path) -> list[list[Any]]:
@@ -221,12 +257,12 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         wrote_outside=outside,
         read_back=tuple(path for path, *_ in by_kind.get("read back", [])),
         parsed=tuple(
-            Parsed(values=_plain(values), flags=flags, left=tuple(left), types=types)
+            Parsed(values=values, flags=flags, left=tuple(left), types=types)
             for values, flags, left, types in by_kind.get("parsed", [])
         ),
-        constants=_plain({name: value for constants, _ in in_force for name, value in constants.items()}),
-        arguments=_plain({name: value for _, arguments in in_force for name, value in arguments.items()}),
-        settings=_plain(by_kind["settings"][0][1]) if "settings" in by_kind else None,
+        constants={name: value for constants, _ in in_force for name, value in constants.items()},
+        arguments={name: value for _, arguments in in_force for name, value in arguments.items()},
+        settings=by_kind["settings"][0][1] if "settings" in by_kind else None,
         seeds=tuple(
             Seeding(of=of, value=value, where=_line(where, place, work))
             for _, of, value, where in by_kind.get("seed", [])
@@ -274,7 +310,3 @@ def _states(noted: Mapping[str, tuple[int, ...]], place: Place | None) -> dict[s
         same = not state or state[0] < 0 or now.hash == PRESENT or (now.size, now.changed_ns) == state
         states[name] = now if same else FileState(state[0], state[1], "")
     return states
-
-
-def _plain(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: "secret" if is_secret(name, value) else value for name, value in values.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate.recipe.codec import encode
+from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
 from palate.training.launch import Ended
 from palate.vocabulary import Ending, Metric, Outcome, Take
@@ -23,7 +24,7 @@ DIVERGED = 1e100
 
 def begin_run(journal: Path, *, key: str, label: str, seed: int, settings: Mapping[str, Any]) -> None:
     """Make a run's folder and journal, with the recipe that it is about to be run from."""
-    encoded = {name: encode(value) for name, value in settings.items()}
+    encoded = {name: encode(sealed(name, value)) for name, value in settings.items()}
     write_event(journal, "recipe", key=key, label=label, seed=seed, settings=encoded)
 
 
@@ -53,7 +54,7 @@ def describe_exit(ended: Ended, output: Path) -> str:
         how = f"killed by {signal.Signals(-ended.status).name}"
     else:
         how = f"exit status {ended.status}"
-    return "\n".join([how, *tail_of(output)])
+    return redact_text("\n".join([how, *tail_of(output)]))
 
 
 def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from palate.question.target import Target
 from palate.recipe.settings import Change
+from palate.training.apart import bring_home
 from palate.training.inputs import read_notes
 from palate.training.launch import Engines
 from palate.training.received import NOTES, tell
@@ -81,6 +82,7 @@ def reached_lines(
         engines.submit(target.task, target.order(REACHED, here, 0, changes, traced=lines))
         while not (ended := engines.poll()):
             time.sleep(0)
+        bring_home(str(here), str(home))
         if ended[0].status or ended[0].timed_out:
             return None
         for kind, *what in read_notes(here / NOTES):

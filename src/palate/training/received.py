@@ -15,6 +15,7 @@ import json
 import opcode
 import os
 import random
+import re
 import stat
 import sys
 import threading
@@ -61,6 +62,9 @@ _PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS
                     "OMP_NUM_THREADS", "MKL_NUM_THREADS",
                     "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
+
+_SALT = re.compile(r"/palate/\.?salt[^/]*$")
+"""What the hashes of secrets are made with; palate reads it while a run goes."""
 
 _CODE = (".pyc", ".so", ".egg-link")
 _LIBRARY = (f"{os.path.dirname(os.__file__)}{os.sep}", "/proc/", "/sys/", "/dev/", "/etc/", "<")
@@ -198,6 +202,8 @@ class Recorder:
     def _is_own(self, path: str) -> bool:
         if path.startswith(self._folder):
             return bool(self._work) and path.startswith(self._work)
+        if _SALT.search(path):
+            return False
         if path.startswith("/dev/shm/"):  # noqa: S108  a place for data, unlike the rest of /dev
             return True
         return not path.startswith((*_LIBRARY, _PALATE)) and not _is_installed(path)
@@ -253,7 +259,7 @@ class Recorder:
         types = {a.dest: getattr(a.type, "__name__", "") for a in parser._actions if a.type is not None}
         if len(self._parsed) < MOST_PARSED:
             self._parsed.append((parser, values))
-            self.note("parsed", _texts(vars(values)), flags, [str(word)[:LONGEST] for word in left], types)
+            self.note("parsed", _texts(vars(values)), flags, _words(left), types)
 
     def seeds(self, what: str, value: object, frame: FrameType | None) -> None:
         """Note that the person's own code, or a library for it, seeds something."""
@@ -591,14 +597,23 @@ _EVENTS = frozenset({*_PROGRAMS, "open", "os.chdir", "os.listdir", "os.scandir",
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Write values so that they can be compared."""
-    return {str(name): _text(value) for name, value in values.items()}
+    """Write values so that they can be compared; of a secret, its hash."""
+    return {str(name): _text(str(name), value) for name, value in values.items()}
 
 
-def _text(value: Any) -> str:
+def _words(words: list[str]) -> list[str]:
+    """Write words of a command line; of a secret, its hash."""
+    from palate.redaction import sealed
+
+    return [repr(word) if type(word) is not str else word[:LONGEST] for word in sealed("", list(map(str, words)))]
+
+
+def _text(name: str, value: Any) -> str:
     if not (value is None or isinstance(value, bool | int | float | str | tuple | list | dict)):
         return f"<{type(value).__name__}>"
-    text = repr(value)
+    from palate.redaction import sealed_text
+
+    text = sealed_text(name, value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... {zlib.crc32(text.encode()):08x}"
 
 

@@ -105,7 +105,9 @@ class Run:
 
     def begin_own(self, label: str) -> None:
         """Write the label, the seed and the settings of an own run into its journal."""
-        encoded = {name: encode(value) for name, value in self.settings.items()}
+        from palate.redaction import sealed  # not in every process that imports palate
+
+        encoded = {name: encode(sealed(name, value)) for name, value in self.settings.items()}
         self.journal.event("recipe", key="", label=label, seed=self._seed, settings=encoded)
 
     def end_own(self, fault: BaseException | None) -> None:
@@ -116,8 +118,14 @@ class Run:
         """
         if self._journal is not None:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
-            self.journal.event("ending", exit=exit_word, detail="" if fault is None else repr(fault)[:200])
+            self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
+
+    def _told(self, fault: BaseException) -> str:
+        """Return an exception as text, without the secrets of this process."""
+        from palate.redaction import known_secrets, redact_text
+
+        return redact_text(repr(fault), known_secrets(os.environ, self.settings))
 
 
 def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
@@ -178,7 +186,10 @@ def settings(**defaults: Any) -> SimpleNamespace:
         raise SettingError(f"{sorted(set(given) - set(defaults))} are not declared by this script's palate.settings().")
     values = with_changes(defaults, changes)
     _declared.update(values)
-    _tell("settings", "palate.settings", {name: repr(value)[:200] for name, value in values.items()})
+    if "palate.training.received" in sys.modules:
+        from palate.redaction import sealed_text
+
+        _tell("settings", "palate.settings", {name: sealed_text(name, value)[:200] for name, value in values.items()})
     return SimpleNamespace(**values)
 
 
@@ -235,7 +246,7 @@ def new_run_folder(label: str) -> Path:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
     for one in itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2))):
         with contextlib.suppress(FileExistsError):  # of two threads, one makes it
-            (project.runs / one).mkdir()
+            (project.runs / one).mkdir(mode=0o700 | project.runs.stat().st_mode & 0o077)
             break
     return project.runs / one
 

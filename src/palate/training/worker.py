@@ -61,7 +61,7 @@ Message = dict[str, Any]
 def main() -> None:
     """Load the task, report that it is ready, and start runs until the requests end."""
     if sys.argv[1] == "--alone":
-        _alone(Path(sys.argv[2]))
+        _alone(int(sys.argv[2]))
         return
     request_fd, reply_fd = int(sys.argv[1]), int(sys.argv[2])
     text, pending = _first_line(request_fd)
@@ -132,10 +132,10 @@ def _adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _alone(path: Path) -> None:
+def _alone(descriptor: int) -> None:
     """Load the task in this process and carry out one order: what a fork would do, without one."""
-    request = json.loads(path.read_bytes())
-    path.unlink()
+    with os.fdopen(descriptor, "rb") as file:
+        request = json.loads(file.read())
     order, task = request["order"], Task.read(request["task"])
     _take_output(order)
     received.watch_process()
@@ -168,6 +168,8 @@ def message_of(order: Order, threads: int) -> Message:
         "known": {name: encode(value) for name, value in order.known.items()},
         "capture": order.capture,
         "guarded": order.guarded,
+        "secrets": list(order.secrets),
+        "owner": os.getpid(),
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": training_run.environment_of(order.folder, order.seed, order.settings),
         "threads": threads,
@@ -332,16 +334,22 @@ def _start(order: Message, call: Callable[[Message], None] | None, task: Task) -
 
 
 def _start_alone(order: Message, task: Task) -> int:
-    """Start a run as a program of its own, which imports everything anew."""
-    path = Path(order["folder"]) / "order.json"
-    path.write_text(json.dumps({"order": order, "task": task.body()}))
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(path)])
-        finally:
-            os._exit(1)
+    """Start a run as a program of its own, which imports everything anew.
+
+    Its order goes through a file without a name: what it holds may be secret, and is nowhere once it is read.
+    """
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps({"order": order, "task": task.body()}).encode())
+        file.seek(0)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                os.set_inheritable(file.fileno(), True)
+                given = ("-m", "palate.training.worker", "--alone", str(file.fileno()))
+                os.execv(sys.executable, [sys.executable, *given])
+            finally:
+                os._exit(1)
     return pid
 
 
@@ -427,7 +435,9 @@ def _prepare(order: Message) -> None:
         sys.modules["torch"].set_num_threads(order["threads"])
     work, theirs = "", ("", "")
     if order["place"]:
-        place, work = Place.read(order["place"]), str(folder / apart.WORK)
+        place = Place.read(order["place"])
+        secret = any(value in str(decode(one)) for one in order["constants"].values() for value in order["secrets"])
+        work = apart.work_folder(place, str(folder), order["owner"], secret=secret)
         theirs = (place.root, place.over)
         apart.make_folder(place, work, guarded=order["guarded"])
         os.chdir(os.path.join(work, place.cwd))

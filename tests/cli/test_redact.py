@@ -1,0 +1,98 @@
+"""What a person sees of secrets: none is shown, and an old folder is searched and rewritten."""
+
+import pytest
+from benchmarks.planted_secrets import plant, run_planted
+from tests.ledger.old_store import SECRETS, holding, old_store
+
+SCRIPT = f"""
+import os, random
+import palate
+API_KEY = {SECRETS[0]!r}
+lift = 0.0
+seed = 0
+settings = palate.settings(token={SECRETS[2]!r})
+random.seed(seed)
+os.environ.get("WANDB_API_KEY")
+for step in range(3):
+    palate.log(step, val_acc=.5 + lift + random.gauss(0, .01))
+"""
+
+
+@pytest.fixture
+def salted(workplace):
+    """A folder whose person has a salt and a secret in the environment."""
+    workplace.environment |= {"PALATE_SALT": "salt", "WANDB_API_KEY": SECRETS[5]}
+    return workplace
+
+
+def test_a_training_with_secrets_is_asked_about_run_and_shown_without_any(salted):
+    salted.write(SCRIPT)
+    run = ("run", "train.py", "-c", "lift=.3", "--metric", "val_acc", "--pairs", "2")
+    said = [
+        salted.call(*run, "--forecast", "better:80", "--why", f"token={SECRETS[5]}", "--", "--password", SECRETS[4])
+    ]
+    assert said[0].returncode == 0, said[0].stderr
+    said += [salted.call("show", "--json"), salted.call("list", "--runs"), salted.call("verify")]
+    said.append(salted.call("forecast", "last", "--export", "asked.json"))
+    name = next(path.name for path in (salted.folder / ".palate" / "runs").iterdir())
+    said.append(salted.call("show", name))
+    told = "".join(one.stdout + one.stderr for one in said) + (salted.folder / "asked.json").read_text()
+    assert not any(secret in told for secret in SECRETS)
+    assert "secret" in said[-1].stdout
+    assert holding(salted.folder / ".palate") == []
+    assert salted.call("doctor", "--secrets").stdout.startswith("No secrets were found")
+
+
+def test_another_secret_is_a_change_and_runs_by_it(salted):
+    salted.write(SCRIPT)
+    run = ("run", "train.py", "--metric", "val_acc", "--pairs", "2", "--no-forecast")
+    changed = salted.call(*run, "-c", f"token={SECRETS[3]}")
+    assert "token was secret" in changed.stdout + changed.stderr  # so it arrived, and changed nothing
+    same = salted.call(*run, "-c", f"token={SECRETS[2]}")
+    assert same.returncode == 2
+    assert "already" in same.stderr
+    assert not any(secret in same.stderr + changed.stdout + changed.stderr for secret in SECRETS)
+    assert holding(salted.folder / ".palate") == []
+
+
+def test_an_old_folder_is_searched_shown_and_rewritten_when_it_is_confirmed(salted):
+    old_store(salted.folder)
+    found = salted.call("doctor", "--secrets")
+    assert found.returncode == 1
+    assert "chain.jsonl (record 0): OpenAI key, sk-p...; make it anew: platform.openai.com" in found.stdout
+    assert "palate redact" in found.stdout
+    planned = salted.call("redact", "--dry-run")
+    assert planned.returncode == 0
+    assert "2 sealed records are rewritten" in planned.stdout
+    refused = salted.call("redact")
+    assert refused.returncode == 4
+    assert "--yes" in refused.stderr
+    assert "chain.jsonl" in holding(salted.folder / ".palate")
+    done = salted.call("redact", "--yes", "--author", "ada")
+    assert done.returncode == 0, done.stderr
+    assert "2 sealed records were rewritten" in done.stdout
+    assert holding(salted.folder / ".palate") == []
+    assert "by ada (record 3): records 0, 1" in salted.call("verify").stdout
+    assert len(salted.json("verify")["redactions"]) == 1
+    assert salted.json("doctor", "--secrets")["found"] == []
+    assert salted.json("redact")["redacted"] is None
+    told = "".join(one.stdout + one.stderr for one in (found, planned, refused, done))
+    assert not any(secret in told for secret in SECRETS)
+
+
+def test_doctor_closes_a_folder_that_others_can_read(salted):
+    salted.call("list")
+    folder = salted.folder / ".palate"
+    folder.chmod(0o755)
+    assert "as open as it is" in salted.call("doctor", PALATE_SHARED="1").stdout
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert "open to others until now" in salted.call("doctor").stdout
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.slow
+def test_of_200_planted_secrets_none_reaches_the_store_nor_what_is_shown(tmp_path):
+    secrets = plant(200)
+    found, told = run_planted(tmp_path, secrets)
+    assert found == []
+    assert [one.kind for one in secrets if one.part in told] == []

@@ -1,0 +1,212 @@
+"""Secrets are found in a store and taken out of it; the chain goes on over a bridge, and shows any other change."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+from tests.ledger.old_store import ADA, SECRETS, START, holding, old_store
+
+from palate.errors import ChainBrokenError, RefusedError
+from palate.ledger.ledger import Ledger
+from palate.ledger.records import SealedRedaction
+from palate.ledger.redact import redact_store, redactions
+from palate.ledger.scan import scan_secrets
+from palate.ledger.verify import parse_head, verify
+from palate.store.catalog import Catalog
+from palate.store.chain import Chain, hash_record
+from palate.store.journal import Journal
+from palate.store.project import Project
+from palate.vocabulary import TREATMENT
+
+NOW = START + timedelta(days=1)
+
+
+@pytest.fixture
+def old(tmp_path):
+    return old_store(tmp_path)
+
+
+def test_every_secret_of_a_store_is_found_where_it_is_and_none_is_shown(old):
+    project, _ = old
+    found = scan_secrets(project)
+    files = {one.file for one in found}
+    assert {"chain.jsonl", "catalog.sqlite", "trees/0123456789abcdef/train.py"} <= files
+    assert {name.split("/")[-1] for name in files} == set(holding(project.home))
+    assert {one.where for one in found if one.file == "chain.jsonl"} == {"record 0", "record 1"}
+    assert any(one.kind == "OpenAI key" and one.start == "sk-p" and "openai" in one.rotate for one in found)
+    assert max(len(one.start) for one in found) <= 4
+    assert not any(secret in str(one) for one in found for secret in SECRETS)
+
+
+def test_a_store_without_secrets_has_none(tmp_path):
+    assert scan_secrets(Project(tmp_path / "nothing")) == []
+    assert redact_store(Project(tmp_path / "nothing"), author=ADA, now=NOW).files == ()
+
+
+def test_what_is_redacted_is_gone_byte_by_byte_and_the_chain_holds(old):
+    project, question = old
+    before = Chain(project.chain.path).records()
+    run_keys = {run.id: run.key for run in _runs(project)}
+    done = redact_store(project, author=ADA, now=NOW)
+    assert holding(project.home) == []
+    assert scan_secrets(project) == []
+    assert done.records == (0, 1)
+    assert done.removed == ("trees/0123456789abcdef",)
+    assert done.left == ()
+    chain = Chain(project.chain.path)
+    chain.verify()
+    after = chain.records()
+    assert [record.hash for record in after[:3]] == [record.hash for record in before]
+    assert after[2] == before[2]
+    bridge = SealedRedaction.read(after[3])
+    assert [row["number"] for row in bridge.replaced] == [0, 1]
+    assert [row["hash"] for row in bridge.replaced] == [before[0].hash, before[1].hash]
+    assert (bridge.head, bridge.author) == (before[-1].hash, ADA)
+    assert "OpenAI key" in bridge.secrets
+    ledger = Ledger.of(chain)
+    experiment = ledger.read(question.experiment)
+    assert experiment.question.plan.keys == question.plan.keys  # so that its runs are still its own
+    assert experiment.forecasts[0].hash == before[1].hash  # so that scores and promises still mean it
+    assert "<secret>" in experiment.forecasts[0].said.why
+    assert "token secret" in experiment.question.text
+    assert {run.id: run.key for run in _runs(project)} == run_keys
+
+
+def _runs(project):
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        return catalog.runs()
+
+
+def test_heads_that_were_noted_before_still_hold_and_verify_says_what_was_bridged(old):
+    project, _ = old
+    count, head = project.chain.head()
+    redact_store(project, author=ADA, now=NOW)
+    verified = verify(project, [parse_head(f"{count - 1}:{head}")])
+    assert verified.kinds["redaction"] == 1
+    (said,) = redactions(project.chain.records(SealedRedaction.KIND))
+    assert "records 0, 1" in said and "ada" in said and "2026-01-03" in said
+    sealed = project.chain.append("skip", {"experiment": "e", "author": "cleo", "agent": False}, now=NOW)
+    assert sealed.number == 4
+    Chain(project.chain.path).verify()
+
+
+def test_any_other_change_of_a_rewritten_chain_is_noticed(old):
+    project, _ = old
+    redact_store(project, author=ADA, now=NOW)
+    path = project.chain.path
+    lines = path.read_bytes().splitlines(keepends=True)
+
+    def with_line(number, change):
+        fields = json.loads(lines[number])
+        change(fields)
+        line = json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        return [*lines[:number], line, *lines[number + 1 :]]
+
+    def reseal(fields):
+        fields["hash"] = hash_record({name: value for name, value in fields.items() if name != "hash"})
+
+    edits = [
+        with_line(0, lambda fields: fields["body"].update(budget=9)),  # a record that was rewritten
+        with_line(1, lambda fields: fields["body"].update(confidence=99)),
+        with_line(2, lambda fields: fields["body"].update(author="eve")),  # one that was not
+        with_line(3, lambda fields: fields["body"].update(replaced=[])),  # the bridge
+        with_line(3, lambda fields: (fields["body"]["replaced"].pop(), reseal(fields))),
+        with_line(1, lambda fields: fields.update(hash="0" * 64)),
+        lines[:3],  # without its bridge
+    ]
+    for edited in edits:
+        path.write_bytes(b"".join(edited))
+        with pytest.raises(ChainBrokenError):
+            Chain(path).verify()
+    path.write_bytes(b"".join(lines))
+    Chain(path).verify()
+
+
+def test_it_can_be_done_again_and_what_was_rewritten_keeps_its_first_hash(old):
+    project, question = old
+    first = project.chain.record(0).hash
+    redact_store(project, author=ADA, now=NOW)
+    body = {"experiment": question.experiment, "reason": f"the {SECRETS[0]} expired", "author": "ada"}
+    project.chain.append("note", body, now=NOW)
+    done = redact_store(project, author=ADA, now=NOW + timedelta(days=1))
+    assert done.records == (4,)
+    chain = Chain(project.chain.path)
+    chain.verify()
+    assert chain.record(0).hash == first
+    assert len(redactions(chain.records(SealedRedaction.KIND))) == 2
+
+
+def test_a_store_is_not_rewritten_while_a_run_goes(old):
+    project, question = old
+    journal = Journal.open(project.journal(question.plan.run_name(TREATMENT, 0)))
+    with pytest.raises(RefusedError, match="goes on"):
+        redact_store(project, author=ADA, now=NOW)
+    journal.close()
+
+
+def test_who_waits_for_the_chain_while_it_is_rewritten_seals_into_the_new_one(old):
+    project, _ = old
+    waiting = Chain(project.chain.path)
+    waiting.records()
+    with project.chain.exclusively():
+        code = (
+            "import sys; from pathlib import Path; from datetime import UTC, datetime\n"
+            "from palate.store.chain import Chain\n"
+            "print('ready', flush=True)\n"
+            "Chain(Path(sys.argv[1])).append('skip', {'author': 'dan'}, now=datetime.now(UTC))\n"
+        )
+        sealing = subprocess.Popen([sys.executable, "-c", code, str(project.chain.path)], stdout=subprocess.PIPE)
+        assert sealing.stdout.readline() == b"ready\n"
+        time.sleep(0.2)  # so that it most likely waits for the lock
+        content = project.chain.path.read_bytes()
+        beside = project.chain.path.with_name("beside")
+        beside.write_bytes(content)
+        beside.replace(project.chain.path)
+    assert sealing.wait(20) == 0
+    sealing.stdout.close()
+    assert waiting.records()[-1].body == {"author": "dan"}
+
+
+REDACT = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from palate.ledger.records import Author
+from palate.ledger.redact import redact_store
+from palate.store.project import Project
+project = Project(Path(sys.argv[1]))
+print("ready", flush=True)
+redact_store(project, author=Author(name="ada"), now=datetime.now(UTC))
+"""
+
+
+@pytest.mark.slow
+def test_who_is_killed_leaves_the_old_or_the_new_chain_and_can_go_on(tmp_path):
+    rng, outcomes = random.Random(0), set()
+    for attempt in range(25):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        project, question = old_store(folder)
+        redacting = subprocess.Popen([sys.executable, "-c", REDACT, str(project.home)], stdout=subprocess.PIPE)
+        redacting.stdout.readline()
+        time.sleep(rng.uniform(0, 0.25))
+        os.kill(redacting.pid, signal.SIGKILL)
+        redacting.wait()
+        redacting.stdout.close()
+        chain = Chain(project.chain.path)
+        chain.verify()
+        outcomes.add(len(chain))
+        assert [record.kind for record in chain.records()][:3] == ["question", "forecast", "skip"]
+        fresh = Project(project.home)
+        redact_store(fresh, author=ADA, now=NOW)
+        assert holding(project.home) == []
+        Chain(project.chain.path).verify()
+        assert Ledger.of(fresh.chain).read(question.experiment).question.plan.keys == question.plan.keys
+    assert outcomes <= {3, 4}

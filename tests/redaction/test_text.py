@@ -1,0 +1,166 @@
+"""Secrets are found in any text by their names and by their form; what is none stays."""
+
+import gzip
+import hashlib
+import json
+import string
+import uuid
+
+import pytest
+from benchmarks.planted_secrets import CONFIGS, KINDS, NEEDS_A_NAME, plant
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.redaction import Lines, find_secrets, is_secret_name, known_secrets, redact_text
+from palate.redaction.shapes import is_random
+
+SHAPED = [kind for kind in KINDS if kind not in NEEDS_A_NAME]
+
+SENTENCES = (
+    "got {}",
+    "{}",
+    "RuntimeError: 401 for key '{}' (request 7)",
+    "x={},y=2",
+    '{{"note": "{}"}}',
+    "https://api.example.com/v1?q={}",
+)
+NAMED = (
+    "password={}",
+    "password: {}",
+    "DB_PASSWORD = '{}'",
+    "--password {} --lr 3",
+    "--password={}",
+    '"api_key": "{}", "lr": 3',
+    "['--api-key', '{}', '--lr', '3']",
+    'Client(password="{}", lr=3)',
+    'os.getenv("DB_PASSWORD", "{}")',
+    "os.environ['API_KEY'] = '{}'",
+    '"{{\\"api_key\\": \\"{}\\"}}"',
+    "aws_secret_access_key={}",
+    "machine api.wandb.ai login user password {}",
+)
+
+
+@pytest.mark.parametrize("kind", SHAPED)
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_key_of_a_known_format_is_found_wherever_it_stands(kind, sentence):
+    for secret in [one for one in plant(100) if one.kind == kind]:
+        redacted = redact_text(sentence.format(secret.text))
+        assert secret.part not in redacted
+        assert "<secret>" in redacted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sentence", NAMED)
+def test_a_value_behind_a_secrets_name_is_found_whatever_it_looks_like(kind, sentence):
+    for secret in [one for one in plant(60) if one.kind == kind]:
+        assert secret.part not in redact_text(sentence.format(secret.text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch 3 loss 0.1234 val_acc 0.93 lr 3e-4 tokens/s 12345 eta 00:12:33",
+        "task-1234 of disk-9ab4c in risk-averse-strategy-2024-long-name and mask-rcnn-50-fpn-2x-coco",
+        "token: 50256 pad_token: '[PAD]' token: hello, max_tokens=500, tokens: 1234, eos_token='</s>'",
+        "usage: train.py [-h] [--api-key API_KEY] [--password PASSWORD] [--token TOKEN]",
+        "train.py: error: argument --password: expected one argument",
+        "commit 9fceb02d0ae598e95dc970b74767f19372d61af8, was 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a",
+        "sha256:Q7Xz1Lw9BvR4tYk2MnP8sDf6Gh3jK5lZ0xCvBnM1qWe=",
+        "run 3f9c41aa-1b2c-4d5e-8f90-a1b2c3d4e5f6 saved to /home/Ada/Runs2/Wav2Vec2ForCTC/checkpoint-1000.pt",
+        "tokenizer = AutoTokenizer.from_pretrained('bert-base-uncased')",
+        "api_key = os.environ['API_KEY']; token = args.token; password = getpass.getpass()",
+        "author: ada, auth: none, key: value, keys: ['a', 'b'], monkey=3, primary_key=7, n_head_keys=4",
+        "aGVsbG8gd29ybGQgdGhpcyBpcyBzb21lIHRleHQ= and AAAAAAAAgD8AAABAAABAQAAAgEA=",
+        "password is wrong; the token has expired; secret sauce; authentication failed for the key of the run",
+        "train-3f9c41-s0 Qwen2-7B-Instruct qwen2_1_5_to_0_5B/KD_lora_single_device LLaVA-Lightning-7B-delta-v1-1",
+        '["api_key", "lift", "token", "width"]',
+        "{'api_key': '--api-key', 'lift': 'constant'} password ****KLB@JAHB token secret 3f9c41",
+        "export HF_TOKEN=$HF_TOKEN; password: ${DB_PASSWORD}; token={{ token }}",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert redact_text(text) == text
+
+
+@given(st.text(alphabet="0123456789abcdef", min_size=1, max_size=200))
+def test_hashes_and_ids_are_no_secrets(text):
+    assert redact_text(f"state {text}") == f"state {text}"
+    assert redact_text(hashlib.sha256(text.encode()).hexdigest()) == hashlib.sha256(text.encode()).hexdigest()
+    name = str(uuid.uuid5(uuid.NAMESPACE_URL, text))
+    assert redact_text(name) == name
+
+
+@given(st.text(max_size=300), st.text(alphabet=string.printable, max_size=300))
+def test_any_text_can_be_redacted_and_what_is_redacted_stays_so(text, printable):
+    for one in (text, printable):
+        once = redact_text(one)
+        assert redact_text(once) == once
+
+
+def test_known_values_go_wherever_they_stand_but_short_and_common_ones_would_shred_a_text():
+    known = known_secrets(
+        {"API_KEY": "plain-looking", "password": "1", "token": "true", "passwd": "changeme", "HOME": "/home/ada"},
+        {
+            "nested": {"token": "inner-value", "lr": 0.1},
+            "url": "postgres://ada:deepsecret@db/x",
+            "pin_password": 123456789,
+        },
+    )
+    assert known == ("plain-looking", "inner-value", "deepsecret", "123456789")
+    assert redact_text("1 true changeme /home/ada inner-value:plain-looking", known) == (
+        "1 true changeme /home/ada <secret>:<secret>"
+    )
+    assert known_secrets({"PWD": "/home/ada/work", "GOOGLE_APPLICATION_CREDENTIALS": "/home/ada/key.json"}) == ()
+
+
+def test_a_private_key_is_taken_out_line_by_line_to_its_end():
+    key = [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        *["MIIEpAIBAAKCAQEA7bq" + "x7Q" * 12] * 3,
+        "qQ==",
+        "-----END RSA PRIVATE KEY-----",
+    ]
+    lines = Lines()
+    printed = [lines.redact(f"{line}\n") for line in ("before", *key, "after")]
+    text = "".join(printed)
+    assert printed[0] == "before\n" and printed[-1] == "after\n" and len(printed) == text.count("\n")
+    assert not any(line in text for line in key[1:-1])
+    whole = redact_text("before\n" + "\n".join(key) + "\nafter")
+    assert whole == "before\n<secret>\nafter"
+    assert "MIIE" not in redact_text(json.dumps({"private_key": "\n".join(key)}))
+
+
+def test_a_name_says_what_is_secret():
+    secret = ("HF_TOKEN", "wandbApiKey", "--password", "client_secret", "API_KEY_2", "db-pwd", "azure.account_key")
+    public = (
+        "PWD",
+        "OLDPWD",
+        "tokens",
+        "image_token_id",
+        "num_tokens",
+        "monkey",
+        "key",
+        "author",
+        "tokenizer",
+        "decoder_token",
+    )
+    assert [name for name in (*secret, *public) if is_secret_name(name)] == list(secret)
+
+
+def test_random_text_is_told_from_words_by_its_order():
+    tokens = [one.text[4:] for one in plant(2000, seed=5) if one.kind == "GitHub classic"]
+    assert sum(map(is_random, tokens)) >= 0.9 * len(tokens)
+    assert not any(
+        map(is_random, ("Wav2Vec2ForSequenceClassification2", "A" * 30, "a1" * 15, "THISISALLCAPS12345678901234567890"))
+    )
+
+
+@pytest.mark.skipif(not CONFIGS.exists(), reason="the public configurations are not here")
+def test_nothing_in_public_configurations_is_taken_for_a_secret():
+    found = []
+    for file in sorted(CONFIGS.glob("*.gz")):
+        for line in gzip.open(file, "rt"):
+            found += [line[one.start - 20 : one.end] for one in find_secrets(line)]
+    assert found == []
