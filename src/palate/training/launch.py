@@ -3,6 +3,7 @@
 `local` forks them from one warm process; `debug` runs them in this process, one after another.
 """
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,18 @@ class Ended:
     status: int
     timed_out: bool
     elapsed_s: float
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; one that has none is a number.
+
+    >>> signal_name(9), signal_name(40)
+    ('SIGKILL', 'signal 40')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class Launcher(Protocol):
