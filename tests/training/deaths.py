@@ -96,7 +96,7 @@ def carry_out(folder: Path, ways: tuple[Way, ...], **options: float) -> dict[str
     try:
         while len(ended) < len(ways):
             for name, launcher in launchers.items():
-                ended |= {name: done for done in launcher.poll(0.01)}
+                ended.update((name, done) for done in launcher.poll(0.01))
     finally:
         for launcher in launchers.values():
             launcher.stop()

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +30,9 @@ from palate.vocabulary import BASELINE, Arm
 
 LOOK_S = 0.1
 """Interval at which it is looked whether a run that another process makes has ended."""
+
+FREE_S = 2.0
+"""Seconds that are waited for the journal of a run that has ended."""
 
 
 class Runner:
@@ -104,8 +107,8 @@ class Runner:
         self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
             with contextlib.suppress(OSError, StoreError):  # what is wrong with one must not keep the others from it
-                if self._project.journal(run_id).is_file():
-                    stop_run(self._project.journal(run_id))
+                if (journal := self._project.journal(run_id)).is_file():
+                    _once_free(stop_run, journal)
                     self._read_back(run_id, arm)
         self._going.clear()
         self._claims.close()
@@ -269,7 +272,7 @@ class Runner:
         why = f"{journal} was removed while it ran"
         if journal.is_file():
             try:
-                end_run(journal, ended, self._project.output(ended.id))
+                _once_free(end_run, journal, ended, self._project.output(ended.id))
                 return True
             except JournalTakenError:
                 why = f"another process has {journal} and does not let it go"
@@ -410,6 +413,18 @@ class Runner:
             why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
             todo=f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
         )
+
+
+def _once_free(write: Callable[..., None], *arguments: object) -> None:
+    """Write into a journal as soon as its lock is free: a process that was just killed may still be on its way out."""
+    until_s = time.monotonic() + FREE_S
+    while True:
+        try:
+            return write(*arguments)
+        except JournalTakenError:
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(LOOK_S / 10)
 
 
 def _names(folder: Path) -> Iterator[Path]:

@@ -206,7 +206,8 @@ class LocalLauncher:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_S)
         status, printed = self._process.returncode or 0, _tail_of(self._log)
-        how = signal_name(status - SIGNALLED) if status > SIGNALLED else f"exit status {status}"
+        number = -status if status < 0 else status - SIGNALLED
+        how = signal_name(number) if number > 0 else f"exit status {status}"
         if not self._ready:
             return _cannot_load(printed or f"its process ended ({how})")
         return RunsFailedError(
