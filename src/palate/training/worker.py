@@ -12,11 +12,11 @@ does not survive a fork. What happens to runs once they are started is in `child
 
 import atexit
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
 import os
-import random
 import shutil
 import signal
 import sys
@@ -32,7 +32,7 @@ from typing import Any
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
-from palate.training import apart, family, received
+from palate.training import apart, family, generators, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
 from palate.training.keeper import keep
@@ -75,7 +75,7 @@ def main() -> None:
             raise SystemExit(1) from None
         threads = _count_threads()
         _reply(reply_fd, {"ready": True, "threads": threads - 1, "pid": os.getpid()})
-        forked = call if threads == 1 else None
+        forked = functools.partial(_run_child, call=call, imported=generators.Imported()) if threads == 1 else None
         children = Children(
             request_fd, reply_fd, lambda order, printed: _start(order, forked, task, printed, children), pending
         )
@@ -128,9 +128,8 @@ def _alone(path: Path) -> None:
     request = json.loads(path.read_bytes())
     path.unlink()
     order, task = request["order"], Task.read(request["task"])
-    _open_streams()
     received.watch_process()
-    _run_child(order, lambda order: load(_as_seen(task, order))(order), fresh=True)
+    _run_child(order, lambda order: load(_as_seen(task, order))(order))
 
 
 def _as_seen(task: Task, order: Message) -> Task:
@@ -216,7 +215,7 @@ def _warm_up() -> None:
 
 
 def _start(
-    order: Message, call: Callable[[Message], None] | None, task: Task, printed: Pipe, children: Children
+    order: Message, forked: Callable[[Message], None] | None, task: Task, printed: Pipe, children: Children
 ) -> int:
     """Start a run: by a fork of this process, or as a program of its own, which imports everything anew.
 
@@ -224,7 +223,7 @@ def _start(
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    alone = call is None or order["traced"]
+    alone = forked is None or order["traced"]
     path = Path(order["folder"]) / "order.json"
     if alone:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -239,38 +238,24 @@ def _start(
             printed.print_here()
             if alone:
                 os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(path)])
-            assert call is not None
-            _run_child(order, call)
+            assert forked is not None
+            forked(order)
         finally:
             os._exit(1)
     return pid
 
 
-def _run_child(order: Message, call: Callable[[Message], None], *, fresh: bool = False) -> None:
+def _run_child(order: Message, call: Callable[[Message], None], imported: generators.Imported | None = None) -> None:
     status = 1
     try:
-        if not fresh:
-            _open_streams()
-            _own_random_numbers()
+        _open_streams()
+        if imported is not None:
+            imported.renew()
         status = carry_out(order, call, _leave_at_once)
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         print_fault(traceback.format_exc())
     finally:
         _leave(status)
-
-
-def _own_random_numbers() -> None:
-    """Start with random numbers of this process's own, as a new Python does, where no code of the person's seeded them.
-
-    Without it, all runs of a script that seeds nothing would draw the same numbers: those of the worker's memory.
-    """
-    seeded = received.seeded_before()
-    if "random" not in seeded:
-        random.seed()
-    if "numpy.random" in sys.modules and "numpy" not in seeded:
-        sys.modules["numpy"].random.seed()
-    if "torch" in sys.modules and "torch" not in seeded:
-        sys.modules["torch"].seed()
 
 
 def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[int], None]) -> int:
