@@ -84,6 +84,7 @@ class Runner:
         self._checked: set[tuple[Arm, int]] = set()
         self._claims = Claims(catalog.project.home)
         self._seen: set[str] = set()
+        self._began_unix_s = time.time()
         self._lost: set[tuple[Arm, int]] = set()
         self._news = False
         self._around = contextlib.ExitStack()
@@ -123,7 +124,6 @@ class Runner:
         """
         self._results = collect(self._catalog, self._plan)
         self._received = {arm: self._known(by_seed) for arm, by_seed in self._results.items()}
-        self._seen = {run.id for run in self._catalog.runs(set(self._plan.keys.values())) if not run.going}
         self.reused = sum(len(by_seed) for by_seed in self._results.values())
         for arm, by_seed in self._received.items():
             for seed, received in by_seed.items():
@@ -202,7 +202,10 @@ class Runner:
         return made is None
 
     def _made_meanwhile(self, arm: Arm, seed: int) -> RunResult | None:
-        """Return a run that another process made since the first look; None where there is none that counts."""
+        """Return a run that another process made since the first look; None where there is none that counts.
+
+        One that failed before its first point is a result for who asks now, and is tried again by who asks later.
+        """
         for folder in _attempts(self._project.run_folder(self._plan.run_name(arm, seed))):
             read = None if folder.name in self._seen else self._catalog.read_in(folder.name)
             if read is None or read.run.going:
@@ -212,7 +215,8 @@ class Runner:
             if result is None or (read.run.key, result.seed) != (self._plan.keys[arm], seed):
                 continue
             gave = bool(result.points) and result.outcome.ending != "no_metric"
-            if gave or (arm != BASELINE and not refused_usage(read.run)):
+            now = read.run.started_unix_s + read.run.elapsed_s >= self._began_unix_s
+            if gave or (now and arm != BASELINE and not refused_usage(read.run)):
                 return result
         return None
 
