@@ -14,7 +14,7 @@ from tests.training import deaths
 
 from benchmarks.table import Row
 from palate.question.target import Order, Task
-from palate.training.family import GONE, children_of, state_of, with_descendants
+from palate.training.family import children_of, is_there, with_descendants
 from palate.training.local import LocalLauncher
 from palate.training.output import MOST
 
@@ -162,7 +162,7 @@ def _once_it_goes(folder: Path, palate: "subprocess.Popen[bytes]") -> list[int]:
 def _left_after(pids: list[int]) -> int:
     until_s = time.monotonic() + SETTLE_S
     while True:
-        left = {*deaths.left_over(), *(pid for pid in pids if state_of(pid) not in ("", *GONE))}
+        left = {*deaths.left_over(), *(pid for pid in pids if is_there(pid))}
         if not left or time.monotonic() > until_s:
             return len(left)
         time.sleep(0.05)

@@ -10,7 +10,7 @@ import time
 import pytest
 from tests.training.deaths import SLEEP, left_over
 
-from palate.training.family import GONE, children_of, state_of, with_descendants
+from palate.training.family import children_of, is_there, with_descendants
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def all_gone(pids, limit_s=20):
     """Wait until processes are gone, and what they left over."""
     until_s = time.monotonic() + limit_s
     while time.monotonic() < until_s:
-        if not left_over() and all(state_of(pid) in ("", *GONE) for pid in pids):
+        if not left_over() and not any(is_there(pid) for pid in pids):
             return True
         time.sleep(0.05)
     return False
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_takes_its_runs_with_it_and_the_question_stops_i
     assert process.returncode == 5
     assert "RunsFailedError: The process that starts the runs has ended: SIGKILL." in told
     assert {run["exit"] for run in workplace.json("list", "--runs")["rows"]} == {"stopped"}
-    kept = [pid for pid in pids if state_of(pid) not in ("", *GONE)]
+    kept = [pid for pid in pids if is_there(pid)]
     assert all_gone(pids) if which == "worker" else set(kept) <= set(left_over())
 
 

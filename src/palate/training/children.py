@@ -49,7 +49,10 @@ Start = Callable[[Message, Pipe], int]
 
 @dataclass(slots=True)
 class _Going:
-    """A run that is not over: `status` is that of its main process once it has ended, `until_s` when it is killed."""
+    """A run that is not over: `status` is that of its main process once it has ended, `until_s` when it is killed.
+
+    `sure` is whether nothing was left of it at the last look: the system may miss a process while others end.
+    """
 
     order: Message
     pid: int
@@ -58,6 +61,7 @@ class _Going:
     elapsed_s: float = 0.0
     status: int | None = None
     until_s: float = float("inf")
+    sure: bool = True
 
     def send(self, number: int) -> bool:
         """Send a signal to its group; return whether there is one."""
@@ -181,12 +185,14 @@ class Children:
     def _end(self, going: _Going, folders: dict[int, str], now_s: float) -> None:
         """End what a run left behind, whose time to leave may be over; finish the run once nothing is left."""
         left = self._left_of(going, folders)
-        if left and now_s < going.until_s:
-            return
         if left and now_s < going.until_s + GIVE_UP_S:
-            _send_all(left, signal.SIGKILL)
-        else:
+            going.sure = False
+            if now_s >= going.until_s:
+                _send_all(left, signal.SIGKILL)
+        elif left or going.sure:
             self._finish(going)
+        else:
+            going.sure = True
 
     def _left_of(self, going: _Going, folders: dict[int, str]) -> list[int]:
         if not family.LINUX:  # a group is all that is known

@@ -99,6 +99,17 @@ def state_of(pid: int) -> str:
     return next(iter(_after_name(pid)), "")
 
 
+def is_there(pid: int) -> bool:
+    """Return whether a process has not ended: one whose first thread has may have others, which hold its files."""
+    state = state_of(pid)
+    if state not in GONE:
+        return bool(state)
+    try:
+        return state == "Z" and len(_numbers(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
+
+
 def send(pid: int, number: int) -> bool:
     """Send a signal to a process; return whether it is there."""
     try:
@@ -120,7 +131,7 @@ def send_group(pid: int, number: int) -> bool:
 def kill_below(pid: int, most: int = 100) -> bool:
     """Kill all processes below one, again and again until there are none; return whether there are none left."""
     for _ in range(most):
-        left = [one for one in with_descendants(children_of(pid)) if state_of(one) not in GONE]
+        left = [one for one in with_descendants(children_of(pid)) if is_there(one)]
         for one in left:
             send(one, signal.SIGKILL)
         _bury_all()
@@ -160,12 +171,12 @@ class Left:
         alive = going.keys() - ended
         mine = [root for root in self._roots(going) if pid in self._owners[root]]
         roots = [root for root in mine if self._owners[root].isdisjoint(alive)]
-        return [one for one in with_descendants(roots) if state_of(one) not in GONE]
+        return [one for one in with_descendants(roots) if is_there(one)]
 
     def look(self, going: Mapping[int, str]) -> None:
         """Remember whose the processes are that are there now, and bury those that have ended."""
         for root in self._roots(going):
-            if state_of(root) in GONE:
+            if not is_there(root):
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(root, os.WNOHANG)
                 self._owners.pop(root, None)

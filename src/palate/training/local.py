@@ -209,7 +209,7 @@ class LocalLauncher:
         number = -status if status < 0 else status - SIGNALLED
         how = signal_name(number) if number > 0 else f"exit status {status}"
         if not self._ready:
-            return _cannot_load(printed or f"its process ended ({how})")
+            return _cannot_load(f"{printed}\nits process ended: {how}")
         return RunsFailedError(
             f"The process that starts the runs has ended: {how}.",
             why=["The runs that went ended with it, and count as stopped.", *_quoted(printed)],
