@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -131,6 +132,45 @@ random.seed(seed)
 time.sleep(0.3)
 palate.log(0, val_acc=gain + random.gauss(0, 0.3))
 """
+
+
+def test_who_waits_for_anothers_run_says_so_and_can_be_stopped(workplace):
+    workplace.write(LEAVES)
+    with started(workplace, *ASK, "--pairs", "2") as first, started(workplace, *ASK, "--pairs", "2") as second:
+        until_s = time.monotonic() + 60
+        while len(list(workplace.folder.glob(".palate/runs/*/goes"))) < 4 and time.monotonic() < until_s:
+            time.sleep(0.05)  # two runs each
+        with started(workplace, *ASK, "--pairs", "2") as third:
+            lines = iter(third.stderr.readline, "")
+            waits = next(line for line in lines if "Waits for" in line)
+            assert re.search(r"Waits for train-\w+-s0, which process (\d+) makes\.", waits)
+            third.send_signal(signal.SIGINT)
+            third.communicate(timeout=30)
+            assert third.returncode == 130
+        assert (first.poll(), second.poll()) == (None, None)
+
+
+@pytest.mark.parametrize("moved", [".palate", "run"])
+def test_a_folder_that_is_moved_while_runs_go_is_told_in_words_and_not_made_anew(workplace, moved):
+    workplace.write(LEAVES.replace("time.sleep(60)", "time.sleep(2)"))
+    with started(workplace, *ASK, "--pairs", "2") as process:
+        pids = goes(workplace, process)
+        home = workplace.folder / ".palate"
+        if moved == ".palate":
+            home.rename(workplace.folder / "moved")
+        else:
+            for folder in list((home / "runs").iterdir()):
+                shutil.rmtree(folder)
+        _, told = process.communicate(timeout=60)
+    assert all_gone(pids)
+    if moved == ".palate":
+        assert process.returncode == 1
+        assert "StoreError: " in told and " is gone: it was moved or removed while runs went." in told
+        assert not home.exists()
+    else:
+        assert process.returncode == 0
+        assert told.count("is lost: ") == 2
+        assert runs_of(workplace) == (4, 4)
 
 
 def runs_of(workplace):

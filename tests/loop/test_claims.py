@@ -112,6 +112,21 @@ def test_what_another_makes_is_waited_for_last_and_taken_over_when_it_dies(train
     assert list((trained.project.home / "claims").iterdir()) == []
 
 
+def test_what_a_process_makes_that_stands_still_is_made_here(trained):
+    question = trained.question(budget=2)
+    process = holds_elsewhere(trained.project.home, question.plan.keys["baseline"])
+    process.send_signal(signal.SIGSTOP)
+    while not Claims(trained.project.home).holder(question.plan.keys["baseline"], 0).stopped:
+        time.sleep(0.01)
+    person = Recorder()
+    looks, _ = carry_out(trained, question, person)
+    assert looks[-1] == (2, 2)
+    assert person.started[0] == ("baseline", 0)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
 def test_two_that_go_on_in_turn_make_each_run_once_and_look_at_what_the_other_made(trained):
     question, looks = trained.question(budget=3), []
     with trained.catalog() as one, trained.catalog() as other:

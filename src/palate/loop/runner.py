@@ -247,6 +247,8 @@ class Runner:
             folder.mkdir(mode=0o700)
             begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
         except OSError as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
             raise StoreError(
                 f"{folder} cannot be written: {error.strerror}.",
                 why="The run was not started; what was made before is kept.",
@@ -260,6 +262,12 @@ class Runner:
         try:
             if self._has_ending(ended, arm, seed):
                 self._take_in(ended, arm, seed, began_s)
+        except OSError as error:
+            raise StoreError(
+                f"{self._project.home} cannot be written: {error.strerror}.",
+                why=f"{ended.id} has ended, and what is known of it is not all kept.",
+                todo="Make room, then type the same command again.",
+            ) from error
         finally:
             self._claims.release(self._plan.keys[arm], seed)
 
