@@ -242,6 +242,7 @@ class Runner:
         if not self._project.runs.is_dir():
             raise _gone(self._project.home)
         folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
+        order = plan.order(arm, seed, folder.name, folder)  # refused before anything is begun
         self._seen.add(folder.name)
         try:
             folder.mkdir(mode=0o700)
@@ -254,7 +255,7 @@ class Runner:
                 why="The run was not started; what was made before is kept.",
                 todo="Make room, then type the same command again.",
             ) from error
-        return plan.order(arm, seed, folder.name, folder)
+        return order
 
     def _take(self, ended: Ended) -> None:
         """End the run's journal and take in what it gave; from then on others may make it."""

@@ -47,7 +47,7 @@ class Output:
     Args:
         descriptor: of the file, which is closed with this; -1 where there is none.
         most: bytes that the file may have; at least eight blocks.
-        redact: what is done to each line; None for nothing.
+        redact: what is done to each line, in their order; None for nothing.
     """
 
     def __init__(self, descriptor: int, *, most: int = MOST, redact: Redact | None = redact_text) -> None:
@@ -153,13 +153,9 @@ def _cut(text: bytes, start: int) -> int:
 def _redacted(block: bytes, redact: Redact) -> bytes:
     """Redact whole lines one by one; bytes that are no text come out as they went in."""
     text = block.decode(errors="surrogateescape")
-    known: dict[str, str] = {}
-    lines = []
-    for line in text.splitlines(keepends=True):
-        if line not in known:
-            known[line] = redact(line) if len(line) <= LONGEST else _redacted_long(line, redact)
-        lines.append(known[line])
-    return "".join(lines).encode(errors="surrogateescape")
+    lines = text.splitlines(keepends=True)
+    told = [redact(line) if len(line) <= LONGEST else _redacted_long(line, redact) for line in lines]
+    return "".join(told).encode(errors="surrogateescape")
 
 
 def _redacted_long(line: str, redact: Redact) -> str:

@@ -54,7 +54,7 @@ LONGEST_FAULT = 20_000
 def main() -> None:
     """Load the task, report that it is ready, and start runs until the requests end."""
     if sys.argv[1] == "--alone":
-        _alone(Path(sys.argv[2]))
+        _alone(int(sys.argv[2]))
         return
     request_fd, reply_fd = int(sys.argv[1]), int(sys.argv[2])
     for descriptor in (request_fd, reply_fd):
@@ -123,10 +123,10 @@ def _count_threads() -> int:
         return threading.active_count()
 
 
-def _alone(path: Path) -> None:
+def _alone(descriptor: int) -> None:
     """Load the task in this process and carry out one order: what a fork would do, without one."""
-    request = json.loads(path.read_bytes())
-    path.unlink()
+    with os.fdopen(descriptor, "rb") as file:
+        request = json.loads(file.read())
     order, task = request["order"], Task.read(request["task"])
     received.watch_process()
     _run_child(order, lambda order: load(_as_seen(task, order))(order))
@@ -219,29 +219,33 @@ def _start(
 ) -> int:
     """Start a run: by a fork of this process, or as a program of its own, which imports everything anew.
 
-    Threads do not survive a fork; and where lines are traced, what a file does when it is imported is traced too.
+    Threads do not survive a fork; and where lines are traced, what a file does when it is imported is traced too. The
+    order of such a program goes through a file without a name: what it holds may be secret.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    alone = forked is None or order["traced"]
-    path = Path(order["folder"]) / "order.json"
-    if alone:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"order": order, "task": task.body()}, file)
-    worker = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            family.end_with(worker)
-            children.forget()
-            printed.print_here()
-            if alone:
-                os.execv(sys.executable, [sys.executable, "-m", "palate.training.worker", "--alone", str(path)])
-            assert forked is not None
-            forked(order)
-        finally:
-            os._exit(1)
+    with contextlib.ExitStack() as stack:
+        alone = None
+        if forked is None or order["traced"]:
+            alone = stack.enter_context(tempfile.TemporaryFile())
+            alone.write(json.dumps({"order": order, "task": task.body()}).encode())
+            alone.seek(0)
+        worker = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                family.end_with(worker)
+                children.forget()
+                printed.print_here()
+                if alone is None and forked is not None:
+                    forked(order)
+                elif alone is not None:
+                    os.set_inheritable(alone.fileno(), True)
+                    given = ("-m", "palate.training.worker", "--alone", str(alone.fileno()))
+                    os.execv(sys.executable, [sys.executable, *given])
+            finally:
+                os._exit(1)
     return pid
 
 
