@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -99,8 +98,14 @@ def test_what_another_makes_is_waited_for_last_and_taken_over_when_it_dies(train
     question = trained.question(budget=2)
     key = question.plan.keys["baseline"]
     process = holds_elsewhere(trained.project.home, key, "train-x-s0")
-    person = Recorder()
-    threading.Timer(0.5, process.kill).start()
+
+    class Kills(Recorder):
+        def watch(self, event):
+            super().watch(event)
+            if isinstance(event, Noticed):
+                process.kill()
+
+    person = Kills()
     looks, _ = carry_out(trained, question, person)
     process.wait()
     process.stdout.close()

@@ -5,34 +5,29 @@ there is nothing else the runner waits for that run.
 """
 
 import contextlib
-import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Self
 
-from palate.errors import JournalTakenError, MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
+from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
+from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.results import Results, RunResult, collect, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
-from palate.question.target import Order
 from palate.recipe.settings import nearest
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
-from palate.training.outcome import USAGE_ERROR, begin_run, end_run, set_aside, stop_run, tail_of
+from palate.training.outcome import USAGE_ERROR, set_aside, tail_of
 from palate.vocabulary import BASELINE, Arm
 
 LOOK_S = 0.1
 """Interval at which it is looked whether a run that another process makes has ended."""
-
-FREE_S = 2.0
-"""Seconds that are waited for the journal of a run that has ended."""
 
 
 class Runner:
@@ -108,8 +103,7 @@ class Runner:
         self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
             with contextlib.suppress(OSError, StoreError):  # what is wrong with one must not keep the others from it
-                if (journal := self._project.journal(run_id)).is_file():
-                    _once_free(stop_run, journal)
+                if write_stop(self._project, run_id):
                     self._read_back(run_id, arm)
         self._going.clear()
         self._claims.close()
@@ -162,7 +156,8 @@ class Runner:
         waits: list[tuple[Arm, int]] = []
         while len(self._going) < self._workers and (missing := self._next(waits)) is not None:
             arm, seed = missing
-            order = self._begin(arm, seed)
+            order = begin(self._project, self._plan, arm, seed)
+            self._seen.add(order.id)
             self._claims.tell(self._plan.keys[arm], seed, order.id)
             self._going[order.id] = (arm, seed, time.monotonic())
             self._engines.submit(self._plan.target_of(arm).task, order)
@@ -206,11 +201,11 @@ class Runner:
 
         One that failed before its first point is a result for who asks now, and is tried again by who asks later.
         """
-        for folder in _attempts(self._project.run_folder(self._plan.run_name(arm, seed))):
-            read = None if folder.name in self._seen else self._catalog.read_in(folder.name)
+        for run_id in attempts(self._project, self._plan, arm, seed):
+            read = None if run_id in self._seen else self._catalog.read_in(run_id)
             if read is None or read.run.going:
                 continue
-            self._seen.add(folder.name)
+            self._seen.add(run_id)
             result = read_result(read.run, read.summaries, self._plan)
             if result is None or (read.run.key, result.seed) != (self._plan.keys[arm], seed):
                 continue
@@ -236,32 +231,14 @@ class Runner:
         run, who = (holder.run, holder.words()) if holder else (self._plan.run_name(arm, seed), "another process")
         self._say(f"Waits for {run}, which {who} makes.")
 
-    def _begin(self, arm: Arm, seed: int) -> Order:
-        """Make the run's folder and journal; return its order."""
-        plan, label, key = self._plan, self._plan.target.label, self._plan.keys[arm]
-        if not self._project.runs.is_dir():
-            raise _gone(self._project.home)
-        folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
-        order = plan.order(arm, seed, folder.name, folder)  # refused before anything is begun
-        self._seen.add(folder.name)
-        try:
-            folder.mkdir(mode=0o700)
-            begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-            raise StoreError(
-                f"{folder} cannot be written: {error.strerror}.",
-                why="The run was not started; what was made before is kept.",
-                todo="Make room, then type the same command again.",
-            ) from error
-        return order
-
     def _take(self, ended: Ended) -> None:
         """End the run's journal and take in what it gave; from then on others may make it."""
         arm, seed, began_s = self._going.pop(ended.id)
         try:
-            if self._has_ending(ended, arm, seed):
+            why = write_ending(self._project, ended)
+            if why:
+                self._lose(ended, arm, seed, why)
+            else:
                 self._take_in(ended, arm, seed, began_s)
         except OSError as error:
             raise StoreError(
@@ -272,23 +249,8 @@ class Runner:
         finally:
             self._claims.release(self._plan.keys[arm], seed)
 
-    def _has_ending(self, ended: Ended, arm: Arm, seed: int) -> bool:
-        """Write into a run's journal how it ended; one whose journal is gone, or not free, is lost and made again.
-
-        Raises:
-            RunsFailedError: it is lost for the second time.
-            StoreError: the project's folder is gone.
-        """
-        journal = self._project.journal(ended.id)
-        if not self._project.runs.is_dir():
-            raise _gone(self._project.home)
-        why = f"{journal} was removed while it ran"
-        if journal.is_file():
-            try:
-                _once_free(end_run, journal, ended, self._project.output(ended.id))
-                return True
-            except JournalTakenError:
-                why = f"another process has {journal} and does not let it go"
+    def _lose(self, ended: Ended, arm: Arm, seed: int, why: str) -> None:
+        """Let a run be made again whose end could not be written; once."""
         if (arm, seed) in self._lost:
             raise RunsFailedError(
                 f"{ended.id} is lost, as the one before it was: {why}.",
@@ -297,7 +259,6 @@ class Runner:
             )
         self._lost.add((arm, seed))
         self._say(f"{ended.id} is lost: {why}. It is made again.")
-        return False
 
     def _take_in(self, ended: Ended, arm: Arm, seed: int, began_s: float) -> None:
         """Read a run back that has ended, check what it received, and take in what it gave."""
@@ -426,39 +387,3 @@ class Runner:
             why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
             todo=f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
         )
-
-
-def _once_free(write: Callable[..., None], *arguments: object) -> None:
-    """Write into a journal as soon as its lock is free: a process that was just killed may still be on its way out."""
-    until_s = time.monotonic() + FREE_S
-    while True:
-        try:
-            return write(*arguments)
-        except JournalTakenError:
-            if time.monotonic() > until_s:
-                raise
-        time.sleep(LOOK_S / 10)
-
-
-def _names(folder: Path) -> Iterator[Path]:
-    """Yield what a run's folder may be called: its name, then with a number behind it."""
-    yield folder
-    for attempt in itertools.count(2):
-        yield folder.with_name(f"{folder.name}-{attempt}")
-
-
-def _attempts(folder: Path) -> Iterator[Path]:
-    """Yield the folders of a run that are there."""
-    return itertools.takewhile(Path.exists, _names(folder))
-
-
-def _free_folder(folder: Path) -> Path:
-    return next(free for free in _names(folder) if not free.exists())
-
-
-def _gone(home: Path) -> StoreError:
-    return StoreError(
-        f"{home} is gone: it was moved or removed while runs went.",
-        why="Nothing is made anew in its place: what was sealed would look as if it had never been.",
-        todo="Put it back, then type the same command again.",
-    )
