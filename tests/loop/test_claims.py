@@ -188,6 +188,7 @@ def test_a_run_that_is_lost_twice_stops_the_question(trained):
         carry_out(trained, trained.question(budget=2), resources=vanishing(trained, 2))
 
 
+@pytest.mark.slow
 def test_a_journal_that_another_process_holds_is_that_runs_fault(trained):
     from palate.store.journal import Journal
 

@@ -157,7 +157,7 @@ def printed(folder, run_id):
 
 
 def test_runs_that_flood_keep_neither_the_others_nor_their_own_end_waiting(tmp_path, odd):
-    with LocalLauncher(odd, workers=3, timeout_s=2) as launcher:
+    with LocalLauncher(odd, workers=3, timeout_s=1) as launcher:
         ended = carry_out(launcher, [order(tmp_path, name, name[:-1]) for name in ("flood1", "flood2", "quiet1")])
     assert {one.id: one.timed_out for one in ended.values()} == {"flood1": True, "flood2": True, "quiet1": False}
     assert printed(tmp_path, "quiet1") == b"quiet\n"
@@ -179,6 +179,7 @@ def test_a_run_that_floods_is_stopped_at_once_when_nobody_wants_it(tmp_path, odd
         assert [one.id for one in ended] == ["quiet"]
 
 
+@pytest.mark.slow
 def test_what_keeps_the_pipe_open_ends_with_its_run_and_keeps_nobody_waiting(tmp_path, odd):
     with LocalLauncher(odd) as launcher:
         ended = carry_out(launcher, [order(tmp_path, "hold", "hold")])
@@ -215,9 +216,12 @@ def test_code_that_floods_when_it_is_imported_leaves_a_log_of_bounded_size(tmp_p
 def test_code_that_is_not_loaded_in_time_is_told_where_time_is_limited(tmp_path):
     (tmp_path / "runs.py").write_text("print('downloading', flush=True)\nimport time\ntime.sleep(60)\n")
     task = Task(kind="function", file=str(tmp_path / "runs.py"), name="train")
-    with LocalLauncher(task, timeout_s=1, load_s=0.5) as launcher, pytest.raises(SetupFailedError) as caught:
-        carry_out(launcher, [order(tmp_path, "r", "log")])
-    assert "was not loaded within 0.5 s" in str(caught.value)
+    with LocalLauncher(task, timeout_s=1, load_s=0.1) as launcher:
+        while not launcher._log.seek(0, os.SEEK_END):
+            launcher.poll()
+        with pytest.raises(SetupFailedError) as caught:
+            carry_out(launcher, [order(tmp_path, "r", "log")])
+    assert "was not loaded within 0.1 s" in str(caught.value)
     assert "| downloading" in str(caught.value)
 
 
@@ -253,9 +257,13 @@ def test_a_run_that_cannot_be_started_ends_and_says_why(tmp_path):
     (tmp_path / "runs.py").write_text(RUNS + "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))\n")
     task = Task(kind="function", file=str(tmp_path / "runs.py"), name="train")
     with LocalLauncher(task, workers=8) as launcher:
-        ended = carry_out(launcher, [order(tmp_path, f"r{i}", "sleep") for i in range(8)], limit_s=2)
-        assert {one.status for one in ended.values()} == {71}
-    assert b"could not be started: Too many open files" in b"".join(printed(tmp_path, run_id) for run_id in ended)
+        for i in range(8):
+            launcher.submit(order(tmp_path, f"r{i}", "sleep"))
+        ended = []
+        while not ended:
+            ended = launcher.poll()
+        assert {one.status for one in ended} == {71}
+    assert b"could not be started: Too many open files" in printed(tmp_path, ended[0].id)
 
 
 LOADS = """

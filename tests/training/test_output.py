@@ -31,9 +31,9 @@ def test_what_has_room_is_kept_byte_for_byte_however_it_is_cut(tmp_path_factory,
     assert kept(folder, blocks, redact=lambda line: line) == b"".join(blocks)
 
 
-@pytest.mark.parametrize("block", [1, 100, 4096, 60_000])
+@pytest.mark.parametrize("block", [100, 4096, 60_000])
 def test_of_a_flood_the_head_and_the_newest_are_kept_and_what_is_between_is_counted(tmp_path, block):
-    lines = b"".join(b"line %d\n" % number for number in range(200_000 if block > 100 else 60_000))
+    lines = b"".join(b"line %d\n" % number for number in range(60_000))
     text = kept(tmp_path, [lines[i : i + block] for i in range(0, len(lines), block)])
     head, count, tail = LEFT_OUT.split(text)
     assert len(text) <= MOST
