@@ -46,6 +46,22 @@ def test_of_a_flood_the_head_and_the_newest_are_kept_and_what_is_between_is_coun
     assert int(count.replace(b",", b"")) == len(lines) - len(head) - len(tail)
 
 
+def test_who_prints_faster_than_lines_are_redacted_is_not_kept_waiting_once_the_head_is_full(tmp_path):
+    lines = b"".join(b"line %d\n" % number for number in range(600_000))
+    seen = []
+    block = 200_000
+    blocks = [lines[i : i + block] for i in range(0, len(lines), block)]
+    text = kept(tmp_path, blocks, redact=lambda line: seen.append(line) or line)
+    counts = [int(count.replace(b",", b"")) for count in LEFT_OUT.findall(text)]
+    pieces = LEFT_OUT.split(text)[::2]
+    assert len(text) <= MOST
+    assert sum(map(len, pieces)) + sum(counts) == len(lines)
+    assert all(piece in lines for piece in pieces)
+    assert lines.startswith(pieces[0])
+    assert lines.endswith(pieces[-1])
+    assert sum(map(len, seen)) < len(lines) / 2  # most of it was never looked at
+
+
 def test_the_file_is_the_owners_alone_and_no_link_is_followed(tmp_path):
     kept(tmp_path, [b"x\n"])
     assert (tmp_path / "output.log").stat().st_mode & 0o777 == 0o600
@@ -94,7 +110,6 @@ def test_what_cannot_be_written_is_said_to_be_left_out_once_there_is_room(tmp_pa
 
 
 def test_a_file_that_cannot_be_made_keeps_nothing_and_stops_nobody(tmp_path):
-    assert Output.open(tmp_path / "gone" / "output.log").left_out == 0
     pipe = Pipe(Output.open(tmp_path / "gone" / "output.log"))
     os.write(pipe.write_end, b"x\n")
     pipe.finish()

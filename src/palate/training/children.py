@@ -117,10 +117,12 @@ class Children:
             poll.register(descriptor, select.POLLIN)
         if not self._closing:
             poll.register(self._requests, select.POLLIN)
-        ready = [descriptor for descriptor, _ in poll.poll(POLL_S * 1000 if self._going else None)]
+        busy = [descriptor for descriptor, pipe in printed.items() if pipe.busy]
+        wait_ms = 0 if busy else POLL_S * 1000 if self._going else None
+        ready = [descriptor for descriptor, _ in poll.poll(wait_ms)]
         if self._requests in ready:
             self._hear()
-        _take_in_turn([printed[descriptor] for descriptor in ready if descriptor in printed])
+        _take_in_turn([pipe for descriptor, pipe in printed.items() if descriptor in {*ready, *busy}])
         self._look()
 
     def _hear(self) -> None:

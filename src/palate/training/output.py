@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -19,16 +20,20 @@ from palate.redaction import is_secret_name, redact_text
 MOST = 64 << 20
 """The most bytes that are kept of one run."""
 
-BLOCK = 64 << 10
-"""Bytes that are taken at a time."""
+BLOCK = 256 << 10
+"""The most bytes that are taken from a pipe at a time, and that are set up to wait in it."""
 
-LAST_BLOCKS = 32
+STEP = 8 << 10
+"""Bytes that are redacted at a time where the head is full and much waits."""
+
+BACKLOG = 256 << 10
+"""The most bytes that wait to be redacted where the head is full, and the most of the newest that wait behind them."""
+
+LAST_BLOCKS = 8
 """The most blocks that are taken once a run has ended: whoever still holds the pipe may print for ever."""
 
 LONGEST = 8192
 """The most bytes of a line that are looked at as one."""
-
-PIPE_BYTES = 256 << 10
 
 SHORTEST_SECRET = 6
 """Characters from which on a secret's value is told from an ordinary word."""
@@ -42,11 +47,12 @@ class Output:
     """What was printed, in a file: the first half of what there is room for as it comes, then the newest.
 
     Where something was left out, a line says how many bytes. A full disk is no fault of a run: what cannot be written
-    is left out too.
+    is left out too. While the head has room, nothing is left out, and who prints faster than this redacts has to wait;
+    later nobody waits, and pieces are left out.
 
     Args:
         descriptor: of the file, which is closed with this; -1 where there is none.
-        most: bytes that the file may have; at least eight blocks.
+        most: bytes that the file may have.
         redact: what is done to each line, in their order; None for nothing.
     """
 
@@ -55,11 +61,12 @@ class Output:
         self._size = os.fstat(descriptor).st_size if descriptor >= 0 else 0
         self._most = most
         self._head = 0
-        self._marked = 0
+        self._gaps: list[_Gap] = []
         self._redact = redact
-        self._rest = b""
+        self._waiting = b""
+        self._newest = b""
+        self._skipped = 0
         self._dropped = 0
-        self.left_out = 0
 
     @classmethod
     def open(cls, path: Path, *, most: int = MOST, redact: Redact | None = redact_text) -> "Output":
@@ -75,20 +82,58 @@ class Output:
         if self._redact is None:
             self._write(block)
             return
-        text = self._rest + block
-        cut = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
-        while len(text) - cut > LONGEST:
-            cut = _cut(text, cut)
-        self._rest = text[cut:]
-        if cut:
-            self._write(_redacted(text[:cut], self._redact))
+        if self._size < self._most // 2:
+            self._waiting += block
+            self._work(len(self._waiting))
+            return
+        if self._newest or len(self._waiting) + len(block) > BACKLOG:
+            self._wait_behind(block)
+        else:
+            self._waiting += block
+        self._work(STEP)
+        if len(self._waiting) <= LONGEST:
+            self._move_up()
+
+    @property
+    def busy(self) -> bool:
+        """Whether more waits than a line that has no end yet."""
+        return len(self._waiting) > LONGEST or bool(self._newest)
+
+    def _wait_behind(self, block: bytes) -> None:
+        """Let a block wait behind what waits; where that is too much, the oldest of it is left out."""
+        self._newest += block
+        over = len(self._newest) - BACKLOG
+        if over > 0:
+            cut = self._newest.find(b"\n", over, over + LONGEST) + 1 or over
+            self._newest = self._newest[cut:]
+            self._skipped += cut
+
+    def _move_up(self) -> None:
+        """Let what waits behind be next; a line before a gap has no end."""
+        if self._skipped and self._redact is not None:
+            self._write(_redacted(self._waiting, self._redact))
+            self._waiting = b""
+        self._dropped += self._skipped
+        self._waiting += self._newest
+        self._newest, self._skipped = b"", 0
+
+    def _work(self, most: int) -> None:
+        """Redact and write whole lines of what waits."""
+        part = self._waiting[:most]
+        cut = max(part.rfind(b"\n"), part.rfind(b"\r")) + 1
+        while len(part) - cut > LONGEST or (not cut and len(part) == most == STEP):
+            cut = _cut(part, cut)
+        if cut and self._redact is not None:
+            self._waiting = self._waiting[cut:]
+            self._write(_redacted(part[:cut], self._redact))
 
     def close(self) -> None:
         """Write what waits, and close the file."""
-        if self._rest and self._redact is not None:
-            self._write(_redacted(self._rest, self._redact))
-        self._rest = b""
-        self._write(b"")
+        for _ in range(2):
+            if self._redact is not None:
+                self._write(_redacted(self._waiting, self._redact))
+            self._waiting = b""
+            self._move_up()
         self.forget()
 
     def forget(self) -> None:
@@ -98,22 +143,26 @@ class Output:
             self._file = -1
 
     def _write(self, block: bytes) -> None:
-        if self._file < 0:
-            return
-        gap = _gap(self._dropped) if self._dropped else b""
-        if len(gap) + len(block) > self._most - self._size:
+        step = self._most // 8  # there is always room for so much beside the head and the newest
+        for start in range(0, len(block) or 1, step):
+            if self._file >= 0:
+                self._put(block[start : start + step])
+
+    def _put(self, block: bytes) -> None:
+        mark = _mark(self._dropped) if self._dropped else b""
+        if len(mark) + len(block) > self._most - self._size:
             self._make_room()
         try:
-            written = os.pwrite(self._file, gap + block, self._size)
+            written = os.pwrite(self._file, mark + block, self._size)
         except OSError:  # the disk is full
             written = 0
-        if written < len(gap):
+        if written < len(mark):
             self._dropped += len(block)
-            self.left_out += len(block)
             return
+        if mark:
+            self._gaps.append(_Gap(self._size, len(mark), self._dropped))
         self._size += written
-        self._dropped = len(gap) + len(block) - written
-        self.left_out += self._dropped
+        self._dropped = len(mark) + len(block) - written
 
     def _make_room(self) -> None:
         """Leave out what is between the head and the newest quarter."""
@@ -122,19 +171,36 @@ class Output:
             if not self._head:
                 start = max(half - LONGEST, 0)
                 self._head = _line_end(os.pread(self._file, half - start, start), start)
-            begin = max(self._size - half // 2, self._head + self._marked)
+            begin = self._begin_of_newest(half // 2)
             newest = os.pread(self._file, self._size - begin, begin)
-            newest = newest[newest.find(b"\n", 0, LONGEST) + 1 :]
-            out = self._size - self._head - self._marked - len(newest)
-            mark = _gap(self.left_out + out)
+            inside = [gap for gap in self._gaps if gap.place < begin]
+            out = begin - self._head + sum(gap.count - gap.length for gap in inside)
+            mark = _mark(out)
             os.pwrite(self._file, mark + newest, self._head)
+            moved = begin - self._head - len(mark)
+            kept = [_Gap(gap.place - moved, gap.length, gap.count) for gap in self._gaps if gap.place >= begin]
+            self._gaps = [_Gap(self._head, len(mark), out), *kept]
             self._size = self._head + len(mark) + len(newest)
-            self._marked = len(mark)
-            self.left_out += out
             os.ftruncate(self._file, self._size)
 
+    def _begin_of_newest(self, most: int) -> int:
+        """Return where the newest bytes begin that stay: at a line, and in no mark."""
+        begin = max(self._size - most, self._head)
+        begin += os.pread(self._file, LONGEST, begin).find(b"\n") + 1
+        over = [gap.place + gap.length for gap in self._gaps if gap.place < begin < gap.place + gap.length]
+        return max([begin, *over])
 
-def _gap(count: int) -> bytes:
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """A mark in the file: where it is, its length, and how many bytes are left out there."""
+
+    place: int
+    length: int
+    count: int
+
+
+def _mark(count: int) -> bytes:
     return f"\n... {count:,} bytes left out ...\n".encode()
 
 
@@ -200,14 +266,21 @@ class Pipe:
         with contextlib.suppress(OSError, AttributeError):
             import fcntl
 
-            fcntl.fcntl(self.read_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(self.read_end, fcntl.F_SETPIPE_SZ, BLOCK)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was taken waits to be written."""
+        return self._output.busy
 
     def take(self) -> bool:
-        """Take a block; return whether there may be more: not while nothing is there, and never after the end."""
+        """Take a block, or write what waits; return whether there may be more: never after the end."""
         try:
             block = os.read(self.read_end, BLOCK)
         except BlockingIOError:
-            return False
+            if self.busy:
+                self._output.take(b"")
+            return self.busy
         except OSError:
             block = b""
         if not block:
