@@ -14,7 +14,7 @@ from tests.training import deaths
 
 from benchmarks.table import Row
 from palate.question.target import Order, Task
-from palate.training.family import children_of, is_there, with_descendants
+from palate.training.family import children_of, is_there, send, with_descendants
 from palate.training.local import LocalLauncher
 from palate.training.output import MOST
 
@@ -171,4 +171,4 @@ def _left_after(pids: list[int]) -> int:
 def _clean() -> None:
     """End what was left over, so that it is counted once."""
     for pid in deaths.left_over():
-        os.kill(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import time
 import pytest
 from tests.training.deaths import SLEEP, left_over
 
-from palate.training.family import children_of, is_there, with_descendants
+from palate.training.family import children_of, is_there, send, with_descendants
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def _nothing_left():
     """Let a test that fails leave nothing to the next one."""
     yield
     for pid in left_over():
-        os.kill(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

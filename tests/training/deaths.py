@@ -1,6 +1,7 @@
 """Ways in which a run ends, as scripts, with how palate has to say that they ended."""
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from palate.training.launch import Ended
 from palate.training.local import LocalLauncher
 from palate.training.outcome import describe_exit
 
-SLEEP = "777.25"
-"""Seconds that a left-over process would sleep: nobody else's."""
+SLEEP = f"777.{os.getpid()}"
+"""Seconds that a left-over process would sleep: nobody else's, and those of no other process that runs tests."""
 
 BEGIN = f"""
 import atexit, ctypes, os, resource, shutil, signal, subprocess, sys, threading, time
