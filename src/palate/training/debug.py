@@ -1,8 +1,8 @@
 """The engine for debugging: runs in this process, one after another, so that a debugger sees them.
 
 A run is as apart from the next one as one process allows. Its seed, settings and folder are its own. The modules that
-it imports, the threads that it leaves and the signals that it catches are not. What it prints goes to its output;
-what it raises ends it alone.
+it imports, the threads and processes that it leaves and the signals that it catches are not. What it prints goes to its
+output, bounded and redacted as any run's; what it raises ends it alone.
 """
 
 import contextlib
