@@ -86,7 +86,7 @@ def test_doctor_closes_a_folder_that_others_can_read(salted):
     folder.chmod(0o755)
     assert "as open as it is" in salted.call("doctor", PALATE_SHARED="1").stdout
     assert folder.stat().st_mode & 0o777 == 0o755
-    assert "open to others until now" in salted.call("doctor").stdout
+    assert "were open to others; only you can read them now" in salted.call("doctor").stdout
     assert folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from palate.redaction import Lines, find_secrets, is_secret_name, known_secrets, redact_text
 from palate.redaction.shapes import is_random
+from palate.redaction.text import LONGEST_KEY
 
 SHAPED = [kind for kind in KINDS if kind not in NEEDS_A_NAME]
 
@@ -164,3 +165,11 @@ def test_nothing_in_public_configurations_is_taken_for_a_secret():
         for line in gzip.open(file, "rt"):
             found += [line[one.start - 20 : one.end] for one in find_secrets(line)]
     assert found == []
+
+
+def test_a_private_key_that_does_not_end_hides_no_more_than_the_longest_key():
+    redact = Lines().redact
+    redact("-----BEGIN PRIVATE KEY-----\n")
+    lines = [redact(f"line {number}\n") for number in range(LONGEST_KEY + 5)]
+    assert "line 0" not in lines[0]
+    assert lines[-1] == f"line {LONGEST_KEY + 4}\n"

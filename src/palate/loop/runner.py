@@ -1,28 +1,35 @@
-"""The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far."""
+"""The runner: makes the runs that a plan lacks, arm by arm and seed by seed, and yields the results so far.
+
+A run that another process makes just then is not made twice: something else that is missing comes first, and where
+there is nothing else the runner waits for that run.
+"""
 
 import contextlib
 import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
+from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
-from palate.loop.results import Results, RunResult, collect, read_result
+from palate.loop.journals import attempts, begin, write_ending, write_stop
+from palate.loop.results import Results, RunResult, collect, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
-from palate.question.target import Order
 from palate.recipe.settings import nearest
 from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
-from palate.training.launch import Ended, Engines, Resources
-from palate.training.outcome import USAGE_ERROR, begin_run, end_run, set_aside, stop_run, tail_of
+from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
+from palate.training.outcome import USAGE_ERROR, set_aside, tail_of
 from palate.vocabulary import BASELINE, Arm
+
+LOOK_S = 0.1
+"""Interval at which it is looked whether a run that another process makes has ended."""
 
 
 class Runner:
@@ -33,8 +40,9 @@ class Runner:
                 if enough(results):
                     break
 
-    Leaving the `with` stops the runs that go. No run is started before the first results were looked at. Before a
-    second pair is started, the first one is checked: did the change arrive, did the seed, are the runs apart.
+    Leaving the `with` stops the runs that go; SIGTERM and SIGHUP are as Ctrl-C within it. No run is started before the
+    first results were looked at. Before a second pair is started, the first one is checked: did the change arrive, did
+    the seed, are the runs apart.
 
     Args:
         catalog: of the project where runs are kept.
@@ -45,7 +53,7 @@ class Runner:
 
     Attributes:
         made: how many runs were made.
-        reused: how many were there already.
+        reused: how many were there already, or were made by another process meanwhile.
     """
 
     def __init__(
@@ -71,27 +79,36 @@ class Runner:
         self._apartness = Apartness(plan, resources.placed(plan.target.task).place)
         self._said: set[str] = set()
         self._checked: set[tuple[Arm, int]] = set()
+        self._claims = Claims(catalog.project.home)
+        self._seen: set[str] = set()
+        self._began_unix_s = time.time()
+        self._lost: set[tuple[Arm, int]] = set()
+        self._news = False
+        self._around = contextlib.ExitStack()
         self.made = 0
         self.reused = 0
 
     def __enter__(self) -> Self:
+        self._around.enter_context(stopped_by_signals())
         return self
 
     def __exit__(self, fault: type[BaseException] | None, *_: object) -> None:
-        try:
-            while self._ended and fault is None:  # runs that ended in the same moment as the one that was enough
-                self._take(self._ended.popleft())
-        finally:
-            self._stop()
+        with self._around:
+            try:
+                while self._ended and fault is None:  # runs that ended in the same moment as the one that was enough
+                    self._take(self._ended.popleft())
+            finally:
+                self._stop()
 
     def _stop(self) -> None:
         """Stop the engines, wait for the runs that go to end, and write into their journals that they were stopped."""
         self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
-            stop_run(self._project.journal(run_id))
-            with contextlib.suppress(OSError):  # a full disk must not keep the others from being stopped
-                self._read_back(run_id, arm)
+            with contextlib.suppress(OSError, StoreError):  # what is wrong with one must not keep the others from it
+                if write_stop(self._project, run_id):
+                    self._read_back(run_id, arm)
         self._going.clear()
+        self._claims.close()
 
     def __iter__(self) -> Iterator[Results]:
         """Yield the results so far; the same object each time, with what has come.
@@ -110,55 +127,143 @@ class Runner:
         self._check()
         yield self._results
         while self._submit():
-            self._ended.extend(self._engines.poll())
-            self._notice_threads()
-            if not self._ended:
-                self._person.watch(RunsGoing(tuple(self._going)))
+            if self._news:
+                self._news = False
+                yield self._results
+                continue
+            self._wait()
             while self._ended:
                 self._take(self._ended.popleft())
                 yield self._results
+
+    def _wait(self) -> None:
+        """Wait a moment for runs to end: those that go, and those that other processes make."""
+        if self._going:
+            self._ended.extend(self._engines.poll())
+            self._notice_threads()
+        else:
+            time.sleep(LOOK_S)
+        if not self._ended:
+            self._person.watch(RunsGoing(tuple(self._going)))
 
     def _known(self, by_seed: dict[int, RunResult]) -> dict[int, Received]:
         read = {seed: read_received(self._project.run_folder(one.id)) for seed, one in by_seed.items()}
         return {seed: received for seed, received in read.items() if received is not None}
 
     def _submit(self) -> bool:
-        """Start what is missing, as far as there is room; return whether any run goes."""
-        while len(self._going) < self._workers and (missing := self._next()) is not None:
+        """Start what is missing, as far as there is room; return whether there is anything to wait for, or to look at.
+
+        What other processes make is waited for, once nothing else is missing.
+        """
+        waits: list[tuple[Arm, int]] = []
+        while len(self._going) < self._workers and (missing := self._next(waits)) is not None:
             arm, seed = missing
-            order = self._begin(arm, seed)
+            order = begin(self._project, self._plan, arm, seed)
+            self._seen.add(order.id)
+            self._claims.tell(self._plan.keys[arm], seed, order.id)
             self._going[order.id] = (arm, seed, time.monotonic())
             self._engines.submit(self._plan.target_of(arm).task, order)
             self._person.watch(RunStarted(arm, seed, order, self._plan.settings[arm]))
-        return bool(self._going)
+        if waits and not self._going and not self._news:
+            self._say_waits(*waits[0])
+        return bool(self._going or waits or self._news)
 
-    def _next(self) -> tuple[Arm, int] | None:
+    def _next(self, waits: list[tuple[Arm, int]]) -> tuple[Arm, int] | None:
+        """Claim the next run that is missing, and put those that others make into `waits`.
+
+        None comes next where one was made meanwhile: that is looked at first.
+        """
+        waits.clear()
         going = {(arm, seed) for arm, seed, _ in self._going.values()}
         for seed in self._plan.seeds:
             for arm in self._plan.arms:
-                if seed not in self._results[arm] and (arm, seed) not in going:
+                if seed in self._results[arm] or (arm, seed) in going:
+                    continue
+                if self._is_free(arm, seed):
                     return arm, seed
+                if self._news:
+                    return None
+                waits.append((arm, seed))
         return None
 
-    def _begin(self, arm: Arm, seed: int) -> Order:
-        """Make the run's folder and journal; return its order."""
-        plan, label, key = self._plan, self._plan.target.label, self._plan.keys[arm]
-        folder = _free_folder(self._project.run_folder(plan.run_name(arm, seed)))
-        order = plan.order(arm, seed, folder.name, folder)  # refused before anything is begun
-        try:
-            begin_run(folder / "journal", key=key, label=label, seed=seed, settings=plan.settings[arm])
-        except OSError as error:
-            raise StoreError(
-                f"{folder} cannot be written: {error.strerror}.",
-                why="The run was not started; what was made before is kept.",
-                todo="Make room, then type the same command again.",
-            ) from error
-        return order
+    def _is_free(self, arm: Arm, seed: int) -> bool:
+        """Claim a run; return whether it is to be made here: nobody else makes it, or has made it meanwhile."""
+        key = self._plan.keys[arm]
+        if not self._claims.take(key, seed, self._plan.run_name(arm, seed)):
+            holder = self._claims.holder(key, seed)
+            return holder is not None and holder.stopped
+        made = self._made_meanwhile(arm, seed)
+        if made is not None:
+            self._claims.release(key, seed)
+            self._adopt(arm, made)
+        return made is None
+
+    def _made_meanwhile(self, arm: Arm, seed: int) -> RunResult | None:
+        """Return a run that another process made since the first look; None where there is none that counts.
+
+        One that failed before its first point is a result for who asks now, and is tried again by who asks later.
+        """
+        for run_id in attempts(self._project, self._plan, arm, seed):
+            read = None if run_id in self._seen else self._catalog.read_in(run_id)
+            if read is None or read.run.going:
+                continue
+            self._seen.add(run_id)
+            result = read_result(read.run, read.summaries, self._plan)
+            if result is None or (read.run.key, result.seed) != (self._plan.keys[arm], seed):
+                continue
+            gave = bool(result.points) and result.outcome.ending != "no_metric"
+            now = read.run.started_unix_s + read.run.elapsed_s >= self._began_unix_s
+            if gave or (now and arm != BASELINE and not refused_usage(read.run)):
+                return result
+        return None
+
+    def _adopt(self, arm: Arm, result: RunResult) -> None:
+        """Take in a run that another process made."""
+        self._results[arm][result.seed] = result
+        received = read_received(self._project.run_folder(result.id))
+        if received is not None:
+            self._received[arm][result.seed] = received
+            self._apartness.shared_at_once(result.id, received, 0.0, 0.0)
+        self.reused += 1
+        self._news = True
+        self._check()
+
+    def _say_waits(self, arm: Arm, seed: int) -> None:
+        holder = self._claims.holder(self._plan.keys[arm], seed)
+        run, who = (holder.run, holder.words()) if holder else (self._plan.run_name(arm, seed), "another process")
+        self._say(f"Waits for {run}, which {who} makes.")
 
     def _take(self, ended: Ended) -> None:
-        """End the run's journal, read it back, check what it received, and take in what it gave."""
+        """End the run's journal and take in what it gave; from then on others may make it."""
         arm, seed, began_s = self._going.pop(ended.id)
-        end_run(self._project.journal(ended.id), ended, self._project.output(ended.id))
+        try:
+            why = write_ending(self._project, ended)
+            if why:
+                self._lose(ended, arm, seed, why)
+            else:
+                self._take_in(ended, arm, seed, began_s)
+        except OSError as error:
+            raise StoreError(
+                f"{self._project.home} cannot be written: {error.strerror}.",
+                why=f"{ended.id} has ended, and what is known of it is not all kept.",
+                todo="Make room, then type the same command again.",
+            ) from error
+        finally:
+            self._claims.release(self._plan.keys[arm], seed)
+
+    def _lose(self, ended: Ended, arm: Arm, seed: int, why: str) -> None:
+        """Let a run be made again whose end could not be written; once."""
+        if (arm, seed) in self._lost:
+            raise RunsFailedError(
+                f"{ended.id} is lost, as the one before it was: {why}.",
+                why="What it logged cannot be told from nothing.",
+                todo="Find what does that, then type the same command again; nothing else is lost.",
+            )
+        self._lost.add((arm, seed))
+        self._say(f"{ended.id} is lost: {why}. It is made again.")
+
+    def _take_in(self, ended: Ended, arm: Arm, seed: int, began_s: float) -> None:
+        """Read a run back that has ended, check what it received, and take in what it gave."""
         known = known_inputs(self._project, self._plan, arm)
         received = self._read_back(ended.id, arm)
         self._refuse_changed(ended.id, arm, known, received)
@@ -285,11 +390,3 @@ class Runner:
             why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
             todo=f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
         )
-
-
-def _free_folder(folder: Path) -> Path:
-    attempt, free = 1, folder
-    while free.exists():
-        attempt += 1
-        free = folder.with_name(f"{folder.name}-{attempt}")
-    return free

@@ -176,8 +176,14 @@ def redact_text(text: str, known: Iterable[str] = ()) -> str:
     return text
 
 
+LONGEST_KEY = 250
+"""Lines of the longest private key: RSA of 16,384 bits has 205."""
+
+
 class Lines:
     """Redacts what a program prints, line by line: of a private key, every line from its beginning to its end.
+
+    Where its end does not come, as of a key that was printed in part, lines are shown again after the longest key.
 
     Args:
         known: values that are secret wherever they stand.
@@ -185,17 +191,18 @@ class Lines:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known = tuple(known)
-        self._inside = False
+        self._inside = 0  # lines of a key that may still come
 
     def redact(self, line: str) -> str:
         """Return the next line, redacted."""
         if self._inside:
             _, end, after = line.partition("-----END ")
-            self._inside = not end
+            self._inside = 0 if end else self._inside - 1
             rest = redact_text(after.partition("-----")[2], self._known) if end else _end_of(line)
             return f"{REDACTED}{rest}"
         redacted = redact_text(line, self._known)
-        self._inside = "PRIVATE KEY-----" in line and "-----BEGIN " in line and "-----END " not in line
+        begins = "PRIVATE KEY-----" in line and "-----BEGIN " in line and "-----END " not in line
+        self._inside = LONGEST_KEY if begins else 0
         return f"{redacted.rstrip()}{_end_of(line)}" if self._inside else redacted
 
 

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from palate.store.private import open_file
+
 KEPT: Mapping[str, tuple[str, ...]] = {
     "question": (
         "margin", "metric.name", "metric.goal", "take", "data", "target.label", "visible", "changes", "edit.words",
@@ -223,7 +225,7 @@ class ChainIndex:
         """Write the file anew; all who do so at once write the same."""
         written = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
-            with written.open("wb") as file:
+            with os.fdopen(open_file(written, os.O_WRONLY | os.O_TRUNC), "wb") as file:
                 for number, seal in enumerate(self._seals):
                     file.write(self._row(number) + seal + b"\n")
                 size = file.tell()

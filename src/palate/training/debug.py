@@ -1,8 +1,8 @@
 """The engine for debugging: runs in this process, one after another, so that a debugger sees them.
 
 A run is as apart from the next one as one process allows. Its seed, settings and folder are its own. The modules that
-it imports, the threads that it leaves and the signals that it catches are not. What it prints goes to its output;
-what it raises ends it alone.
+it imports, the threads and processes that it leaves and the signals that it catches are not. What it prints goes to its
+output, bounded and redacted as any run's; what it raises ends it alone.
 """
 
 import contextlib
@@ -19,7 +19,9 @@ from palate.errors import RunsFailedError
 from palate.question.target import Order, Task
 from palate.training import received
 from palate.training import run as training_run
+from palate.training.children import OUTPUT, Message, redacting_for
 from palate.training.launch import Ended, Launcher, Resources
+from palate.training.output import print_fault, printing_to
 from palate.training.worker import IN_WORKER, carry_out, load, message_of
 
 LARGEST_STATUS = 255
@@ -66,21 +68,22 @@ class DebugLauncher:
 
     def _carry_out(self, order: Order) -> Ended:
         started_s = time.monotonic()
+        message = message_of(order, 1)
         with (
             _as_found(),
-            (order.folder / "output.log").open("a", buffering=1) as output,
+            printing_to(order.folder / OUTPUT, redacting_for(message)) as output,
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(output),
         ):
-            status = self._call(order)
+            status = self._call(message)
         return Ended(id=order.id, status=status, timed_out=False, elapsed_s=time.monotonic() - started_s)
 
-    def _call(self, order: Order) -> int:
+    def _call(self, order: Message) -> int:
         os.environ[IN_WORKER] = "1"
         try:
-            return carry_out(message_of(order, 1), load(self._task), sys.exit) & LARGEST_STATUS
+            return carry_out(order, load(self._task), sys.exit) & LARGEST_STATUS
         except Exception:  # noqa: BLE001  an outermost loop: code that cannot be loaded
-            traceback.print_exc()
+            print_fault(traceback.format_exc())
             return 1
         finally:
             received.stop_recorder()

@@ -3,7 +3,10 @@
 `local` forks them from one warm process; `debug` runs them in this process, one after another.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -21,6 +24,37 @@ class Ended:
     status: int
     timed_out: bool
     elapsed_s: float
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; one that has none is a number.
+
+    >>> signal_name(9), signal_name(40)
+    ('SIGKILL', 'signal 40')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop what is done as Ctrl-C does, where they would end this process without a word."""
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in numbers if main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal_name(number))
 
 
 class Launcher(Protocol):

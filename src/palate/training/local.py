@@ -13,22 +13,31 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Self
 
-from palate.errors import SetupFailedError
+from palate.errors import PalateError, RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
-from palate.training.launch import Ended, Launcher, Resources
+from palate.redaction import redact_text
+from palate.training.keeper import SIGNALLED
+from palate.training.launch import Ended, Launcher, Resources, signal_name
 from palate.training.worker import message_of
 
 TICK_S = 0.1
 
 GRACE_S = 5.0
+"""Seconds between asking a run to end, its time being up, and killing it; and what the worker has to end itself."""
+
+LOAD_S = 60.0
+"""Seconds that loading the training code may take where the time of a run is limited, should that be less."""
+
+LOG_TAIL = 4000
+"""The last bytes of what the worker itself printed that are shown."""
 
 
 @dataclass(slots=True)
 class _Going:
     order: Order
     started_s: float
-    pid: int = 0
     timed_out: bool = False
+    killed: bool = False
 
 
 class LocalLauncher:
@@ -38,18 +47,31 @@ class LocalLauncher:
 
     Attributes:
         workers: runs at a time; may be changed.
+        worker: the process that starts the runs; 0 before it is ready.
         threads_at_import: threads that the training's code starts when it is imported: then each run is a process of
             its own, which imports everything anew.
     """
 
-    def __init__(self, task: Task, *, workers: int = 1, threads: int = 1, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        workers: int = 1,
+        threads: int = 1,
+        timeout_s: float | None = None,
+        load_s: float | None = None,
+    ) -> None:
         self.workers = workers
         self._threads = threads
         self._timeout_s = timeout_s
+        self._load_s = max(timeout_s, LOAD_S) if load_s is None and timeout_s is not None else load_s
         self._waiting: deque[Order] = deque()
+        self._waits_since_s = 0.0
         self._going: dict[str, _Going] = {}
+        self._ended: list[Ended] = []
         self._pending = b""
         self._ready = False
+        self.worker = 0
         self.threads_at_import = 0
         self._closed = False
         self._log = tempfile.TemporaryFile()
@@ -65,6 +87,8 @@ class LocalLauncher:
 
     def submit(self, order: Order) -> None:
         """Queue one run."""
+        if not self._waiting:
+            self._waits_since_s = time.monotonic()
         self._waiting.append(order)
         self._start_waiting()
 
@@ -72,47 +96,48 @@ class LocalLauncher:
         """Wait a moment; return the runs that ended.
 
         Raises:
-            SetupFailedError: the worker could not import the task, or died.
+            SetupFailedError: the worker could not load the task, or not in time.
+            RunsFailedError: the worker was killed.
         """
-        ended = []
-        for message in self._messages(wait_s):
-            if "failed" in message:
-                raise _cannot_import(message["failed"])
-            if message.get("ready"):
-                self._ready = True
-                self.threads_at_import = message["threads"]
-            elif "pid" in message:
-                self._started(message)
-            elif message["id"] in self._going:
-                ended.append(self._ended(message))
+        self._hear(wait_s if not self._ended else 0.0)
         self._end_overdue()
         self._start_waiting()
+        ended, self._ended = self._ended, []
         return ended
 
     def stop(self, run_id: str | None = None) -> None:
-        """Stop one run, and hear no more of it; without an id stop all of them and the worker. Twice is fine."""
+        """Stop one run, and hear no more of it; without an id stop all of them and the worker. Twice is fine.
+
+        Nothing of a run is left when this returns.
+        """
         if run_id is None:
             self._close()
             return
-        going = self._going.pop(run_id, None)
-        if going is not None:
-            _signal_group(going.pid, signal.SIGKILL)
         self._waiting = deque(order for order in self._waiting if order.id != run_id)
+        if run_id not in self._going or self._closed:
+            return
+        self._send(run_id, signal.SIGKILL)
+        until_s = time.monotonic() + GRACE_S
+        while run_id in self._going and time.monotonic() < until_s:
+            self._hear(TICK_S)
+        self._going.pop(run_id, None)
+        self._ended = [ended for ended in self._ended if ended.id != run_id]
 
     def _close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        for going in self._going.values():
-            _signal_group(going.pid, signal.SIGTERM)
         os.close(self._requests)
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for going in self._going.values():
-            _signal_group(going.pid, signal.SIGKILL)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if not self._ready:  # it loads the task, and hears nothing
+            self._process.terminate()
+        for end in (self._process.terminate, self._process.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
+                break
+            end()
+        self._process.wait()
         self._selector.close()
         os.close(self._replies)
         self._log.close()
@@ -121,44 +146,75 @@ class LocalLauncher:
         while self._ready and self._waiting and len(self._going) < self.workers:
             order = self._waiting.popleft()
             self._going[order.id] = _Going(order, time.monotonic())
-            try:
-                os.write(self._requests, json.dumps(message_of(order, self._threads)).encode() + b"\n")
-            except BrokenPipeError as error:
-                raise _cannot_import(_tail_of(self._log)) from error
+            self._request(message_of(order, self._threads))
+
+    def _send(self, run_id: str, number: int) -> None:
+        self._request({"id": run_id, "send": int(number)})
+
+    def _request(self, message: dict[str, Any]) -> None:
+        try:
+            os.write(self._requests, json.dumps(message).encode() + b"\n")
+        except BrokenPipeError as error:
+            raise self._lost() from error
+
+    def _hear(self, wait_s: float) -> None:
+        for message in self._messages(wait_s):
+            if "failed" in message:
+                raise _cannot_load(message["failed"])
+            if message.get("ready"):
+                self._ready = True
+                self.worker, self.threads_at_import = message["pid"], message["threads"]
+            elif message["id"] in self._going:
+                self._ended.append(self._end_of(message))
 
     def _messages(self, wait_s: float) -> list[dict[str, Any]]:
         if not self._selector.select(wait_s):
             return []
         block = os.read(self._replies, 1 << 16)
         if not block:
-            raise _cannot_import(_tail_of(self._log))
+            raise self._lost()
         *lines, self._pending = (self._pending + block).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def _started(self, message: dict[str, Any]) -> None:
-        going = self._going.get(message["id"])
-        if going is None:  # given up before it was there
-            _signal_group(message["pid"], signal.SIGKILL)
-        else:
-            going.pid = message["pid"]
-
-    def _ended(self, message: dict[str, Any]) -> Ended:
+    def _end_of(self, message: dict[str, Any]) -> Ended:
         going = self._going.pop(message["id"])
         return Ended(
-            id=message["id"],
-            status=message["status"],
-            timed_out=going.timed_out,
-            elapsed_s=time.monotonic() - going.started_s,
+            id=message["id"], status=message["status"], timed_out=going.timed_out, elapsed_s=message["elapsed_s"]
         )
 
     def _end_overdue(self) -> None:
+        self._refuse_late_load()
         if self._timeout_s is None:
             return
-        for going in self._going.values():
+        for run_id, going in self._going.items():
             over_s = time.monotonic() - going.started_s - self._timeout_s
-            if over_s > 0:
+            if over_s > 0 and not going.timed_out:
                 going.timed_out = True
-                _signal_group(going.pid, signal.SIGKILL if over_s > GRACE_S else signal.SIGTERM)
+                self._send(run_id, signal.SIGTERM)
+            elif over_s > GRACE_S and not going.killed:
+                going.killed = True
+                self._send(run_id, signal.SIGKILL)
+
+    def _refuse_late_load(self) -> None:
+        if self._load_s is None or self._ready or not self._waiting:
+            return
+        if time.monotonic() - self._waits_since_s > self._load_s:
+            raise _not_loaded(self._load_s, _tail_of(self._log))
+
+    def _lost(self) -> PalateError:
+        """Say that the worker has ended, and how: before it had loaded the task, or while its runs went."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
+        status, printed = self._process.returncode or 0, _tail_of(self._log)
+        number = -status if status < 0 else status - SIGNALLED
+        how = signal_name(number) if number > 0 else f"exit status {status}"
+        if not self._ready:
+            return _cannot_load(f"{printed}\nits process ended: {how}")
+        return RunsFailedError(
+            f"The process that starts the runs has ended: {how}.",
+            why=["The runs that went ended with it, and count as stopped.", *_quoted(printed)],
+            todo="Type the same command again: nothing that finished is lost.",
+        )
 
 
 def start_local(task: Task, resources: Resources) -> Launcher:
@@ -191,7 +247,7 @@ def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int,
     process = subprocess.Popen(
         command,
         pass_fds=(request_out, reply_in),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
         env={**os.environ, **one_thread, **fixed},
@@ -204,26 +260,28 @@ def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int,
     return process, request_in, reply_out
 
 
-def _signal_group(pid: int, number: int) -> None:
-    if not pid:
-        return
-    for send in (os.killpg, os.kill):  # a child that was just forked has no group of its own yet
-        try:
-            send(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
-        return
-
-
 def _tail_of(log: Any) -> str:
-    log.seek(0)
-    return str(log.read()[-4000:].decode(errors="replace"))
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(size - LOG_TAIL, 0))
+    return redact_text(log.read().decode(errors="replace"))
 
 
-def _cannot_import(text: str) -> SetupFailedError:
+def _cannot_load(text: str) -> SetupFailedError:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return SetupFailedError(
         f"The training code cannot be loaded: {lines[-1].strip() if lines else 'its process ended'}",
-        why=[f"| {line}" for line in lines[-9:]],
+        why=_quoted(text),
         todo="Fix it, then type the same command again; nothing was lost.",
     )
+
+
+def _not_loaded(load_s: float, text: str) -> SetupFailedError:
+    return SetupFailedError(
+        f"The training code was not loaded within {load_s:g} s.",
+        why=["The time of a run is limited, and so is that of loading its code, to a minute at least.", *_quoted(text)],
+        todo="See what the code does when it is imported, or give more time: --timeout SECONDS",
+    )
+
+
+def _quoted(text: str) -> list[str]:
+    return [f"| {line}" for line in text.strip().splitlines() if line.strip()][-9:]

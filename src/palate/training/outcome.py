@@ -1,7 +1,7 @@
 """Begin a run's journal, end it, and read how it went."""
 
 import math
-import signal
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
-from palate.training.launch import Ended
+from palate.training.launch import Ended, signal_name
 from palate.vocabulary import Ending, Metric, Outcome, Take
 
 if TYPE_CHECKING:
     from palate.store.catalog import RunRow, Summary
 
 TAIL_LINES = 12
+TAIL_LINE = 200
+"""Bytes that are read for each of the last lines that are wanted."""
+TAIL_BYTES = 4 << 20
+"""The most bytes that are read, however many lines are wanted."""
 USAGE_ERROR = 2
 """Exit status of a program that refuses its command line."""
 DIVERGED = 1e100
@@ -51,19 +55,26 @@ def describe_exit(ended: Ended, output: Path) -> str:
     if ended.timed_out:
         how = f"ended after {ended.elapsed_s:.0f} s, its time being up"
     elif ended.status < 0:
-        how = f"killed by {signal.Signals(-ended.status).name}"
+        how = f"killed by {signal_name(-ended.status)}"
     else:
         how = f"exit status {ended.status}"
     return redact_text("\n".join([how, *tail_of(output)]))
 
 
 def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
-    """Return the last lines of what a run printed."""
+    """Return the last lines of what a run printed; of many lines as many as there is room for."""
+    most = min(max(lines * TAIL_LINE, 8192), TAIL_BYTES)
     try:
-        text = output.read_bytes()[-8192:].decode(errors="replace")
-    except FileNotFoundError:
+        with output.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - most, 0))
+            text = file.read(most).decode(errors="replace").rstrip()
+    except OSError:
         return []
-    return text.rstrip().splitlines()[-lines:]
+    if size <= most:
+        return text.splitlines()[-lines:]
+    whole = text.splitlines()[1:]
+    return whole[-lines:] if lines <= len(whole) else [f"... {size - most:,} bytes before this: {output}", *whole]
 
 
 def read_outcome(run: "RunRow", summaries: "Sequence[Summary]", metric: Metric, take: Take) -> Outcome | None:

@@ -417,6 +417,9 @@ def seeded_before() -> tuple[str, ...]:
     return tuple(sorted(_seeded))
 
 
+unseeded: list[Any] = []
+"""Generators of numpy's that were made without a seed before a recorder listened."""
+
 _seeded: set[str] = set()
 _set_here: set[str] = set()
 """Environment variables that the person's own code set, also before a recorder listened: they are no inputs."""
@@ -496,14 +499,16 @@ def _seeding(what: str, original: Callable[..., Any], module: str, name: str) ->
     """Return a function that seeds as the original does, and is noted; pickle finds it by its module and name."""
 
     def seed(*arguments: Any, **keywords: Any) -> Any:
-        if arguments or keywords:
-            value = arguments[0] if arguments else next(iter(keywords.values()))
-            if value is not None:
-                if _nearest_own_line(sys._getframe(1)):
-                    _seeded.add(what)
-                if _recorder is not None:
-                    _recorder.seeds(what, value, sys._getframe(1))
-        return original(*arguments, **keywords)
+        value = arguments[0] if arguments else next(iter(keywords.values()), None)
+        if value is not None:
+            if _nearest_own_line(sys._getframe(1)):
+                _seeded.add(what)
+            if _recorder is not None:
+                _recorder.seeds(what, value, sys._getframe(1))
+        made = original(*arguments, **keywords)
+        if value is None and made is not None and _recorder is None:
+            unseeded.append(made)
+        return made
 
     functools.update_wrapper(seed, original)
     seed.__module__, seed.__name__, seed.__qualname__ = module, name, name

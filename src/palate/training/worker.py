@@ -4,37 +4,39 @@ Started as `python -m palate.training.worker REQUEST_FD REPLY_FD`; the first req
 are JSON lines. A child starts from the worker's memory: torch is imported only once, and no run can see the state of
 another. Each works in a folder of its own (see `apart`), notes what it receives (see `received`), and starts with
 random numbers of its own unless the training's code seeded them. A failure of a child (a segmentation fault, os._exit,
-the out-of-memory killer) ends that child alone, and what it started ends with it. The worker imports with one thread;
+the out-of-memory killer) ends that child alone. The worker imports with one thread;
 where the training's code starts threads when it is imported, each run is a process of its own instead, as a thread
-does not survive a fork.
+does not survive a fork. What happens to runs once they are started is in `children`, what happens to this process in
+`keeper`.
 """
 
 import atexit
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
 import os
-import random
-import select
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-import time
 import traceback
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
-from palate.training import apart, received
+from palate.training import apart, family, generators, received
 from palate.training import run as training_run
+from palate.training.children import Children, Message
+from palate.training.keeper import keep
+from palate.training.output import Pipe, print_fault
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
 """Environment variable that is set in the worker and its children."""
@@ -45,17 +47,8 @@ UNREADABLE = 70
 RECIPE = "recipe.json"
 """File in a run's folder to which its captured recipe is written."""
 
-POLL_S = 0.02
-"""Interval at which ended children are looked for."""
-
-LEAVE_S = 2.0
-"""Seconds that processes which a run leaves behind have to end by themselves."""
-
-PR_SET_CHILD_SUBREAPER = 36
-"""From linux/prctl.h."""
-
-Message = dict[str, Any]
-"""An order as it is sent to the worker: plain JSON data."""
+LONGEST_FAULT = 20_000
+"""The most characters of a traceback that are sent where the task cannot be imported: its end."""
 
 
 def main() -> None:
@@ -64,22 +57,29 @@ def main() -> None:
         _alone(int(sys.argv[2]))
         return
     request_fd, reply_fd = int(sys.argv[1]), int(sys.argv[2])
+    for descriptor in (request_fd, reply_fd):
+        os.set_inheritable(descriptor, False)  # what a run starts must not hold them
+    keep(sys.stdout.fileno())
     text, pending = _first_line(request_fd)
     task = Task.read(json.loads(text))
     os.environ[IN_WORKER] = "1"
     sys.argv = [task.file or task.kind]
     received.watch_process()
-    _adopt_orphans()
+    family.adopt_orphans()
     with _seen_by_worker(task) as seen:
         try:
             call = load(seen)
             _warm_up()
         except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
-            _reply(reply_fd, {"failed": traceback.format_exc()})
+            _reply(reply_fd, {"failed": traceback.format_exc()[-LONGEST_FAULT:]})
             raise SystemExit(1) from None
         threads = _count_threads()
-        _reply(reply_fd, {"ready": True, "threads": threads - 1})
-        _serve(request_fd, reply_fd, pending, call if threads == 1 else None, task)
+        _reply(reply_fd, {"ready": True, "threads": threads - 1, "pid": os.getpid()})
+        forked = functools.partial(_run_child, call=call, imported=generators.Imported()) if threads == 1 else None
+        children = Children(
+            request_fd, reply_fd, lambda order, printed: _start(order, forked, task, printed, children), pending
+        )
+        children.serve()
 
 
 def _first_line(descriptor: int) -> tuple[bytes, bytes]:
@@ -123,23 +123,13 @@ def _count_threads() -> int:
         return threading.active_count()
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of processes that a run leaves behind, so that they can be ended with it; on Linux."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _alone(descriptor: int) -> None:
     """Load the task in this process and carry out one order: what a fork would do, without one."""
     with os.fdopen(descriptor, "rb") as file:
         request = json.loads(file.read())
     order, task = request["order"], Task.read(request["task"])
-    _take_output(order)
     received.watch_process()
-    _run_child(order, lambda order: load(_as_seen(task, order))(order), fresh=True)
+    _run_child(order, lambda order: load(_as_seen(task, order))(order))
 
 
 def _as_seen(task: Task, order: Message) -> Task:
@@ -226,159 +216,52 @@ def _warm_up() -> None:
         )
 
 
-def _serve(request_fd: int, reply_fd: int, pending: bytes, call: Callable[[Message], None] | None, task: Task) -> None:
-    children: dict[int, Message] = {}
-    leavers: list[_Leaver] = []
-    while True:
-        *lines, pending = pending.split(b"\n")
-        for line in lines:
-            order = json.loads(line)
-            pid = _start(order, call, task)
-            children[pid] = order
-            _reply(reply_fd, {"id": order["id"], "pid": pid})
-        _reap(children, leavers, reply_fd)
-        _end_leavers(leavers)
-        if select.select([request_fd], [], [], POLL_S if children or leavers else None)[0]:
-            block = os.read(request_fd, 1 << 16)
-            if not block:
-                break
-            pending += block
-    for pid, order in children.items():
-        if not _kill_group(pid, signal.SIGKILL):  # it was just forked, and has no group of its own yet
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        leavers.append(_Leaver(pid, order["folder"], 0.0))
-    _end_leavers(leavers, now=True)
-    for pid in _orphans():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+def _start(
+    order: Message, forked: Callable[[Message], None] | None, task: Task, printed: Pipe, children: Children
+) -> int:
+    """Start a run: by a fork of this process, or as a program of its own, which imports everything anew.
 
-
-def _reap(children: dict[int, Message], leavers: "list[_Leaver]", reply_fd: int) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        if pid in children:
-            order = children.pop(pid)
-            leaver = _Leaver(pid, order["folder"], time.monotonic() + LEAVE_S)
-            if leaver.signal(signal.SIGTERM):
-                leavers.append(leaver)
-            _reply(reply_fd, {"id": order["id"], "status": os.waitstatus_to_exitcode(status)})
-
-
-@dataclass(slots=True)
-class _Leaver:
-    """A run that has ended, of which processes are left.
-
-    Attributes:
-        pid: of the run; its group has that number.
-        folder: of the run, which its processes have in their environment.
-        until_s: when they are killed.
+    Threads do not survive a fork; and where lines are traced, what a file does when it is imported is traced too. The
+    order of such a program goes through a file without a name: what it holds may be secret.
     """
-
-    pid: int
-    folder: str
-    until_s: float
-
-    def signal(self, number: int) -> bool:
-        """Send a signal to what is left of the run; return whether there is anything."""
-        left = _kill_group(self.pid, number)
-        for pid in _processes_of(self.folder):
-            left = True
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        return left
-
-
-def _processes_of(folder: str) -> list[int]:
-    """Return the processes that a run started and that are still there, where the system tells."""
-    mark = f"{training_run.FOLDER}={folder}".encode()
-    found = []
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) != os.getpid():
-                with contextlib.suppress(OSError):
-                    if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
-                        found.append(int(name))
-    return found
-
-
-def _orphans() -> list[int]:
-    """Return the processes that runs left behind and that this one adopted, where the system tells."""
-    try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _end_leavers(leavers: list[_Leaver], *, now: bool = False) -> None:
-    """Kill what is left of runs whose time to leave is over."""
-    for leaver in [one for one in leavers if now or time.monotonic() > one.until_s]:
-        leaver.signal(signal.SIGKILL)
-        leavers.remove(leaver)
-
-
-def _start(order: Message, call: Callable[[Message], None] | None, task: Task) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
-    if call is None or order["traced"]:  # threads do not survive a fork; what a file does when imported is traced too
-        return _start_alone(order, task)
-    pid = os.fork()
-    if pid == 0:
-        _run_child(order, call)
-    return pid
-
-
-def _start_alone(order: Message, task: Task) -> int:
-    """Start a run as a program of its own, which imports everything anew.
-
-    Its order goes through a file without a name: what it holds may be secret, and is nowhere once it is read.
-    """
-    with tempfile.TemporaryFile() as file:
-        file.write(json.dumps({"order": order, "task": task.body()}).encode())
-        file.seek(0)
+    with contextlib.ExitStack() as stack:
+        alone = None
+        if forked is None or order["traced"]:
+            alone = stack.enter_context(tempfile.TemporaryFile())
+            alone.write(json.dumps({"order": order, "task": task.body()}).encode())
+            alone.seek(0)
+        worker = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
                 os.setsid()
-                os.set_inheritable(file.fileno(), True)
-                given = ("-m", "palate.training.worker", "--alone", str(file.fileno()))
-                os.execv(sys.executable, [sys.executable, *given])
+                family.end_with(worker)
+                children.forget()
+                printed.print_here()
+                if alone is None and forked is not None:
+                    forked(order)
+                elif alone is not None:
+                    os.set_inheritable(alone.fileno(), True)
+                    given = ("-m", "palate.training.worker", "--alone", str(alone.fileno()))
+                    os.execv(sys.executable, [sys.executable, *given])
             finally:
                 os._exit(1)
     return pid
 
 
-def _run_child(order: Message, call: Callable[[Message], None], *, fresh: bool = False) -> None:
+def _run_child(order: Message, call: Callable[[Message], None], imported: generators.Imported | None = None) -> None:
     status = 1
     try:
-        if not fresh:
-            os.setsid()
-            _take_output(order)
-            _own_random_numbers()
+        _open_streams()
+        if imported is not None:
+            imported.renew()
         status = carry_out(order, call, _leave_at_once)
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
-        traceback.print_exc()
+        print_fault(traceback.format_exc())
     finally:
         _leave(status)
-
-
-def _own_random_numbers() -> None:
-    """Start with random numbers of this process's own, as a new Python does, where no code of the person's seeded them.
-
-    Without it, all runs of a script that seeds nothing would draw the same numbers: those of the worker's memory.
-    """
-    seeded = received.seeded_before()
-    if "random" not in seeded:
-        random.seed()
-    if "numpy.random" in sys.modules and "numpy" not in seeded:
-        sys.modules["numpy"].random.seed()
-    if "torch" in sys.modules and "torch" not in seeded:
-        sys.modules["torch"].seed()
 
 
 def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[int], None]) -> int:
@@ -396,13 +279,13 @@ def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else _print_error(end.code)
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
-        traceback.print_exc()
+        print_fault(traceback.format_exc())
         return 1
     return 0
 
 
 def _print_error(message: object) -> int:
-    print(message, file=sys.stderr)
+    print_fault(f"{message}\n")
     return 1
 
 
@@ -411,19 +294,15 @@ def _leave(status: int) -> None:
         threading._shutdown()  # type: ignore[attr-defined]  # first, as Python does: pools end their workers there
         atexit._run_exitfuncs()
         received.stop_recorder()  # only now: what ends with the process may still write
+    except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
+        print_fault(traceback.format_exc())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        _leave_at_once(status)
 
 
-def _take_output(order: Message) -> None:
-    output = os.open(Path(order["folder"]) / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, target in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(descriptor, target)
+def _open_streams() -> None:
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
 
 
 def _prepare(order: Message) -> None:
@@ -490,7 +369,7 @@ def _captured(order: Message, observed: Any, leave: Callable[[int], None]) -> No
         _write_recipe(order, observed)
         status = 0
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
-        traceback.print_exc()
+        print_fault(traceback.format_exc())
         status = UNREADABLE
     if order["capture"] == "dry":
         leave(status)
@@ -498,9 +377,12 @@ def _captured(order: Message, observed: Any, leave: Callable[[int], None]) -> No
 
 def _leave_at_once(status: int) -> None:
     """End this process where it stands: nothing of the training's own is called any more."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # closed, or one of the run's own
+                stream.flush()
+    finally:
+        os._exit(status)
 
 
 def _write_recipe(order: Message, observed: Any) -> None:
@@ -552,16 +434,9 @@ def _run_command(argv: list[str], order: Message) -> None:
     work = os.environ[received.WORKS_IN]
     shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
     received.stop_recorder()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program that it becomes would too
+        signal.signal(number, signal.SIG_DFL)
     os.execvp(shown[0], [*shown, *order["argv"]])
-
-
-def _kill_group(pid: int, number: int) -> bool:
-    """Send a signal to a group of processes; return whether there is one."""
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _reply(descriptor: int, message: dict[str, Any]) -> None:

@@ -1,0 +1,155 @@
+"""Claims: who makes which run now, so that of several processes that need the same one, one makes it.
+
+A claim is a file that its holder has locked. The lock ends with the process, however that ends, and no process that it
+starts has it; what the file says is for people. Where a file system has no locks, or the folder cannot be written,
+everybody goes on without claims.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+from palate.training.family import STOPPED, state_of
+
+FOLDER = "claims"
+"""Folder of the claims, in the project's."""
+
+_all: "weakref.WeakSet[Claims]" = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a claim: its process, on which machine, and the run that it makes."""
+
+    pid: int
+    host: str
+    run: str
+
+    @property
+    def here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == socket.gethostname()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands still (Ctrl-Z), so that it may never end."""
+        return self.here and state_of(self.pid) in STOPPED
+
+    def words(self) -> str:
+        """Return who it is, in words."""
+        return f"process {self.pid}" + ("" if self.here else f" on {self.host}")
+
+
+class Claims:
+    """The claims of one runner. Close them; a process that ends does.
+
+    Args:
+        home: the project's folder, which is there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / FOLDER
+        self._held: dict[tuple[str, int], int] = {}
+        _all.add(self)
+
+    def take(self, key: str, seed: int, run: str) -> bool:
+        """Claim a run; return whether nobody else has it.
+
+        Args:
+            key: of what decides it but its seed.
+            seed: of it.
+            run: its name, for people.
+        """
+        if (key, seed) in self._held:
+            return False
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._path(key, seed)
+        while True:
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except OSError:
+                return True
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                return not isinstance(error, BlockingIOError)
+            if _is_at(descriptor, path):
+                self._held[key, seed] = descriptor
+                self.tell(key, seed, run)
+                return True
+            os.close(descriptor)  # its holder removed it meanwhile
+
+    def tell(self, key: str, seed: int, run: str) -> None:
+        """Write into a claim who holds it and which run it is for."""
+        descriptor = self._held.get((key, seed))
+        if descriptor is not None:
+            told = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "run": run}).encode()
+            with contextlib.suppress(OSError):  # a full disk: the lock counts
+                os.ftruncate(descriptor, os.pwrite(descriptor, told, 0))
+
+    def holder(self, key: str, seed: int) -> Holder | None:
+        """Return who holds a claim, as its file says; None where it says nothing."""
+        try:
+            told = json.loads(self._path(key, seed).read_bytes())
+            return Holder(pid=int(told["pid"]), host=str(told["host"]), run=str(told["run"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def release(self, key: str, seed: int) -> None:
+        """Give a claim back; one that is not held is none."""
+        descriptor = self._held.pop((key, seed), None)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                self._path(key, seed).unlink()
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Give all claims back, and remove those of processes that are gone; twice is fine."""
+        for key, seed in list(self._held):
+            self.release(key, seed)
+        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                _remove_stale(Path(entry.path))
+
+    def forget(self) -> None:
+        """Close the files and leave the claims: they are those of the process from which this one was forked."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+    def _path(self, key: str, seed: int) -> Path:
+        return self._folder / f"{key}-s{seed}"
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the file of a claim that nobody holds."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _forget_after_fork() -> None:
+    for claims in list(_all):
+        claims.forget()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
