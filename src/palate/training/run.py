@@ -21,8 +21,9 @@ from typing import Any
 from palate.errors import InputError, SettingError
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import apply_changes, with_changes
-from palate.store.journal import Journal, refuse_bad_row
+from palate.store.journal import Journal
 from palate.store.project import find_project
+from palate.store.row import refuse_bad_row
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
 """Environment variables of a run that `palate run` started."""
