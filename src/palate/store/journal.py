@@ -129,6 +129,7 @@ class Journal:
         self._foreign = False
         self._pending: _Pending | None = None
         self._told = False
+        self._anew = False  # begun behind damage: its number of rows is a guess
         self._retry_at = 0.0
         self._zero_ns = time.monotonic_ns()
         self._start_s = time.time()
@@ -450,7 +451,7 @@ class Journal:
 
     def _owe(self, rows: int) -> None:
         """Write into the header how many rows were logged in all, while some wait; it takes no room on a full disk."""
-        if self._marks is not None:
+        if self._marks is not None and not self._anew:
             with contextlib.suppress(OSError):
                 os.pwrite(self._marks.fileno(), lay.OWED.pack(rows, rows, rows), lay.OWED_AT)
 
@@ -487,8 +488,8 @@ class Journal:
             self._flush()
         if self._pending is None and self._at.size - self._at.state_end > CLOSING_BYTES:
             self._write_state()
-        if self._pending is not None or self._at.dropped:
-            _say(_lost(self.path, self._missing()))
+        if missing := self._missing():
+            _say(_lost(self.path, missing))
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
 
@@ -540,7 +541,7 @@ class Journal:
     def _tell_owed(self, head: bytes) -> None:
         """Tell as an event what a process before this one logged and could not write."""
         owed = lay.rows_owed(head) if self._form.number > 1 else 0
-        if not owed:
+        if not owed or self._anew:
             return
         missing = owed - self._at.rows - self._at.lost
         if missing > 0:
@@ -571,6 +572,7 @@ class Journal:
 
     def _begin_anew(self, known: Replay, size: int) -> None:
         """Go on behind damage: nothing is cut, and nothing before it declares what follows."""
+        self._anew = True
         state = known.fresh(size)
         self._set_clock(state, size, size)
         self._write_state(state)
