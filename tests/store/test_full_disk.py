@@ -91,7 +91,7 @@ def test_what_the_full_memory_does_not_hold_is_dropped_and_counted_and_later_poi
     assert read.curves["loss"].steps.tolist()[-50:] == list(range(400, 450))
     assert set(zip(steps(path), read.curves["loss"].values.tolist(), strict=True)) <= {(n, n / 7) for n in range(450)}
     assert (read.integrity.status, read.integrity.lost_points) == ("lost points", dropped)
-    assert "were dropped" in read.integrity.why
+    assert "found no room" in read.integrity.why
 
 
 def test_dropped_and_waiting_points_are_counted_where_there_is_never_room_again(tmp_path):

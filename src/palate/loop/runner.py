@@ -11,7 +11,7 @@ from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedErro
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.edits import same_code_fault
-from palate.loop.results import Results, RunResult, collect, read_result
+from palate.loop.results import Results, RunResult, collect, lost_result, read_result
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
 from palate.question.target import Order
@@ -69,6 +69,7 @@ class Runner:
         self._apartness = Apartness(plan, resources.placed(plan.target.task).place)
         self._said: set[str] = set()
         self._checked: set[tuple[Arm, int]] = set()
+        self._lost: set[tuple[Arm, int]] = set()
         self.made = 0
         self.reused = 0
 
@@ -86,8 +87,8 @@ class Runner:
         """Stop the engines, wait for the runs that go to end, and write into their journals that they were stopped."""
         self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
-            stop_run(self._project.journal(run_id))
-            with contextlib.suppress(OSError):  # a full disk must not keep the others from being stopped
+            with contextlib.suppress(OSError, StoreError):  # a full disk must not keep the others from being stopped
+                stop_run(self._project.journal(run_id))
                 self._read_back(run_id, arm)
         self._going.clear()
 
@@ -160,6 +161,9 @@ class Runner:
         received = self._read_back(ended.id, arm)
         self._refuse_changed(ended.id, arm, known, received)
         read = self._catalog.read_in(ended.id)
+        if read is not None and not read.run.integrity.counts:
+            self._take_lost(arm, lost_result(read.run, seed, ended.elapsed_s))
+            return
         result = read and read_result(read.run, read.summaries, self._plan)
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
@@ -174,6 +178,16 @@ class Runner:
             self._received[arm][seed] = received
         self._person.watch(RunEnded(arm, result))
         self._check()
+
+    def _take_lost(self, arm: Arm, result: RunResult) -> None:
+        """Let a run that lost points be made again, once; where it loses points again, its pair is left out."""
+        self.made += 1
+        again = (arm, result.seed) not in self._lost
+        self._lost.add((arm, result.seed))
+        self._say(f"{result.id} {result.outcome.detail}: {'it is made again' if again else 'its pair is left out'}.")
+        if not again:
+            self._results[arm][result.seed] = result
+            self._person.watch(RunEnded(arm, result))
 
     def _read_back(self, run_id: str, arm: Arm) -> Received | None:
         """Read back what a run received, and keep it for the decision whether it can be used again."""

@@ -27,6 +27,7 @@ from palate.store import schema
 from palate.store.migrations import migrate
 from palate.store.project import Project
 from palate.store.reader import Content, Curve, read_journal
+from palate.vocabulary import WHOLE, Integrity
 
 BUSY_TIMEOUT_MS = 10_000
 RETRY_S = 0.05
@@ -53,6 +54,7 @@ class RunRow:
         elapsed_s: seconds that it took, up to its last point where it has not ended.
         exit: how it ended; None while it goes, or where nobody saw its end.
         detail: what is known of a bad end.
+        integrity: whether all that it logged is there.
     """
 
     id: str
@@ -64,6 +66,7 @@ class RunRow:
     elapsed_s: float
     exit: Exit | None
     detail: str
+    integrity: Integrity = WHOLE
 
     @property
     def going(self) -> bool:
@@ -399,6 +402,7 @@ def _run_of(run_id: str, content: Content, curves: Mapping[str, Curve]) -> RunRo
         elapsed_s=ending.get("elapsed_s", last_s),
         exit=ending.get("exit"),
         detail=ending.get("detail", ""),
+        integrity=content.integrity,
     )
 
 
@@ -419,7 +423,9 @@ def _summary(run_id: str, metric: str, curve: Curve) -> Summary:
 
 def _run_row(row: Mapping[str, Any]) -> RunRow:
     settings = {name: decode(value) for name, value in json.loads(row["settings"]).items()}
-    return RunRow(**{**row, "settings": settings})
+    integrity = Integrity(status=row["integrity"], lost_points=row["lost_points"], why=row["why_lost"])
+    rest = {name: value for name, value in row.items() if name not in ("lost_points", "why_lost")}
+    return RunRow(**{**rest, "settings": settings, "integrity": integrity})
 
 
 def _replace_run(connection: Connection, read: ReadRun) -> None:
@@ -429,6 +435,8 @@ def _replace_run(connection: Connection, read: ReadRun) -> None:
     connection.execute(delete(schema.journals).where(schema.journals.c.run_id == run_id))
     settings = {name: encode(value) for name, value in read.run.settings.items()}
     row = {field.name: getattr(read.run, field.name) for field in fields(RunRow)} | {"settings": json.dumps(settings)}
+    kept = read.run.integrity
+    row |= {"integrity": kept.status, "lost_points": kept.lost_points, "why_lost": kept.why}
     connection.execute(insert(schema.runs), row)
     if read.summaries:
         connection.execute(insert(schema.summaries), [asdict(summary) for summary in read.summaries])

@@ -10,6 +10,7 @@ next call sees by the file's size whether the record landed, and goes on from th
 """
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -20,10 +21,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import NamedTuple, Self
 
 from palate.errors import InputError, JournalTakenError, StoreError
@@ -163,6 +164,11 @@ class Journal:
                 file.close()
                 raise
             return journal
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was logged is in the file."""
+        return self._pending is None and not self._at.dropped
 
     @property
     def last_step(self) -> int:
@@ -347,7 +353,7 @@ class Journal:
 
     def _is_nested(self) -> bool:
         """Whether this thread is inside of another call of this journal; else wait until the one that is has ended."""
-        if _is_inside(sys._getframe(2), self):
+        if is_inside(sys._getframe(2), _CALLS, self):
             return True
         self._await_turn()
         return False
@@ -363,7 +369,7 @@ class Journal:
                 held.release()
                 return
             others = (frame for thread, frame in sys._current_frames().items() if thread != mine)
-            if not any(_is_inside(frame, self) for frame in others) and self._lock is held:
+            if not any(is_inside(frame, _CALLS, self) for frame in others) and self._lock is held:
                 self._lock = threading.Lock()
 
     def _write_deferred(self) -> None:
@@ -512,7 +518,7 @@ class Journal:
             os.ftruncate(self._descriptor, 0)
             header = self._form.header
             if os.write(self._descriptor, header) < len(header):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._open_marks()
             self._at = _At(0, len(header))
             self.event("start", pid=os.getpid(), format=self._form.number)
@@ -605,20 +611,29 @@ class Journal:
 _CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.close)}
 
 
-def _is_inside(frame: FrameType | None, journal: Journal) -> bool:
-    """Whether a call of this journal is on a stack."""
+def is_inside(frame: FrameType | None, calls: Collection[CodeType], owner: object) -> bool:
+    """Whether one of these methods of an object is on a stack."""
     while frame is not None:
-        if frame.f_code in _CALLS and frame.f_locals.get("self") is journal:
+        if frame.f_code in calls and frame.f_locals.get("self") is owner:
             return True
         frame = frame.f_back
     return False
 
 
 def write_event(path: Path, kind: str, **fields: object) -> None:
-    """Write one event into a journal, which is made where it is not there. See `Journal.event`."""
+    """Write one event into a journal, which is made where it is not there. See `Journal.event`.
+
+    Raises:
+        StoreError: the disk has no room for it.
+    """
     journal = Journal.open(path)
     journal.event(kind, **fields)
     journal.close()
+    if not journal.whole:
+        raise StoreError(
+            f"{path} cannot be written: there is no room for its event {kind!r}.",
+            todo="Make room, then type the same command again.",
+        )
 
 
 def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
@@ -655,8 +670,8 @@ def _keep_copy(path: Path, cut: bytes) -> None:
                 if copy.write(cut) == len(cut):
                     return
             place.unlink()
-            raise OSError(28, "No space left on device")
-    raise OSError(17, "there are too many copies of what was cut")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    raise OSError(errno.EEXIST, "there are too many copies of what was cut")
 
 
 def _say(text: str) -> None:

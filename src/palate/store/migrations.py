@@ -43,6 +43,15 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "003 the last value is that of the highest step: journals whose steps go back are read again",
         ("DELETE FROM journals WHERE run_id IN (SELECT run_id FROM series WHERE goes_back(points))",),
     ),
+    (
+        "004 whether all of a run is there",
+        (
+            "ALTER TABLE runs ADD COLUMN integrity VARCHAR NOT NULL DEFAULT 'whole'",
+            "ALTER TABLE runs ADD COLUMN lost_points INTEGER DEFAULT 0",
+            "ALTER TABLE runs ADD COLUMN why_lost TEXT NOT NULL DEFAULT ''",
+            "DELETE FROM journals WHERE lost_bytes > 0",
+        ),
+    ),
 )
 
 

@@ -196,10 +196,8 @@ def _integrity(tally: Tally, owed: int | None, *, anew: bool) -> Integrity:
     said = []
     if tally.gaps:
         said.append(f"the file is damaged in {_times(tally.gaps)}")
-    if owed:
-        said.append(f"the disk was full, and {owed:,} points were still waiting for room")
-    if tally.told:
-        said.append(f"the disk was full, and {tally.told:,} points were dropped")
+    if owed or tally.told:
+        said.append(f"the disk was full, and {tally.told + (owed or 0):,} points found no room")
     if tally.torn:
         said.append("the last record is incomplete")
     if tally.mended:

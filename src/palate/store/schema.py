@@ -24,6 +24,9 @@ runs = Table(
     Column("elapsed_s", Float, nullable=False),
     Column("exit", String),
     Column("detail", Text, nullable=False),
+    Column("integrity", String, nullable=False),
+    Column("lost_points", Integer),
+    Column("why_lost", Text, nullable=False),
 )
 Index("runs_by_key", runs.c.key, runs.c.seed)
 Index("runs_by_label", runs.c.label, runs.c.started_unix_s)
