@@ -11,7 +11,6 @@ next call sees by the file's size whether the record landed, and goes on from th
 
 import contextlib
 import errno
-import fcntl
 import io
 import json
 import os
@@ -27,8 +26,20 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple, Self
 
-from palate.errors import InputError, JournalTakenError, StoreError
+from palate.errors import InputError, StoreError
 from palate.store import layout as lay
+from palate.store.journal_file import (
+    cannot_write,
+    keep_copy,
+    lock_for_writing,
+    lost,
+    no_journal,
+    not_mine,
+    not_understood,
+    not_writable,
+    open_to_append,
+    say,
+)
 from palate.store.resume import Replay, resume
 from palate.store.row import LONGEST_DT_MS, STEPS, Declared, Shape, bad_row, new_keys, refuse_bad_row, too_many, whole
 
@@ -150,16 +161,16 @@ class Journal:
         with _opening:
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                file = io.FileIO(place, "r+", opener=_open_to_append)
+                file = io.FileIO(place, "r+", opener=open_to_append)
             except OSError as error:
-                raise _not_writable(place, error) from error
+                raise not_writable(place, error) from error
             try:
-                _lock_for_writing(file.fileno(), place)
+                lock_for_writing(file.fileno(), place)
                 journal = cls(place, file)
                 journal._start()
             except OSError as error:
                 file.close()
-                raise _not_writable(place, error) from error
+                raise not_writable(place, error) from error
             except BaseException:
                 file.close()
                 raise
@@ -339,7 +350,7 @@ class Journal:
         if flight is None:
             return
         if self._descriptor < 0:
-            raise _not_mine(self.path, closed=not self._foreign)
+            raise not_mine(self.path, closed=not self._foreign)
         end, start = flight.after.size, flight.after.size - len(flight.record)
         if self._pending is not None:
             landed = self._pending.start + len(self._pending.waiting)
@@ -390,7 +401,7 @@ class Journal:
         try:
             deferred(deferred)
         except (InputError, StoreError) as error:  # nobody is left to take it
-            _say(f"palate: {error}")
+            say(f"palate: {error}")
             if self._deferred and self._deferred[0] is deferred:
                 self._deferred.popleft()
 
@@ -398,7 +409,7 @@ class Journal:
         """Hold a record in memory that the disk does not take, or drop and count it where too many wait."""
         if self._descriptor < 0:
             self._flight = None
-            raise _not_mine(self.path, closed=not self._foreign)
+            raise not_mine(self.path, closed=not self._foreign)
         pending, size = self._pending, len(flight.record)
         if pending is None:
             self._pending = _Pending(flight.after.size - size, bytearray(flight.record))
@@ -438,7 +449,7 @@ class Journal:
         self._retry_at = time.monotonic() + RETRY_EVERY_S
         if not self._told:
             self._told = True
-            _say(_cannot_write(self.path, why))
+            say(cannot_write(self.path, why))
 
     def _tell_dropped(self) -> None:
         """Write an event that says how many rows were dropped, once there is room."""
@@ -495,7 +506,7 @@ class Journal:
         if self._pending is None and self._at.size - self._at.state_end > CLOSING_BYTES:
             self._write_state()
         if missing := self._missing():
-            _say(_lost(self.path, missing))
+            say(lost(self.path, missing))
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
 
@@ -525,14 +536,14 @@ class Journal:
             return
         form = lay.form_by_start(os.pread(self._descriptor, WRITE_BYTES, 0))
         if form is None:
-            raise _no_journal(self.path)
+            raise no_journal(self.path)
         self._form = form
         if form.number > 1:
             self._open_marks()
         try:
             known = resume(self._descriptor, size, form)
         except (ValueError, KeyError, TypeError, IndexError, struct.error, RecursionError) as error:
-            raise _not_understood(self.path, error) from error
+            raise not_understood(self.path, error) from error
         if known.damaged:
             self._begin_anew(known, size)
         else:
@@ -559,7 +570,7 @@ class Journal:
         """Go on with a journal's keys, shapes, steps, checksum and clock; cut an incomplete record, keeping a copy."""
         if known.end < size:
             try:
-                _keep_copy(self.path, os.pread(self._descriptor, size - known.end, known.end))
+                keep_copy(self.path, os.pread(self._descriptor, size - known.end, known.end))
             except OSError:  # what cannot be kept is not cut
                 self._begin_anew(known, size)
                 return
@@ -568,7 +579,7 @@ class Journal:
         names = [name for name in declared.keys if name is not None]
         shapes = [keys for keys in declared.shapes if keys is not None]
         if len(names) < len(declared.keys) or len(shapes) < len(declared.shapes):
-            raise _not_understood(self.path, ValueError("a name or a shape is not declared"))
+            raise not_understood(self.path, ValueError("a name or a shape is not declared"))
         self._keys = {name: number for number, name in enumerate(names)}
         for number, keys in enumerate(shapes):
             shape = Shape(number, len(keys), exact32=False)
@@ -646,89 +657,6 @@ def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
             journal._dirty.clear()
             with contextlib.suppress(OSError):
                 os.fsync(journal._descriptor)
-
-
-def _open_to_append(path: str, _flags: int) -> int:
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _lock_for_writing(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _taken(path) from error
-    except OSError:  # a file system without locks: O_APPEND still keeps rows whole
-        return
-
-
-def _keep_copy(path: Path, cut: bytes) -> None:
-    """Write what is about to be cut from a journal beside it."""
-    for number in range(1, 10_000):
-        with contextlib.suppress(FileExistsError):
-            place = path.with_name(f"{path.name}.cut-{number}")
-            with io.FileIO(place, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as copy:
-                if copy.write(cut) == len(cut):
-                    return
-            place.unlink()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    raise OSError(errno.EEXIST, "there are too many copies of what was cut")
-
-
-def _say(text: str) -> None:
-    """Write to standard error, where there is one."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{text}\n")
-
-
-def _taken(path: Path) -> JournalTakenError:
-    return JournalTakenError(
-        f"{path} is being written by another process.",
-        why="One run has one journal and one writer: rows of two processes would be mixed up as one curve.",
-        todo=(
-            "Log from one process only (with torchrun or DDP: from rank 0).",
-            "Or give the second its own run: unset PALATE_RUN_DIR for it.",
-        ),
-    )
-
-
-def _not_mine(path: Path, *, closed: bool) -> StoreError:
-    if closed:
-        return StoreError(f"{path} is closed: nothing can be logged to it any more.")
-    return _taken(path)
-
-
-def _no_journal(path: Path) -> StoreError:
-    return StoreError(f"{path} is not a journal of palate, or of a newer one.", why="Nothing was changed.")
-
-
-def _not_understood(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written on: a record of it says what cannot be ({error}).",
-        why="Nothing was changed.",
-        todo="Move it away, so that the run can begin a new one.",
-    )
-
-
-def _not_writable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}.",
-        why="Nothing was started and nothing was lost.",
-        todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
-    )
-
-
-def _cannot_write(path: Path, why: str) -> str:
-    return (
-        f"palate: {path} cannot be written ({why}). Training goes on; points are kept in memory and tried again.\n"
-        f"  Free space on the disk before the run ends, or they are lost with the process."
-    )
-
-
-def _lost(path: Path, points: int) -> str:
-    return (
-        f"palate: {points:,} points are lost: {path} could not be written to the end.\n"
-        f"  The run counts as one that lost points: it gives no result. Free space on the disk, then run it again."
-    )
 
 
 def _disown_after_fork() -> None:
