@@ -309,7 +309,8 @@ def test_what_is_no_readable_file_is_refused_by_name(tmp_path):
     with pytest.raises(StoreError, match="newer palate"):
         read_journal(newer)
     (tmp_path / "foreign").write_text("my notes")
-    for name in ("journal", "newer", "foreign", "gone"):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("journal", "newer", "foreign", "gone", "pipe"):
         assert read_or_say(tmp_path / name).status == "unread"
     if os.getuid():
         newer.chmod(0)

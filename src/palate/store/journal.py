@@ -420,7 +420,8 @@ class Journal:
             pending.waiting.extend(flight.record)
             self._take_in(flight)
         else:
-            self._at = self._at._replace(dropped=self._at.dropped + (flight.shape is not None))
+            dropped = self._at.dropped + (flight.shape is not None)
+            self._at = self._at._replace(dropped=dropped, last_step=flight.after.last_step)
             self._flight = None
         self._owe(self._at.rows + self._at.lost + self._at.dropped)
         if time.monotonic() >= self._retry_at:
@@ -430,13 +431,13 @@ class Journal:
         """Write what waits, as far as there is room; say where there is none, once."""
         while self._pending is not None:
             start, waiting = self._pending
-            done = os.fstat(self._descriptor).st_size - start
-            if done >= len(waiting):
-                self._pending, self._told = None, False
-                self._owe(self._at.rows + self._at.lost + self._at.dropped if self._at.dropped else 0)
-                return
-            why = "the disk is full"
+            done, why = 0, "the disk is full"
             try:
+                done = os.fstat(self._descriptor).st_size - start
+                if done >= len(waiting):
+                    self._pending, self._told = None, False
+                    self._owe(self._at.rows + self._at.lost + self._at.dropped if self._at.dropped else 0)
+                    return
                 written = os.write(self._descriptor, waiting[done : done + WRITE_BYTES])
             except OSError as error:
                 written, why = 0, str(error.strerror)
@@ -534,7 +535,7 @@ class Journal:
             self._at = _At(0, len(header))
             self.event("start", pid=os.getpid(), format=self._form.number)
             return
-        form = lay.form_by_start(os.pread(self._descriptor, WRITE_BYTES, 0))
+        form = lay.form_by_start(os.pread(self._descriptor, lay.START_BYTES, 0))
         if form is None:
             raise no_journal(self.path)
         self._form = form

@@ -87,6 +87,9 @@ FORMS = (FORM_1, FORM_2)
 OWED_AT = len(MAGIC) + 2
 HEADER_MOST = len(FORM_2.header)
 MARK_BYTES = OWED_AT
+START_BYTES = 4096
+"""The first record of a journal, which is its start, ends before this."""
+
 STEP_BODY = FORM_1.step
 
 

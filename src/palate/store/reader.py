@@ -17,9 +17,6 @@ from palate.vocabulary import WHOLE, Integrity
 Columns = tuple[IntArray, FloatArray, FloatArray, IntArray, int]
 """Rows of one shape (steps, values, elapsed seconds, numbers), and which column of the values is meant."""
 
-START_BYTES = 4096
-"""The first record of a journal, which is its start, ends before this."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
@@ -83,7 +80,7 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
     buffer = _bytes_of(path)
     if lay.is_header_begun(buffer[: lay.HEADER_MOST]):
         return Content(curves={}, events=[], lost_bytes=len(buffer), integrity=_BEGUN)
-    form = lay.form_by_start(buffer[:START_BYTES])
+    form = lay.form_by_start(buffer[: lay.START_BYTES])
     if form is None:
         raise _no_journal(path, buffer)
     try:
@@ -118,8 +115,11 @@ def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None
 
 
 def _bytes_of(path: str | os.PathLike[str]) -> bytes:
+    place = Path(path)
     try:
-        return Path(path).read_bytes()
+        if not (place.is_file() or place.is_dir()) and place.exists():
+            raise StoreError(f"{path} cannot be read: it is no file.", todo="Move it away.")
+        return place.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(
             f"{path}: there is no such journal.", todo="Where its folder was removed:  palate doctor --rebuild"

@@ -100,9 +100,9 @@ def _replay(buffer: bytes, start: int, known: Replay) -> Replay:
         known.end = start + at
         if at >= len(buffer):
             break
-        mended = bytearray(buffer)
-        if resync.mend(mended, at, known.crc, known.layout):
-            buffer = bytes(mended)
+        piece = bytearray(buffer[at : at + resync.MEND_LOOK_BYTES])
+        if resync.mend(piece, 0, known.crc, known.layout):
+            buffer = b"".join((buffer[:at], piece, buffer[at + len(piece) :]))
             continue
         sync = resync.find(buffer, at, known.layout)
         if sync is None:

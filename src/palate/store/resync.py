@@ -22,6 +22,9 @@ MEND_BITS = 48
 MEND_BYTES = 1024
 """Longest record of which each bit is tried; each byte, where it has at most `MEND_EACH_BYTE`."""
 
+MEND_LOOK_BYTES = 64 << 10
+"""How much of a file, from the damaged record on, that looks at."""
+
 MEND_EACH_BYTE = 64
 MOST_SOLVED = 4000
 """Places that are looked at closely behind one damaged place."""

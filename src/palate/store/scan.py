@@ -44,7 +44,8 @@ class Tally:
         kept: rows that are read.
         told: rows that events tell as lost.
         certain: nothing that is missing goes uncounted.
-        mended: places where a flipped bit was put right.
+        tried: places where it was tried whether a flipped bit can be put right.
+        mended: places where it was.
         gaps: places where records are missing.
         gap_bytes: bytes there.
         torn: the file ends inside of a record.
@@ -55,6 +56,7 @@ class Tally:
     kept: int = 0
     told: int = 0
     certain: bool = True
+    tried: int = 0
     mended: int = 0
     gaps: int = 0
     gap_bytes: int = 0
@@ -142,10 +144,11 @@ class Scan:
         """Put the damage right, or begin a new stretch behind it; return where to go on, None where nothing does."""
         tag, end = self.buffer[at], lay.record_end(self.buffer, at, self.layout)
         whole = tag == lay.STATE and lay.payload_of(self.buffer, at, end, self.layout.form) is not None
-        if not whole and self.tally.mended < MOST_MENDED:
-            copy = bytearray(self.buffer)
-            if resync.mend(copy, at, crc, self.layout):
-                self.buffer = bytes(copy)
+        if not whole and self.tally.tried < MOST_MENDED:
+            self.tally.tried += 1
+            piece = bytearray(self.buffer[at : at + resync.MEND_LOOK_BYTES])
+            if resync.mend(piece, 0, crc, self.layout):
+                self.buffer = b"".join((self.buffer[:at], piece, self.buffer[at + len(piece) :]))
                 self.bytes = np.frombuffer(self.buffer, dtype=np.uint8)
                 self.tally.mended += 1
                 return resync.Sync(at, crc)
