@@ -328,3 +328,21 @@ def test_a_file_that_ends_inside_of_its_header_holds_nothing_and_can_be_begun(tm
         journal.close()
         assert points(read_journal(path).curves) == {("loss", 3, 1.5)}
         assert read_journal(path).integrity.status == "whole"
+
+
+def test_a_damaged_checksum_behind_an_event_makes_no_other_value_of_the_next_row(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal.open(path)
+    rows = [(step, {"loss": step / 7}) for step in range(60)]
+    for row in rows[:30]:
+        journal.log(*row)
+    journal.event("checkpoint", place="x" * 90)
+    end = path.stat().st_size
+    for row in rows[30:]:
+        journal.log(*row)
+    journal.close()
+    content = path.read_bytes()
+    for place in range(end - 4, end):
+        for value in range(0, 256, 5):
+            path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+            assert points(read_journal(path).curves) <= points_of(rows)

@@ -94,14 +94,14 @@ def _last_state(buffer: bytes, start: int, form: lay.Form) -> Replay | None:
 
 def _replay(buffer: bytes, start: int, known: Replay) -> Replay:
     """Go on from what is known, through the records behind it; `start` is where the buffer begins in the file."""
-    at = known.end - start
+    at, unconfirmed = known.end - start, -1
     while at < len(buffer):
         at = _whole_records(buffer, at, known)
         known.end = start + at
         if at >= len(buffer):
             break
         piece = bytearray(buffer[at : at + resync.MEND_LOOK_BYTES])
-        if resync.mend(piece, 0, known.crc, known.layout):
+        if at != unconfirmed and resync.mend(piece, 0, known.crc, known.layout):
             buffer = b"".join((buffer[:at], piece, buffer[at + len(piece) :]))
             continue
         sync = resync.find(buffer, at, known.layout)
@@ -109,6 +109,8 @@ def _replay(buffer: bytes, start: int, known: Replay) -> Replay:
             known.damaged |= not lay.is_incomplete(buffer, at, known.layout)
             break
         at, known.crc, known.damaged = sync.at, sync.crc, True
+        if at < len(buffer) and buffer[at] in known.layout.form.checked:
+            unconfirmed = lay.record_end(buffer, at, known.layout)
         known.layout.next_step = [None] * len(known.layout.shapes)
     return known
 

@@ -178,7 +178,10 @@ class _Equations:
 
 
 def mend(buffer: bytearray, at: int, crc: int, layout: lay.Layout) -> bool:
-    """Put the record at `at` right where one bit of it (of a short one: one byte) is wrong; return whether it was."""
+    """Put the record at `at` right where one bit of it (of a short one: one byte) is wrong; return whether it was.
+
+    The checksum before it has to be confirmed: another byte would make up for a wrong one.
+    """
     end = lay.record_end(buffer, at, layout)
     longest = max((layout.row_bytes(tag) for tag in range(lay.ROW, 256)), default=0)
     length = end - at if at < end <= min(len(buffer), at + MEND_BYTES) else max(longest, MEND_EACH_BYTE)

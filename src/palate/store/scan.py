@@ -94,6 +94,7 @@ class Scan:
         self.stretches = [_Stretch(0, begin.rows if begin else 0, 0, begin.elapsed_ms if begin else 0)]
         self.end, self.crc = tally.end, 0
         self.block_end, self.block_crc = 0, 0  # of the rows that were checked together last
+        self.unconfirmed = 0  # up to here the running checksum is what one record says of it
         self.singly = 0  # up to here rows are checked one by one
 
     def run(self) -> None:
@@ -144,7 +145,7 @@ class Scan:
         """Put the damage right, or begin a new stretch behind it; return where to go on, None where nothing does."""
         tag, end = self.buffer[at], lay.record_end(self.buffer, at, self.layout)
         whole = tag == lay.STATE and lay.payload_of(self.buffer, at, end, self.layout.form) is not None
-        if not whole and self.tally.tried < MOST_MENDED:
+        if not whole and at != self.unconfirmed and self.tally.tried < MOST_MENDED:
             self.tally.tried += 1
             piece = bytearray(self.buffer[at : at + resync.MEND_LOOK_BYTES])
             if resync.mend(piece, 0, crc, self.layout):
@@ -175,6 +176,8 @@ class Scan:
     def _begin_stretch(self, at: int, sync: resync.Sync) -> resync.Sync:
         self.tally.gaps += 1
         self.tally.gap_bytes += sync.at - at
+        if self.buffer[sync.at : sync.at + 1] and self.buffer[sync.at] in self.layout.form.checked:
+            self.unconfirmed = lay.record_end(self.buffer, sync.at, self.layout)
         self.stretches.append(_Stretch(self.rows, None))
         for shape in {*range(len(self.layout.shapes)), *self.row_steps}:
             self.row_steps.setdefault(shape, [(0, 0, 1)]).append((self.rows_of.get(shape, 0), None, 0))
