@@ -1,5 +1,6 @@
 """Experiments from Python: in a file, in a notebook cell, called once."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import palate
+from palate.recipe.codec import Unread, encode
 from palate.store.reader import read_journal
 
 ROOT = Path(__file__).parents[1]
@@ -190,3 +192,9 @@ def test_forecasts_are_sealed_and_judged_from_python(here, capsys):
     assert "('robo', True, 1)" in lines[2]
     assert lines[3].startswith("ada: can't tell yet, +")
     assert lines[-1].startswith("0 True ")
+
+
+def test_a_default_that_only_the_script_can_tell_stays_what_it_is(monkeypatch):
+    n = Unread(type="source", text="os.cpu_count()")
+    monkeypatch.setenv("PALATE_SETTINGS", json.dumps({"lr": encode(0.2), "n": encode(n)}))
+    assert vars(palate.settings(lr=0.1, n=8)) == {"lr": 0.2, "n": 8}

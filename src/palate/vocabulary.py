@@ -17,8 +17,9 @@ BASELINE: Arm = "baseline"
 
 TREATMENT: Arm = "treatment"
 
-Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted"]
-"""How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand."""
+Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted", "lost points"]
+"""How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand; or nobody
+can tell, as points that it logged are not there."""
 
 FAILED: frozenset[Ending] = frozenset({"nan", "crashed", "timeout", "no_metric"})
 
@@ -256,7 +257,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the run counts as a failure (an interrupted one does not: it never got its chance)."""
+        """Whether it counts as a failure; one that was interrupted or lost points does not: nobody knows its end."""
         return self.ending in FAILED
 
 

@@ -3,8 +3,10 @@
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palate.errors import InputError, JournalTakenError, StoreError
+from palate.store import layout as lay
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
+from palate.store.row import Shape
 
 NAMES = st.sampled_from(["loss", "val_acc", "lr", "größe"])
 ROWS = st.lists(
@@ -74,8 +78,11 @@ def test_a_journal_taken_up_again_continues_where_it_stood(rows, cut, tmp_path_f
 def test_a_torn_tail_costs_the_torn_record_and_nothing_before_it(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "journal"
     rows = [(step, {"loss": step / 7}) for step in range(100)]
-    write(path, rows)
-    whole = path.read_bytes()
+    journal = Journal.open(path)
+    for row in rows:
+        journal.log(*row)
+    whole = path.read_bytes()  # as a process leaves it that is killed: nothing closes it
+    journal.close()
     cut = data.draw(st.integers(0, 1100))
     path.write_bytes(whole[: len(whole) - cut])
     steps = read_journal(path).curves["loss"].steps.tolist()
@@ -84,21 +91,6 @@ def test_a_torn_tail_costs_the_torn_record_and_nothing_before_it(data, tmp_path_
     assert lost == -(-cut // 12)
     write(path, [(1000, {"loss": 1.5})])
     assert read_journal(path).curves["loss"].steps.tolist() == [*steps, 1000]
-
-
-@given(place=st.integers(12, 2000), bit=st.integers(0, 7))
-@settings(max_examples=50, deadline=None)
-def test_a_flipped_bit_is_noticed_and_what_stands_before_it_is_kept(place, bit, tmp_path_factory):
-    path = tmp_path_factory.mktemp("journal") / "journal"
-    write(path, [(step, {"loss": step / 7}) for step in range(300)])
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1 << bit
-    path.write_bytes(content)
-    read = read_journal(path)
-    assert read.lost_bytes > 0
-    assert len(content) - read.lost_bytes <= place
-    for curve in read.curves.values():
-        assert curve.values.tolist() == [step / 7 for step in range(len(curve))]
 
 
 def test_more_shapes_than_short_rows_have_room_for_are_kept_too(tmp_path):
@@ -111,7 +103,7 @@ def test_values_that_are_float32_cost_four_bytes_and_stay_exact(tmp_path):
     values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     write(tmp_path / "journal", [(i, {"loss": float(v)}) for i, v in enumerate(values)])
     assert read_journal(tmp_path / "journal").curves["loss"].values.tolist() == values.tolist()
-    assert (tmp_path / "journal").stat().st_size < 1000 * 8 + 200
+    assert (tmp_path / "journal").stat().st_size < 1000 * 8 + 500
 
 
 def test_elapsed_time_is_kept_to_the_millisecond_over_pauses(tmp_path):
@@ -294,40 +286,6 @@ def test_a_row_that_is_refused_leaves_nothing_behind(step, metrics, tmp_path):
     ]
 
 
-REFUSES = """
-import os, resource, signal, sys
-from palate.errors import StoreError
-from palate.store import journal as journals
-journals.PENDING_BYTES = 1000
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-journal = journals.Journal.open(sys.argv[1])
-journal.log(0, {"loss": 0.5})
-resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1]), resource.RLIM_INFINITY))
-refused = 0
-for step in range(1, 400):
-    for name in ("loss", f"other{step}"):
-        try:
-            journal.log(step, {name: step / 7})
-        except StoreError:
-            refused += 1
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-journal._retry_at = 0.0
-journal._flush_pending()
-journal.log(1000, {"loss": 1.0, "other399": 2.0})
-journal.close()
-print(refused)
-"""
-
-
-def test_a_row_that_the_full_memory_refuses_does_not_spoil_what_comes_later(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", REFUSES, str(tmp_path / "journal")], capture_output=True, text=True)
-    assert int(ended.stdout) > 100, ended.stderr
-    read = read_journal(tmp_path / "journal")
-    assert read.lost_bytes == 0
-    assert (read.curves["loss"].steps[-1], read.curves["loss"].values[-1]) == (1000, 1.0)
-    assert read.curves["other399"].values.tolist() == [2.0]
-
-
 def test_thousands_of_metrics_are_read_each_as_it_was_logged(tmp_path):
     journal = Journal.open(tmp_path / "journal")
     names = [f"metric{number}" for number in range(3000)]
@@ -339,3 +297,111 @@ def test_thousands_of_metrics_are_read_each_as_it_was_logged(tmp_path):
     assert list(read.curves) == names
     curves = enumerate(read.curves.values())
     assert all((c.steps.tolist(), c.values.tolist()) == ([7, 8], [number, 1.5]) for number, c in curves)
+
+
+@pytest.mark.parametrize("what", ["names", "combinations"])
+def test_more_names_than_there_are_numbers_for_are_refused_in_words(what, tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    journal.log(0, {"loss": 1.0})
+    if what == "names":
+        journal._keys |= {f"m{number}": number for number in range(1, lay.MOST_DECLARED)}
+    else:
+        journal._shapes |= {(f"m{number}",): journal._shapes[("loss",)] for number in range(1, lay.MOST_DECLARED)}
+    with pytest.raises(InputError, match=f"at most 65,536 {what}"):
+        journal.log(1, {"new": 1.0})
+    journal.log(2, {"loss": 1.0})
+    journal.close()
+    assert read_journal(tmp_path / "journal").curves["loss"].steps.tolist() == [0, 2]
+
+
+def test_threads_that_log_at_once_lose_and_mix_up_nothing(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+
+    def log_own(number):
+        for step in range(400):
+            journal.log(step, {f"m{number}": step + number / 8})
+
+    threads = [threading.Thread(target=log_own, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+    for number in range(8):
+        curve = read_journal(tmp_path / "journal").curves[f"m{number}"]
+        assert curve.steps.tolist() == list(range(400))
+        assert curve.values.tolist() == [step + number / 8 for step in range(400)]
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_a_long_journal_is_taken_up_from_its_end(alternating, tmp_path):
+    rows = [(step, {"acc": step / 3} if alternating and step % 2 else {"loss": step / 7}) for step in range(30_000)]
+    path = tmp_path / "journal"
+    write(path, rows)
+    content = path.read_bytes()
+    assert content.count(lay.STATE_MARK) > 3
+    path.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])  # nobody looks there
+    with path.open("r+b") as file:
+        file.write(lay.FORM_2.header)
+    write(path, [(30_000, {"loss": 1.5, "new": 2.5})])
+    with path.open("r+b") as file:
+        file.write(content[: len(content) // 2])
+    assert_holds(path, [*rows, (30_000, {"loss": 1.5, "new": 2.5})])
+
+
+def format_1(rows, *, events=()):
+    """Write a journal as earlier versions of palate did."""
+    form, crc, parts = lay.FORM_1, 0, [lay.FORM_1.header]
+    keys, shapes = {}, {}
+
+    def add(tag, payload):
+        nonlocal crc
+        record, crc = form.seal(tag, payload, crc)
+        parts.append(record)
+
+    add(lay.EVENT, b'{"format": 1, "kind": "start", "pid": 1, "unix_s": 1000.5}')
+    for event in events:
+        add(lay.EVENT, event)
+    for step, metrics in rows:
+        for name in metrics:
+            if name not in keys:
+                keys[name] = len(keys)
+                add(lay.KEY, lay.KEY_HEAD.pack(keys[name]) + name.encode())
+        shape = shapes.get(tuple(metrics))
+        if shape is None:
+            shape = shapes[tuple(metrics)] = Shape(len(shapes), len(metrics))
+            add(lay.SHAPE, struct.pack(f"<{len(metrics)}H", *(keys[name] for name in metrics)))
+            add(lay.STEP, form.step_body(shape.number, step, 1, 0))
+        elif shape.next_step != step:
+            shape.stride = step - (shape.next_step - shape.stride)
+            add(lay.STEP, form.step_body(shape.number, step, shape.stride, 0))
+        record, crc = shape.row(3, tuple(metrics.values()), crc, form)
+        parts.append(record)
+        shape.next_step = step + shape.stride
+    return b"".join(parts)
+
+
+@given(rows=ROWS, more=ROWS)
+@settings(max_examples=40, deadline=None)
+def test_a_journal_of_an_earlier_version_is_read_and_written_on(rows, more, tmp_path_factory):
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    path.write_bytes(format_1(rows))
+    assert_holds(path, rows)
+    write(path, more)
+    assert_holds(path, [*rows, *more])
+    assert path.read_bytes().startswith(format_1(rows))
+    assert read_journal(path).integrity.status == "whole"
+
+
+@pytest.mark.parametrize("place", [200, 800, 1500])
+def test_damage_in_a_journal_of_an_earlier_version_costs_no_more_than_it_must(place, tmp_path):
+    path = tmp_path / "journal"
+    rows = [(step, {"loss": step / 7}) for step in range(200)]
+    content = format_1(rows)
+    path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    assert_holds(path, rows)  # one bit is put right
+    path.write_bytes(content[:place] + bytes(30) + content[place + 30 :])
+    read = read_journal(path)
+    assert (read.integrity.status, read.integrity.lost_points) == ("lost points", None)
+    curve = read.curves["loss"]
+    assert curve.values.tolist() == [step / 7 for step in curve.steps.tolist()]

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from palate.store.reader import read_journal
 
 THREADS = """
@@ -125,3 +127,36 @@ def test_a_child_that_was_forked_while_a_lock_was_held_goes_on(tmp_path):
 def test_a_first_row_that_is_refused_opens_no_run(tmp_path):
     (tmp_path / "setup.cfg").write_text("")
     assert said(tmp_path, REFUSED) == ["InputError"] * 4 + ["False"]
+
+
+HANDLED = """
+import signal, sys
+import palate
+from palate.training import run as training_run
+calls = [0]
+def trace(frame, event, _):
+    if "palate" not in frame.f_code.co_filename or frame.f_code.co_name in ("_find_and_load", "__del__"):
+        return None
+    if event == "line":
+        calls[0] += 1
+        if calls[0] == int(sys.argv[1]):
+            sys.settrace(None)
+            palate.log(100, handled=0.5)
+    return trace
+sys.settrace(trace)
+palate.log(1, loss=1.0)
+sys.settrace(None)
+palate.log(2, loss=2.0)
+print(calls[0])
+"""
+
+
+@pytest.mark.parametrize("at", range(1, 200, 23))
+def test_a_signal_handler_that_logs_during_the_first_use_shares_its_run(at, tmp_path):
+    (tmp_path / "setup.cfg").write_text("")
+    said(tmp_path, HANDLED, str(at))
+    (journal,) = (tmp_path / ".palate" / "runs").glob("*/journal")
+    curves = read_journal(journal).curves
+    assert curves["loss"].values.tolist() == [1.0, 2.0]
+    assert curves["handled"].values.tolist() == [0.5]
+    assert len(list((tmp_path / ".palate" / "runs").iterdir())) == 1

@@ -16,7 +16,7 @@ from palate.recipe.settings import show_value
 from palate.store.catalog import Catalog, Summary
 from palate.store.project import Project
 from palate.training.inputs import read_received
-from palate.training.outcome import tail_of
+from palate.training.outcome import lost_words, tail_of
 
 LONGEST_ID = 255
 """A run's id is the name of a folder."""
@@ -116,6 +116,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     lines = [
         f"{run.id}   {run.label}   {'no seed' if run.seed is None else f'seed {run.seed}'}   {ending}",
         "  ".join(f"{key} {value}" for key, value in settings.items()),
+        *([] if run.integrity.counts else [f"It {lost_words(run.integrity)}, and counts for nothing."]),
         *(_metric_line(summary) for summary in summaries),
         *(
             f"{metric:<20} this run will end at {e.value:.4g}, between {e.low:.4g} and {e.high:.4g} (80 %)"

@@ -8,7 +8,15 @@ from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import likeness_of
 from palate.loop.metric import goal_for
-from palate.loop.results import Examples, Results, collect, complete_pairs, curves_identical
+from palate.loop.results import (
+    Examples,
+    Results,
+    RunResult,
+    collect,
+    complete_pairs,
+    curves_identical,
+    without_lost,
+)
 from palate.question.plan import ARMS
 from palate.question.question import Question
 from palate.store.catalog import Catalog
@@ -34,6 +42,7 @@ class Judgement:
         terms: what they were judged on.
         made: runs made for it just now.
         reused: runs that were there already.
+        lost: runs that lost points, so that their pairs are left out; none of `results`.
     """
 
     verdict: Verdict
@@ -42,6 +51,7 @@ class Judgement:
     terms: Terms
     made: int = 0
     reused: int = 0
+    lost: tuple[RunResult, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -79,11 +89,13 @@ class Judge:
         return self._last
 
     def _judge(self, results: Results, complete: int) -> Judgement:
+        lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
+        usable = without_lost(results)
         verdict, pairs = self._first_settled(results, complete, identical=None)
         if pairs is not None and pairs.identical and verdict.kind == "nothing":
             self._catalog.refresh()
-            verdict, pairs = self._first_settled(results, complete, identical=curves_identical(self._catalog, results))
-        return Judgement(verdict=verdict, pairs=pairs, results=results, terms=self.terms)
+            verdict, pairs = self._first_settled(results, complete, identical=curves_identical(self._catalog, usable))
+        return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost)
 
     def _first_settled(
         self, results: Results, complete: int, *, identical: bool | None
@@ -101,7 +113,8 @@ class Judge:
             verdict = judge(pairs, self.terms, failures=failures, bit_identical=equal, disagreement=floor)
             if verdict.settled:
                 break
-        if complete >= self._question.budget and not verdict.settled and not verdict.reason:
+        spent = complete_pairs(without_lost(results)) >= self._question.budget
+        if spent and not verdict.settled and not verdict.reason:
             verdict = replace(verdict, reason="budget")  # a failed half leaves fewer pairs, and no more will come
         return verdict, pairs
 
@@ -131,8 +144,8 @@ def _pairs_of(metric: Metric, results: Results, looks: int) -> tuple[Pairs | Non
     failures = Failures(
         baseline=sum(outcome.failed for outcome in baseline),
         treatment=sum(outcome.failed for outcome in treatment),
-        baseline_runs=looks,
-        treatment_runs=looks,
+        baseline_runs=sum(outcome.ending != "lost points" for outcome in baseline),
+        treatment_runs=sum(outcome.ending != "lost points" for outcome in treatment),
     )
     if not both:
         return None, failures

@@ -108,7 +108,7 @@ def measure_noise(catalog: Catalog, plan: Plan, budget: int, resources: Resource
     return NoiseReport(
         plan=plan,
         values=values,
-        failed=len(ended) - len(values),
+        failed=sum(outcome.failed for outcome in ended),
         mean=float(values.mean()) if len(values) else math.nan,
         seed_sd=sd,
         low=sd * math.sqrt(df / _chi2_quantile(0.975, df)),

@@ -31,6 +31,7 @@ CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
 
 CONFOUNDERS_TOLD = 4
+LEFT_OUT_TOLD = 4
 
 FRAME = " \t=-_*#+|─━│┃╭╮╰╯┌┐└┘═║╔╗╚╝"
 """What programs draw around a message."""
@@ -133,6 +134,7 @@ class Report:
             "runs": {
                 "made": self.judgement.made,
                 "reused": self.judgement.reused,
+                **({"lost": [_run_document(one) for one in self.judgement.lost]} if self.judgement.lost else {}),
                 **{
                     arm: [_run_document(by_seed[s]) for s in sorted(by_seed)]
                     for arm, by_seed in self.judgement.results.items()
@@ -150,7 +152,7 @@ class Report:
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
-        lines += self.noticed
+        lines += [*self._left_out(), *self.noticed]
         lines += [*self._failures(), *self._lengths(), *self._noise(), *self._pairing(), self._effort()]
         if self.changed and self.judgement.made:
             more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
@@ -200,6 +202,19 @@ class Report:
         at_end = verdict.settled or verdict.reason == "budget"
         words = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
         return [words] if words else []
+
+    def _left_out(self) -> list[str]:
+        """Say which pairs are left out, as a run of theirs lost points."""
+        lines = [
+            f"Seed {one.seed} is left out: {one.id} {one.outcome.detail}."
+            for one in self.judgement.lost[:LEFT_OUT_TOLD]
+        ]
+        more = len(self.judgement.lost) - LEFT_OUT_TOLD
+        if more > 0:
+            lines.append(f"And {more} more runs lost points.")
+        if lines and not self.judgement.settled:
+            lines.append("The same command makes these runs again, once the cause is gone.")
+        return lines
 
     def _lengths(self) -> list[str]:
         """Name arms that did not log equally many points: one trained longer, or was looked at more often."""

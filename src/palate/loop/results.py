@@ -12,7 +12,7 @@ from palate.question.plan import ARMS, Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
-from palate.training.outcome import USAGE_ERROR, read_outcome
+from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
 from palate.vocabulary import BASELINE, Arm, Outcome
 
 Right = npt.NDArray[np.bool_]
@@ -29,6 +29,11 @@ class RunResult:
     points: int
     outcome: Outcome
 
+    @property
+    def lost(self) -> bool:
+        """Whether points that it logged are not there: nothing can be said of it."""
+        return self.outcome.ending == "lost points"
+
 
 Results = Mapping[Arm, Mapping[int, RunResult]]
 """Ended runs by arm and seed."""
@@ -40,9 +45,9 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     Args:
         catalog: of the project.
         plan: whose runs they are.
-        pointless: also those that with a change failed before their first point, or never logged the metric, where
-            there is no other at that seed. They are judged, but tried again when the question is run again. A
-            baseline's are faults to fix.
+        pointless: also those that with a change failed before their first point, or never logged the metric, and those
+            that lost points, where there is no other at that seed. They are tried again when the question is run again.
+            The former are judged (a baseline's are faults to fix); the latter are not, and their pairs are left out.
     """
     keys = set(plan.keys.values())
     catalog.refresh(keys=keys)  # what is judged is looked at, though it has ended
@@ -56,11 +61,11 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
         result = read_result(run, summaries[run.id], plan)
         if result is None:
             continue
-        gave = bool(result.points) and result.outcome.ending != "no_metric"
+        gave = bool(result.points) and result.outcome.ending not in ("no_metric", "lost points")
         for arm in (arm for arm, key in plan.keys.items() if key == run.key):
             if gave:
                 results[arm].setdefault(result.seed, result)
-            elif arm != BASELINE and not refused_usage(run):
+            elif result.lost or (arm != BASELINE and not refused_usage(run)):
                 left.append((arm, result))
     for arm, result in left if pointless else ():
         results[arm].setdefault(result.seed, result)
@@ -74,6 +79,17 @@ def read_result(run: RunRow, summaries: Sequence[Summary], plan: Plan) -> RunRes
         return None
     points = sum(summary.n for summary in summaries)
     return RunResult(id=run.id, seed=run.seed, elapsed_s=run.elapsed_s, points=points, outcome=outcome)
+
+
+def lost_result(run: RunRow, seed: int, elapsed_s: float) -> RunResult:
+    """Return a run that lost points as a result, whether or not its end could be written."""
+    outcome = Outcome(ending="lost points", detail=lost_words(run.integrity))
+    return RunResult(id=run.id, seed=seed, elapsed_s=elapsed_s, points=0, outcome=outcome)
+
+
+def without_lost(results: Results) -> Results:
+    """Leave out the runs that lost points."""
+    return {arm: {seed: one for seed, one in by_seed.items() if not one.lost} for arm, by_seed in results.items()}
 
 
 def refused_usage(run: RunRow) -> bool:

@@ -17,7 +17,7 @@ from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
 from palate.loop.journals import attempts, begin, write_ending, write_stop
-from palate.loop.results import Results, RunResult, collect, read_result, refused_usage
+from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
 from palate.recipe.settings import nearest
@@ -211,9 +211,9 @@ class Runner:
             result = read_result(read.run, read.summaries, self._plan)
             if result is None or (read.run.key, result.seed) != (self._plan.keys[arm], seed):
                 continue
-            gave = bool(result.points) and result.outcome.ending != "no_metric"
+            gave = bool(result.points) and result.outcome.ending not in ("no_metric", "lost points")
             now = read.run.started_unix_s + read.run.elapsed_s >= self._began_unix_s
-            if gave or (now and arm != BASELINE and not refused_usage(read.run)):
+            if gave or (now and arm != BASELINE and not result.lost and not refused_usage(read.run)):
                 return result
         return None
 
@@ -268,6 +268,9 @@ class Runner:
         received = self._read_back(ended.id, arm)
         self._refuse_changed(ended.id, arm, known, received)
         read = self._catalog.read_in(ended.id)
+        if read is not None and not read.run.integrity.counts:
+            self._take_lost(arm, lost_result(read.run, seed, ended.elapsed_s))
+            return
         result = read and read_result(read.run, read.summaries, self._plan)
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
@@ -282,6 +285,16 @@ class Runner:
             self._received[arm][seed] = received
         self._person.watch(RunEnded(arm, result))
         self._check()
+
+    def _take_lost(self, arm: Arm, result: RunResult) -> None:
+        """Let a run that lost points be made again, once; where it loses points again, its pair is left out."""
+        self.made += 1
+        again = (arm, result.seed) not in self._lost
+        self._lost.add((arm, result.seed))
+        self._say(f"{result.id} {result.outcome.detail}: {'it is made again' if again else 'its pair is left out'}.")
+        if not again:
+            self._results[arm][result.seed] = result
+            self._person.watch(RunEnded(arm, result))
 
     def _read_back(self, run_id: str, arm: Arm) -> Received | None:
         """Read back what a run received, and keep it for the decision whether it can be used again."""

@@ -266,7 +266,7 @@ class Catalog:
             label: of the training.
             most: how many at most.
         """
-        which = "WHERE label = ? AND key != '' AND exit = 'ok'"
+        which = "WHERE label = ? AND key != '' AND exit = 'ok' AND integrity IN ('whole', 'torn')"
         return self._runs(f"{which} ORDER BY started_unix_s DESC, id DESC LIMIT ?", label, most)[::-1]
 
     def newest(self, most: int) -> list[RunRow]:

@@ -3,10 +3,15 @@
 Each call is one unbuffered write to an O_APPEND descriptor, so that a process that is killed loses no row for which
 `log` has returned. There is one lock, on the journal itself, and no shared memory: network file systems, Slurm arrays
 and Ray work. See `layout` for the bytes.
+
+A call is atomic. What it will have changed is put down first, in one attribute (`_flight`); then it is written; then
+the journal's state follows. Whatever interrupts it (an exception that a signal handler raises, at any bytecode), the
+next call sees by the file's size whether the record landed, and goes on from there.
 """
 
 import contextlib
-import fcntl
+import errno
+import io
 import json
 import os
 import struct
@@ -14,15 +19,30 @@ import sys
 import threading
 import time
 import weakref
-import zlib
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import NamedTuple, Self
 
-from palate.errors import InputError, JournalTakenError, StoreError
+from palate.errors import InputError, StoreError
 from palate.store import layout as lay
-from palate.store.private import make_folder, open_file
+from palate.store.journal_file import (
+    cannot_write,
+    keep_copy,
+    lock_for_writing,
+    lost,
+    no_journal,
+    not_mine,
+    not_understood,
+    not_writable,
+    open_to_append,
+    say,
+)
+from palate.store.private import make_folder
+from palate.store.resume import Replay, resume
+from palate.store.row import LONGEST_DT_MS, STEPS, Declared, Shape, bad_row, new_keys, refuse_bad_row, too_many, whole
 
 FSYNC_EVERY_S = 5.0
 RETRY_EVERY_S = 1.0
@@ -31,56 +51,72 @@ RETRY_EVERY_S = 1.0
 PENDING_BYTES = 64 << 20
 """Bytes that are held in memory while the disk cannot be written."""
 
+WRITE_BYTES = 1 << 20
+STATE_EVERY_BYTES = 64 << 10
+STATE_SHARE = 16
+"""A STATE is written behind this many times its own bytes, and not more often than every `STATE_EVERY_BYTES`."""
+
+STATE_OVER = len(lay.FORM_2.seal(lay.STATE, b"", 0)[0])
+"""Bytes of a STATE record beyond its payload."""
+
+CLOSING_BYTES = 512
+"""A journal that is closed gets a STATE where this much was written since the last."""
+
+TURN_S = 0.05
+_tuple = tuple.__new__
+"""Makes a named tuple in a third of the time that its class takes."""
+
 _open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
+_opening = threading.RLock()
+"""Held while a journal is opened, and while a process forks: no child gets a descriptor that nobody knows of."""
 
 
-class _Shape:
-    """How rows of one tuple of keys are packed, and the step that the next row is expected to have."""
-
-    __slots__ = ("exact32", "next_step", "number", "pack", "stride", "values")
-
-    def __init__(self, number: int, values: int, *, exact32: bool = True) -> None:
-        self.number = number
-        self.values = values
-        self.exact32 = exact32
-        self.next_step = 0
-        self.stride = 1
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        tag = lay.ROW | (lay.ROW_FLOAT32 if self.exact32 else 0) | self.number
-        rows = [lay.row_struct(width, self.exact32, self.values) for width in range(len(lay.DT_WIDTHS))]
-        self.pack = [partial(row.pack, tag | width << 4) for width, row in enumerate(rows)]
-
-    def row(self, dt_ms: int, values: tuple[float, ...], crc: int) -> tuple[bytes, int]:
-        """Pack a row; return its bytes and the running checksum after it."""
-        if self.number >= lay.SHORT_SHAPES:
-            payload = lay.LONG_HEAD.pack(self.number, dt_ms) + struct.pack(f"<{self.values}d", *values)
-            return lay.seal_other(lay.LONG_ROW, payload, crc)
-        if self.exact32 and not _all_exact32(values):
-            self.exact32 = False
-            self._lay_out()
-        body = self.pack[0 if dt_ms < 256 else 1 if dt_ms < 65536 else 2](dt_ms, *values)
-        crc = zlib.crc32(body, crc)
-        tail = lay.CRC16.pack(crc & 0xFFFF)
-        return body + tail, zlib.crc32(tail, crc)
+Deferred = Callable[..., None]
+"""A call of a signal handler in the middle of another, to be made when that has ended; called with itself."""
 
 
-def _all_exact32(values: tuple[float, ...]) -> bool:
-    try:
-        packed = struct.pack(f"<{len(values)}f", *values)
-    except OverflowError:
-        return False
-    return struct.unpack(f"<{len(values)}f", packed) == tuple(map(float, values))
+class _At(NamedTuple):
+    """How far a journal is; replaced as a whole.
+
+    Attributes:
+        crc: the running checksum.
+        size: bytes, those that wait in memory included.
+        elapsed_ms: up to the last row.
+        last_step: of the last row.
+        rows: how many.
+        lost: rows that an event tells as lost.
+        dropped: rows that were dropped since, because the disk and the memory for them were full.
+        state_end: where the last STATE ends.
+        state_due: the size at which the next is to be written.
+    """
+
+    crc: int
+    size: int
+    elapsed_ms: int = 0
+    last_step: int = -1
+    rows: int = 0
+    lost: int = 0
+    dropped: int = 0
+    state_end: int = 0
+    state_due: int = STATE_EVERY_BYTES
 
 
-class _Declared(NamedTuple):
-    """What a row declares before it: new keys with their numbers, its shape, and by how much its steps go on."""
+class _Flight(NamedTuple):
+    """A record on its way to the file, and what is true once it is there."""
 
-    names: tuple[str, ...]
-    keys: dict[str, int]
-    shape: _Shape
-    stride: int
+    record: bytes
+    after: _At
+    shape: Shape | None = None
+    next_step: int | None = None
+    declared: Declared | None = None
+    deferred: Deferred | None = None
+
+
+class _Pending(NamedTuple):
+    """What waits for room on the disk: where in the file it begins, and its bytes."""
+
+    start: int
+    waiting: bytearray
 
 
 class Journal:
@@ -88,25 +124,30 @@ class Journal:
 
     `log` takes a step and metrics by name, and returns when the operating system has them. A disk that is full or not
     available does not end the training: what could not be written is held in memory (up to 64 MiB) and tried again, and
-    a message goes to standard error.
+    a message goes to standard error. What comes beyond that is dropped, counted, and told in the journal.
     """
 
-    def __init__(self, path: Path, *, descriptor: int) -> None:
+    def __init__(self, path: Path, file: io.FileIO) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._file = file
+        self._marks: io.FileIO | None = None
+        self._descriptor = file.fileno()
         self._lock = threading.Lock()
+        self._form = lay.FORM_2
         self._keys: dict[str, int] = {}
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._crc = 0
-        self._size = 0
-        self._pending = bytearray()
-        self._retry_at = 0.0
-        self._elapsed_ms = 0
-        self._zero_ns = time.monotonic_ns()
+        self._shapes: dict[tuple[str, ...], Shape] = {}
+        self._at = _At(0, 0)
+        self._flight: _Flight | None = None
+        self._deferred: deque[Deferred] = deque()
         self._foreign = False
+        self._pending: _Pending | None = None
+        self._told = False
+        self._anew = False  # begun behind damage: its number of rows is a guess
+        self._retry_at = 0.0
+        self._zero_ns = time.monotonic_ns()
+        self._start_s = time.time()
         self._dirty = threading.Event()
         self._syncer: threading.Thread | None = None
-        self.last_step = -1
         _open_journals.add(self)
 
     @classmethod
@@ -118,204 +159,494 @@ class Journal:
             StoreError: its folder cannot be written, or the file is not a journal.
         """
         place = Path(path)
-        try:
-            make_folder(place.parent)
-            descriptor = open_file(place, os.O_RDWR | os.O_APPEND)
-        except OSError as error:
-            raise _not_writable(place, error) from error
-        try:
-            _lock_for_writing(descriptor, place)
-            journal = cls(place, descriptor=descriptor)
-            journal._start()
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return journal
+        with _opening:
+            try:
+                make_folder(place.parent)
+                file = io.FileIO(place, "r+", opener=open_to_append)
+            except OSError as error:
+                raise not_writable(place, error) from error
+            try:
+                lock_for_writing(file.fileno(), place)
+                journal = cls(place, file)
+                journal._start()
+            except OSError as error:
+                file.close()
+                raise not_writable(place, error) from error
+            except BaseException:
+                file.close()
+                raise
+            return journal
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was logged is in the file."""
+        return self._pending is None and not self._at.dropped
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last row; -1 where there is none."""
+        return self._at.last_step
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row: every metric of `metrics` at `step`.
+
+        Called by a signal handler in the middle of another call, it keeps the row until that one ends.
 
         Raises:
             InputError: a step that is not a whole number, or a name or a value that cannot be stored.
             JournalTakenError: this process is not the one that opened the journal.
         """
-        with self._lock:
-            elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
-            crc_before = self._crc
-            shape = self._shapes.get(tuple(metrics))
-            declared: _Declared | None = None
-            try:
-                if type(step) is not int:
-                    step = _whole(step)
-                if shape is not None and shape.next_step == step:
-                    record, crc = shape.row(elapsed_ms - self._elapsed_ms, tuple(metrics.values()), crc_before)
-                else:
-                    record, crc, declared = self._off_stride(step, metrics, elapsed_ms - self._elapsed_ms)
-                    shape = declared.shape
-            except (struct.error, TypeError, ValueError, OverflowError) as error:
-                raise _bad_row(step, metrics) from error
-            try:
-                self._append(record, crc, crc_before)
-            finally:
-                if declared is not None and self._crc == crc:  # it stands, even where a signal came in between
-                    self._take_in(declared)
-            self._elapsed_ms = elapsed_ms
-            shape.next_step = step + shape.stride
-            self.last_step = step
+        if self._lock.locked() and self._is_nested():
+            refuse_bad_row(step, metrics)
+            self._deferred.append(partial(self._row, whole(step), {name: float(metrics[name]) for name in metrics}))
+            return
+        try:
+            with self._lock:
+                if self._flight is not None:
+                    self._settle()
+                self._row(step, metrics)
+        finally:
+            if self._deferred:
+                self._write_deferred()
 
     def event(self, kind: str, **fields: object) -> None:
         """Append an event (recipe, outcome, checkpoint, stage ...) as one JSON object."""
-        with self._lock:
-            payload = json.dumps({"kind": kind, "unix_s": time.time(), **fields}, sort_keys=True).encode()
-            record, crc = lay.seal_other(lay.EVENT, payload, self._crc)
-            self._append(record, crc, self._crc)
+        payload = json.dumps({"kind": kind, "unix_s": time.time(), **fields}, sort_keys=True).encode()
+        if self._lock.locked() and self._is_nested():
+            self._deferred.append(partial(self._event, payload))
+            return
+        try:
+            with self._lock:
+                self._settle()
+                self._event(payload)
+        finally:
+            if self._deferred:
+                self._write_deferred()
 
     def close(self) -> None:
-        """Write what is pending, sync and close; a second call does nothing."""
+        """Write what is pending, sync and close; say what is lost; a second call does nothing."""
+        if self._lock.locked() and self._is_nested():
+            self._deferred.append(self._close_deferred)
+            return
         with self._lock:
-            if self._descriptor < 0 or self._foreign:
-                return
-            self._retry_at = 0.0
-            self._flush_pending()
-            with contextlib.suppress(OSError):
-                os.fsync(self._descriptor)
-            os.close(self._descriptor)
+            if self._descriptor >= 0:
+                self._finish()
             self._descriptor = -1
+            self._file.close()
+            if self._marks is not None:
+                self._marks.close()
             self._dirty.set()
 
-    def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, int, "_Declared"]:
+    def _close_deferred(self, _: Deferred) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Let the lock go, where an exception kept the journal from being used."""
+        self._file.close()
+        if self._marks is not None:
+            self._marks.close()
+
+    def _row(self, step: int, metrics: Mapping[str, float], deferred: Deferred | None = None) -> None:
+        if self._at.dropped:
+            self._tell_dropped()
+        crc, size, before_ms, _, rows, lost, dropped, state_end, due = self._at
+        elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
+        shape = self._shapes.get(tuple(metrics))
+        declared = None
+        try:
+            if type(step) is not int:
+                step = whole(step)
+            dt_ms = elapsed_ms - before_ms
+            if dt_ms > LONGEST_DT_MS:
+                dt_ms = LONGEST_DT_MS
+            if shape is not None and shape.next_step == step:
+                record, crc = shape.row(dt_ms, tuple(metrics.values()), crc, self._form)
+                next_step = step + shape.stride
+            else:
+                record, crc, declared = self._off_stride(step, metrics, dt_ms)
+                shape = declared.shape
+                next_step = step + declared.stride
+        except (struct.error, TypeError, ValueError, OverflowError) as error:
+            raise bad_row(step, metrics) from error
+        size += len(record)
+        known = next_step if -STEPS <= next_step < STEPS else None
+        after = _tuple(_At, (crc, size, elapsed_ms, step, rows + 1, lost, dropped, state_end, due))
+        self._append(_tuple(_Flight, (record, after, shape, known, declared, deferred)))
+        if size >= due and self._pending is None:
+            self._write_state()
+
+    def _event(self, payload: bytes, deferred: Deferred | None = None) -> None:
+        if self._at.dropped:
+            self._tell_dropped()
+        self._append_other(lay.EVENT, payload, self._at, deferred)
+
+    def _append_other(self, tag: int, payload: bytes, at: _At, deferred: Deferred | None = None) -> None:
+        """Append a record that is no row; `at` is how far the journal is, with what this record changes of it."""
+        record, crc = self._form.seal(tag, payload, at.crc)
+        self._append(_Flight(record, at._replace(crc=crc, size=at.size + len(record)), deferred=deferred))
+
+    def _off_stride(self, step: int, metrics: Mapping[str, float], dt_ms: int) -> tuple[bytes, int, Declared]:
         """Pack a row whose shape is new, or whose step is not the one that its shape expects, and what it declares."""
         names, values = tuple(metrics), tuple(metrics.values())
         struct.pack(f"<{len(values)}d", *values)
-        shape, crc, new = self._shapes.get(names), self._crc, {}
+        shape, crc, new = self._shapes.get(names), self._at.crc, {}
         parts: list[bytes] = []
+        stride = 1
         if shape is None:
-            new = _new_keys(names, self._keys)
-            shape, stride = _Shape(len(self._shapes), len(names)), 1
+            new = new_keys(names, self._keys)
+            if len(self._keys) + len(new) > lay.MOST_DECLARED:
+                raise too_many("names of metrics")
+            if len(self._shapes) >= lay.MOST_DECLARED:
+                raise too_many("combinations of metrics")
+            shape = Shape(len(self._shapes), len(names))
             numbers = [new[name] if name in new else self._keys[name] for name in names]
             payloads = [(lay.KEY, lay.KEY_HEAD.pack(number) + name.encode()) for name, number in new.items()]
-            for kind, payload in [*payloads, (lay.SHAPE, struct.pack(f"<{len(names)}H", *numbers))]:
-                record, crc = lay.seal_other(kind, payload, crc)
+            head = lay.KEY_HEAD.pack(shape.number) if self._form.number > 1 else b""
+            for kind, payload in [*payloads, (lay.SHAPE, head + struct.pack(f"<{len(names)}H", *numbers))]:
+                record, crc = self._form.seal(kind, payload, crc)
                 parts.append(record)
-        else:
+        elif shape.next_step is not None:
             stride = step - (shape.next_step - shape.stride)
-        record, crc = lay.seal_other(lay.STEP, lay.STEP_BODY.pack(shape.number, step, stride), crc)
-        row, crc = shape.row(dt_ms, values, crc)
-        return b"".join((*parts, record, row)), crc, _Declared(names, new, shape, stride)
+            stride = stride if -STEPS <= stride < STEPS else 1
+        record, crc = self._form.seal(lay.STEP, self._form.step_body(shape.number, step, stride, self._at.rows), crc)
+        row, crc = shape.row(dt_ms, values, crc, self._form)
+        return b"".join((*parts, record, row)), crc, Declared(names, new, shape, stride)
 
-    def _take_in(self, declared: "_Declared") -> None:
-        """Remember what a row declared, once the row stands: one that is refused leaves nothing behind."""
-        self._keys.update(declared.keys)
-        self._shapes[declared.names] = declared.shape
-        declared.shape.stride = declared.stride
-
-    def _append(self, record: bytes, crc: int, crc_before: int) -> None:
-        if self._foreign or self._descriptor < 0:
-            raise _not_mine(self.path, closed=self._descriptor < 0)
-        self._crc = crc
-        try:
-            written = 0 if self._pending else os.write(self._descriptor, record)
-        except OSError as error:
-            self._keep(record, error, crc_before)
+    def _append(self, flight: _Flight) -> None:
+        """Write a record, and let the state follow."""
+        self._flight = flight
+        if self._pending is not None:
+            self._keep(flight)
             return
-        except BaseException:  # an interrupt inside the write: did the record land?
-            if os.fstat(self._descriptor).st_size == self._size:
-                self._crc = crc_before
-            else:
-                self._size += len(record)
-            raise
-        self._size += written
-        if written < len(record):
-            self._keep(record[written:], None, crc_before)
-        elif not self._dirty.is_set():
+        try:
+            written = os.write(self._descriptor, flight.record)
+        except OSError:
+            self._keep(flight)
+            return
+        if written < len(flight.record):
+            self._keep(flight)
+            return
+        self._take_in(flight)
+        if not self._dirty.is_set():
             self._dirty.set()
             self._start_syncer()
 
-    def _keep(self, rest: bytes, error: OSError | None, crc_before: int) -> None:
-        if error is not None or not self._pending:
-            print(_cannot_write(self.path, error), file=sys.stderr)
-        if len(self._pending) + len(rest) > PENDING_BYTES:
-            self._crc = crc_before  # what comes later follows on what was kept
-            raise StoreError(
-                f"{self.path}: the disk has refused every write, and 64 MiB of points are waiting.",
-                todo="Free space on the disk, then start the run again.",
-            )
-        self._pending += rest
-        if time.monotonic() >= self._retry_at:
-            self._flush_pending()
+    def _take_in(self, flight: _Flight) -> None:
+        """Let the state follow a record that stands; doing it twice does no harm."""
+        _, after, shape, next_step, declared, deferred = flight
+        if declared is not None:
+            self._keys.update(declared.keys)
+            self._shapes[declared.names] = declared.shape
+            declared.shape.stride = declared.stride
+        if shape is not None:
+            shape.next_step = next_step
+        self._at = after
+        if deferred is not None and self._deferred and self._deferred[0] is deferred:
+            self._deferred.popleft()
+        self._flight = None
 
-    def _flush_pending(self) -> None:
-        while self._pending:
-            try:
-                written = os.write(self._descriptor, bytes(self._pending[: 1 << 20]))
-            except OSError:
-                self._retry_at = time.monotonic() + RETRY_EVERY_S
+    def _settle(self) -> None:
+        """See what became of a record whose call was interrupted: it is there wholly, or not at all."""
+        flight = self._flight
+        if flight is None:
+            return
+        if self._descriptor < 0:
+            raise not_mine(self.path, closed=not self._foreign)
+        end, start = flight.after.size, flight.after.size - len(flight.record)
+        if self._pending is not None:
+            landed = self._pending.start + len(self._pending.waiting)
+        else:
+            landed = os.fstat(self._descriptor).st_size
+        if start < landed < end:
+            self._keep(flight)
+        elif landed >= end:
+            self._take_in(flight)
+        self._flight = None
+
+    def _is_nested(self) -> bool:
+        """Whether this thread is inside of another call of this journal; else wait until the one that is has ended."""
+        if is_inside(sys._getframe(2), _CALLS, self):
+            return True
+        self._await_turn()
+        return False
+
+    def _await_turn(self) -> None:
+        """Wait until no other thread holds the lock.
+
+        One that nobody holds any more is replaced: an exception came just before it was let go.
+        """
+        while self._lock.locked():
+            held, mine = self._lock, threading.get_ident()
+            if held.acquire(timeout=TURN_S):
+                held.release()
                 return
-            self._size += written
-            del self._pending[:written]
+            others = (frame for thread, frame in sys._current_frames().items() if thread != mine)
+            if not any(is_inside(frame, _CALLS, self) for frame in others) and self._lock is held:
+                self._lock = threading.Lock()
+
+    def _write_deferred(self) -> None:
+        """Write what signal handlers logged in the middle of a call."""
+        while self._deferred:
+            deferred = self._deferred[0]
+            if deferred == self._close_deferred:
+                self._deferred.popleft()
+                self.close()
+                continue
+            self._await_turn()
+            with self._lock:
+                self._settle()
+                if self._deferred:
+                    self._write_one(self._deferred[0])
+
+    def _write_one(self, deferred: Deferred) -> None:
+        try:
+            deferred(deferred)
+        except (InputError, StoreError) as error:  # nobody is left to take it
+            say(f"palate: {error}")
+            if self._deferred and self._deferred[0] is deferred:
+                self._deferred.popleft()
+
+    def _keep(self, flight: _Flight) -> None:
+        """Hold a record in memory that the disk does not take, or drop and count it where too many wait."""
+        if self._descriptor < 0:
+            self._flight = None
+            raise not_mine(self.path, closed=not self._foreign)
+        pending, size = self._pending, len(flight.record)
+        if pending is None:
+            self._pending = _Pending(flight.after.size - size, bytearray(flight.record))
+            self._take_in(flight)
+        elif pending.start + len(pending.waiting) >= flight.after.size:  # an interrupt came right behind it
+            self._take_in(flight)
+        elif len(pending.waiting) + size <= PENDING_BYTES:
+            pending.waiting.extend(flight.record)
+            self._take_in(flight)
+        else:
+            dropped = self._at.dropped + (flight.shape is not None)
+            self._at = self._at._replace(dropped=dropped, last_step=flight.after.last_step)
+            self._flight = None
+        self._owe(self._at.rows + self._at.lost + self._at.dropped)
+        if time.monotonic() >= self._retry_at:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits, as far as there is room; say where there is none, once."""
+        while self._pending is not None:
+            start, waiting = self._pending
+            done, why = 0, "the disk is full"
+            try:
+                done = os.fstat(self._descriptor).st_size - start
+                if done >= len(waiting):
+                    self._pending, self._told = None, False
+                    self._owe(self._at.rows + self._at.lost + self._at.dropped if self._at.dropped else 0)
+                    return
+                written = os.write(self._descriptor, waiting[done : done + WRITE_BYTES])
+            except OSError as error:
+                written, why = 0, str(error.strerror)
+            if not written:
+                self._wait_for_room(_Pending(start + done, waiting[done:]) if done > WRITE_BYTES else None, why)
+                return
+
+    def _wait_for_room(self, rest: _Pending | None, why: str) -> None:
+        self._pending = rest or self._pending
+        self._retry_at = time.monotonic() + RETRY_EVERY_S
+        if not self._told:
+            self._told = True
+            say(cannot_write(self.path, why))
+
+    def _tell_dropped(self) -> None:
+        """Write an event that says how many rows were dropped, once there is room."""
+        if self._pending is not None and time.monotonic() >= self._retry_at:
+            self._flush()
+        if self._pending is not None and len(self._pending.waiting) > PENDING_BYTES // 2:
+            return
+        self._append_lost(self._at.dropped, "the disk was full")
+        if self._pending is None:
+            self._owe(0)
+
+    def _append_lost(self, points: int, why: str) -> None:
+        event = {"kind": "lost", "unix_s": time.time(), "points": points, "why": why}
+        at = self._at._replace(lost=self._at.lost + points, dropped=0)
+        self._append_other(lay.EVENT, json.dumps(event).encode(), at)
+
+    def _owe(self, rows: int) -> None:
+        """Write into the header how many rows were logged in all, while some wait; it takes no room on a full disk."""
+        if self._marks is not None and not self._anew:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._marks.fileno(), lay.OWED.pack(rows, rows, rows), lay.OWED_AT)
+
+    def _write_state(self, fresh: lay.State | None = None) -> None:
+        at = self._at
+        state = fresh or lay.State(
+            layout=self._layout(), rows=at.rows, lost=at.lost, elapsed_ms=at.elapsed_ms, last_step=at.last_step,
+            start_s=self._start_s, at=at.size, crc=at.crc,
+        )  # fmt: skip
+        payload = state.packed()
+        end = at.size + len(payload) + STATE_OVER
+        due = end + max(STATE_EVERY_BYTES, STATE_SHARE * len(payload))
+        self._append_other(lay.STATE, payload, at._replace(state_end=end, state_due=due))
+
+    def _layout(self) -> lay.Layout:
+        shapes = self._shapes.values()
+        return lay.Layout(
+            self._form,
+            keys=list(self._keys),
+            shapes=[tuple(self._keys[name] for name in names) for names in self._shapes],
+            next_step=[shape.next_step for shape in shapes],
+            stride=[shape.stride for shape in shapes],
+        )
+
+    def _finish(self) -> None:
+        """Write all that is still to be written, before the journal is closed."""
+        self._settle()
+        while self._deferred and self._deferred[0] != self._close_deferred:
+            self._write_one(self._deferred[0])
+        self._retry_at = 0.0
+        self._flush()
+        if self._at.dropped:
+            self._tell_dropped()
+            self._flush()
+        if self._pending is None and self._at.size - self._at.state_end > CLOSING_BYTES:
+            self._write_state()
+        if missing := self._missing():
+            say(lost(self.path, missing))
+        with contextlib.suppress(OSError):
+            os.fsync(self._descriptor)
+
+    def _missing(self) -> int:
+        """Count the rows that are not in the file."""
+        if self._pending is None:
+            return self._at.dropped
+        there = os.fstat(self._descriptor).st_size - self._pending.start
+        waiting, layout, at, rows = self._pending.waiting, self._layout(), 0, 0
+        while at < len(waiting) and (end := lay.record_end(waiting, at, layout)) > at:
+            rows += end > there and (bool(waiting[at] & lay.ROW) or waiting[at] == lay.LONG_ROW)
+            at = end
+        return rows + self._at.dropped
 
     def _start(self) -> None:
         """Write the header of a new journal, or continue an existing one after its last complete record."""
         size = os.fstat(self._descriptor).st_size
-        if size == 0:
-            self._size = os.write(self._descriptor, lay.HEADER)
-            self.event("start", pid=os.getpid(), format=1)
+        head = os.pread(self._descriptor, lay.HEADER_MOST, 0)
+        if lay.is_header_begun(head):
+            os.ftruncate(self._descriptor, 0)
+            header = self._form.header
+            if os.write(self._descriptor, header) < len(header):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._open_marks()
+            self._at = _At(0, len(header))
+            self.event("start", pid=os.getpid(), format=self._form.number)
             return
-        buffer = os.pread(self._descriptor, size, 0)
-        if not buffer.startswith(lay.HEADER):
-            raise StoreError(f"{self.path} is not a journal of palate, or of a newer one.", why="Nothing was changed.")
-        self._continue(buffer)
-        if self._size < size:  # an incomplete record at the end: cut it, so that what follows can be read
-            os.ftruncate(self._descriptor, self._size)
+        form = lay.form_by_start(os.pread(self._descriptor, lay.START_BYTES, 0))
+        if form is None:
+            raise no_journal(self.path)
+        self._form = form
+        if form.number > 1:
+            self._open_marks()
+        try:
+            known = resume(self._descriptor, size, form)
+        except (ValueError, KeyError, TypeError, IndexError, struct.error, RecursionError) as error:
+            raise not_understood(self.path, error) from error
+        if known.damaged:
+            self._begin_anew(known, size)
+        else:
+            self._continue(known, size)
+        self._tell_owed(head)
 
-    def _continue(self, buffer: bytes) -> None:
-        """Read an existing journal, to write on with its keys, shapes, steps, checksum and clock."""
-        before = lay.replay(buffer)
-        declared = before.layout
-        self._size, self._crc = before.end, before.crc
-        self._elapsed_ms, self.last_step = before.elapsed_ms, before.last_step
-        self._keys = {name: number for number, name in enumerate(declared.keys)}
-        for number, keys in enumerate(declared.shapes):
-            shape = _Shape(number, len(keys), exact32=False)
+    def _open_marks(self) -> None:
+        """Open the header to be changed in place, as long as there is room for that: it takes none on the disk."""
+        with contextlib.suppress(OSError):
+            self._marks = io.FileIO(self.path, "r+")
+
+    def _tell_owed(self, head: bytes) -> None:
+        """Tell as an event what a process before this one logged and could not write."""
+        owed = lay.rows_owed(head) if self._form.number > 1 else 0
+        if not owed or self._anew:
+            return
+        missing = owed - self._at.rows - self._at.lost
+        if missing > 0:
+            self._append_lost(missing, "the disk was full when the process ended")
+        if self._pending is None:
+            self._owe(0)
+
+    def _continue(self, known: Replay, size: int) -> None:
+        """Go on with a journal's keys, shapes, steps, checksum and clock; cut an incomplete record, keeping a copy."""
+        if known.end < size:
+            try:
+                keep_copy(self.path, os.pread(self._descriptor, size - known.end, known.end))
+            except OSError:  # what cannot be kept is not cut
+                self._begin_anew(known, size)
+                return
+            os.ftruncate(self._descriptor, known.end)
+        declared = known.layout
+        names = [name for name in declared.keys if name is not None]
+        shapes = [keys for keys in declared.shapes if keys is not None]
+        if len(names) < len(declared.keys) or len(shapes) < len(declared.shapes):
+            raise not_understood(self.path, ValueError("a name or a shape is not declared"))
+        self._keys = {name: number for number, name in enumerate(names)}
+        for number, keys in enumerate(shapes):
+            shape = Shape(number, len(keys), exact32=False)
             shape.next_step, shape.stride = declared.next_step[number], declared.stride[number]
-            self._shapes[tuple(declared.keys[key] for key in keys)] = shape
-        start_s = json.loads(before.start)["unix_s"] if before.start else time.time()
-        since_start_ms = int((time.time() - start_s) * 1000)
-        self._zero_ns = time.monotonic_ns() - max(self._elapsed_ms, since_start_ms) * 1_000_000
+            self._shapes[tuple(names[key] for key in keys)] = shape
+        self._set_clock(known.state(), known.end, known.state_end)
+
+    def _begin_anew(self, known: Replay, size: int) -> None:
+        """Go on behind damage: nothing is cut, and nothing before it declares what follows."""
+        self._anew = True
+        state = known.fresh(size)
+        self._set_clock(state, size, size)
+        self._write_state(state)
+
+    def _set_clock(self, state: lay.State, size: int, state_end: int) -> None:
+        self._start_s = state.start_s or time.time()
+        since_start_ms = int((time.time() - self._start_s) * 1000)
+        self._zero_ns = time.monotonic_ns() - max(state.elapsed_ms, since_start_ms) * 1_000_000
+        last = (state.elapsed_ms, state.last_step, state.rows, state.lost, 0)
+        self._at = _At(state.crc, size, *last, state_end, state_end + STATE_EVERY_BYTES)
 
     def _start_syncer(self) -> None:
         if self._syncer is None:
             self._syncer = threading.Thread(target=_sync_in_background, args=(weakref.ref(self),), daemon=True)
-            self._syncer.start()
+            with contextlib.suppress(RuntimeError):  # no thread can be started: the operating system writes by itself
+                self._syncer.start()
+
+    def _disown(self) -> None:
+        """Let go of everything in a forked child; the parent's lock stays the parent's."""
+        self._foreign, self._descriptor = True, -1
+        self._file.close()
+        if self._marks is not None:
+            self._marks.close()
+        self._lock = threading.Lock()
+        self._flight = self._pending = None
+        self._at = self._at._replace(dropped=0)
+        self._deferred.clear()
 
 
-def _new_keys(names: tuple[str, ...], known: Mapping[str, int]) -> dict[str, int]:
-    """Number the names that a journal has not declared yet."""
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise TypeError("a metric's name is text")
-    return {name: len(known) + place for place, name in enumerate(name for name in names if name not in known)}
+_CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.close)}
 
 
-def refuse_bad_row(step: int | None, metrics: Mapping[str, float]) -> None:
-    """Refuse a row that no journal would keep, before there is one.
-
-    Raises:
-        InputError: see `Journal.log`.
-    """
-    try:
-        lay.STEP_BODY.pack(0, 0 if step is None else _whole(step), 0)
-        struct.pack(f"<{len(metrics)}d", *metrics.values())
-        for name in _new_keys(tuple(metrics), {}):
-            name.encode()
-    except (struct.error, TypeError, ValueError, OverflowError) as error:
-        raise _bad_row(step, metrics) from error
+def is_inside(frame: FrameType | None, calls: Collection[CodeType], owner: object) -> bool:
+    """Whether one of these methods of an object is on a stack."""
+    while frame is not None:
+        if frame.f_code in calls and frame.f_locals.get("self") is owner:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def write_event(path: Path, kind: str, **fields: object) -> None:
-    """Write one event into a journal, which is made where it is not there. See `Journal.event`."""
+    """Write one event into a journal, which is made where it is not there. See `Journal.event`.
+
+    Raises:
+        StoreError: the disk has no room for it.
+    """
     journal = Journal.open(path)
     journal.event(kind, **fields)
     journal.close()
+    if not journal.whole:
+        raise StoreError(
+            f"{path} cannot be written: there is no room for its event {kind!r}.",
+            todo="Make room, then type the same command again.",
+        )
 
 
 def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
@@ -330,77 +661,24 @@ def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
                 os.fsync(journal._descriptor)
 
 
-def _lock_for_writing(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _taken(path) from error
-    except OSError:  # a file system without locks: O_APPEND still keeps rows whole
-        return
-
-
-def _taken(path: Path) -> JournalTakenError:
-    return JournalTakenError(
-        f"{path} is being written by another process.",
-        why="One run has one journal and one writer: rows of two processes would be mixed up as one curve.",
-        todo=(
-            "Log from one process only (with torchrun or DDP: from rank 0).",
-            "Or give the second its own run: unset PALATE_RUN_DIR for it.",
-        ),
-    )
-
-
-def _not_mine(path: Path, *, closed: bool) -> StoreError:
-    if closed:
-        return StoreError(f"{path} is closed: nothing can be logged to it any more.")
-    return _taken(path)
-
-
-def _not_writable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path} cannot be written: {error.strerror}.",
-        why="Nothing was started and nothing was lost.",
-        todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
-    )
-
-
-def _cannot_write(path: Path, error: OSError | None) -> str:
-    reason = error.strerror if error else "the disk is full"
-    return (
-        f"palate: {path} cannot be written ({reason}). Training goes on; points are kept in memory and tried again.\n"
-        f"  Free space on the disk before the run ends, or they are lost with the process."
-    )
-
-
-def _whole(step: object) -> int:
-    """Return a step that is a whole number, of whatever type: 1.0, numpy's and torch's numbers.
-
-    Raises:
-        TypeError, ValueError, OverflowError: it is none.
-    """
-    whole: int = int(step)  # type: ignore[call-overload]
-    if whole != step:
-        raise ValueError(f"{step!r} is not a whole number")
-    return whole
-
-
-def _bad_row(step: int | None, metrics: Mapping[str, float]) -> InputError:
-    types = {name: type(value).__name__ for name, value in metrics.items()}
-    return InputError(
-        f"log(step={step!r}, ...) cannot be kept: {types}.",
-        why="A step is a whole number; a metric is a name and one number (a float, an int, a one-element tensor).",
-        todo="For a tensor of several elements log its mean: palate.log(step, loss=loss.mean().item())",
-    )
-
-
 def _disown_after_fork() -> None:
-    """Refuse writes in a forked child: the journal belongs to the process that opened it.
+    """Let go of all journals in a forked child: they belong to the process that opened them.
 
-    Its lock is made anew: a thread that held it when the process forked is not there to let it go.
+    Locks are made anew: a thread that held one when the process forked is not there to let it go.
     """
+    global _opening
+    _opening = threading.RLock()
     for journal in list(_open_journals):
-        journal._foreign = True
-        journal._lock = threading.Lock()
+        journal._disown()
+    _open_journals.clear()
 
 
-os.register_at_fork(after_in_child=_disown_after_fork)
+def _begin_fork() -> None:
+    _opening.acquire()
+
+
+def _end_fork() -> None:
+    _opening.release()
+
+
+os.register_at_fork(before=_begin_fork, after_in_parent=_end_fork, after_in_child=_disown_after_fork)

@@ -1,25 +1,21 @@
-"""Read a journal as curves and events, in one pass, up to the last record with a valid checksum."""
+"""Read a journal as curves and events, and say whether all that was logged is there."""
 
-import json
 import os
-import zlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from palate.errors import NotFoundError, StoreError
 from palate.store import layout as lay
+from palate.store.scan import FloatArray, IntArray, Scan, Tally
 from palate.vocabulary import WHOLE, Integrity
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-RUN_WORTH_JUMPING = 32
-"""Successive rows with the same tag from which checking them together with numpy is faster than one by one."""
+Columns = tuple[IntArray, FloatArray, FloatArray, IntArray, int]
+"""Rows of one shape (steps, values, elapsed seconds, numbers), and which column of the values is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +56,14 @@ class Content:
     Attributes:
         curves: by metric.
         events: every event, oldest first, each with its `kind`.
-        lost_bytes: bytes after the last record with a valid checksum (an incomplete record, or damage).
+        lost_bytes: bytes that cannot be read (an incomplete record at the end, or damage).
+        integrity: whether all that was logged is there.
     """
 
     curves: dict[str, Curve]
     events: list[dict[str, Any]]
     lost_bytes: int
-
-    @property
-    def integrity(self) -> Integrity:
-        """Whether all that was logged is there."""
-        return Integrity(status="torn", why=f"{self.lost_bytes} bytes cannot be read") if self.lost_bytes else WHOLE
+    integrity: Integrity = WHOLE
 
     def last_event(self, kind: str) -> dict[str, Any] | None:
         """Return the newest event of a kind, or None."""
@@ -78,21 +71,26 @@ class Content:
 
 
 def read_journal(path: str | os.PathLike[str]) -> Content:
-    """Read a journal.
+    """Read a journal, past what is damaged in it.
 
     Raises:
         NotFoundError: there is no such file.
-        StoreError: the file is not a journal.
+        StoreError: it cannot be read: no journal, one of a newer palate, or a record of it says what cannot be.
     """
+    buffer = _bytes_of(path)
+    if lay.is_header_begun(buffer[: lay.HEADER_MOST]):
+        return Content(curves={}, events=[], lost_bytes=len(buffer), integrity=_BEGUN)
+    form = lay.form_by_start(buffer[: lay.START_BYTES])
+    if form is None:
+        raise _no_journal(path, buffer)
     try:
-        buffer = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{path}: there is no such journal.", todo="Where its folder was removed:  palate doctor --rebuild"
+        return _content(buffer, form)
+    except (ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError) as error:
+        raise StoreError(
+            f"{path} cannot be read: a record of it says what cannot be ({error}).",
+            why="Its checksum is right: it was written so, by another program or by a fault of palate.",
+            todo="Look at it by a backup, or move its folder away.",
         ) from error
-    if not buffer.startswith(lay.HEADER):
-        raise StoreError(f"{path} is not a journal of palate, or of a newer one.")
-    return _Reading(buffer).content()
 
 
 def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None:
@@ -100,180 +98,113 @@ def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None
 
     Raises:
         NotFoundError: there is no such file.
-        StoreError: the file is not a journal.
+        StoreError: see `read_journal`.
     """
-    place = Path(path)
-    content = place.read_bytes() if place.is_file() else b""
-    if content.startswith(lay.HEADER) and f'"{kind}"'.encode() not in content:
+    content = _bytes_of(path)
+    if lay.form_of(content) is not None and f'"{kind}"'.encode() not in content:
         return None
     return read_journal(path).last_event(kind)
 
 
-class _Reading:
-    """One reading of a journal: a scan for the positions of rows, then numpy reads all rows of one layout together."""
+def _bytes_of(path: str | os.PathLike[str]) -> bytes:
+    place = Path(path)
+    try:
+        if not (place.is_file() or place.is_dir()) and place.exists():
+            raise StoreError(f"{path} cannot be read: it is no file.", todo="Move it away.")
+        return place.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(
+            f"{path}: there is no such journal.", todo="Where its folder was removed:  palate doctor --rebuild"
+        ) from error
+    except (OSError, MemoryError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise StoreError(
+            f"{path} cannot be read ({why}).", todo="Look who may read it:  ls -ld, and whether it is a file"
+        ) from error
 
-    def __init__(self, buffer: bytes) -> None:
-        self.buffer = buffer
-        self.bytes = np.frombuffer(buffer, dtype=np.uint8)
-        self.layout = lay.Layout()
-        self.row_bytes: dict[int, int] = {}  # by tag
-        self.events: list[dict[str, Any]] = []
-        self.blocks: list[tuple[int, int, int]] = []  # (start, rows, tag) in file order
-        self.long_rows: list[tuple[int, int, int, tuple[float, ...]]] = []
-        self.rows = 0
-        self.row_steps: dict[int, list[tuple[int, int, int]]] = {}  # shape -> (rows so far, step, stride)
-        self.rows_of: dict[int, int] = {}
-        self.end = self._scan(len(lay.HEADER))
 
-    def _scan(self, at: int) -> int:
-        crc, size = 0, len(self.buffer)
-        while at < size:
-            tag = self.buffer[at]
-            run = self._run(at, tag) if tag & lay.ROW else 0
-            checked = self._check_run(at, run, tag, crc) if run else None
-            if checked is not None:
-                at, crc = checked
-                continue
-            record = lay.read_record(self.buffer, at, crc, self.layout)
-            if record is None:
-                return at
-            self._take(record)
-            at, crc = record.end, record.crc
-        return at
-
-    def _run(self, at: int, tag: int) -> int:
-        """Return how many successive rows from `at` have this tag."""
-        length = self.row_bytes.get(tag)
-        if length is None:
-            length = self.row_bytes[tag] = self.layout.row_bytes(tag)
-        if not length:
-            return 0
-        most = (len(self.buffer) - at) // length
-        near = at + RUN_WORTH_JUMPING * length
-        if most < RUN_WORTH_JUMPING or self.buffer[near - length] != tag:
-            return min(most, 1)
-        tags = self.bytes[at : at + most * length : length]
-        others = np.flatnonzero(tags != tag)
-        return int(others[0]) if len(others) else most
-
-    def _check_run(self, at: int, rows: int, tag: int, crc: int) -> tuple[int, int] | None:
-        """Check successive rows together and add them; return the end and the checksum, None if it does not match."""
-        end = at + rows * self.row_bytes[tag]
-        crc = zlib.crc32(self.buffer[at : end - 2], crc)
-        if lay.CRC16.unpack_from(self.buffer, end - 2)[0] != crc & 0xFFFF:
-            return None
-        self._add_rows(at, rows, tag)
-        return end, zlib.crc32(self.buffer[end - 2 : end], crc)
-
-    def _add_rows(self, at: int, rows: int, tag: int) -> None:
-        self.blocks.append((at, rows, tag))
-        self.rows += rows
-        shape = tag & 0x0F
-        self.rows_of[shape] = self.rows_of.get(shape, 0) + rows
-
-    def _take(self, record: lay.JournalRecord) -> None:
-        if record.tag & lay.ROW:
-            self._add_rows(record.start, 1, record.tag)
-        elif record.tag == lay.EVENT:
-            self.events.append(json.loads(record.payload))
-        elif record.tag == lay.LONG_ROW:
-            shape, dt_ms = lay.LONG_HEAD.unpack_from(record.payload)
-            values = np.frombuffer(record.payload, dtype="<f8", offset=lay.LONG_HEAD.size)
-            self.long_rows.append((self.rows, shape, dt_ms, tuple(values)))
-            self.rows += 1
-            self.rows_of[shape] = self.rows_of.get(shape, 0) + 1
-        else:
-            self.layout.declare(record.tag, record.payload)
-            self.row_bytes.clear()
-            if record.tag == lay.STEP:
-                shape, step, stride = lay.STEP_BODY.unpack(record.payload)
-                self.row_steps.setdefault(shape, []).append((self.rows_of.get(shape, 0), step, stride))
-
-    def content(self) -> Content:
-        shape_rows = self._gather()
-        columns: list[list[tuple[int, int]]] = [[] for _ in self.layout.keys]  # by key: (shape, its column there)
-        for shape in sorted(shape_rows):
-            for column, key in enumerate(self.layout.shapes[shape]):
-                columns[key].append((shape, column))
-        return Content(
-            curves={
-                name: _curve([(*shape_rows[i], c) for i, c in columns[k]]) for k, name in enumerate(self.layout.keys)
-            },
-            events=self.events,
-            lost_bytes=len(self.buffer) - self.end,
+def _no_journal(path: str | os.PathLike[str], buffer: bytes) -> StoreError:
+    if buffer.startswith(lay.MAGIC) and buffer[len(lay.MAGIC) + 1 : lay.MARK_BYTES] == b"\n":
+        number = buffer[len(lay.MAGIC)]
+        return StoreError(
+            f"{path} is not a journal that this palate reads, but one of a newer palate (format {number}).",
+            todo="Bring palate up to date:  pip install -U palate",
         )
-
-    def _gather(self) -> dict[int, tuple[IntArray, FloatArray, FloatArray, IntArray]]:
-        """Collect for each shape its steps (n,), values (n, keys), elapsed seconds (n,) and row numbers (n,)."""
-        dt_ms = np.zeros(self.rows, dtype=np.int64)
-        parts: dict[int, list[tuple[IntArray, FloatArray]]] = {}
-        first_row = self._first_rows()
-        for tag in dict.fromkeys(tag for _, _, tag in self.blocks):
-            starts, numbers = self._places(tag, first_row)
-            dt_ms[numbers], values = self._decode(tag, starts)
-            parts.setdefault(tag & 0x0F, []).append((numbers, values))
-        for number, shape, dt, row in self.long_rows:
-            dt_ms[number] = dt
-            parts.setdefault(shape, []).append((np.array([number]), np.array([row])))
-        elapsed_s = np.cumsum(dt_ms) / 1000.0
-        return {shape: self._order(shape, blocks, elapsed_s) for shape, blocks in parts.items()}
-
-    def _first_rows(self) -> list[int]:
-        """Return the row number of the first row of each block; long rows between blocks count too."""
-        numbers, number, longs = [], 0, iter(self.long_rows)
-        next_long = next(longs, None)
-        for _, rows, _ in self.blocks:
-            while next_long is not None and next_long[0] == number:
-                number, next_long = number + 1, next(longs, None)
-            numbers.append(number)
-            number += rows
-        return numbers
-
-    def _places(self, tag: int, first_row: list[int]) -> tuple[IntArray, IntArray]:
-        """Return the byte positions and the row numbers of all rows with a tag."""
-        length = self.layout.row_bytes(tag)
-        mine = [(at, rows, first) for (at, rows, t), first in zip(self.blocks, first_row, strict=True) if t == tag]
-        if len(mine) == 1:
-            at_0, rows_0, first_0 = mine[0]
-            return np.arange(rows_0) * length + at_0, np.arange(first_0, first_0 + rows_0)
-        at, rows, first = (np.array(column, dtype=np.int64) for column in zip(*mine, strict=True))
-        within = np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows)
-        return np.repeat(at, rows) + within * length, np.repeat(first, rows) + within
-
-    def _decode(self, tag: int, starts: IntArray) -> tuple[IntArray, FloatArray]:
-        width = lay.DT_WIDTHS[(tag >> 4) & 0b11]
-        kind = "<f4" if tag & lay.ROW_FLOAT32 else "<f8"
-        keys = len(self.layout.shapes[tag & 0x0F])
-        row = np.dtype([("tag", "u1"), ("dt", f"<u{width}"), ("values", kind, (keys,)), ("crc", "<u2")])
-        if starts[-1] - starts[0] == (len(starts) - 1) * row.itemsize:  # no gaps
-            rows = np.frombuffer(self.buffer, dtype=row, count=len(starts), offset=int(starts[0]))
-        else:
-            rows = self.bytes[starts[:, None] + np.arange(row.itemsize)].view(row)[:, 0]
-        return rows["dt"].astype(np.int64), rows["values"].astype(np.float64)
-
-    def _order(
-        self, shape: int, blocks: list[tuple[IntArray, FloatArray]], elapsed_s: FloatArray
-    ) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
-        """Join the blocks of a shape in the order of their rows."""
-        if len(blocks) == 1:
-            numbers, values = blocks[0]
-            return self._steps(shape, len(numbers)), values, elapsed_s[numbers], numbers
-        numbers = np.concatenate([n for n, _ in blocks])
-        order = np.argsort(numbers, kind="stable")
-        numbers, values = numbers[order], np.concatenate([v for _, v in blocks])[order]
-        return self._steps(shape, len(numbers)), values, elapsed_s[numbers], numbers
-
-    def _steps(self, shape: int, rows: int) -> IntArray:
-        marks = self.row_steps.get(shape, [(0, 0, 1)])
-        if len(marks) == 1:
-            return marks[0][1] + marks[0][2] * np.arange(rows, dtype=np.int64)
-        starts = np.array([mark[0] for mark in marks])
-        which = np.searchsorted(starts, np.arange(rows), side="right") - 1
-        step, stride = np.array([mark[1] for mark in marks]), np.array([mark[2] for mark in marks])
-        return np.asarray(step[which] + stride[which] * (np.arange(rows) - starts[which]), dtype=np.int64)
+    return StoreError(f"{path} is not a journal of palate, or of a newer one.")
 
 
-def _curve(columns: Sequence[tuple[IntArray, FloatArray, FloatArray, IntArray, int]]) -> Curve:
+_BEGUN = Integrity(status="torn", why="it ends inside of its header: nothing was logged")
+
+
+def _content(buffer: bytes, form: lay.Form) -> Content:
+    tally = Tally(end=len(form.header))
+    scans = [Scan(buffer, form, tally)]
+    scans[0].run()
+    while (begin := scans[-1].fresh) is not None:
+        scans.append(Scan(scans[-1].buffer, form, tally, begin))
+        scans[-1].crc = scans[-2].crc
+        scans[-1].run()
+    parts: dict[str, list[Columns]] = {}
+    for place, scan in enumerate(scans):
+        for name, columns in _columns(scan).items():
+            parts.setdefault(name, []).extend((*column[:3], column[3] + (place << 40), column[4]) for column in columns)
+    unread = len(buffer) - tally.end
+    return Content(
+        curves={name: _curve(columns) for name, columns in parts.items()},
+        events=tally.events,
+        lost_bytes=unread + tally.gap_bytes,
+        integrity=_integrity(tally, _owed(buffer, form, tally), anew=len(scans) > 1),
+    )
+
+
+def _columns(scan: Scan) -> dict[str, list[Columns]]:
+    """Return each metric's column in each shape that has it."""
+    rows = scan.by_shape()
+    columns: list[list[Columns]] = [[] for _ in scan.layout.keys]
+    for shape in sorted(rows):
+        for column, key in enumerate(scan.layout.shapes[shape] or ()):
+            columns[key].append((*rows[shape], column))
+    nameless = [key for key, name in enumerate(scan.layout.keys) if name is None and columns[key]]
+    if nameless and not scan.broken:
+        raise ValueError(f"a name is not declared: number {nameless[0]}")
+    scan.tally.certain &= not nameless
+    return {name: columns[key] for key, name in enumerate(scan.layout.keys) if name is not None}
+
+
+def _owed(buffer: bytes, form: lay.Form, tally: Tally) -> int | None:
+    """Return how many rows waited in memory, and are not in the file; None where nobody knows."""
+    if form.number == 1:
+        return 0
+    logged = lay.rows_owed(buffer)
+    return None if logged is None else max(0, logged - tally.rows - tally.told)
+
+
+def _integrity(tally: Tally, owed: int | None, *, anew: bool) -> Integrity:
+    """Say whether all that was logged is there."""
+    missing = tally.rows - tally.kept if tally.gaps else 0
+    damaged = bool(tally.gaps) and (anew or not tally.certain or missing > 0)
+    uncounted = owed is None or (damaged and (anew or not tally.certain))
+    lost = missing + tally.told + (owed or 0)
+    said = []
+    if tally.gaps:
+        said.append(f"the file is damaged in {_times(tally.gaps)}")
+    if owed or tally.told:
+        said.append(f"the disk was full, and {tally.told + (owed or 0):,} points found no room")
+    if tally.torn:
+        said.append("the last record is incomplete")
+    if tally.mended:
+        said.append(f"a flipped bit was put right in {_times(tally.mended)}")
+    why = "; ".join(said)
+    if uncounted or lost:
+        return Integrity(status="lost points", lost_points=None if uncounted else lost, why=why)
+    return Integrity(status="torn" if tally.torn or tally.gaps else "whole", why=why)
+
+
+def _times(places: int) -> str:
+    return "one place" if places == 1 else f"{places:,} places"
+
+
+def _curve(columns: Sequence[Columns]) -> Curve:
     """Join one metric's column in each shape that has it: its steps, values, elapsed seconds, row numbers, column."""
     if not columns:
         return Curve(steps=np.zeros(0, np.int64), values=np.zeros(0), elapsed_s=np.zeros(0))

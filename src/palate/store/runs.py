@@ -58,8 +58,8 @@ class RunRow:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end without a fault."""
-        return self.exit == "ok"
+        """Whether it came to its end without a fault, and all that it logged is there."""
+        return self.exit == "ok" and self.integrity.counts
 
     @property
     def failed(self) -> bool:
@@ -69,7 +69,7 @@ class RunRow:
     @property
     def ended(self) -> bool:
         """Whether it ended by itself, well or not; one that was stopped by hand did not."""
-        return self.finished or self.failed
+        return self.exit == "ok" or self.failed
 
     @property
     def planned(self) -> bool:

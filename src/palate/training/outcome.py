@@ -10,7 +10,7 @@ from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
 from palate.training.launch import Ended, signal_name
-from palate.vocabulary import Ending, Metric, Outcome, Take
+from palate.vocabulary import Ending, Integrity, Metric, Outcome, Take
 
 if TYPE_CHECKING:
     from palate.store.catalog import RunRow, Summary
@@ -77,10 +77,23 @@ def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
     return whole[-lines:] if lines <= len(whole) else [f"... {size - most:,} bytes before this: {output}", *whole]
 
 
+def lost_words(integrity: Integrity) -> str:
+    """Say what a run lost, and why.
+
+    >>> lost_words(Integrity(status="lost points", lost_points=1204, why="the disk was full"))
+    'lost 1,204 points (the disk was full)'
+    """
+    n = integrity.lost_points
+    count = "points, nobody knows how many" if n is None else "1 point" if n == 1 else f"{n:,} points"
+    return f"lost {count} ({integrity.why})" if integrity.why else f"lost {count}"
+
+
 def read_outcome(run: "RunRow", summaries: "Sequence[Summary]", metric: Metric, take: Take) -> Outcome | None:
     """Judge how a run ended by what the catalog tells of it; None while it goes or where it was stopped."""
     if not run.ended:
         return None
+    if not run.integrity.counts:
+        return Outcome(ending="lost points", detail=lost_words(run.integrity))
     if run.failed:
         ending: Ending = "timeout" if run.exit == "timeout" else "crashed"
         return Outcome(ending=ending, detail=run.detail)

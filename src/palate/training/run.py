@@ -13,16 +13,18 @@ import random
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from palate.errors import InputError, SettingError
-from palate.recipe.codec import decode, encode
+from palate.recipe.codec import Unread, decode, encode
 from palate.recipe.settings import apply_changes, with_changes
-from palate.store.journal import Journal, refuse_bad_row
+from palate.store.journal import Journal, is_inside
 from palate.store.project import find_project
+from palate.store.row import refuse_bad_row
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
 """Environment variables of a run that `palate run` started."""
@@ -47,6 +49,8 @@ class Run:
         self._seed = seed
         self.settings: Mapping[str, Any] = dict(settings or {})
         self._journal: Journal | None = None
+        self._label: str | None = None
+        self._early: deque[tuple[int | None, dict[str, float]]] = deque()
 
     @property
     def id(self) -> str:
@@ -62,10 +66,20 @@ class Run:
     @property
     def journal(self) -> Journal:
         """The run's journal, opened on first use."""
+        return self._journal or self._open()
+
+    def _open(self) -> Journal:
+        """Open the journal, once; write what signal handlers logged meanwhile."""
         with _first_use:
             if self._journal is None:
-                self._journal = Journal.open(self.folder / "journal")
+                journal = Journal.open(self.folder / "journal")
+                if self._label is not None:
+                    journal.event("recipe", key="", label=self._label, seed=self._seed, settings=self._sealed())
+                self._journal = journal
                 _at_first_point()
+            while self._early:
+                self.log(self._early[0][0], **self._early[0][1])
+                self._early.popleft()
             return self._journal
 
     def log(self, step: int | None = None, /, **metrics: float) -> None:
@@ -85,7 +99,10 @@ class Run:
         journal = self._journal
         if journal is None:
             refuse_bad_row(step, metrics)
-            journal = self.journal
+            if is_inside(sys._getframe(1), _OPENING, self):  # a signal handler, while this thread opens the journal
+                self._early.append((step, metrics))
+                return
+            journal = self._open()
         journal.log(journal.last_step + 1 if step is None else step, metrics)
 
     def examples(self, right: Iterable[bool]) -> None:
@@ -104,11 +121,9 @@ class Run:
             self._journal.close()
 
     def begin_own(self, label: str) -> None:
-        """Write the label, the seed and the settings of an own run into its journal."""
-        from palate.redaction import sealed  # not in every process that imports palate
-
-        encoded = {name: encode(sealed(name, value)) for name, value in self.settings.items()}
-        self.journal.event("recipe", key="", label=label, seed=self._seed, settings=encoded)
+        """Open the journal of an own run; its label, its seed and its settings are the first that is written."""
+        self._label = label
+        self._open()
 
     def end_own(self, fault: BaseException | None) -> None:
         """Write into the journal of an own run how it ended, and close it.
@@ -121,11 +136,20 @@ class Run:
             self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
 
+    def _sealed(self) -> dict[str, Any]:
+        """Return the settings as they are kept, without what is secret."""
+        from palate.redaction import sealed  # not in every process that imports palate
+
+        return {name: encode(sealed(name, value)) for name, value in self.settings.items()}
+
     def _told(self, fault: BaseException) -> str:
         """Return an exception as text, without the secrets of this process."""
         from palate.redaction import known_secrets, redact_text
 
         return redact_text(repr(fault), known_secrets(os.environ, self.settings))
+
+
+_OPENING = {Run._open.__code__}
 
 
 def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
@@ -153,8 +177,13 @@ def _first_run() -> Run:
             _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_given_settings())
             atexit.register(_current.close)
         elif _current is None:
-            _current = _own_run()
-            atexit.register(_end_own, _current, os.getpid())
+            run = _own_run()
+            if _current is None:  # else a signal handler came first
+                _current = run
+                atexit.register(_end_own, run, os.getpid())
+                run.begin_own(_own_label())
+            else:
+                run.folder.rmdir()
         return _current
 
 
@@ -177,11 +206,14 @@ def log(step: int | None = None, /, **metrics: float) -> None:
 def settings(**defaults: Any) -> SimpleNamespace:
     """Declare a script's settings with their defaults; return them with the changes of `palate run -c name=value`.
 
+    A default that only the script itself can tell (`n=os.cpu_count()`) and that no change names stays what it is.
+
     Raises:
         SettingError: a change names a setting that is not declared here.
     """
     given = _given_settings()
-    changes = apply_changes(defaults, given, flag="-c") if given else ()
+    told = {name: value for name, value in given.items() if not isinstance(value, Unread)}
+    changes = apply_changes(defaults, told, flag="-c") if told else ()
     if given and set(given) - set(defaults):
         raise SettingError(f"{sorted(set(given) - set(defaults))} are not declared by this script's palate.settings().")
     values = with_changes(defaults, changes)
@@ -257,11 +289,12 @@ def environment_of(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict
     return {FOLDER: str(folder), SEED: str(seed), SETTINGS: encoded}
 
 
+def _own_label() -> str:
+    return Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
+
+
 def _own_run() -> Run:
-    label = Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
-    run = Run(new_run_folder(label), settings=_declared)
-    run.begin_own(label)
-    return run
+    return Run(new_run_folder(_own_label()), settings=_declared)
 
 
 def _end_own(run: Run, process: int) -> None:
