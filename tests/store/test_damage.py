@@ -323,7 +323,7 @@ def test_a_file_that_ends_inside_of_its_header_holds_nothing_and_can_be_begun(tm
     for length in range(len(lay.FORM_2.header)):
         path = tmp_path / f"journal {length}"
         path.write_bytes(lay.FORM_2.header[:length])
-        assert isinstance(read_or_say(path), Content) or length == len(lay.FORM_1.header)
+        assert isinstance(read_or_say(path), Content) or length in (0, len(lay.FORM_1.header))
         journal = Journal.open(path)
         journal.log(3, {"loss": 1.5})
         journal.close()

@@ -1,6 +1,7 @@
 """No bad file stops what is read of the others: it is named, left out, and said what to do about."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from tests.store.transcript import call, environment, golden_copy
 from palate.store import layout as lay
 from palate.store.project import Project
 from palate.store.reader import read_journal
+from palate.store.resume import resume
 
 READING = (
     ["list"], ["list", "--runs"], ["list", "--runs", "--json"], ["show", "ef288c27"], ["show", "6232a204", "--json"],
@@ -26,8 +28,11 @@ def behind_its_checksum(tag, payload):
 
     def damage(journal):
         content = journal.read_bytes()
-        before = lay.replay(content)
-        journal.write_bytes(content[: before.end] + lay.seal_other(tag, payload, before.crc)[0])
+        form = lay.form_of(content)
+        descriptor = os.open(journal, os.O_RDONLY)
+        before = resume(descriptor, len(content), form)
+        os.close(descriptor)
+        journal.write_bytes(content[: before.end] + form.seal(tag, payload, before.crc)[0])
 
     return damage
 
