@@ -1,4 +1,4 @@
-"""Other trackers doing what a journal does, each with its ordinary calls: peers.py NAME (time|log|count) FOLDER."""
+"""Other trackers doing what a journal does, by their ordinary calls: peers.py NAME (time|log|count|secret) FOLDER."""
 
 import os
 import re
@@ -102,9 +102,47 @@ def _event_records(content: bytes) -> int:
     return whole
 
 
+PLANTED = {
+    "api_key": "zq7Jw2mXb94LtRkP",
+    "password": "correct-horse-battery-9",
+    "hub_token": "hf_" + "QzWxEcRvTbYnUmIkOlPaSdFgHj",
+    "openai": "sk-proj-" + "a8Kd93LmQz71XwPv2RtY6BnC",
+    "database": "postgres://cook:s4lt-and-p3pper@db/recipes",
+}
+"""Made up, and of no account."""
+
+
+def count_secrets(peer: str, folder: str) -> int:
+    """Hand over a configuration with secrets; count those that are found, byte by byte, in what is kept of it."""
+    if peer == "wandb":
+        import wandb
+
+        wandb.init(project="p", mode="offline", dir=folder, config=PLANTED).finish()
+    elif peer == "mlflow":
+        import mlflow
+
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        mlflow.set_experiment("p")
+        with mlflow.start_run():
+            mlflow.log_params(PLANTED)
+    elif peer == "trackio":
+        import trackio
+
+        trackio.init(project="p", config=PLANTED)
+        trackio.log({"loss": 1.0})
+        trackio.finish()
+    else:
+        from tensorboardX import SummaryWriter
+
+        with SummaryWriter(folder) as writer:
+            writer.add_text("config", str(PLANTED))
+    kept = b"".join(file.read_bytes() for file in Path(folder).rglob("*") if file.is_file())
+    return sum(secret.encode() in kept for secret in PLANTED.values())
+
+
 if __name__ == "__main__":
     name, what, where = sys.argv[1:]
     if what == "log":
         log_for_ever(name, where)
     else:
-        print({"time": time_calls, "count": count_kept}[what](name, where))
+        print({"time": time_calls, "count": count_kept, "secret": count_secrets}[what](name, where))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-ROOMS = ("loop", "verdict", "recipe", "forecast", "practice", "training", "web", "elsewhere", "house", "arms")
+ROOMS = ("loop", "verdict", "recipe", "forecast", "practice", "training", "web", "elsewhere", "house", "arms", "guard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,6 +153,16 @@ def peer_rows() -> Iterator[Row]:
             yield Row(name=f"{peer}: lost of {said} points, one kill -9 at 100 a second", measured=max(0, said - kept))
 
 
+def peer_secret_rows() -> Iterator[Row]:
+    """Hand a configuration with five secrets to other trackers; count those that they keep as they are."""
+    if not PEER_PYTHON.exists():
+        return
+    for peer in ("wandb", "mlflow", "trackio", "tensorboardX"):
+        with tempfile.TemporaryDirectory() as folder:
+            kept = int(_peer(peer, "secret", folder)[0])
+        yield Row(name=f"{peer}: of five secrets in a configuration, kept as they are", measured=kept)
+
+
 def _peer_environment(folder: str) -> dict[str, str]:
     quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": folder, "TRACKIO_DIR": folder}
     offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "HF_HOME": folder}
