@@ -323,14 +323,13 @@ from palate.store.journal import Journal
 journal = Journal.open(sys.argv[1])
 journal.log(0, {"loss": 1.0})
 if sys.argv[2] == "fork":
-    child = os.fork()
-    if not child:
+    if not os.fork():
+        print(os.getpid(), flush=True)
         time.sleep(60)
         os._exit(0)
 else:
     import subprocess
-    child = subprocess.Popen(["sleep", "60"], close_fds=False).pid
-print(child, flush=True)
+    print(subprocess.Popen(["sleep", "60"], close_fds=False).pid, flush=True)
 time.sleep(60)
 """
 

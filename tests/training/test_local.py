@@ -156,8 +156,9 @@ def printed(folder, run_id):
     return (folder / run_id / "output.log").read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_that_flood_keep_neither_the_others_nor_their_own_end_waiting(tmp_path, odd):
-    with LocalLauncher(odd, workers=3, timeout_s=1) as launcher:
+    with LocalLauncher(odd, workers=3, timeout_s=8) as launcher:
         ended = carry_out(launcher, [order(tmp_path, name, name[:-1]) for name in ("flood1", "flood2", "quiet1")])
     assert {one.id: one.timed_out for one in ended.values()} == {"flood1": True, "flood2": True, "quiet1": False}
     assert printed(tmp_path, "quiet1") == b"quiet\n"

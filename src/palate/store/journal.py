@@ -387,16 +387,17 @@ class Journal:
     def _write_deferred(self) -> None:
         """Write what signal handlers logged in the middle of a call."""
         while self._deferred:
-            deferred = self._deferred[0]
-            if deferred == self._close_deferred:
-                self._deferred.popleft()
-                self.close()
-                continue
             self._await_turn()
-            with self._lock:
+            with self._lock:  # only now: another thread, or a handler just before, may have written them all
                 self._settle()
-                if self._deferred:
-                    self._write_one(self._deferred[0])
+                first = self._deferred[0] if self._deferred else None
+                closes = first == self._close_deferred
+                if closes:
+                    self._deferred.popleft()
+                elif first is not None:
+                    self._write_one(first)
+            if closes:
+                self.close()
 
     def _write_one(self, deferred: Deferred) -> None:
         try:
