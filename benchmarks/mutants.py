@@ -29,13 +29,8 @@ NOTHING_RUN = 5
 
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "store": (
-        ("store/journal.py", "store/layout.py", "store/reader.py", "store/chain.py", "store/catalog.py"),
-        (
-            "tests/store",
-            "tests/training/test_log.py",
-            "tests/training/test_first_use.py",
-            "tests/ledger/test_verify.py",
-        ),
+        ("store",),
+        ("tests/store", "tests/training/test_log.py", "tests/ledger/test_verify.py", "tests/loop/test_lost_points.py"),
     ),
     "verdict": (
         ("verdict",),

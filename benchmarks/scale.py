@@ -212,7 +212,14 @@ def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]],
     for body, question in questions[1:]:
         key, settings = question.plan.keys["treatment"], question.plan.settings["treatment"]
         for seed, name in enumerate(_run_ids(body["experiment"], seeds)):
-            recipe = {"kind": "recipe", "key": key, "label": label, "seed": seed, "settings": settings}
+            recipe = {
+                "kind": "recipe",
+                "unix_s": time.time(),
+                "key": key,
+                "label": label,
+                "seed": seed,
+                "settings": settings,
+            }
             project.run_folder(name).mkdir()
             project.journal(name).write_bytes(_journal(recipe, rng))
 
@@ -220,9 +227,9 @@ def _write_runs(project: Project, label: str, questions: list[tuple[Body, Any]],
 def _journal(recipe: Body, rng: random.Random) -> bytes:
     """Return a journal of one curve, as it is written: no file of 100,000 is opened and synced twice."""
     row = lay.row_struct(0, False, 1)
-    ending = {"kind": "ending", "exit": "ok", "status": 0, "elapsed_s": 1.0, "detail": ""}
+    ending = {"kind": "ending", "unix_s": time.time(), "exit": "ok", "status": 0, "elapsed_s": 1.0, "detail": ""}
     start = {"kind": "start", "unix_s": time.time() - rng.uniform(0, SPREAD_S), "pid": 1, "format": 1}
-    parts, crc = [lay.HEADER], 0
+    parts, crc = [lay.FORM_1.header], 0
     for tag, payload in (
         (lay.EVENT, json.dumps(start).encode()),
         (lay.EVENT, json.dumps(recipe).encode()),
@@ -237,7 +244,7 @@ def _journal(recipe: Body, rng: random.Random) -> bytes:
             parts += [payload, tail]
             crc = zlib.crc32(tail, crc)
         else:
-            sealed, crc = lay.seal_other(tag, payload, crc)
+            sealed, crc = lay.FORM_1.seal(tag, payload, crc)
             parts.append(sealed)
     return b"".join(parts)
 

@@ -51,7 +51,8 @@ def command(make_anew: bool, secrets: bool, as_json: bool) -> None:
         "mended": mended,
         "checks": [{"name": name, "ok": ok, "told": words} for name, ok, words in checks],
     }
-    lines = [f"{'ok ' if ok else 'BAD'}  {name:<10} {words}" for name, ok, words in checks]
+    told = [f"{'ok ' if ok else 'BAD'}  {name:<10} {words}" for name, ok, words in checks]
+    lines = [line for words in told for line in words.split("\n")]
     lines += [f"Mended: {what}" for what in mended]
     if rebuilt is not None:
         lines.insert(0, f"The catalog was made anew: {rebuilt} runs.")

@@ -45,6 +45,9 @@ RETRY_S = 0.05
 NEWEST = 200
 """Runs, the newest, that are looked at although they have ended."""
 
+NAMED = 3
+"""Runs whose journals cannot be read that each command names; `palate doctor` counts all."""
+
 AT_ONCE = 200
 """Journals that are in memory at once."""
 
@@ -126,8 +129,11 @@ class Catalog:
         """
         read = self._safely(lambda: self._take_in(list(keys), everything))
         self._safely(self._remember_head)
-        for run_id, why in self._unread():
+        unread = list(self._unread())
+        for run_id, why in unread[:NAMED]:
             self.project.chain.say(unread_words(self.project.journal(run_id), why))
+        if len(unread) > NAMED:
+            self.project.chain.say(f"palate: {len(unread) - NAMED} more runs cannot be read:  palate doctor")
         return read
 
     def _take_in(self, keys: list[str], everything: bool) -> int:

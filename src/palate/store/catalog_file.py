@@ -84,5 +84,5 @@ def unread_words(journal: Path, why: str) -> str:
     """Say that a journal cannot be read, and what to do."""
     return (
         f"palate: {journal} cannot be read, and its run is left out: {why.removeprefix(f'{journal} ')}\n"
-        "  Put back a copy of it, mend its permissions, or remove its folder; palate doctor names all such runs."
+        "  Put back a copy of it, mend its permissions, or remove its folder; then:  palate doctor"
     )
