@@ -11,6 +11,7 @@ import pytest
 from tests.store.transcript import call, environment, golden_copy
 
 from palate.store import layout as lay
+from palate.store.catalog import NAMED
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.store.resume import resume
