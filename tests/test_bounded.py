@@ -222,3 +222,16 @@ def ends(read, given):
     """Read something; it ends in a value or in a PalateError."""
     with contextlib.suppress(PalateError):
         read(given)
+
+
+@pytest.mark.parametrize(
+    "text", ['prompt = "{0}"', "prompt = '{0}'", 'p = """{0}\n{0}"""', "p = '''{0}'''", "a = 1 # {0}"]
+)
+def test_dots_of_strings_and_comments_are_no_parts_of_names(text):
+    long = "One. Two. " * 200
+    assert parse_toml(text.format(long), "it")
+
+
+def test_a_comment_hides_no_name_of_many_parts():
+    with pytest.raises(InputError, match="parts"):
+        parse_toml("# '''\n" + ".".join("a" * 150) + " = 1\n# '''", "it")

@@ -118,6 +118,10 @@ def _finite(text: str) -> float:
     return number
 
 
+_TOML_ASIDE = re.compile(r"""\#[^\n]*|\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'""", re.DOTALL)
+"""Comments and strings of TOML, in which dots are no parts of names."""
+
+
 def _refuse_many(text: str, what: str) -> None:
     """Refuse too many values before any is made: each but the first stands behind a comma or a bracket."""
     if _marks(text) > MOST_VALUES and _marks(_STRING.sub("", text)) > MOST_VALUES:
@@ -154,6 +158,10 @@ def _refuse_surrogates(value: Any, what: str) -> None:
         raise InputError(f"{what} holds half a character (a lone surrogate), which is no text.") from error
 
 
+def _has_long_name(text: str) -> bool:
+    return any(part.count(".") > MOST_DOTS for part in _BESIDE_NAMES.split(text.translate(_SPACES)))
+
+
 def parse_toml(text: str, what: str) -> dict[str, Any]:
     """Read one TOML document.
 
@@ -161,7 +169,7 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
         InputError: it is no TOML, or larger, deeper or longer than is read.
     """
     _refuse_large(len(text), MOST_TOML, what)
-    if any(part.count(".") > MOST_DOTS for part in _BESIDE_NAMES.split(text.translate(_SPACES))):
+    if _has_long_name(text) and _has_long_name(_TOML_ASIDE.sub('""', text)):
         raise InputError(f"{what} holds a name of more than {MOST_DOTS} parts, which is more than is read.")
     try:
         return tomllib.loads(text)

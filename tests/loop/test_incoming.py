@@ -14,6 +14,7 @@ from tests.store.transcript import GOLDEN
 from palate.errors import InputError, PalateError
 from palate.ledger.records import question_of
 from palate.loop.exchange import read_export, take_in
+from palate.loop.incoming import _number
 from palate.loop.run import report_now
 from palate.loop.trust import command_lines
 from palate.question.question import Question
@@ -158,3 +159,9 @@ ODD = (
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
 )
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), True, "1"], ids=lambda value: str(value)[:5])
+def test_what_is_no_number_that_can_be_used_is_refused(value):
+    with pytest.raises(ValueError, match="number"):
+        _number(value, "margin")

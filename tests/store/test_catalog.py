@@ -1,5 +1,7 @@
 """The catalog holds what journals and chain hold, and can be made anew from them."""
 
+import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -109,11 +111,16 @@ def query(path, text):
         connection.close()
 
 
+def dump(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
 def test_an_old_catalog_is_migrated_and_says_what_one_made_anew_says(old):
     [(count, head)] = query(old.catalog, "SELECT number + 1, hash FROM records ORDER BY number DESC LIMIT 1")
     ids = {row[0] for row in query(old.catalog, "SELECT id FROM runs")}
     assert len(query(old.catalog, "SELECT * FROM migrations")) == 1
-    before = old.catalog.read_bytes()
+    before = dump(old.catalog)
     with Catalog.open(old) as catalog:
         assert {run.id for run in catalog.runs()} == ids  # before any journal is looked at
         assert query(old.catalog, "SELECT number, hash FROM sealed") == [(count, head)]
@@ -124,7 +131,7 @@ def test_an_old_catalog_is_migrated_and_says_what_one_made_anew_says(old):
     assert query(old.catalog, "SELECT number, hash FROM sealed") == [old.chain.head()]
     kept = old.catalog.with_suffix(".before-002.sqlite")
     assert query(kept, "SELECT COUNT(*) FROM records") == [(count,)]
-    assert kept.read_bytes() == before
+    assert dump(kept) == before
     rebuild(old)
     assert everything(old) == migrated
 
@@ -416,3 +423,33 @@ def test_folders_of_runs_are_found_by_a_part_of_their_names(project):
     assert runs_named(project.runs, "-s") == []
     shutil.copytree(project.run_folder("run-0"), project.run_folder("other-s0"))
     assert runs_named(project.runs, "-s") == ["other-s0"]
+
+
+def test_the_copy_before_a_migration_has_what_sqlite_keeps_beside_the_file(old):
+    with Catalog.open(old) as catalog:
+        catalog.refresh()
+    rebuild(old)
+    writer = sqlite3.connect(old.catalog)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    for table, column in (("migrations", "number = 4"),):
+        writer.execute(f"DELETE FROM {table} WHERE {column}")
+    writer.execute("CREATE TABLE beside (word TEXT)")
+    writer.execute("INSERT INTO beside VALUES ('kept')")
+    writer.commit()
+    with contextlib.suppress(Exception):  # the columns are there already: only the copy is looked at
+        Catalog(old)
+    writer.close()
+    assert query(old.catalog.with_suffix(".before-004.sqlite"), "SELECT word FROM beside") == [("kept",)]
+
+
+def test_a_damaged_catalog_of_which_only_a_copy_can_be_used_stops_no_reader(project):
+    before = everything(project)
+    content = bytearray(project.catalog.read_bytes())
+    for place in range(4096, len(content), 4096):
+        content[place : place + 64] = os.urandom(64)
+    project.catalog.write_bytes(content)
+    with Catalog(project, in_memory=True)._filled(OSError(30, "Read-only file system")) as catalog:
+        catalog.refresh()
+        assert catalog.runs() == before[0]
+        catalog.note(0, [], [])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 
 import pytest
 from hypothesis import given
@@ -154,3 +155,20 @@ def test_the_last_lines_are_read_from_the_end(tmp_path):
     first, last = tail_of(path, 1_000_000)
     assert (first, last) == (f"... {3 * TAIL_BYTES + 6 - TAIL_BYTES:,} bytes before this: {path}", "last")
     assert tail_of(path)[-1] == "last"
+
+
+def test_who_prints_is_not_kept_waiting_by_many_open_files(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("no more than 1,024 files can be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1050)]
+    try:
+        with printing_to(tmp_path / "output.log") as stream:
+            for _ in range(200):
+                stream.write("x" * 1000 + "\n")
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (tmp_path / "output.log").stat().st_size == 200 * 1001

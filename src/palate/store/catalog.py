@@ -14,6 +14,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -51,6 +52,9 @@ NAMED = 3
 AT_ONCE = 200
 """Journals that are in memory at once."""
 
+MOST_ATTEMPTS = 3
+"""How often something is done again with a file that cannot be used: made anew, copied into memory, and without it."""
+
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
 Answer = TypeVar("Answer")
@@ -62,6 +66,7 @@ class Catalog:
     def __init__(self, project: Project, *, in_memory: bool = False) -> None:
         self.project = project
         self.in_memory = in_memory
+        self._is_copy = False
         self._names: set[str] | None = None
         if not in_memory:
             _make_file(project.catalog)
@@ -105,6 +110,7 @@ class Catalog:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, uri=True)) as known:
             if version_of(known) == len(MIGRATIONS):
                 known.backup(self._connection)
+                self._is_copy = True
             else:
                 sealed = known.execute("SELECT number, hash FROM sealed").fetchall()
                 self._connection.executemany("INSERT INTO sealed VALUES (?, ?)", sealed)
@@ -332,9 +338,12 @@ class Catalog:
             blind: of forecasts that saw nothing: record, experiment, the treatment's key, when it was sealed.
             resting: runs that verdicts rest on.
         """
+        self._safely(partial(self._note, until, list(blind), [(run,) for run in resting]))
+
+    def _note(self, until: int, blind: list[tuple[int, str, str, float]], resting: list[tuple[str]]) -> None:
         with transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO blind VALUES (?, ?, ?, ?)", blind)
-            self._connection.executemany("INSERT OR IGNORE INTO resting VALUES (?)", ((run,) for run in resting))
+            self._connection.executemany("INSERT OR IGNORE INTO resting VALUES (?)", resting)
             self._connection.execute(
                 "INSERT OR IGNORE INTO journals (run_id, bytes, lost_bytes) SELECT run_id, -1, 0 FROM resting"
             )
@@ -387,24 +396,29 @@ class Catalog:
 
     def _safely(self, act: Callable[[], Answer]) -> Answer:
         """Do something with the file; where it cannot be used, go on with one made anew, or in memory."""
-        try:
-            return act()
-        except UNUSABLE as error:
-            if self.in_memory:
-                raise unusable(self.project.catalog, error) from error
-            self._work_around(error)
-            return act()
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return act()
+            except UNUSABLE as error:
+                if self.in_memory and not self._is_copy:
+                    raise unusable(self.project.catalog, error) from error
+                self._work_around(error)
+        return act()
 
     def _work_around(self, error: Exception) -> None:
+        """Go on with a file made anew, with a copy in memory, or where that is damaged too, without it."""
         self.close()
-        if not (is_not_written(error) or is_locked(error)):
+        if self.in_memory:
+            fresh = type(self)(self.project, in_memory=True)
+        elif not (is_not_written(error) or is_locked(error)):
             put_aside(self.project.catalog, self._inode)
             fresh = type(self).open(self.project)
         else:
             fresh = type(self)(self.project, in_memory=True)._filled(error)
         self.in_memory, self._connection, self._inode = fresh.in_memory, fresh._connection, fresh._inode
-        self._names = None
-        self._take_in([], everything=False)
+        self._is_copy, self._names = fresh._is_copy, None
+        with contextlib.suppress(*UNUSABLE):  # the next attempt says so again
+            self._take_in([], everything=False)
 
     def _remember_head(self) -> None:
         """Remember how many records were sealed, and the last one's hash: a chain that lost its end is noticed."""

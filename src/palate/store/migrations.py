@@ -1,12 +1,14 @@
 """Migrations of the catalog: an ordered list, forward only; each is applied and recorded in one transaction."""
 
-import shutil
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from palate.errors import CatalogNewerError
+from palate.store.private import open_file
 
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -114,9 +116,16 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             todo=("Update:  pip install -U palate", "Or rebuild it from the journals:  palate doctor --rebuild"),
         )
     if 0 < version < len(MIGRATIONS):
-        shutil.copy2(path, path.with_suffix(f".before-{version + 1:03d}.sqlite"))
+        _copy(connection, path.with_suffix(f".before-{version + 1:03d}.sqlite"))
     for number in range(version, len(MIGRATIONS)):
         _migrate_one(connection, number)
+
+
+def _copy(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy a catalog as it is now, with what stands in the files that SQLite keeps beside it."""
+    os.close(open_file(path, os.O_RDWR | os.O_TRUNC))
+    with contextlib.closing(sqlite3.connect(path)) as copy:
+        connection.backup(copy)
 
 
 def _migrate_one(connection: sqlite3.Connection, number: int) -> None:

@@ -313,11 +313,15 @@ def printing_to(path: Path, redact: Redact = redact_text) -> Iterator[TextIO]:
     over, end = os.pipe()
 
     def read() -> None:
-        while pipe.read_end >= 0:
-            ready, _, _ = select.select([pipe.read_end, over], [], [])
-            if over in ready:
-                return
-            pipe.take()
+        poll = select.poll()  # any number of files may be open
+        for descriptor in (pipe.read_end, over):
+            poll.register(descriptor, select.POLLIN)
+        try:
+            while pipe.read_end >= 0 and over not in dict(poll.poll()):
+                pipe.take()
+        except Exception:
+            pipe.close_read_end()  # who prints hears of it at once, and does not wait for a reader
+            raise
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()

@@ -246,6 +246,8 @@ def _start(
                     os.set_inheritable(alone.fileno(), True)
                     given = ("-m", "palate.training.worker", "--alone", str(alone.fileno()))
                     os.execv(sys.executable, [sys.executable, *given])
+            except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
+                print_fault(traceback.format_exc())
             finally:
                 os._exit(1)
     return pid
