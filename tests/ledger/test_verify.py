@@ -106,3 +106,14 @@ def test_a_forecast_that_came_in_from_elsewhere_is_not_held_against_the_runs_her
         verify(asked.project)
     asked.void(other, "forecast after the run had begun")
     assert verify(asked.project).records == 5
+
+
+def test_a_forecast_that_was_sealed_while_the_clock_stood_behind_is_not_held_against_later_runs(asked):
+    asked.now += timedelta(days=1)  # a clock that runs ahead, and is then put right
+    asked.ask(asked.question(lr=0.8))
+    asked.now -= timedelta(days=1)
+    late = asked.ask(asked.question(lr=0.7))
+    asked.say(late, "worse:80")
+    asked.now += timedelta(hours=1)
+    asked.write_run(late, "treatment", 0, 1.4, points=3, ended=False)
+    assert verify(asked.project).records == 5

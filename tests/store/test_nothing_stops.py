@@ -56,6 +56,10 @@ JOURNALS = {
     "too deep": behind_its_checksum(lay.EVENT, b"[" * 100_000),
     "settings that are none": behind_its_checksum(lay.EVENT, b'{"kind": "recipe", "settings": [1]}'),
     "an odd end": behind_its_checksum(lay.EVENT, b'{"kind": "ending", "exit": 7}'),
+    "a seed beyond all": behind_its_checksum(lay.EVENT, b'{"kind": "recipe", "unix_s": 1.0, "seed": %d}' % 10**30),
+    "a time that is none": behind_its_checksum(
+        lay.EVENT, b'{"kind": "ending", "unix_s": 1.0, "exit": "ok", "elapsed_s": NaN}'
+    ),
     "half a letter": behind_its_checksum(lay.EVENT, b'{"kind": "recipe", "label": "\\ud800", "settings": {}}'),
     "a bad step": behind_its_checksum(lay.STEP, b"\x01"),
     "a step of no shape": behind_its_checksum(lay.STEP, lay.STEP_BODY.pack(9, 1, 1)),
@@ -95,11 +99,24 @@ def half_migrate(project):
     connection.close()
 
 
+def endless_catalog(project):
+    connection = sqlite3.connect(project.catalog)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("DROP TABLE runs")
+    rows = ", ".join(f"x AS {name}" for name in columns)
+    endless = "WITH RECURSIVE more(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM more)"
+    connection.execute(f"CREATE VIEW runs AS {endless} SELECT {rows} FROM more")
+    connection.commit()
+    connection.close()
+
+
 CATALOGS = {
     "changed": flip_catalog,
     "cut": lambda project: project.catalog.write_bytes(project.catalog.read_bytes()[:20_000]),
     "empty": lambda project: project.catalog.write_bytes(b""),
     "half migrated": half_migrate,
+    "a view that does not end": endless_catalog,
 }
 
 

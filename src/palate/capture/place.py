@@ -28,8 +28,17 @@ PACKAGES = (
 )  # fmt: skip
 """Packages whose versions are recorded, if they are imported."""
 
-GIT = ("git", "-c", "core.fsmonitor=false")
-"""Git, which starts no program that a repository's own configuration names for watching files."""
+GIT = (
+    "git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.bareRepository=explicit",
+    "-c", "protocol.allow=never",
+)  # fmt: skip
+"""Git, which starts no program that a repository names for watching files, as a hook, or for fetching what it lacks;
+and which takes no folder for a repository that only looks like one."""
+
+GIT_READS = {
+    "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0",
+}  # fmt: skip
+"""Its environment besides: it may not refresh the index, which is the person's, and asks nobody."""
 
 SOURCE = (b".py", b".yaml", b".yml", b".json", b".toml", b".sh")
 """How the names of files end that count as code before they are committed."""
@@ -110,10 +119,12 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def _hash_of_changes(folder: Path) -> str | None:
     """Hash how tracked files differ from the commit; "" where they do not, None where git cannot say."""
-    words = [*GIT, "-C", str(folder), "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--full-index"]
+    asked = ("-C", str(folder), "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--full-index")
+    words = [*GIT, *asked]
+    given = {**os.environ, **GIT_READS}
     try:
         with tempfile.TemporaryFile() as file:
-            done = subprocess.run(words, stdout=file, stderr=subprocess.DEVNULL, timeout=GIT_S, check=False)
+            done = subprocess.run(words, stdout=file, stderr=subprocess.DEVNULL, timeout=GIT_S, check=False, env=given)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return None if done.returncode else digest if file.tell() else ""
@@ -141,7 +152,7 @@ def run_git(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes] | 
             capture_output=True,
             timeout=GIT_S,
             check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # it may not refresh the index, which is the person's
+            env={**os.environ, **GIT_READS},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

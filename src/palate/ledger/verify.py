@@ -17,7 +17,7 @@ from palate.errors import ChainBrokenError, InputError, NotFoundError, StoreErro
 from palate.ledger.ledger import TURNS, Ledger
 from palate.ledger.records import SealedQuestion, SealedVerdict
 from palate.store.catalog import Catalog
-from palate.store.chain import GENESIS, Chain
+from palate.store.chain import GENESIS, Chain, Record
 from palate.store.project import Project
 from palate.vocabulary import TREATMENT
 
@@ -204,14 +204,23 @@ def note_chain(ledger: Ledger, catalog: Catalog, *, start: int) -> None:
         if not seen and colleague is None and (experiment := chain.experiment_at(number)) in asked
     ]
     forecasts = chain.each([forecast for forecast, _ in blind])
+    before = chain.each([max(forecast - 1, 0) for forecast, _ in blind])
     questions = map(SealedQuestion.read, chain.each([question for _, question in blind]))
     rows = (
-        (record.number, sealed.question.experiment, sealed.question.plan.keys[TREATMENT], record.at.timestamp())
-        for record, sealed in zip(forecasts, questions, strict=True)
+        (record.number, sealed.question.experiment, sealed.question.plan.keys[TREATMENT], _sealed_s(record, previous))
+        for record, previous, sealed in zip(forecasts, before, questions, strict=True)
     )
     verdicts = map(SealedVerdict.read, chain.each(chain.numbers(SealedVerdict.KIND, start)))
     resting = (run for sealed in verdicts for runs in sealed.runs.values() for run in runs)
     catalog.note(count, rows, resting)
+
+
+def _sealed_s(record: Record, before: Record) -> float:
+    """Return when a record was sealed, in Unix seconds; long ago where its clock stood behind that of the one before.
+
+    Such a record has the time of the one before, which may be later than it was: no run can be held against it.
+    """
+    return 0.0 if record.at == before.at and record.number != before.number else record.at.timestamp()
 
 
 def _is_contradicted(number: int, experiment: str, run: str) -> ChainBrokenError:

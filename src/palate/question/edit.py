@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from palate.capture.place import GIT
+from palate.capture.place import GIT, GIT_READS
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
 from palate.question.outside import folder_for, holds_secret
@@ -613,7 +613,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
     Raises:
         InputError: git refuses, is not there, or takes too long.
     """
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1"}
+    environment = {**os.environ, **GIT_READS, "LC_ALL": "C"}
     try:
         done = subprocess.run(
             [*GIT, "-C", str(folder), *words],

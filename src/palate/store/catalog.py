@@ -31,7 +31,7 @@ from palate.store.catalog_file import (
     unusable,
 )
 from palate.store.migrations import MIGRATIONS, migrate, transaction, version_of
-from palate.store.peek import RACY_NS
+from palate.store.peek import RACY_NS, refuse_views
 from palate.store.private import open_file
 from palate.store.project import Project
 from palate.store.rows import RUN, SUMMARY, replace_run, run_of, summary_of
@@ -108,6 +108,7 @@ class Catalog:
         say_in_memory(self.project.catalog, reason, written=not isinstance(error, CatalogNewerError))
         file = f"{self.project.catalog.absolute().as_uri()}?immutable=1"
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, uri=True)) as known:
+            refuse_views(known)
             if version_of(known) == len(MIGRATIONS):
                 known.backup(self._connection)
                 self._is_copy = True

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 from palate.errors import StoreError
+from palate.store.peek import refuse_views
 from palate.store.runs import first_s, goes_back, row_sum
 
 BUSY_TIMEOUT_MS = 10_000
@@ -26,6 +27,7 @@ def connect(path: str) -> sqlite3.Connection:
     """Open the file, or make it."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
     try:
+        refuse_views(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.create_function("goes_back", 1, goes_back, deterministic=True)

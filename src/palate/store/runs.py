@@ -202,20 +202,26 @@ def _run_of(run_id: str, content: "Content", curves: "Mapping[str, Curve]") -> R
     seed = recipe.get("seed")
     if exit_word not in (None, "ok", "crashed", "timeout", "stopped"):
         raise ValueError(f"it ended as {exit_word!r}")
-    if not isinstance(seed, int | None):
-        raise ValueError(f"its seed is {seed!r}")
+    if not (seed is None or (type(seed) is int and -(2**63) <= seed < 2**63)):
+        raise ValueError(f"its seed is {str(seed)[:40]}")
     return RunRow(
         id=run_id,
         key=_text(recipe.get("key", "")),
         label=_text(recipe.get("label", "")),
         seed=seed,
         settings={name: decode(value) for name, value in recipe.get("settings", {}).items()},
-        started_unix_s=float(start.get("unix_s", 0.0)),
-        elapsed_s=float(ending.get("elapsed_s", last_s)),
+        started_unix_s=_finite(start.get("unix_s", 0.0)),
+        elapsed_s=_finite(ending.get("elapsed_s", last_s)),
         exit=exit_word,
         detail=_text(ending.get("detail", "")),
         integrity=content.integrity,
     )
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
 
 
 def _text(value: object) -> str:
