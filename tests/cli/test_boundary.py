@@ -238,3 +238,10 @@ def test_files_are_written_and_read_the_same_whatever_the_locale(workplace):
     assert written.returncode == 0, written.stderr
     assert metric in (workplace.folder / "q.json").read_text(encoding="utf-8")
     assert workplace.json("forecast", "--import", "q.json")["known"] == 1
+
+
+@pytest.mark.parametrize("words", [("recipe", "show"), ("run",), ("show",), ("recipe", "diff")])
+def test_a_name_that_is_too_long_for_any_file_is_not_found(words, tmp_path):
+    ended = Workplace(tmp_path).call(*words, "x" * 300)
+    assert ended.returncode in (2, 3)
+    assert "Traceback" not in ended.stderr

@@ -50,3 +50,11 @@ def test_what_cannot_be_found_is_told_with_what_can(tmp_path):
         find_target(str(write(tmp_path, "def (", "broken.py")))
     with pytest.raises(SettingError, match="did you mean lr"):
         find_target(f"{path}:train").changes({"lr2": 1})
+
+
+def test_a_file_outside_of_the_folder_is_run_where_it_is(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    write(tmp_path, SCRIPT)
+    monkeypatch.chdir(tmp_path / "project")
+    [name] = [path.name for path in tmp_path.glob("*.py")]
+    assert find_target(f"../{name}").task.file == str(tmp_path / name)

@@ -1,6 +1,7 @@
 """The command line: one command a step of the loop, imported when it is called."""
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -135,13 +136,20 @@ def _fault(error: Exception, as_json: bool) -> int:
     """
     if isinstance(error, OSError) and _is_of_output(error):
         raise error
-    known = _GONE if _folder_is_gone() else _no_text(error) if isinstance(error, UnicodeEncodeError) else None
+    known = _GONE if _folder_is_gone() else _of_machine(error)
     if known is not None:
         _refuse(_document(known), as_json)
         return known.exit_code
     click.echo(shown_lines("".join(traceback.format_exception(error))), err=True, nl=False)
     _refuse({"error": type(error).__name__, "what": f"palate failed: {error}", "why": [], "todo": []}, as_json)
     return 1
+
+
+def _of_machine(error: Exception) -> PalateError | None:
+    """Return the refusal of what no machine takes: a name that is no text, or too long; None for anything else."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return NotFoundError(f"There is no such file: its name is too long ({len(str(error.filename))} characters).")
+    return _no_text(error) if isinstance(error, UnicodeEncodeError) else None
 
 
 def _no_text(error: UnicodeEncodeError) -> PalateError | None:

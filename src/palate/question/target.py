@@ -346,6 +346,11 @@ def name_of_label(label: str) -> str:
     return label.partition(":")[0].rpartition(".")[2]
 
 
+def _whole(path: Path) -> str:
+    """Return the absolute path of a file, without `..`: what is run is looked for by it."""
+    return os.path.normpath(path.absolute())
+
+
 def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
     """Find what a person points at: `train.py`, `train.py:function`, `package.module:function`, `train.sh`.
 
@@ -367,13 +372,13 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
     source = read_source(path)
     if name or source.functions:
         function = _pick(source, name)
-        task = Task(kind="function", file=str(path.absolute()), name=function.name)
+        task = Task(kind="function", file=_whole(path), name=function.name)
         return _of_function(source, function, task)
     return _of_script(source, arguments)
 
 
 def _refuse_no_text(path: Path) -> None:
-    whole = str(path.absolute())
+    whole = _whole(path)
     if "\0" in whole or any("\ud800" <= letter <= "\udfff" for letter in whole):
         raise InputError(
             f"{whole!r} is not {sys.getfilesystemencoding().upper()} text.",
@@ -496,7 +501,7 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     warm = tuple(package for package in WARM_PACKAGES if any(name.split(".")[0] == package for name in source.imports))
     return Target(
         label=source.path.stem,
-        task=Task(kind="script", file=str(source.path.absolute()), warm=warm),
+        task=Task(kind="script", file=_whole(source.path), warm=warm),
         settings=sealed_all(settings),
         how=how,
         argv=sealed("", tuple(argv)),
@@ -530,9 +535,9 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
         shell = shutil.which("bash") if path.suffix in (".sh", ".bash") else None
         if shell is None:
             raise InputError(f"{path} is neither Python nor executable.", todo=f"chmod +x {path}")
-        argv = [shell, str(path.absolute())]
+        argv = [shell, _whole(path)]
     else:
-        argv = [str(path.absolute())]
+        argv = [_whole(path)]
     return Target(
         label=path.stem,
         folder=os.path.relpath(Path.cwd(), path.absolute().parent),
