@@ -117,3 +117,15 @@ def test_a_forecast_that_was_sealed_while_the_clock_stood_behind_is_not_held_aga
     asked.now += timedelta(hours=1)
     asked.write_run(late, "treatment", 0, 1.4, points=3, ended=False)
     assert verify(asked.project).records == 5
+
+
+def test_an_index_that_was_made_elsewhere_vouches_for_nothing(asked, monkeypatch):
+    path = asked.chain.path
+    path.write_text(path.read_text().replace('"confidence": 80', '"confidence": 90'))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("palate.store.chain_index.user_key", lambda: b"another user's")
+        forged = Chain(path)
+        forged.go_on()
+        forged._index.write()
+    with pytest.raises(ChainBrokenError, match="record 1: its content was changed"):
+        verify(Project(asked.project.home))

@@ -1,8 +1,8 @@
 """What is known of a chain without reading its records: where each ends, its kind, its experiment, and a few fields.
 
 It lies beside the chain in `chain.index`, a line a record, and is a checkpoint: the last line says what the chain's
-bytes hashed to when all up to there was verified, so that only what came later has to be. Its own bytes are sealed too,
-so that a damaged one is noticed and made anew. Standard library only.
+bytes hashed to when all up to there was verified, so that only what came later has to be. Its own bytes are sealed
+with a key of the user's, so that one that is damaged, or that came from elsewhere with its chain, is made anew.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from palate.store.config import user_key
 from palate.store.private import open_file
 
 KEPT: Mapping[str, tuple[str, ...]] = {
@@ -73,7 +74,7 @@ class ChainIndex:
         self.digest = hashlib.sha256()
         self._kept: list[bytes] = []
         self._seals: list[bytes] = []
-        self._own = hashlib.sha256(_FORMAT)
+        self._own = hashlib.sha256(_FORMAT + user_key())
         self._by_kind: dict[str, list[int]] = defaultdict(list)
         self._by_experiment: dict[str, list[int]] = defaultdict(list)
         self._sorted = self._sorted_by_experiment = 0
@@ -175,7 +176,7 @@ class ChainIndex:
         if not cells or len(cells) != CELLS * content.count(b"\n"):
             return
         seal_at = len(content) - 1 - len(cells[-1])
-        own = hashlib.sha256(_FORMAT)
+        own = hashlib.sha256(_FORMAT + user_key())
         own.update(memoryview(content)[:seal_at])
         try:
             self._take_cells(cells)

@@ -1,5 +1,9 @@
 """Preferences by layer: flag > PALATE_* > [tool.palate] > the user's own file > default."""
 
+import contextlib
+import functools
+import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +13,9 @@ import platformdirs
 
 from palate.bounded import MOST_TOML, parse_toml, read_text
 from palate.errors import InputError, PalateError
+from palate.store.private import make_folder, write_file
+
+KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,29 @@ def user_file() -> Path | None:
 def user_state() -> Path | None:
     """The user's own folder for what palate remembers across projects; None where the user has no home."""
     return _folder(platformdirs.user_state_dir)
+
+
+@functools.cache
+def user_key() -> bytes:
+    """Return random bytes that only this user has: what is sealed with them came from no received folder.
+
+    They are made once. Where they cannot be kept, they are of this process alone.
+    """
+    folder = user_state()
+    if folder is not None and not (folder / "key").exists():
+        with contextlib.suppress(OSError):
+            make_folder(folder, top=True)
+            beside = folder / f".key.{os.getpid()}"
+            write_file(beside, secrets.token_bytes(KEY_BYTES))
+            with contextlib.suppress(FileExistsError):  # of two processes, one makes it; or it is there
+                os.link(beside, folder / "key")
+            beside.unlink()
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            key = (folder / "key").read_bytes()
+            if len(key) == KEY_BYTES:
+                return key
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _folder(named: Callable[[str], str]) -> Path | None:
