@@ -57,8 +57,23 @@ def test_what_a_person_asked_for_here_is_started_without_asking(trained, won):
     assert asked.shown == []
 
 
-def test_a_copied_project_asks_once_before_it_starts_anything(trained, won, tmp_path):
+def test_a_copied_project_does_not_start_the_file_that_it_was_copied_from(trained, won, tmp_path):
     copy = Project(tmp_path / "elsewhere" / ".palate")
+    shutil.copytree(trained.project.home, copy.home)
+    yes = Asked(True)
+    with pytest.raises(RefusedError, match="is not in this project"):
+        check(copy, yes)
+    assert yes.shown == []
+
+
+def test_a_file_that_is_not_there_any_more_is_named(trained, won, tmp_path):
+    (tmp_path / "train.py").rename(tmp_path / "moved.py")
+    with pytest.raises(RefusedError, match="train.py, which is not there"):
+        check(trained.project, Asked(True))
+
+
+def test_a_copied_store_asks_once_before_it_starts_anything(trained, won, tmp_path):
+    copy = Project(tmp_path / ".palate-copy")
     shutil.copytree(trained.project.home, copy.home)
     runs = set(copy.runs.iterdir())
     no, yes, again = Asked(False), Asked(True), Asked(False)

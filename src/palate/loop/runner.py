@@ -106,7 +106,7 @@ class Runner:
         for run_id, (arm, _, _) in self._going.items():
             with contextlib.suppress(OSError, StoreError):  # what is wrong with one must not keep the others from it
                 if write_stop(self._project, run_id):
-                    self._read_back(run_id, arm)
+                    self._read_back(run_id, arm, stopped=True)
         self._going.clear()
         self._claims.close()
 
@@ -296,14 +296,17 @@ class Runner:
             self._results[arm][result.seed] = result
             self._person.watch(RunEnded(arm, result))
 
-    def _read_back(self, run_id: str, arm: Arm) -> Received | None:
-        """Read back what a run received, and keep it for the decision whether it can be used again."""
+    def _read_back(self, run_id: str, arm: Arm, *, stopped: bool = False) -> Received | None:
+        """Read back what a run received, and keep it for the decision whether it can be used again.
+
+        One that was stopped had not told all, and is never used again.
+        """
         target = self._plan.target_of(arm)
         place = self._resources.placed(target.task).place
         own = () if place is None or not target.task.file else (place.name_of(target.task.file),)
         secrets = known_secrets(os.environ, target.settings, dict(self._plan.settings[arm]), {"": list(target.argv)})
         received = take_received(self._project.run_folder(run_id), place, own, secrets)
-        if received is not None:
+        if received is not None and not stopped:
             remember(self._project, self._plan.keys[arm], received)
         return received
 

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from palate.errors import NotFoundError, PalateError, RefusedError
 from palate.ledger.records import question_body
+from palate.question.folder import path_inside
 from palate.question.question import Question
 from palate.question.target import Target, find_target
 from palate.recipe.codec import content_id
@@ -108,6 +109,10 @@ def vouched(project: Project, questions: Sequence[Question], confirm: Confirm) -
     """
     trust = Trust.of(project)
     strange = [question for question in questions if not trust.knows(question)]
+    for question in questions:
+        _refuse_gone(question)
+    for question in strange:
+        _refuse_elsewhere(project, question)
     if strange and not confirm(strange):
         raise _not_confirmed(strange)
     for question in questions:
@@ -138,6 +143,32 @@ def _not_confirmed(strange: Sequence[Question]) -> RefusedError:
         why=[line for question in strange[:5] for line in command_lines(question)],
         todo="Read it, then confirm it at a terminal, or with:  palate confirm --trust",
     )
+
+
+def _refuse_gone(question: Question) -> None:
+    """Refuse a file that is not there any more: the project has moved, or somebody else asked."""
+    for target in _targets(question):
+        file = target.task.file
+        if file and target.task.kind != "module" and not Path(file).exists():
+            raise RefusedError(
+                f"{question.experiment} was asked of {file}, which is not there.",
+                why="The project has moved since, or it was asked in another one.",
+                todo="Ask anew, where the file is:  palate run",
+            )
+
+
+def _refuse_elsewhere(project: Project, question: Question) -> None:
+    """Refuse the file of the project that this one is a copy of: the one in this project is meant, or nobody knows."""
+    home = os.path.realpath(project.home.parent)
+    for target in _targets(question):
+        file = target.task.file
+        inside = path_inside(os.path.realpath(file), home) if file else ""
+        if inside is None and target.task.kind in ("script", "function"):
+            raise RefusedError(
+                f"{question.experiment} was asked of {file}, which is not in this project ({home}).",
+                why="The project was copied since, or a colleague asked: its runs would not be those of the code here.",
+                todo="Ask anew, of the file that is meant:  palate run",
+            )
 
 
 def _refuse_changed(question: Question) -> None:
