@@ -1,5 +1,7 @@
 """What a person sees of secrets: none is shown, and an old folder is searched and rewritten."""
 
+import os
+
 import pytest
 from benchmarks.planted_secrets import plant, run_planted
 from tests.ledger.old_store import SECRETS, holding, old_store
@@ -96,3 +98,28 @@ def test_of_200_planted_secrets_none_reaches_the_store_nor_what_is_shown(tmp_pat
     found, told = run_planted(tmp_path, secrets)
     assert found == []
     assert [one.kind for one in secrets if one.part in told] == []
+
+
+SETS = """
+import os, random, subprocess, sys
+import palate
+lift = 0.0
+os.environ.setdefault("DB_PASSWORD", "dotenv-dbpw-42x")  # as load_dotenv does
+os.environ["MY_SECRET"] = "set-inside-pw-33y"
+print("config", os.environ["DB_PASSWORD"], os.environ["MY_SECRET"])
+inner = "import os; os.environ['K_TOKEN'] = 'child-tok-99-abz'; print('child', os.environ['K_TOKEN'])"
+subprocess.run([sys.executable, "-c", inner])
+random.seed(int(os.environ["PALATE_SEED"]))
+for step in range(3):
+    palate.log(step, val_acc=.5 + lift + random.gauss(0, .01))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no files in memory")
+def test_secrets_that_a_run_puts_into_its_environment_are_not_kept_of_what_it_prints(salted):
+    salted.write(SETS)
+    ended = salted.call("run", "train.py", "-c", "lift=.3", "--metric", "val_acc", "--pairs", "2", "--no-forecast")
+    assert ended.returncode == 0, ended.stderr
+    kept = b"".join(path.read_bytes() for path in (salted.folder / ".palate").rglob("*") if path.is_file())
+    assert b"config <secret> <secret>" in kept
+    assert not any(secret in kept for secret in (b"dotenv-dbpw", b"set-inside-pw", b"child-tok"))

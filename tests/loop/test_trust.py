@@ -68,7 +68,7 @@ def test_a_copied_project_does_not_start_the_file_that_it_was_copied_from(traine
 
 def test_a_file_that_is_not_there_any_more_is_named(trained, won, tmp_path):
     (tmp_path / "train.py").rename(tmp_path / "moved.py")
-    with pytest.raises(RefusedError, match="train.py, which is not there"):
+    with pytest.raises(RefusedError, match=r"train\.py, which is not there"):
         check(trained.project, Asked(True))
 
 

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from palate.redaction import Lines, known_secrets
+from palate.redaction import Lines, known_secrets, redact_text
 from palate.training import family
 from palate.training.output import Output, Pipe, Redact
+from palate.training.received import SECRETS
 
 OUTPUT = "output.log"
 """File in a run's folder with what it printed."""
@@ -233,9 +234,40 @@ class Children:
 
 
 def redacting_for(order: Message) -> Redact:
-    """Return what redacts the lines that a run prints: it may print its secrets."""
+    """Return what redacts the lines that a run prints: it may print its secrets, and those that it sets itself.
+
+    The latter come through a file in memory, which ends with this process; the order says where it is.
+    """
     known = known_secrets({**os.environ, **order["environment"]}, order["settings"])
-    return Lines((*order["secrets"], *known)).redact
+    lines, told, size = Lines((*order["secrets"], *known)), _memory(), 0
+    more: tuple[str, ...] = ()
+    if told is not None:
+        order["environment"] = {**order["environment"], SECRETS: f"/proc/{os.getpid()}/fd/{told.fileno()}"}
+
+    def redact(line: str) -> str:
+        nonlocal size, more
+        if told is not None and (now := os.fstat(told.fileno()).st_size) != size:
+            size, more = now, _values_in(os.pread(told.fileno(), now, 0))
+        return lines.redact(redact_text(line, more) if more else line)
+
+    return redact
+
+
+def _memory() -> BinaryIO | None:
+    """Return a file in memory that other processes can write to by its place; None where the system has none."""
+    if not (hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")):  # noqa: PTH112
+        return None
+    with contextlib.suppress(OSError):
+        return os.fdopen(os.memfd_create("secrets"), "rb+")
+    return None
+
+
+def _values_in(text: bytes) -> tuple[str, ...]:
+    values = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):  # one that is being written
+            values.append(json.loads(line))
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, str)))
 
 
 def _take_in_turn(printed: list[Pipe]) -> None:

@@ -32,6 +32,9 @@ NOTES = "received.jsonl"
 """File in a run's folder with what was heard."""
 
 NOTED, WORKS_IN, SHOWS = "PALATE_RECEIVED", "PALATE_WORK", "PALATE_SHOWS"
+SECRETS = "PALATE_SECRETS"
+"""Environment variable with the place, in memory, where a run's processes tell the secrets that they set themselves."""
+
 """Environment variables that tell a process that a run starts where to note, which folder is the run's own, and which
 folders that one shows."""
 
@@ -319,6 +322,20 @@ class Recorder:
             self._guard.hear(event, arguments)
 
 
+def tell_secret(name: str, value: str) -> None:
+    """Tell who keeps what a run prints that it set an environment variable which is secret, as `load_dotenv` does."""
+    place = os.environ.get(SECRETS)
+    if not place:
+        return
+    from palate.redaction import is_secret
+
+    if is_secret(name, value):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(place, os.O_WRONLY | os.O_APPEND)
+            os.write(descriptor, json.dumps(value).encode() + b"\n")
+            os.close(descriptor)
+
+
 def _open_high(path: str) -> tuple[int, int]:
     """Open a file to append to, with a number that is rarely closed by mistake; return the number and its inode."""
     low = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -570,7 +587,9 @@ def _native_file(path: object, mode: str) -> None:
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    if _recorder is not None and event in _EVENTS:
+    if event == "os.putenv":
+        tell_secret(*map(os.fsdecode, arguments))
+    elif _recorder is not None and event in _EVENTS:
         try:
             _recorder.hear(event, arguments)
         except OSError:  # a full disk, a run that is ending: never the training's fault
