@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from palate.redaction import Lines, known_secrets, redact_text
 from palate.training import family
@@ -239,27 +239,45 @@ def redacting_for(order: Message) -> Redact:
     The latter come through a file in memory, which ends with this process; the order says where it is.
     """
     known = known_secrets({**os.environ, **order["environment"]}, order["settings"])
-    lines, told, size = Lines((*order["secrets"], *known)), _memory(), 0
-    more: tuple[str, ...] = ()
-    if told is not None:
-        order["environment"] = {**order["environment"], SECRETS: f"/proc/{os.getpid()}/fd/{told.fileno()}"}
+    lines, told = Lines((*order["secrets"], *known)), _Told()
+    if told.place:
+        order["environment"] = {**order["environment"], SECRETS: told.place}
 
     def redact(line: str) -> str:
-        nonlocal size, more
-        if told is not None and (now := os.fstat(told.fileno()).st_size) != size:
-            size, more = now, _values_in(os.pread(told.fileno(), now, 0))
+        more = told.values()
         return lines.redact(redact_text(line, more) if more else line)
 
     return redact
 
 
-def _memory() -> BinaryIO | None:
-    """Return a file in memory that other processes can write to by its place; None where the system has none."""
-    if not (hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")):  # noqa: PTH112
-        return None
-    with contextlib.suppress(OSError):
-        return os.fdopen(os.memfd_create("secrets"), "rb+")
-    return None
+class _Told:
+    """A file in memory into which the processes of a run tell secrets.
+
+    Attributes:
+        place: by which they open it; "" where the system has none.
+    """
+
+    def __init__(self) -> None:
+        self.place, self._descriptor = "", -1
+        self._size = 0
+        self._values: tuple[str, ...] = ()
+        if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+            with contextlib.suppress(OSError):
+                self._descriptor = os.memfd_create("secrets")
+                self.place = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def __del__(self) -> None:
+        """Let the file go."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def values(self) -> tuple[str, ...]:
+        """Return what was told by now."""
+        if self._descriptor >= 0:
+            size = os.fstat(self._descriptor).st_size
+            if size != self._size:
+                self._size, self._values = size, _values_in(os.pread(self._descriptor, size, 0))
+        return self._values
 
 
 def _values_in(text: bytes) -> tuple[str, ...]:
