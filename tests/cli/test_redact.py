@@ -1,5 +1,7 @@
 """What a person sees of secrets: none is shown, and an old folder is searched and rewritten."""
 
+import os
+
 import pytest
 from benchmarks.planted_secrets import plant, run_planted
 from tests.ledger.old_store import SECRETS, holding, old_store
@@ -96,3 +98,16 @@ def test_of_200_planted_secrets_none_reaches_the_store_nor_what_is_shown(tmp_pat
     found, told = run_planted(tmp_path, secrets)
     assert found == []
     assert [one.kind for one in secrets if one.part in told] == []
+
+
+def test_a_dry_run_removes_nothing_and_a_redaction_what_others_left_half_written(salted):
+    old_store(salted.folder)
+    left = [salted.folder / ".palate" / name for name in (".goals.json.4194303.1.palate", "runs/r/.x.4194303.1.palate")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    salted.call("redact", "--dry-run")
+    assert all(path.exists() for path in left)
+    assert salted.call("redact", "--yes", "--author", "ada").returncode == 0
+    assert not any(path.exists() for path in left)
