@@ -123,3 +123,16 @@ def test_secrets_that_a_run_puts_into_its_environment_are_not_kept_of_what_it_pr
     kept = b"".join(path.read_bytes() for path in (salted.folder / ".palate").rglob("*") if path.is_file())
     assert b"config <secret> <secret>" in kept
     assert not any(secret in kept for secret in (b"dotenv-dbpw", b"set-inside-pw", b"child-tok"))
+
+
+def test_a_dry_run_removes_nothing_and_a_redaction_what_others_left_half_written(salted):
+    old_store(salted.folder)
+    left = [salted.folder / ".palate" / name for name in (".goals.json.4194303.1.palate", "runs/r/.x.4194303.1.palate")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    salted.call("redact", "--dry-run")
+    assert all(path.exists() for path in left)
+    assert salted.call("redact", "--yes", "--author", "ada").returncode == 0
+    assert not any(path.exists() for path in left)

@@ -6,22 +6,24 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
 import pytest
 from tests.ledger.old_store import ADA, SECRETS, START, holding, old_store
 
-from palate.errors import ChainBrokenError, RefusedError
+from palate.errors import ChainBrokenError, JournalTakenError, RefusedError
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import SealedRedaction
-from palate.ledger.redact import redact_store, redactions
-from palate.ledger.scan import scan_secrets
+from palate.ledger.redact import clean_json, redact_store, redactions
+from palate.ledger.scan import Known, scan_secrets
 from palate.ledger.verify import parse_head, verify
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, hash_record
-from palate.store.journal import Journal
+from palate.store.journal import Journal, write_event
 from palate.store.project import Project
+from palate.store.reader import read_journal
 from palate.vocabulary import TREATMENT
 
 NOW = START + timedelta(days=1)
@@ -210,3 +212,87 @@ def test_who_is_killed_leaves_the_old_or_the_new_chain_and_can_go_on(tmp_path):
         Chain(project.chain.path).verify()
         assert Ledger.of(fresh.chain).read(question.experiment).question.plan.keys == question.plan.keys
     assert outcomes <= {3, 4}
+
+
+def test_journals_are_masked_where_they_are_and_what_is_shared_stays_shared(old):
+    project, question = old
+    journal = project.journal(question.plan.run_name(TREATMENT, 0))
+    output = project.output(journal.parent.name)
+    for path in (journal, output, project.chain.path):
+        path.chmod(0o664)
+    before = journal.stat()
+    redact_store(project, author=ADA, now=NOW)
+    assert (journal.stat().st_ino, journal.stat().st_size) == (before.st_ino, before.st_size)
+    assert {path.stat().st_mode & 0o777 for path in (journal, output, project.chain.path)} == {0o664}
+
+
+def _redact_once_free(project):
+    """Redact, again where the look at a journal came in between."""
+    for _ in range(2000):
+        try:
+            redact_store(project, author=ADA, now=NOW)
+        except RefusedError:
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _is_taken(journal):
+    try:
+        Journal.open(journal).close()
+    except JournalTakenError:
+        return True
+    return False
+
+
+def test_what_a_run_writes_that_begins_meanwhile_is_kept_and_no_run_is_gone_on_with(old):
+    project, question = old
+    old_journal = project.journal(question.plan.run_name(TREATMENT, 0))
+    new = project.run_folder("new-run")
+    with Chain(project.chain.path).exclusively():  # the redaction waits for it, and holds the journals
+        redacting = threading.Thread(target=_redact_once_free, args=(project,))
+        redacting.start()
+        assert any(_is_taken(old_journal) or time.sleep(0.005) for _ in range(2000))
+        journal = Journal.open(new / "journal")
+        journal.log(0, {"acc": 1.0})
+        output = (new / "output.log").open("w")
+        output.write(f"{SECRETS[0]}\n")
+        output.flush()
+    redacting.join()
+    journal.log(1, {"acc": 2.0})
+    journal.close()
+    output.write("more\n")
+    output.close()
+    assert len(read_journal(new / "journal").curves["acc"].values) == 2
+    assert (new / "output.log").read_text().endswith("more\n")
+    assert set(holding(project.home)) == {"output.log"}  # of a run that is none of a palate that seals
+    Journal.open(old_journal).close()
+
+
+def test_a_journal_that_is_a_folder_and_a_run_without_one_stop_nothing(old):
+    project, _ = old
+    (project.run_folder("odd") / "journal").mkdir(parents=True)
+    project.run_folder("none").mkdir()
+    (project.run_folder("none") / "output.log").write_text(SECRETS[0])
+    redact_store(project, author=ADA, now=NOW)
+    assert holding(project.home) == []
+
+
+def test_of_more_runs_than_files_may_be_open_all_are_held(tmp_path):
+    project, _ = old_store(tmp_path)
+    code = "import resource, sys; exec(sys.argv[2])\nprint(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    for number in range(40):
+        write_event(project.journal(f"r{number}"), "recipe", key="k", label="l", seed=0, settings={})
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (30, 4096))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(project.home), limited + REDACT], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "ready\n30\n", done.stderr
+    assert holding(project.home) == []
+
+
+def test_what_follows_a_flag_with_one_dash_is_taken_out_as_it_is_sealed(tmp_path):
+    known = Known({})
+    for flag in ("-api_key", "--api_key"):
+        assert clean_json("", ["train.py", flag, "hunter2"], known) == ["train.py", flag, "<secret>"]
+    assert clean_json("", ["--api_key=x", "plain"], known)[1] == "plain"

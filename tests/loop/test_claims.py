@@ -14,9 +14,11 @@ from tests.loop.trained_project import DEBUG, Recorder
 from palate.errors import RunsFailedError, StoreError
 from palate.loop.ask import Noticed, RunStarted
 from palate.loop.claims import Claims
+from palate.loop.journals import begin
 from palate.loop.runner import Runner
 from palate.training.debug import DebugLauncher
 from palate.training.launch import Resources
+from palate.vocabulary import BASELINE
 
 HOLDS = """
 import sys, time
@@ -219,3 +221,13 @@ def test_a_project_that_is_moved_while_runs_go_stops_the_question_and_is_not_mad
     with pytest.raises(StoreError, match="is gone"):
         carry_out(trained, trained.question(budget=2), resources=Resources(start=lambda task, _: Moving(task)))
     assert not trained.project.runs.exists()
+
+
+def test_a_folder_of_another_run_is_not_removed_where_this_ones_cannot_be_made(trained):
+    plan = trained.question().plan
+    seed = 10 ** (254 - len(plan.run_name(BASELINE, 0)))  # so that the next name is too long
+    theirs = trained.project.run_folder(plan.run_name(BASELINE, seed))
+    theirs.mkdir()
+    with pytest.raises(StoreError, match="File name too long"):
+        begin(trained.project, plan, BASELINE, seed)
+    assert theirs.is_dir()

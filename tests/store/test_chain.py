@@ -1,5 +1,6 @@
 """The chain shows every edit, move, drop and back-dating."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.errors import ChainBrokenError, InputError
+from palate.errors import ChainBrokenError, InputError, StoreError
 from palate.store.chain import GENESIS, Chain, hash_record
+from palate.store.chain_records import cannot_seal, unreadable, write_line
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -319,3 +321,36 @@ def test_a_read_only_folder_works(tmp_path):
         assert not index_of(chain).exists()
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_who_has_the_chain_locked_and_seals_into_it_is_refused_and_does_not_wait_for_ever(tmp_path):
+    chain = Chain(tmp_path / "chain.jsonl")
+    chain.append("skip", {"author": "ada"}, now=NOW)
+
+    def seals():
+        chain.append("skip", {"author": "bob"}, now=NOW)
+
+    with chain.exclusively(), pytest.raises(StoreError, match="locked by who wants to seal"):
+        seals()
+    with pytest.raises(StoreError, match="locked by who wants to seal"):
+        chain.append_unless("skip", {"author": "cleo"}, seals, now=NOW)
+    chain.append("skip", {"author": "dan"}, now=NOW)
+    assert [record.body["author"] for record in chain.records()] == ["ada", "dan"]
+
+
+def test_a_line_that_can_neither_be_written_nor_cut_off_is_an_error_that_says_why(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(StoreError, match="cannot be written: Broken pipe"):
+        write_line(writer, b"{}\n", tmp_path / "chain.jsonl")
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("number", "todo"),
+    [(errno.ENOSPC, "Free space, or choose"), (errno.EROFS, "Mend its permissions, or choose"), (errno.EIO, "Choose")],
+)
+def test_what_to_do_is_about_what_happened(tmp_path, number, todo):
+    error = OSError(number, os.strerror(number))
+    assert cannot_seal(tmp_path, error).todo[0].startswith(todo)
+    assert ("permissions" in unreadable(tmp_path, error).todo[0]) == (number == errno.EROFS)

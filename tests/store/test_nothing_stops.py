@@ -241,7 +241,9 @@ def test_an_index_of_the_chain_that_is_damaged_is_made_anew(content, folder, usu
 
 def test_doctor_always_runs_and_removes_what_was_left(folder):
     home = folder / ".palate"
-    left = [home / ".chain.index.4194303.1", home / "recipes" / ".abc.json.4194303", home / "claims" / "k-s0"]
+    earlier = [home / ".chain.index.4194303.1", home / "recipes" / ".abc.json.4194303"]
+    left = [home / ".goals.json.4194303.1.palate", home / "runs" / "train-75a912-s0" / ".output.log.4194303.1.palate"]
+    left += [*earlier, home / "claims" / "k-s0"]
     (home / "claims").mkdir()
     for path in left:
         path.write_text("{}")
@@ -252,6 +254,16 @@ def test_doctor_always_runs_and_removes_what_was_left(folder):
     assert not any(path.exists() for path in left)
     assert "removed what processes that are gone had left" in told["mended"][0]
     assert (home / "runs" / ".not-ours.json.1").exists()
+
+
+@pytest.mark.parametrize("damage", ['{"schema": 1, "schema": 2}', '{"half', "[" * 300 + "]" * 300, '{"a": 1e999}'])
+def test_doctor_names_the_recipes_that_are_refused_where_they_are_used(folder, damage):
+    recipe = folder / ".palate" / "recipes" / "012b905af47092ba.json"
+    recipe.write_text(damage)
+    told = json.loads(call(["doctor", "--json"], {}, folder)["stdout"])
+    (check,) = [check for check in told["checks"] if check["name"] == "files"]
+    assert not check["ok"]
+    assert "recipes/012b905af47092ba.json: " in check["told"]
 
 
 def test_a_check_of_doctor_that_fails_as_nobody_expected_is_a_bad_line(folder):

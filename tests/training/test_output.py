@@ -64,9 +64,11 @@ def test_who_prints_faster_than_lines_are_redacted_is_not_kept_waiting_once_the_
     assert sum(map(len, seen)) < len(lines) / 2  # most of it was never looked at
 
 
-def test_the_file_is_the_owners_alone_and_no_link_is_followed(tmp_path):
+@pytest.mark.parametrize(("folder", "mode"), [(0o700, 0o600), (0o770, 0o660)])
+def test_the_file_is_as_open_as_its_folder_and_no_link_is_followed(tmp_path, folder, mode):
+    tmp_path.chmod(folder)
     kept(tmp_path, [b"x\n"])
-    assert (tmp_path / "output.log").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "output.log").stat().st_mode & 0o777 == mode
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "linked").symlink_to(tmp_path / "theirs")
     output = Output.open(tmp_path / "linked")

@@ -1,7 +1,6 @@
 """`palate doctor`: it always runs, mends what it can, and names what it cannot with what to type."""
 
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -14,9 +13,11 @@ from pathlib import Path
 
 import click
 
+from palate.bounded import parse_json, read_text
 from palate.cli.common import here, json_option, put_out
 from palate.cli.redact import put_secrets
 from palate.errors import PalateError, RunsFailedError, StoreError
+from palate.recipe.document import loads
 from palate.store.catalog import Catalog, RunRow, rebuild
 from palate.store.leftovers import remove_leftovers
 from palate.store.private import SHARED, close_to_others
@@ -203,10 +204,14 @@ def _files(project: Project, _: list[str]) -> str:
 
 
 def _damage(place: Path) -> str:
+    """Say what is wrong with a file, "" if nothing: it is read within the bounds in which it is read to be used."""
     try:
-        read = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        return f"{place}: {error}"
+        text = read_text(place)
+        read = parse_json(text, "It", exact=False)
+        if place.parent.name == "recipes":
+            loads(text)
+    except PalateError as error:
+        return f"{place}: {error.what}"
     return "" if isinstance(read, dict) else f"{place}: it is not what palate writes"
 
 

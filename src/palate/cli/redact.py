@@ -12,7 +12,7 @@ import click
 
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
 from palate.errors import RefusedError
-from palate.ledger.redact import Redacted, redact_store, remove_stale
+from palate.ledger.redact import Redacted, redact_store
 from palate.ledger.scan import Found, scan_secrets
 from palate.store.project import Project
 
@@ -31,7 +31,6 @@ def command(dry_run: bool, yes: bool, author: str | None, agent: bool | None, as
     holds: `palate verify` says which records were rewritten, when and by whom. Rotate the secrets first.
     """
     project, who = here(), whoami(author, agent)
-    remove_stale(project)
     found = scan_secrets(project, os.environ)
     document: dict[str, Any] = {"schema": "palate.redact/1", "found": [asdict(one) for one in found], "redacted": None}
     if not found or dry_run:

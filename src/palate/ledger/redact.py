@@ -2,13 +2,17 @@
 
 Files are rewritten one after another, each at one stroke, and the chain last: what it holds of secrets tells what to
 look for elsewhere. Who is stopped in between types the same again. See `store.bridge` for what the chain says then.
+
+The journals of all runs that there are at first are locked until the end, and masked where they are. What a run that
+begins meanwhile writes is not touched: it seals its secrets itself.
 """
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +27,23 @@ from palate.question.question import Question
 from palate.redaction import Lines, find_secrets, is_secret, redact_text, secrets_in
 from palate.redaction.names import plain_name
 from palate.redaction.text import REDACTED, is_no_secret
-from palate.store.bridge import replace_file
+from palate.redaction.values import flag_of
 from palate.store.catalog import rebuild
-from palate.store.chain import GENESIS, Record, hash_record
+from palate.store.chain import Record, hash_record
+from palate.store.chain_records import line_of, seal_fields
+from palate.store.leftovers import remove_leftovers
+from palate.store.locks import lock
 from palate.store.mask import events_in, mask
+from palate.store.private import replace_file
 from palate.store.project import Project
 
 INDEX = "chain.index"
 """The file beside a chain that is made anew from it."""
+
+SPARE_FILES = 64
+"""Files that are open beside the journals."""
+
+_MORE_FILES = "Let more files be open (ulimit -n)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,23 +79,26 @@ def redact_store(
         ChainBrokenError: the chain does not hold, so nothing can be said of what is rewritten.
         StoreError: something cannot be written; what was rewritten until then stays so.
     """
-    refuse_going(project)
-    project.chain.verify()
-    found = scan_secrets(project, environment)
-    if not found:
-        return Redacted(files=(), removed=(), records=(), left=())
-    known = Known.of(project, environment)
     try:
-        removed = _remove_code(project, found)
-        files = list(_rewrite_files(project, known, journals=False))
-        files += _rewrite_files(project, known, journals=True)
-        records = _rewrite_chain(project, known, found, files=len(files) + len(removed), author=author, now=now)
-        had_catalog = _remove_derived(project)
+        with contextlib.ExitStack() as held:
+            runs = hold_runs(project, held)
+            project.chain.verify()
+            found = scan_secrets(project, environment)
+            if not found:
+                return Redacted(files=(), removed=(), records=(), left=())
+            remove_leftovers(project.home)
+            known = Known.of(project, environment)
+            removed = _remove_code(project, found)
+            files = list(_rewrite_files(project, known, runs))
+            files += _mask_journals(project, known, runs)
+            records = _rewrite_chain(project, known, found, files=len(files) + len(removed), author=author, now=now)
+            had_catalog = _remove_derived(project)
     except OSError as error:
+        many = error.errno in (errno.EMFILE, errno.ENFILE)
         raise StoreError(
             f"{error.filename or project.home} cannot be rewritten: {error.strerror}.",
             why="What was rewritten until then stays so; the chain is the old one or the new one, and holds.",
-            todo="Make room, or mend the permissions, then type the same again.",
+            todo=f"{_MORE_FILES if many else 'Make room, or mend the permissions'}, then type the same again.",
         ) from error
     if had_catalog:
         rebuild(project)
@@ -94,24 +110,52 @@ def redact_store(
     )
 
 
-def refuse_going(project: Project) -> None:
-    """Refuse to rewrite a store while a run writes into it.
+def hold_runs(project: Project, held: contextlib.ExitStack) -> Mapping[str, int]:
+    """Lock the journals of all runs, so that none is written to until they are let go.
+
+    Args:
+        project: whose runs.
+        held: lets them go.
+
+    Returns:
+        the names of the runs that are there, each with the descriptor of its journal: -1 where it has none.
 
     Raises:
-        RefusedError: one does.
+        RefusedError: a run goes on.
+        OSError: a journal cannot be opened.
     """
-    for journal in sorted(project.runs.glob("*/journal")):
-        with journal.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RefusedError(
-                    f"{journal.parent.name} goes on.",
-                    why="What it writes next would follow on what was rewritten.",
-                    todo="Wait for it or stop it, then type the same again.",
-                ) from None
-            except OSError:  # a file system without locks
-                continue
+    folders = sorted(path for path in project.runs.glob("*") if path.is_dir())
+    _let_open(len(folders), held)
+    return {folder.name: _hold(folder / "journal", held) for folder in folders}
+
+
+def _hold(journal: Path, held: contextlib.ExitStack) -> int:
+    if not journal.is_file():
+        return -1
+    try:
+        descriptor = os.open(journal, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        descriptor = os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
+    held.callback(os.close, descriptor)
+    try:
+        lock(descriptor)
+    except BlockingIOError:
+        raise RefusedError(
+            f"{journal.parent.name} goes on.",
+            why="What it writes next would follow on what was rewritten.",
+            todo="Wait for it or stop it, then type the same again.",
+        ) from None
+    return descriptor
+
+
+def _let_open(count: int, held: contextlib.ExitStack) -> None:
+    """Let this process have so many more files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _remove_code(project: Project, found: Sequence[Found]) -> list[str]:
@@ -145,31 +189,55 @@ def _remove_derived(project: Project) -> bool:
     return had_catalog
 
 
-def _rewrite_files(project: Project, known: Known, *, journals: bool) -> Iterator[str]:
-    """Rewrite the files that hold secrets, the chain and what is made anew left out; yield their names."""
+def _rewrite_files(project: Project, known: Known, runs: Mapping[str, int]) -> Iterator[str]:
+    """Rewrite the files that hold secrets: not journals, the chain and what is made anew; yield their names."""
     for path in files_of(project.home):
         made_anew = path.name.startswith(project.catalog.name) or path.name in (project.chain.path.name, INDEX)
-        derived = path.parent == project.home and made_anew
-        is_journal = path.name == "journal" and path.parent.parent == project.runs
-        if derived or is_journal is not journals or next(scan_file(project, path, known), None) is None:
+        inside = path.relative_to(project.home).parts
+        in_run = inside[0] == project.runs.name and len(inside) > 1
+        is_journal = in_run and len(inside) == len(("runs", "RUN", "journal")) and path.name == "journal"
+        not_ours = is_journal or (made_anew and len(inside) == 1) or (in_run and inside[1] not in runs)
+        if not_ours or next(scan_file(project, path, known), None) is None:
             continue
         before = path.read_bytes()
-        after = _clean_journal(before, known) if is_journal else _clean_file(path, before, known)
+        after = _clean_file(path, before, known)
         if after != before:
-            replace_file(path, after, path.stat().st_mode & 0o700)
+            replace_file(path, after, mode=path.stat().st_mode & 0o777)
             yield str(path.relative_to(project.home))
 
 
-def _clean_journal(content: bytes, known: Known) -> bytes:
-    """Mask the secrets in a journal's events, each event on its own: one whose secrets are too short stays."""
-    cleaned = bytearray(content)
+def _mask_journals(project: Project, known: Known, runs: Mapping[str, int]) -> Iterator[str]:
+    """Mask the secrets in the journals that are held, where they are; yield the names of those that had any."""
+    for run, descriptor in runs.items():
+        path = project.journal(run)
+        if descriptor < 0 or next(scan_file(project, path, known), None) is None:
+            continue
+        masked = list(_masked_events(path.read_bytes(), known))
+        if masked:
+            _write_over(path, masked)
+            yield str(path.relative_to(project.home))
+
+
+def _write_over(path: Path, places: Sequence[tuple[int, bytes]]) -> None:
+    """Write over what is at some places of a file: it stays the file that its readers have open."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for start, content in places:
+            if os.pwrite(descriptor, content, start) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _masked_events(content: bytes, known: Known) -> Iterator[tuple[int, bytes]]:
+    """Yield a journal's events without their secrets, and where each begins; one whose secrets are too short stays."""
     for start, end in events_in(content):
         event = content[start:end]
         spans = _merged(_spans_in_event(event, known))
         masked = mask(event, spans) if spans else None
-        if masked is not None and _is_json(masked):
-            cleaned[start:end] = masked
-    return bytes(cleaned)
+        if masked is not None and masked != event and _is_json(masked):
+            yield start, masked
 
 
 def _is_json(event: bytes) -> bool:
@@ -243,8 +311,8 @@ def clean_json(name: str, value: Any, known: Known) -> Any:
     if isinstance(value, dict):
         return {key: clean_json(key, member, known) for key, member in value.items()}
     if isinstance(value, list):
-        before = ("", *(word if isinstance(word, str) and word.startswith("--") else "" for word in value[:-1]))
-        return [clean_json(flag, member, known) for flag, member in zip(before, value, strict=False)]
+        flags = ("", *map(flag_of, value[:-1]))
+        return [clean_json(flag, member, known) for flag, member in zip(flags, value, strict=False)]
     if not isinstance(value, str):
         return value
     whole = is_secret(name, value) and not find_secrets(value) and not is_no_secret(value)
@@ -272,7 +340,7 @@ def _rewrite_chain(
             sealed_as = fields.pop("hash")
             row = {"number": number, "kind": fields["kind"], "hash": sealed_as, "now": hash_record(fields)}
             replaced.append(row)
-            lines[number] = _line({**fields, "hash": sealed_as})
+            lines[number] = line_of({**fields, "hash": sealed_as})
         last = json.loads(lines[-1])
         bridge = SealedRedaction(
             replaced=tuple(replaced),
@@ -282,20 +350,10 @@ def _rewrite_chain(
             author=author,
         )
         at = max(now.astimezone(UTC), datetime.fromisoformat(last["at"]))
-        fields = {
-            "number": len(lines),
-            "at": at.isoformat(timespec="microseconds"),
-            "kind": SealedRedaction.KIND,
-            "body": json.loads(json.dumps(bridge.body())),
-            "previous": last["hash"] if lines else GENESIS,
-        }
-        lines.append(_line({**fields, "hash": hash_record(fields)}))
-        replace_file(chain.path, b"".join(lines), chain.path.stat().st_mode & 0o700)
+        body = json.loads(json.dumps(bridge.body()))
+        lines.append(line_of(seal_fields(len(lines), at, SealedRedaction.KIND, body, last["hash"])))
+        replace_file(chain.path, b"".join(lines), mode=chain.path.stat().st_mode & 0o777)
     return [row["number"] for row in replaced]
-
-
-def _line(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def clean_body(kind: str, body: Mapping[str, Any], known: Known) -> Any:
@@ -341,14 +399,3 @@ def redactions(records: Sequence[Record]) -> list[str]:
             + (" Their place and hash still hold, their content is vouched for by that alone." if numbers else "")
         )
     return told
-
-
-def stale_files(project: Project) -> list[Path]:
-    """Return what a redaction that was killed left beside the files: new content, without secrets."""
-    return [path for path in files_of(project.home) if re.fullmatch(r"\..+\.redacting", path.name)]
-
-
-def remove_stale(project: Project) -> None:
-    """Remove what a redaction that was killed left behind."""
-    for path in stale_files(project):
-        os.unlink(path)  # noqa: PTH108

@@ -6,7 +6,6 @@ everybody goes on without claims.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,8 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
+from palate.store.locks import is_at, lock, remove_unheld
+from palate.store.private import make_new_folder, open_file
 from palate.training.family import STOPPED, state_of
 
 FOLDER = "claims"
@@ -68,19 +69,22 @@ class Claims:
         if (key, seed) in self._held:
             return False
         with contextlib.suppress(OSError):
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            make_new_folder(self._folder)
         path = self._path(key, seed)
         while True:
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                descriptor = _open(path)
             except OSError:
                 return True
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = lock(descriptor)
             except OSError as error:
                 os.close(descriptor)
                 return not isinstance(error, BlockingIOError)
-            if _is_at(descriptor, path):
+            if not is_locked:
+                os.close(descriptor)
+                return True
+            if is_at(descriptor, path):
                 self._held[key, seed] = descriptor
                 self.tell(key, seed, run)
                 return True
@@ -116,7 +120,7 @@ class Claims:
             self.release(key, seed)
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
-                _remove_stale(Path(entry.path))
+                remove_unheld(Path(entry.path))
 
     def forget(self) -> None:
         """Close the files and leave the claims: they are those of the process from which this one was forked."""
@@ -128,23 +132,16 @@ class Claims:
         return self._folder / f"{key}-s{seed}"
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _open(path: Path) -> int:
+    """Open a claim, as open to others as its folder; one that another person made for themselves is read alone.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except OSError:
-        return False
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the file of a claim that nobody holds."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, path):
-                path.unlink()
-        finally:
-            os.close(descriptor)
+        return open_file(path, os.O_RDWR | os.O_NOFOLLOW)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _forget_after_fork() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from palate.errors import JournalTakenError, StoreError
 from palate.question.plan import Plan
 from palate.question.target import Order
+from palate.store.private import make_new_folder
 from palate.store.project import Project
 from palate.training.launch import Ended
 from palate.training.outcome import begin_run, end_run, stop_run
@@ -31,15 +32,16 @@ def begin(project: Project, plan: Plan, arm: Arm, seed: int) -> Order:
     name = project.run_folder(plan.run_name(arm, seed))
     plan.order(arm, seed, name.name, name)  # refused before anything is begun
     key, label, settings = plan.keys[arm], plan.target.label, plan.settings[arm]
-    folder = name
+    folder = None
     try:
         folder = _make_first_free(name)
         begin_run(folder / "journal", key=key, label=label, seed=seed, settings=settings)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        if folder is not None:  # else there is none of this run, and another's is not touched
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise StoreError(
-            f"{folder} cannot be written: {error.strerror}.",
+            f"{folder or name} cannot be written: {error.strerror}.",
             why="The run was not started; what was made before is kept.",
             todo="Make room, then type the same command again.",
         ) from error
@@ -50,7 +52,7 @@ def _make_first_free(name: Path) -> Path:
     """Make the first folder that is not there; where two want the same at once, one gets the next."""
     for folder in _names(name):
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
+            make_new_folder(folder)
             break
     return folder
 

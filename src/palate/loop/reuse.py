@@ -18,8 +18,9 @@ from palate.recipe.codec import content_id
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk, Setting, find
 from palate.redaction import is_secret_name
+from palate.store.locks import folder_locked
 from palate.store.peek import runs_named
-from palate.store.private import make_folder, write_file
+from palate.store.private import make_folder, replace_file
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.inputs import Received, read_received
@@ -53,10 +54,13 @@ NOTHING = Known(files={}, variables={})
 
 def remember(project: Project, key: str, received: Received) -> None:
     """Keep what a run of a key read together with what the others did."""
-    known = _read(project, key) or NOTHING
-    more = known.with_more(received)
-    if more != known:
-        _write(project, key, more)
+    folder = _path(project, key).parent
+    make_folder(folder)
+    with folder_locked(folder):  # of two runs that end at once, none forgets what the other read
+        known = _read(project, key) or NOTHING
+        more = known.with_more(received)
+        if more != known:
+            _write(project, key, more)
 
 
 def known_inputs(project: Project, plan: Plan, arm: Arm) -> Known:
@@ -203,6 +207,4 @@ def _read(project: Project, key: str) -> Known | None:
 def _write(project: Project, key: str, known: Known) -> None:
     path = _path(project, key)
     make_folder(path.parent)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write_file(beside, json.dumps(asdict(known)))
-    beside.replace(path)
+    replace_file(path, json.dumps(asdict(known)))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from palate.atomic import name_beside, write_synced
 from palate.recipe.codec import Secret, Unread
 from palate.redaction.names import is_secret_name, is_strong_name
 from palate.redaction.text import SHORTEST_KNOWN, find_secrets, names_a_place, redact_text
@@ -73,8 +74,8 @@ def sealed(name: object, value: Any) -> Any:
     if type(value) is dict:
         return {key: sealed(key, member) for key, member in value.items()}
     if type(value) in (list, tuple):
-        flags = ("", *value[:-1])
-        return type(value)(sealed(_flag(before), member) for before, member in zip(flags, value, strict=False))
+        flags = ("", *map(flag_of, value[:-1]))
+        return type(value)(sealed(flag, member) for flag, member in zip(flags, value, strict=False))
     if isinstance(value, set | frozenset):
         return type(value)(sealed("", member) for member in value)
     return seal_secret(value) if _tells_secret(value) else value
@@ -88,7 +89,7 @@ def _tells_secret(value: Any) -> bool:
     return not told.startswith("<") and bool(find_secrets(told))
 
 
-def _flag(word: object) -> str:
+def flag_of(word: object) -> str:
     """Return the name that a flag gives to the word behind it; "" where it is none."""
     return word if isinstance(word, str) and word.startswith("-") and "=" not in word else ""
 
@@ -198,14 +199,9 @@ def _kept_salt(path: Path) -> bytes:
     """Return the salt of a file, which is made complete where it is not there: of two processes, one makes it."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".salt.{os.getpid()}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        beside = name_beside(path)
         try:
-            os.write(descriptor, os.urandom(32).hex().encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
+            write_synced(beside, os.urandom(32).hex().encode(), 0o600)
             os.link(beside, path)
         except FileExistsError:
             pass

@@ -8,7 +8,6 @@ was sealed with, and what hash its content has now. Any other change is noticed 
 
 import functools
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,28 +50,3 @@ def _replaced(path: Path, *_state: int) -> dict[int, tuple[str, str, str]]:
             except (ValueError, KeyError, TypeError):  # the seal of that record tells
                 continue
     return replaced
-
-
-def replace_file(path: Path, content: bytes, mode: int) -> None:
-    """Put other content in the place of a file, at one stroke: who is killed leaves the old or the new one.
-
-    Raises:
-        OSError: it cannot be written; the file is as it was.
-    """
-    beside = path.with_name(f".{path.name}.redacting")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,10 +11,10 @@ A last line that a power cut left incomplete is kept beside the chain, in `chain
 it. Of a chain that was changed, what is whole can still be read, once `go_on` has said so; nothing is sealed into it.
 """
 
-import fcntl
 import json
 import os
 import sys
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,13 +32,16 @@ from palate.store.chain_records import (
     checked,
     hash_record,
     keep_beside,
+    line_of,
     lines_of,
     mark_of,
     record_of,
+    seal_fields,
     unreadable,
     whole_record,
     write_line,
 )
+from palate.store.locks import is_at, lock
 from palate.store.private import make_folder, open_file
 
 __all__ = ["GENESIS", "Chain", "Record", "hash_record"]
@@ -65,7 +68,7 @@ class Chain:
         self.broken: ChainBrokenError | None = None
         self._index = ChainIndex(path.with_name("chain.index"))
         self._mark: tuple[int, int, int] | None = None
-        self._is_locked = False
+        self._locked_by: int | None = None
         self._said: set[str] = set()
         self._forget()
 
@@ -86,6 +89,7 @@ class Chain:
             kind: of the record.
             body: what it says; plain JSON data.
             stop: reads this chain; what it raises is passed on, and where it returns anything true, nothing is sealed.
+                It seals nothing itself.
             now: when.
 
         Returns:
@@ -94,7 +98,7 @@ class Chain:
         Raises:
             InputError: `now` has no time zone, or the body holds what JSON cannot.
             ChainBrokenError: what stands there already does not hold.
-            StoreError: the file cannot be written.
+            StoreError: the file cannot be written, or this thread has locked it already.
         """
         if now.tzinfo is None:
             raise InputError(f"{now} has no time zone; a sealed time is UTC.", todo="Pass datetime.now(UTC).")
@@ -106,15 +110,8 @@ class Chain:
                 return None
             last = self._last()
             at = max([now.astimezone(UTC), *([last.at] if last else [])])  # clocks may step back
-            fields = {
-                "number": len(self._index),
-                "at": at.isoformat(timespec="microseconds"),
-                "kind": kind,
-                "body": body,
-                "previous": last.hash if last else GENESIS,
-            }
-            sealed = {**fields, "hash": hash_record(fields)}
-            line = json.dumps(sealed, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+            sealed = seal_fields(len(self._index), at, kind, body, last.hash if last else GENESIS)
+            line = line_of(sealed)
             write_line(descriptor, line, self.path)
             record = record_of(sealed)
             self._take(line, record)
@@ -124,11 +121,11 @@ class Chain:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Lock the chain against everybody else who seals, while its file is replaced.
+        """Lock the chain against everybody who seals, while its file is replaced.
 
         Raises:
             ChainBrokenError: what stands there does not hold.
-            StoreError: the file cannot be written.
+            StoreError: the file cannot be written, or this thread has locked it already.
         """
         with self._locked():
             yield
@@ -310,13 +307,13 @@ class Chain:
 
     def _refresh(self, *, trusting: bool = True) -> None:
         """Take in what the file has that is not known yet."""
-        if self._is_locked:  # nobody else can write now
+        if self._locked_by is not None:  # nobody else can write now
             return
         try:
             if self._mark == mark_of(self.path.stat()):
                 return
             with self.path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)  # a line that is being written is not a broken one
+                lock(file.fileno(), shared=True, wait=True)  # a line that is being written is not a broken one
                 torn = self._read(file.fileno(), trusting=trusting)
         except (FileNotFoundError, NotADirectoryError):
             self._forget()
@@ -403,21 +400,30 @@ class Chain:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
+        me = threading.get_ident()
+        if self._locked_by == me:
+            raise StoreError(
+                f"{self.path} is locked by who wants to seal into it.",
+                why="Within `exclusively`, and in a `stop`, nothing is sealed: it would wait for itself for ever.",
+                todo="Seal before it or after it.",
+            )
         try:
             make_folder(self.path.parent, top=True)
-            descriptor = _open_locked(self.path)
+            descriptor, is_locked = _open_locked(self.path)
         except OSError as error:
             raise cannot_seal(self.path, error) from error
         try:
+            if not is_locked:
+                self.say(f"palate: {self.path} is on a file system without locks: seal from one process at a time.")
             if self.broken is not None:
                 raise self.broken
             torn = self._read(descriptor) or self._torn_end(descriptor)
             if torn:
                 self._set_aside(descriptor, torn)
-            self._is_locked = True
+            self._locked_by = me
             yield descriptor
         finally:
-            self._is_locked = False
+            self._locked_by = None
             os.close(descriptor)
 
     def _torn_end(self, descriptor: int) -> bytes:
@@ -447,16 +453,18 @@ def _indented(error: ChainBrokenError) -> str:
     return "\n".join(f"  {line}" for line in (error.what, *error.todo))
 
 
-def _open_locked(path: Path) -> int:
-    """Open a chain and lock it; one that was replaced while this waited for the lock (see `bridge`) is opened anew."""
+def _open_locked(path: Path) -> tuple[int, bool]:
+    """Open a chain and lock it; one that was replaced while this waited for the lock (see `bridge`) is opened anew.
+
+    Returns:
+        the descriptor, and whether it is locked: not where the file system has no locks.
+    """
     while True:
         descriptor = open_file(path, os.O_RDWR | os.O_APPEND)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-        except FileNotFoundError:
-            pass
+            is_locked = lock(descriptor, wait=True)
+            if is_at(descriptor, path):
+                return descriptor, is_locked
         except BaseException:
             os.close(descriptor)
             raise

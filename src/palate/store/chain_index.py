@@ -8,7 +8,6 @@ with a key of the user's, so that one that is damaged, or that came from elsewhe
 import hashlib
 import json
 import os
-import threading
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.store.config import user_key
-from palate.store.private import open_file
+from palate.store.private import replace_file
 
 KEPT: Mapping[str, tuple[str, ...]] = {
     "question": (
@@ -224,17 +223,10 @@ class ChainIndex:
 
     def write(self) -> None:
         """Write the file anew; all who do so at once write the same."""
-        written = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            with os.fdopen(open_file(written, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-                for number, seal in enumerate(self._seals):
-                    file.write(self._row(number) + seal + b"\n")
-                size = file.tell()
-            written.replace(self.path)
-            self._size = size
-        except OSError:
-            with suppress(OSError):
-                written.unlink(missing_ok=True)
+        written = b"".join(self._row(number) + seal + b"\n" for number, seal in enumerate(self._seals))
+        with suppress(OSError):  # a store that cannot be written goes without
+            replace_file(self.path, written)
+            self._size = len(written)
 
 
 def fields_of(kind: str, body: Mapping[str, Any]) -> Fields:

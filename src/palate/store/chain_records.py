@@ -1,9 +1,11 @@
 """One record of the chain: its fields, its hash, its line in the file, and the check of it; standard library only."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
 from palate.store.bridge import is_bridged
+from palate.store.private import open_file
 
 GENESIS = "0" * 64
 _FIELDS = {"number", "at", "kind", "body", "previous", "hash"}
+_DENIED, _FULL = (errno.EACCES, errno.EPERM, errno.EROFS), (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,22 @@ def hash_record(fields: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def seal_fields(number: int, at: datetime, kind: str, body: dict[str, Any], previous: str) -> dict[str, Any]:
+    """Return the fields of a record with its hash.
+
+    Raises:
+        InputError: they hold an infinity or NaN.
+    """
+    time = at.isoformat(timespec="microseconds")
+    fields = {"number": number, "at": time, "kind": kind, "body": body, "previous": previous}
+    return {**fields, "hash": hash_record(fields)}
+
+
+def line_of(fields: Mapping[str, Any]) -> bytes:
+    """Return the line of a record's fields, its hash among them, the only way in which it is written."""
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
 def checked(line: bytes, number: int, before: Record | None, path: Path) -> Record:
     """Return the record of a line that follows the one before it.
 
@@ -71,7 +91,7 @@ def _verified(line: bytes, number: int, before: Record | None, path: Path) -> Re
         raise broken(path, number, "it is not JSON") from error
     if not isinstance(fields, dict) or set(fields) != _FIELDS:
         raise broken(path, number, "fields are missing or were added")
-    if json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() != line:
+    if line_of(fields) != line + b"\n":
         raise broken(path, number, "it is not written the way it was sealed")
     claimed = fields.pop("hash")
     if fields["number"] != number or fields["previous"] != (before.hash if before else GENESIS):
@@ -144,7 +164,7 @@ def keep_beside(chain: Path, number: int, torn: bytes) -> Path:
     for more in ("", *(f".{k}" for k in range(1, 1000))):
         kept = chain.with_name(f"chain.torn-{number}{more}")
         try:
-            descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = open_file(kept, os.O_WRONLY | os.O_EXCL)
         except FileExistsError:
             continue
         except OSError as error:
@@ -158,7 +178,7 @@ def keep_beside(chain: Path, number: int, torn: bytes) -> Path:
 
 
 def write_line(descriptor: int, line: bytes, path: Path) -> None:
-    """Write a line at the end of a file, whole or not at all.
+    """Write a line at the end of a file, whole or not at all; where a half cannot be cut off, it is set aside later.
 
     Raises:
         StoreError: it cannot be written.
@@ -167,10 +187,11 @@ def write_line(descriptor: int, line: bytes, path: Path) -> None:
     try:
         written = os.write(descriptor, line)
         if written < len(line):
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     except OSError as error:
-        os.ftruncate(descriptor, size)
+        with contextlib.suppress(OSError):  # what the first fault was is said
+            os.ftruncate(descriptor, size)
         raise cannot_seal(path, error) from error
 
 
@@ -181,7 +202,8 @@ def mark_of(stat: os.stat_result) -> tuple[int, int, int]:
 
 def unreadable(path: Path, error: OSError) -> StoreError:
     """Say that the chain cannot be read."""
-    return StoreError(f"{path} cannot be read: {error.strerror}.", todo="Fix its permissions.")
+    todo = "Mend its permissions." if error.errno in _DENIED else "Put back a copy of it, or mend the disk."
+    return StoreError(f"{path} cannot be read: {error.strerror}.", todo=todo)
 
 
 def cannot_seal(path: Path, error: OSError) -> StoreError:
@@ -189,5 +211,12 @@ def cannot_seal(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"{path} cannot be written: {error.strerror}.",
         why="Nothing was sealed; what was there is as it was.",
-        todo="Free space, or choose a folder that can be written: PALATE_HOME=/path/to/folder",
+        todo=f"{_first(error)} a folder that can be written: PALATE_HOME=/path/to/folder",
     )
+
+
+def _first(error: OSError) -> str:
+    """Return how the sentence begins that says what to do."""
+    if error.errno in _FULL:
+        return "Free space, or choose"
+    return "Mend its permissions, or choose" if error.errno in _DENIED else "Choose"

@@ -1,7 +1,5 @@
 """What processes that were killed leave in a store: files that were being written, and claims that nobody holds."""
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -9,14 +7,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from palate.atomic import process_in
+from palate.store.locks import remove_unheld
+
 OLD_S = 3600.0
 """Seconds after which a file that is still being written is not: its process may be one of another machine."""
 
-_WRITING = re.compile(r"(?:\.new-(?P<new>\d+)-.*)|(?:\..+?\.(?P<hidden>\d+)(?:\.\d+)?)|(?:goals\.json\.(?P<goals>\d+))")
-"""Names under which files are written before they have their own, each with its process."""
+_OURS = re.compile(r"\.(?:new|other)-(?P<tree>\d+)-.*|\..+?\.(?P<earlier>\d+)(?:\.\d+)?")
+"""Names of folders of code that come or go, and those under which earlier versions wrote, each with its process."""
 
 _FOLDERS = (".", "recipes", "inputs", "trees")
-_CLAIMS = "claims"
+_CLAIMS, _RUNS = "claims", "runs"
 
 
 def remove_leftovers(home: Path, *, now_s: float | None = None) -> list[Path]:
@@ -27,27 +28,19 @@ def remove_leftovers(home: Path, *, now_s: float | None = None) -> list[Path]:
         now_s: the time, in seconds since 1970.
     """
     now_s = time.time() if now_s is None else now_s
-    return [path for path in (*_half_written(home, now_s), *_unheld(home / _CLAIMS)) if _remove(path)]
+    removed = [path for path in _half_written(home, now_s) if _remove(path)]
+    return removed + [path for path in _listed(home / _CLAIMS) if remove_unheld(path)]
 
 
 def _half_written(home: Path, now_s: float) -> Iterator[Path]:
-    for folder in _FOLDERS:
-        for path in _listed(home / folder):
-            named = _WRITING.fullmatch(path.name)
-            if named is not None and _is_left(path, int(named["new"] or named["hidden"] or named["goals"]), now_s):
+    ours = [home / name for name in _FOLDERS]
+    for folder in (*ours, *_listed(home / _RUNS)):
+        for path in _listed(folder):
+            process = process_in(path.name)
+            if process is None and folder in ours and (named := _OURS.fullmatch(path.name)) is not None:
+                process = int(named["tree"] or named["earlier"])
+            if process is not None and _is_left(path, process, now_s):
                 yield path
-
-
-def _unheld(folder: Path) -> Iterator[Path]:
-    """Yield the files that no process has locked."""
-    for path in _listed(folder):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield path
-            finally:
-                os.close(descriptor)
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -59,16 +52,20 @@ def _listed(folder: Path) -> list[Path]:
 
 def _is_left(path: Path, pid: int, now_s: float) -> bool:
     try:
-        os.kill(pid, 0)
-        is_gone = False
-    except (ProcessLookupError, OverflowError):
-        is_gone = True
-    except OSError:
-        is_gone = False
-    try:
-        return is_gone and now_s - path.lstat().st_mtime > OLD_S
+        return is_gone(pid) and now_s - path.lstat().st_mtime > OLD_S
     except OSError:
         return False
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether this machine has no process of a number; one of somebody else's is there."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _remove(path: Path) -> bool:

@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from palate import atomic
+
 OWNER_FOLDER, OWNER_FILE = 0o700, 0o600
 OTHERS = 0o077
 """The bits of a mode that are about everybody but the owner."""
@@ -20,6 +22,8 @@ SHARED = "PALATE_SHARED"
 
 def make_folder(path: Path, *, top: bool = False) -> None:
     """Make a folder with those above it, if it is not there, as open as the one that it is in.
+
+    Where several are missing there is no store yet: they are made for their owner alone, whatever they are in.
 
     Args:
         path: of the folder.
@@ -33,9 +37,23 @@ def make_folder(path: Path, *, top: bool = False) -> None:
         alone = place == 0 and (top or len(missing) > 1)
         mode = OWNER_FOLDER | (0 if alone else _others(folder.parent))
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=mode)
-            if mode & OTHERS:  # which the umask may have taken away
-                folder.chmod(mode | stat.S_IMODE(folder.stat().st_mode) & stat.S_ISGID)
+            _make(folder, mode)
+
+
+def make_new_folder(path: Path) -> None:
+    """Make a folder that is not there yet, as open as the one that it is in, which is there.
+
+    Raises:
+        FileExistsError: somebody else was faster.
+        OSError: it cannot be made.
+    """
+    _make(path, OWNER_FOLDER | _others(path.parent))
+
+
+def _make(folder: Path, mode: int) -> None:
+    folder.mkdir(mode=mode)
+    if mode & OTHERS:  # which the umask may have taken away
+        folder.chmod(mode | stat.S_IMODE(folder.stat().st_mode) & stat.S_ISGID)
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -44,7 +62,7 @@ def open_file(path: Path, flags: int) -> int:
     Raises:
         OSError: it cannot be opened.
     """
-    mode = OWNER_FILE | _others(path.parent) & 0o066
+    mode = _mode_in(path.parent)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, mode)
     known = os.fstat(descriptor)
     if mode != OWNER_FILE and not known.st_size and stat.S_IMODE(known.st_mode) != mode:
@@ -61,6 +79,25 @@ def write_file(path: Path, content: str | bytes) -> None:
     """
     with os.fdopen(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def replace_file(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+    """Write a whole file at one stroke: who is killed leaves the old one or the new one. See `atomic`.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        mode: who may read and write it; None for as open as its folder.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    written = content.encode() if isinstance(content, str) else content
+    atomic.replace_file(path, written, _mode_in(path.parent) if mode is None else mode)
+
+
+def _mode_in(folder: Path) -> int:
+    return OWNER_FILE | _others(folder) & 0o066
 
 
 def _others(folder: Path) -> int:

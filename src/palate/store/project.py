@@ -9,7 +9,8 @@ from typing import get_args
 
 from palate.errors import StoreError
 from palate.store.chain import Chain
-from palate.store.private import make_folder, write_file
+from palate.store.locks import folder_locked
+from palate.store.private import make_folder, replace_file, write_file
 from palate.vocabulary import Goal
 
 FOLDER = ".palate"
@@ -70,10 +71,12 @@ class Project:
             StoreError: the folder cannot be written.
         """
         self.make()
-        told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
-        beside = self.home / f"{GOALS}.{os.getpid()}"
-        write_file(beside, told + "\n")
-        beside.replace(self.home / GOALS)
+        try:
+            with folder_locked(self.home):
+                told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
+                replace_file(self.home / GOALS, f"{told}\n")
+        except OSError as error:
+            raise _not_written(self.home, error) from error
 
     def make(self) -> None:
         """Make the folder for its owner alone, with a .gitignore so that nobody commits runs by accident.
@@ -90,11 +93,15 @@ class Project:
             if not os.access(self.runs, os.W_OK):
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
-            raise StoreError(
-                f"{self.home} cannot be written: {error.strerror}.",
-                why="Nothing was started and nothing was lost.",
-                todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
-            ) from error
+            raise _not_written(self.home, error) from error
+
+
+def _not_written(home: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{home} cannot be written: {error.strerror}.",
+        why="Nothing was started and nothing was lost.",
+        todo="Choose a folder that can be written: PALATE_HOME=/path/to/folder",
+    )
 
 
 def find_project(start: Path, environment: Mapping[str, str]) -> Project:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from palate.recipe.document import dumps, item_document, item_of, loads
 from palate.recipe.names import Named
 from palate.recipe.recipe import Recipe
 from palate.recipe.tree import Chunk
-from palate.store.private import make_folder, write_file
+from palate.store.private import make_folder, replace_file
 
 VOCABULARY = "vocabulary.json"
 SCHEMA = "palate.vocabulary/1"
@@ -47,7 +46,7 @@ class Recipes:
     def keep(self, key: str, recipe: Recipe) -> None:
         """Write a recipe under the key of its runs; the file is complete or does not exist."""
         make_folder(self.folder)
-        _write(self.folder / f"{key}.json", dumps(recipe))
+        replace_file(self.folder / f"{key}.json", dumps(recipe))
 
     def find(self, key: str) -> Recipe | None:
         """Return the recipe of a key, or None."""
@@ -91,7 +90,7 @@ class Recipes:
         """Write the vocabulary."""
         make_folder(self.home, top=True)
         document = {"schema": SCHEMA, "named": [_entry(n) for n in words.named], "refused": list(words.refused)}
-        _write(self.home / VOCABULARY, json.dumps(document))
+        replace_file(self.home / VOCABULARY, json.dumps(document))
 
 
 def _entry(named: Named) -> dict[str, Any]:
@@ -123,12 +122,6 @@ def _say_left_out(file: Path, why: str) -> None:
         "  Remove it: recipes are read anew from the next runs.",
         file=sys.stderr,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write_file(temporary, text)
-    temporary.replace(path)
 
 
 def renamed(words: Words, old: str, new: str) -> Words:

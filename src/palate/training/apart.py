@@ -17,10 +17,13 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from palate.atomic import name_beside
 from palate.question.folder import CODE, SKIPPED, Place, path_inside
 from palate.question.outside import holds_secret
+from palate.store.leftovers import is_gone
 
 WORK = "work"
 """Folder in a run's folder in which it works."""
@@ -263,18 +266,8 @@ def _remove_left(beside: str) -> None:
     """Remove what processes left that are gone."""
     for name in os.listdir(beside) if os.path.isdir(beside) else ():
         owner = name.partition("-")[0]
-        if owner.isdigit() and not _is_there(int(owner)):
+        if owner.isdigit() and is_gone(int(owner)):
             shutil.rmtree(os.path.join(beside, name), ignore_errors=True)
-
-
-def _is_there(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def bring_home(folder: str, home: str) -> None:
@@ -523,7 +516,7 @@ def _unlink_one(path: str, *, keeps: bool) -> None:
     if os.path.isdir(path):
         _open_up(path)
     elif keeps and os.path.exists(source):
-        beside = f"{path}.{os.getpid()}.palate"
+        beside = str(name_beside(Path(path)))
         shutil.copy2(source, beside)
         os.replace(beside, path)
     else:
@@ -533,7 +526,7 @@ def _unlink_one(path: str, *, keeps: bool) -> None:
 def _open_up(path: str) -> None:
     """Make a real folder of a linked one, with a link for each of its entries."""
     source = os.readlink(path)
-    beside = f"{path}.{os.getpid()}.{threading.get_ident()}.palate"
+    beside = str(name_beside(Path(path)))
     os.mkdir(beside)
     try:
         for name in os.listdir(source):

@@ -100,7 +100,10 @@ def state_of(pid: int) -> str:
 
 
 def is_there(pid: int) -> bool:
-    """Return whether a process has not ended: one whose first thread has may have others, which hold its files."""
+    """Return whether a process has not ended, as Linux tells.
+
+    One whose first thread has may have others, which hold its files.
+    """
     state = state_of(pid)
     if state not in GONE:
         return bool(state)
@@ -111,7 +114,7 @@ def is_there(pid: int) -> bool:
 
 
 def send(pid: int, number: int) -> bool:
-    """Send a signal to a process; return whether it is there."""
+    """Send a signal to a process; return whether it got there: not where there is none, or one of somebody else's."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -120,7 +123,10 @@ def send(pid: int, number: int) -> bool:
 
 
 def send_group(pid: int, number: int) -> bool:
-    """Send a signal to a group of processes; return whether it is there."""
+    """Send a signal to a group of processes; return whether it got to any.
+
+    Not where there is none that lives: macOS says of a group of ended ones that it may not be sent to.
+    """
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):

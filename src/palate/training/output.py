@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from palate.redaction import redact_text
+from palate.store.private import open_file
 
 MOST = 64 << 20
 """The most bytes that are kept of one run."""
@@ -68,10 +69,9 @@ class Output:
 
     @classmethod
     def open(cls, path: Path, *, most: int = MOST, redact: Redact | None = redact_text) -> "Output":
-        """Open a file to print into, for its owner alone; one that cannot be made keeps nothing."""
+        """Open a file to print into, as open to others as its folder; one that cannot be made keeps nothing."""
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            return cls(os.open(path, flags, 0o600), most=most, redact=redact)
+            return cls(open_file(path, os.O_RDWR | os.O_NOFOLLOW), most=most, redact=redact)
         except OSError:
             return cls(-1, most=most, redact=redact)
 
