@@ -250,8 +250,8 @@ def test_a_damaged_header_is_said(tmp_path):
     assert "header" in integrity.why
     for length in range(9, 32):  # and cut inside of it: it is not read, and not continued as if it were whole
         path.write_bytes(content[:length])
-        integrity = read_journal(path).integrity
-        assert (integrity.status, integrity.lost_points) == ("lost points", None)
+        with pytest.raises(PalateError, match="header is damaged"):
+            read_journal(path)
         with pytest.raises(PalateError, match="cannot be continued"):
             Journal.open(path)
         assert path.read_bytes() == content[:length]

@@ -84,14 +84,19 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
     form = lay.form_by_start(buffer[: lay.START_BYTES])
     if form is None:
         raise _no_journal(path, buffer)
+    if len(buffer) < len(form.header):
+        raise StoreError(f"{path} cannot be read: its header is damaged, and the rest is gone.", todo=_MOVE)
     try:
         return _content(buffer, form)
     except (ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError) as error:
         raise StoreError(
             f"{path} cannot be read: it contains an impossible record ({error}).",
             why="It was written so, by another program or by a fault of palate; or its header is damaged.",
-            todo="Restore it from a backup, or move its folder away.",
+            todo=_MOVE,
         ) from error
+
+
+_MOVE = "Restore it from a backup, or move its folder away."
 
 
 def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None:
@@ -149,7 +154,7 @@ def _content(buffer: bytes, form: lay.Form) -> Content:
     for place, scan in enumerate(scans):
         for name, columns in _columns(scan).items():
             parts.setdefault(name, []).extend((*column[:3], column[3] + (place << 40), column[4]) for column in columns)
-    unread = max(0, len(buffer) - tally.end)
+    unread = len(buffer) - tally.end
     found = Found(
         stretches=[stretch for scan in scans for stretch in scan.stretches],
         told=tally.told,

@@ -4,13 +4,14 @@ One scan goes as far as one set of declarations: to the file's end, or to a STAT
 damage cannot be put right, a new stretch of whole records begins. Its rows are kept where their steps are known: from
 a STEP or a STATE that follows in the same stretch, and so also backwards from it; otherwise they are left out.
 
-    file       rows rows rows ####### rows rows STEP rows STATE rows ####### rows rows
-    stretches  0: number 0            1: number from the STEP,               2: no number, no steps:
-               steps from the start   points lost from the STATE                its rows are left out
-    row_steps  (0, 0, 1)              (3, None, 0) (5, 70, 1)                (8, None, 0)
+    file       row row row ###### row row STEP row STATE row ###### row row
+    stretches  0: number 0        1: number from the STEP,          2: no number:
+                                     points lost from the STATE        nothing is known of it
+    row_steps  (0, 0, 1)          (3, None, 0) (5, 70, 1)           (7, None, 0)
 
-The STATE tells the first two rows of stretch 1, too: their shape's steps go on by one stride back to (3, 68, 1), where
-no STEP comes before it. What the stretches prove to be there is judged by `integrity`.
+Each of `row_steps` is: from this row of its shape on, steps go on from here, by so much. Two rows of stretch 1 and both
+of stretch 2 are left out. Without the STEP, the STATE would tell the steps of all rows before it: (3, 68, 1). What the
+stretches prove is judged by `integrity`.
 """
 
 import json
@@ -361,9 +362,14 @@ class Scan:
 
     def _count_kept(self, numbers: list[IntArray]) -> None:
         """Count in each stretch the rows with these numbers in this scan."""
-        for stretch in self.stretches:
-            first, end = stretch.first, stretch.first + stretch.rows
-            stretch.kept = sum(int(np.count_nonzero((first <= some) & (some < end))) for some in numbers)
+        if not self.broken:
+            self.stretches[0].kept = sum(len(some) for some in numbers)
+            return
+        firsts = np.array([stretch.first for stretch in self.stretches])
+        for some in numbers:
+            places = np.searchsorted(firsts, some, side="right") - 1
+            for stretch, kept in zip(self.stretches, np.bincount(places, minlength=len(firsts)), strict=True):
+                stretch.kept += int(kept)
 
     def _first_rows(self) -> list[int]:
         """Return the row number of the first row of each block; long rows between blocks count too."""
