@@ -102,6 +102,44 @@ def test_dropped_and_waiting_points_are_counted_where_there_is_never_room_again(
     assert f"{400 - there} points are lost" in ended.stderr
 
 
+def test_a_row_of_a_signal_handler_that_is_dropped_is_dropped_once(tmp_path):
+    path = tmp_path / "journal"
+    text = """
+journals.PENDING_BYTES = 1000
+fill()
+log(50, 400)
+with journal._lock:
+    before = journal._at.dropped
+for end in ("log", "close"):
+    journal._deferred.append(journals.partial(journal._row, 1000, {"loss": 1.0}))  # as a handler leaves it in a call
+    journal.log(1001, {"loss": 1.0}) if end == "log" else journal.close()
+print(journal._at.dropped - before, len(journal._deferred))
+"""
+    ended = played(path, text)
+    assert ended.stdout.split() == ["3", "0"], ended.stderr
+    read = read_journal(path)
+    assert read.integrity.lost_points == 403 - len(read.curves["loss"])
+
+
+def test_events_that_a_full_disk_meets_are_not_dropped(tmp_path):
+    path = tmp_path / "journal"
+    text = """
+journals.PENDING_BYTES = 1000
+fill()
+log(50, 400)
+journal.event("examples", n=3, right="07")
+assert not journal.whole
+free()
+journal.event("ending", exit="ok", detail="")
+journal.close()
+"""
+    ended = played(path, text)
+    assert ended.returncode == 0, ended.stderr
+    read = read_journal(path)
+    assert [event["kind"] for event in read.events if event["kind"] != "lost"] == ["start", "examples", "ending"]
+    assert read.integrity.lost_points == 400 - len(read.curves["loss"])
+
+
 ON_A_FULL_DISK = """
 mount -t tmpfs -o size=200k none {0} && cd {0} && {1} -c '
 import sys

@@ -156,6 +156,22 @@ def test_another_thread_goes_on_where_an_interrupt_came_just_before_the_lock_was
         assert set(points(rows)) < set(read_points(path))
 
 
+def test_two_threads_that_wait_for_a_lock_that_nobody_holds_both_go_on(tmp_path):
+    journal, rows = begun(tmp_path / "journal", "")
+    for begin in (10, 50, 90):
+        journal._lock.acquire()  # as an exception leaves it that comes just before it is let go
+        more = [(begin + place, {f"of {place}": 1.0}) for place in range(4)]
+        threads = [threading.Thread(target=journal.log, args=row, daemon=True) for row in more]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in threads)
+        rows += more
+    journal.close()
+    assert read_points(tmp_path / "journal") == sorted(points(rows))
+
+
 class Alarm:
     """Raises by a timer, while it is armed."""
 

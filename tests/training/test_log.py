@@ -1,10 +1,13 @@
 """The step is the step, however it is given."""
 
+import sys
+import threading
+
 import pytest
 
-from palate.errors import InputError
+from palate.errors import InputError, StoreError
 from palate.store.reader import read_journal
-from palate.training.run import Run
+from palate.training.run import Run, new_run_folder
 
 
 @pytest.fixture
@@ -34,3 +37,29 @@ def test_a_step_that_is_given_twice_is_refused_with_the_way_out(run):
     with pytest.raises(InputError, match="cannot be kept"):
         run.log(step=3)
     assert steps(run) == {"loss": [0]}
+
+
+def test_steps_that_are_left_out_are_one_more_than_the_last_from_several_threads_too(run):
+    run.log(9, loss=1.0)
+
+    def log_own(number):
+        for _ in range(1000):
+            run.log(**{f"m{number}": 0.5})
+
+    every = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=log_own, args=(number,)) for number in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(every)
+    assert sorted(step for some in steps(run).values() for step in some) == list(range(9, 4010))
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("PALATE_HOME", str(tmp_path / "home"))
+    with pytest.raises(StoreError, match="File name too long"):
+        new_run_folder("x" * 300)

@@ -1,8 +1,9 @@
 """The journal of one run: the complete record of what was logged; standard library only.
 
-Each call is one unbuffered write to an O_APPEND descriptor, so that a process that is killed loses no row for which
-`log` has returned. There is one lock, on the journal itself, and no shared memory: network file systems, Slurm arrays
-and Ray work. See `layout` for the bytes.
+Each row is one unbuffered write to an O_APPEND descriptor, so that a process that is killed loses no row for which
+`log` has returned. (A few calls write a second record: now and then a STATE, and the event `lost`.) There is one lock,
+on the journal itself, and no shared memory: network file systems, Slurm arrays and Ray work. See `layout` for the
+bytes.
 
 A call is atomic. What it will have changed is put down first, in one attribute (`_flight`); then it is written; then
 the journal's state follows. Whatever interrupts it (an exception that a signal handler raises, at any bytecode), the
@@ -133,6 +134,7 @@ class Journal:
         self._marks: io.FileIO | None = None
         self._descriptor = file.fileno()
         self._lock = threading.Lock()
+        self._heirs: dict[threading.Lock, threading.Lock] = {}
         self._form = lay.FORM_2
         self._keys: dict[str, int] = {}
         self._shapes: dict[tuple[str, ...], Shape] = {}
@@ -182,13 +184,8 @@ class Journal:
         """Whether all that was logged is in the file."""
         return self._pending is None and not self._at.dropped
 
-    @property
-    def last_step(self) -> int:
-        """The step of the last row; -1 where there is none."""
-        return self._at.last_step
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one row: every metric of `metrics` at `step`.
+    def log(self, step: int | None, metrics: Mapping[str, float]) -> None:
+        """Append one row: every metric of `metrics` at `step`; None is one more than the last, of whichever thread.
 
         Called by a signal handler in the middle of another call, it keeps the row until that one ends.
 
@@ -198,7 +195,8 @@ class Journal:
         """
         if self._lock.locked() and self._is_nested():
             refuse_bad_row(step, metrics)
-            self._deferred.append(partial(self._row, whole(step), {name: float(metrics[name]) for name in metrics}))
+            known = None if step is None else whole(step)
+            self._deferred.append(partial(self._row, known, {name: float(metrics[name]) for name in metrics}))
             return
         try:
             with self._lock:
@@ -246,16 +244,16 @@ class Journal:
         if self._marks is not None:
             self._marks.close()
 
-    def _row(self, step: int, metrics: Mapping[str, float], deferred: Deferred | None = None) -> None:
+    def _row(self, step: int | None, metrics: Mapping[str, float], deferred: Deferred | None = None) -> None:
         if self._at.dropped:
             self._tell_dropped()
-        crc, size, before_ms, _, rows, lost, dropped, state_end, due = self._at
+        crc, size, before_ms, last_step, rows, lost, dropped, state_end, due = self._at
         elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
         shape = self._shapes.get(tuple(metrics))
         declared = None
         try:
             if type(step) is not int:
-                step = whole(step)
+                step = last_step + 1 if step is None else whole(step)
             dt_ms = elapsed_ms - before_ms
             if dt_ms > LONGEST_DT_MS:
                 dt_ms = LONGEST_DT_MS
@@ -341,12 +339,20 @@ class Journal:
         if shape is not None:
             shape.next_step = next_step
         self._at = after
-        if deferred is not None and self._deferred and self._deferred[0] is deferred:
-            self._deferred.popleft()
+        if deferred is not None:
+            self._end_deferred(deferred)
         self._flight = None
 
+    def _end_deferred(self, deferred: Deferred | None) -> None:
+        """Take a call of a signal handler that was made off the queue."""
+        if deferred is not None and self._deferred and self._deferred[0] is deferred:
+            self._deferred.popleft()
+
     def _settle(self) -> None:
-        """See what became of a record whose call was interrupted: it is there wholly, or not at all."""
+        """See what became of a record whose call was interrupted: it is there, or is put there where it is in part.
+
+        Where nothing of it is there, it is forgotten: its call did not return.
+        """
         flight = self._flight
         if flight is None:
             return
@@ -373,7 +379,8 @@ class Journal:
     def _await_turn(self) -> None:
         """Wait until no other thread holds the lock.
 
-        One that nobody holds any more is replaced: an exception came just before it was let go.
+        One that nobody holds any more is replaced: an exception came just before it was let go. Threads that wait here
+        do not hold it; all of them put the same lock in its place.
         """
         while self._lock.locked():
             held, mine = self._lock, threading.get_ident()
@@ -381,8 +388,9 @@ class Journal:
                 held.release()
                 return
             others = (frame for thread, frame in sys._current_frames().items() if thread != mine)
-            if not any(is_inside(frame, _CALLS, self) for frame in others) and self._lock is held:
-                self._lock = threading.Lock()
+            owned = any(is_inside(one, _CALLS, self) and not is_inside(one, _WAITS, self) for one in others)
+            if not owned and self._lock is held:
+                self._lock = self._heirs.setdefault(held, threading.Lock())
 
     def _write_deferred(self) -> None:
         """Write what signal handlers logged in the middle of a call."""
@@ -404,11 +412,13 @@ class Journal:
             deferred(deferred)
         except (InputError, StoreError) as error:  # nobody is left to take it
             say(f"palate: {error}")
-            if self._deferred and self._deferred[0] is deferred:
-                self._deferred.popleft()
+            self._end_deferred(deferred)
 
     def _keep(self, flight: _Flight) -> None:
-        """Hold a record in memory that the disk does not take, or drop and count it where too many wait."""
+        """Hold a record in memory that the disk does not take; drop and count a row where too many wait.
+
+        Events are few, and what says how the run ended is one: they are always held.
+        """
         if self._descriptor < 0:
             self._flight = None
             raise not_mine(self.path, closed=not self._foreign)
@@ -418,12 +428,12 @@ class Journal:
             self._take_in(flight)
         elif pending.start + len(pending.waiting) >= flight.after.size:  # an interrupt came right behind it
             self._take_in(flight)
-        elif len(pending.waiting) + size <= PENDING_BYTES:
+        elif flight.shape is None or len(pending.waiting) + size <= PENDING_BYTES:
             pending.waiting.extend(flight.record)
             self._take_in(flight)
         else:
-            dropped = self._at.dropped + (flight.shape is not None)
-            self._at = self._at._replace(dropped=dropped, last_step=flight.after.last_step)
+            self._at = self._at._replace(dropped=self._at.dropped + 1, last_step=flight.after.last_step)
+            self._end_deferred(flight.deferred)
             self._flight = None
         self._owe(self._at.rows + self._at.lost + self._at.dropped)
         if time.monotonic() >= self._retry_at:
@@ -540,6 +550,8 @@ class Journal:
         form = lay.form_by_start(os.pread(self._descriptor, lay.START_BYTES, 0))
         if form is None:
             raise no_journal(self.path)
+        if size < len(form.header):
+            raise not_understood(self.path, ValueError("a header that is damaged, and cut"))
         self._form = form
         if form.number > 1:
             self._open_marks()
@@ -623,6 +635,7 @@ class Journal:
 
 
 _CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.close)}
+_WAITS = {Journal._await_turn.__code__}
 
 
 def is_inside(frame: FrameType | None, calls: Collection[CodeType], owner: object) -> bool:

@@ -80,9 +80,9 @@ def no_journal(path: Path) -> StoreError:
 
 
 def not_understood(path: Path, error: Exception) -> StoreError:
-    """Say that a journal cannot be written on."""
+    """Say that a journal cannot be continued."""
     return StoreError(
-        f"{path} cannot be written on: a record of it says what cannot be ({error}).",
+        f"{path} cannot be continued: it contains an impossible record ({error}).",
         why="Nothing was changed.",
         todo="Move it away, so that the run can begin a new one.",
     )

@@ -13,7 +13,8 @@ not stored in rows: each shape (a tuple of keys) has a next step and a stride, a
     other   tag, length u32, payload, crc32
 
 A STATE record holds all that the journal has declared and how far it is. It is written now and then, and found from the
-file's end. Where a checksum fails, what follows is understood from the next one.
+file's end. Where a checksum fails, what follows is understood from the next STATE or STEP: `resync` finds where whole
+records go on, and `scan` what is known of them.
 
 Format 2 differs from format 1 in three things: its header has room for the number of rows that were logged while the
 disk was full; a payload that declares something ends with a checksum of its own; a STEP record numbers its row.
@@ -22,6 +23,7 @@ disk was full; a payload that declares something ends with a checksum of its own
 import json
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,8 +87,9 @@ FORM_1 = Form(1, MAGIC + b"\x01\n", struct.Struct("<Hqq"), frozenset({STATE}))
 FORM_2 = Form(2, MAGIC + b"\x02\n" + bytes(OWED.size), struct.Struct("<HqqQ"), frozenset({KEY, SHAPE, EVENT, STATE}))
 FORMS = (FORM_1, FORM_2)
 OWED_AT = len(MAGIC) + 2
+"""Where a header has that number: right behind what tells the format."""
+
 HEADER_MOST = len(FORM_2.header)
-MARK_BYTES = OWED_AT
 START_BYTES = 4096
 """The first record of a journal, which is its start, ends before this."""
 
@@ -95,7 +98,7 @@ STEP_BODY = FORM_1.step
 
 def form_of(head: bytes) -> Form | None:
     """Return the format that a file says it has; None where it is none that is known."""
-    return next((form for form in FORMS if head[:MARK_BYTES] == form.header[:MARK_BYTES]), None)
+    return next((form for form in FORMS if head[:OWED_AT] == form.header[:OWED_AT]), None)
 
 
 def form_by_start(head: bytes) -> Form | None:
@@ -119,6 +122,8 @@ def is_header_begun(head: bytes) -> bool:
 
 def rows_owed(head: bytes) -> int | None:
     """Return how many rows were logged in all, as a header says while some wait; 0 where none does, None if damaged."""
+    if len(head) < HEADER_MOST:
+        return None
     copies = OWED.unpack_from(head, OWED_AT)
     return next((one for one in copies if copies.count(one) > 1), None)
 
@@ -268,6 +273,23 @@ def unpack_state(payload: bytes, form: Form) -> State:
         raise ValueError("shapes without steps")
     rest = {name: value for name, value in fields.items() if name not in (*names, "shapes")}
     return State(layout=layout, **rest)
+
+
+def find_states(
+    buffer: bytes | bytearray, start: int, form: Form, *, backwards: bool = False
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield each STATE from `start` on whose own checksum is right: where it begins and ends, and its payload.
+
+    With `backwards` the last comes first.
+    """
+    mark = buffer.rfind(STATE_MARK, start) if backwards else buffer.find(STATE_MARK, start)
+    while mark >= 0:
+        at = mark - OTHER_HEAD.size
+        end = record_end(buffer, at, Layout(form)) if at >= 0 and buffer[at] == STATE else 0
+        payload = payload_of(buffer, at, end, form) if at < end <= len(buffer) else None
+        if payload is not None:
+            yield at, end, payload
+        mark = buffer.rfind(STATE_MARK, start, mark) if backwards else buffer.find(STATE_MARK, mark + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from palate.errors import NotFoundError, StoreError
 from palate.store import layout as lay
+from palate.store.integrity import Found, judge
 from palate.store.scan import FloatArray, IntArray, Scan, Tally
 from palate.vocabulary import WHOLE, Integrity
 
@@ -75,7 +76,7 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
 
     Raises:
         NotFoundError: there is no such file.
-        StoreError: it cannot be read: no journal, one of a newer palate, or a record of it says what cannot be.
+        StoreError: it cannot be read: no journal, one of a newer palate, or it contains an impossible record.
     """
     buffer = _bytes_of(path)
     if lay.is_header_begun(buffer[: lay.HEADER_MOST]):
@@ -83,14 +84,19 @@ def read_journal(path: str | os.PathLike[str]) -> Content:
     form = lay.form_by_start(buffer[: lay.START_BYTES])
     if form is None:
         raise _no_journal(path, buffer)
+    if len(buffer) < len(form.header):
+        raise StoreError(f"{path} cannot be read: its header is damaged, and the rest is gone.", todo=_MOVE)
     try:
         return _content(buffer, form)
     except (ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError) as error:
         raise StoreError(
-            f"{path} cannot be read: a record of it says what cannot be ({error}).",
-            why="Its checksum is right: it was written so, by another program or by a fault of palate.",
-            todo="Look at it by a backup, or move its folder away.",
+            f"{path} cannot be read: it contains an impossible record ({error}).",
+            why="It was written so, by another program or by a fault of palate; or its header is damaged.",
+            todo=_MOVE,
         ) from error
+
+
+_MOVE = "Restore it from a backup, or move its folder away."
 
 
 def read_event(path: str | os.PathLike[str], kind: str) -> dict[str, Any] | None:
@@ -124,7 +130,7 @@ def _bytes_of(path: str | os.PathLike[str]) -> bytes:
 
 
 def _no_journal(path: str | os.PathLike[str], buffer: bytes) -> StoreError:
-    if buffer.startswith(lay.MAGIC) and buffer[len(lay.MAGIC) + 1 : lay.MARK_BYTES] == b"\n":
+    if buffer.startswith(lay.MAGIC) and buffer[len(lay.MAGIC) + 1 : lay.OWED_AT] == b"\n":
         number = buffer[len(lay.MAGIC)]
         return StoreError(
             f"{path} is not a journal that this palate reads, but one of a newer palate (format {number}).",
@@ -149,11 +155,20 @@ def _content(buffer: bytes, form: lay.Form) -> Content:
         for name, columns in _columns(scan).items():
             parts.setdefault(name, []).extend((*column[:3], column[3] + (place << 40), column[4]) for column in columns)
     unread = len(buffer) - tally.end
+    found = Found(
+        stretches=[stretch for scan in scans for stretch in scan.stretches],
+        told=tally.told,
+        logged=0 if form.number == 1 else lay.rows_owed(buffer),
+        torn=tally.torn,
+        cut=tally.cut,
+        nameless=tally.nameless,
+        mended=tally.mended,
+    )
     return Content(
         curves={name: _curve(columns) for name, columns in parts.items()},
         events=tally.events,
         lost_bytes=unread + tally.gap_bytes,
-        integrity=_integrity(tally, _owed(buffer, form, tally), anew=len(scans) > 1),
+        integrity=judge(found),
     )
 
 
@@ -167,41 +182,8 @@ def _columns(scan: Scan) -> dict[str, list[Columns]]:
     nameless = [key for key, name in enumerate(scan.layout.keys) if name is None and columns[key]]
     if nameless and not scan.broken:
         raise ValueError(f"a name is not declared: number {nameless[0]}")
-    scan.tally.certain &= not nameless
+    scan.tally.nameless |= bool(nameless)
     return {name: columns[key] for key, name in enumerate(scan.layout.keys) if name is not None}
-
-
-def _owed(buffer: bytes, form: lay.Form, tally: Tally) -> int | None:
-    """Return how many rows waited in memory, and are not in the file; None where nobody knows."""
-    if form.number == 1:
-        return 0
-    logged = lay.rows_owed(buffer)
-    return None if logged is None else max(0, logged - tally.rows - tally.told)
-
-
-def _integrity(tally: Tally, owed: int | None, *, anew: bool) -> Integrity:
-    """Say whether all that was logged is there."""
-    missing = tally.rows - tally.kept if tally.gaps else 0
-    damaged = bool(tally.gaps) and (anew or not tally.certain or missing > 0)
-    uncounted = owed is None or (damaged and (anew or not tally.certain))
-    lost = missing + tally.told + (owed or 0)
-    said = []
-    if tally.gaps:
-        said.append(f"the file is damaged in {_times(tally.gaps)}")
-    if owed or tally.told:
-        said.append(f"the disk was full, and {tally.told + (owed or 0):,} points found no room")
-    if tally.torn:
-        said.append("the last record is incomplete")
-    if tally.mended:
-        said.append(f"a flipped bit was put right in {_times(tally.mended)}")
-    why = "; ".join(said)
-    if uncounted or lost:
-        return Integrity(status="lost points", lost_points=None if uncounted else lost, why=why)
-    return Integrity(status="torn" if tally.torn or tally.gaps else "whole", why=why)
-
-
-def _times(places: int) -> str:
-    return "one place" if places == 1 else f"{places:,} places"
 
 
 def _curve(columns: Sequence[Columns]) -> Curve:

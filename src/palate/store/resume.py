@@ -77,18 +77,12 @@ def resume(descriptor: int, size: int, form: lay.Form) -> Replay:
 
 def _last_state(buffer: bytes, start: int, form: lay.Form) -> Replay | None:
     """Return what the last STATE in the file's end tells, which begins at `start`; None where there is none."""
-    mark = buffer.rfind(lay.STATE_MARK)
-    while mark >= 0:
-        at = mark - lay.OTHER_HEAD.size
-        end = lay.record_end(buffer, at, lay.Layout(form)) if at >= 0 and buffer[at] == lay.STATE else 0
-        payload = lay.payload_of(buffer, at, end, form) if at < end <= len(buffer) else None
-        if payload is not None:
-            state = lay.unpack_state(payload, form)
-            crc = zlib.crc32(buffer[at : end - lay.CRC32.size], state.crc)
-            told = {name: getattr(state, name) for name in ("rows", "lost", "elapsed_ms", "last_step", "start_s")}
-            moved = state.at != start + at
-            return Replay(layout=state.layout, end=start + end, state_end=start + end, crc=crc, damaged=moved, **told)
-        mark = buffer.rfind(lay.STATE_MARK, 0, mark)
+    for at, end, payload in lay.find_states(buffer, 0, form, backwards=True):
+        state = lay.unpack_state(payload, form)
+        crc = zlib.crc32(buffer[at : end - lay.CRC32.size], state.crc)
+        told = {name: getattr(state, name) for name in ("rows", "lost", "elapsed_ms", "last_step", "start_s")}
+        moved = state.at != start + at
+        return Replay(layout=state.layout, end=start + end, state_end=start + end, crc=crc, damaged=moved, **told)
     return None
 
 

@@ -40,7 +40,10 @@ class Sync(NamedTuple):
 
 
 def find(buffer: bytes | bytearray, start: int, layout: lay.Layout) -> Sync | None:
-    """Return the first place from `start` on from which on all records are whole; None where there is none."""
+    """Return the first place from `start` on from which on all records are whole; None where there is none.
+
+    What it may believe, and why the first record or two are passed over, is in docs/design/001-journal.md.
+    """
     rows = [tag for tag in range(lay.ROW, 256) if layout.row_bytes(tag)]
     pattern = re.compile(b"[" + b"".join(b"\\x%02x" % tag for tag in (*range(lay.KEY, lay.STATE + 1), *rows)) + b"]")
     solved = 0
@@ -82,14 +85,10 @@ def _behind_unconfirmed(buffer: bytes | bytearray, at: int, crc: int, layout: la
 
 def _next_state(buffer: bytes | bytearray, start: int, layout: lay.Layout) -> Sync | None:
     """Return the next place where a STATE says what the checksum is."""
-    at = buffer.find(lay.STATE_MARK, start)
-    while at >= 0:
-        head = at - lay.OTHER_HEAD.size
-        if buffer[head] == lay.STATE and _may_begin(buffer, head, layout):
-            crc = solve(buffer, head, layout)
-            if crc is not None:
-                return Sync(head, crc)
-        at = buffer.find(lay.STATE_MARK, at + 1)
+    for at, _, _ in lay.find_states(buffer, start, layout.form):
+        crc = solve(buffer, at, layout)
+        if crc is not None:
+            return Sync(at, crc)
     return None
 
 

@@ -3,6 +3,15 @@
 One scan goes as far as one set of declarations: to the file's end, or to a STATE that begins anew behind damage. Where
 damage cannot be put right, a new stretch of whole records begins. Its rows are kept where their steps are known: from
 a STEP or a STATE that follows in the same stretch, and so also backwards from it; otherwise they are left out.
+
+    file       row row row ###### row row STEP row STATE row ###### row row
+    stretches  0: number 0        1: number from the STEP,          2: no number:
+                                     points lost from the STATE        nothing is known of it
+    row_steps  (0, 0, 1)          (3, None, 0) (5, 70, 1)           (7, None, 0)
+
+Each of `row_steps` is: from this row of its shape on, steps go on from here, by so much. Two rows of stretch 1 and both
+of stretch 2 are left out. Without the STEP, the STATE would tell the steps of all rows before it: (3, 68, 1). What the
+stretches prove is judged by `integrity`.
 """
 
 import json
@@ -15,6 +24,7 @@ import numpy.typing as npt
 
 from palate.store import layout as lay
 from palate.store import resync
+from palate.store.integrity import Stretch, copies
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,38 +50,41 @@ class Tally:
     """What is counted over all scans of a journal.
 
     Attributes:
-        rows: the number of the last row that is known to have been logged, counted from 1.
-        kept: rows that are read.
-        told: rows that events tell as lost.
-        certain: nothing that is missing goes uncounted.
+        told: points that events tell as lost.
         tried: places where it was tried whether a flipped bit can be put right.
         mended: places where it was.
-        gaps: places where records are missing.
-        gap_bytes: bytes there.
+        gap_bytes: bytes between stretches, where records are missing.
         torn: the file ends inside of a record.
+        cut: it ends in something else than a record.
+        nameless: values are there of which nobody knows the metric.
         end: where the last whole record ends.
+        events: all of them, once each.
+        payloads: of these events.
     """
 
-    rows: int = 0
-    kept: int = 0
     told: int = 0
-    certain: bool = True
     tried: int = 0
     mended: int = 0
-    gaps: int = 0
     gap_bytes: int = 0
     torn: bool = False
+    cut: bool = False
+    nameless: bool = False
     end: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     payloads: set[bytes] = field(default_factory=set)
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """Successive whole records: its first row in this scan, that one's number in all, and when it was by the clock."""
+class _Part(Stretch):
+    """A stretch, and where it is.
 
-    first: int
-    number: int | None
+    Attributes:
+        first: its first row in this scan.
+        row: a row in this scan of which its STATE tells the time; with `elapsed_ms`.
+        elapsed_ms: by the clock; None where it has no STATE.
+    """
+
+    first: int = 0
     row: int = 0
     elapsed_ms: int | None = None
 
@@ -91,7 +104,10 @@ class Scan:
         self.rows = 0
         self.row_steps: dict[int, list[tuple[int, int | None, int]]] = {}  # shape -> (rows so far, step, stride)
         self.rows_of: dict[int, int] = {}
-        self.stretches = [_Stretch(0, begin.rows if begin else 0, 0, begin.elapsed_ms if begin else 0)]
+        began = begin or lay.State(layout=self.layout)
+        self.stretches = [
+            _Part(number=began.rows, lost=began.lost, anew=begin is not None, elapsed_ms=began.elapsed_ms)
+        ]
         self.end, self.crc = tally.end, 0
         self.block_end, self.block_crc = 0, 0  # of the rows that were checked together last
         self.unconfirmed = 0  # up to here the running checksum is what one record says of it
@@ -138,8 +154,7 @@ class Scan:
         if lay.is_incomplete(self.buffer, at, self.layout):
             self.tally.torn = True
         else:
-            self.tally.certain = False
-            self.tally.gaps += 1
+            self.tally.cut = True
 
     def _behind_damage(self, at: int, crc: int) -> resync.Sync | None:
         """Put the damage right, or begin a new stretch behind it; return where to go on, None where nothing does."""
@@ -160,25 +175,18 @@ class Scan:
 
     def _learn_layout(self, at: int) -> None:
         """Learn names and shapes from the STATEs behind damage: none ever gets another number."""
-        mark = self.buffer.find(lay.STATE_MARK, at)
-        while mark >= 0:
-            start = mark - lay.OTHER_HEAD.size
-            end = lay.record_end(self.buffer, start, self.layout) if self.buffer[start] == lay.STATE else 0
-            payload = lay.payload_of(self.buffer, start, end, self.layout.form) if start < end else None
-            if payload is not None:
-                state = lay.unpack_state(payload, self.layout.form)
-                if state.fresh:
-                    break
-                self.layout.take_over(state.layout)
-            mark = self.buffer.find(lay.STATE_MARK, mark + 1)
+        for _, _, payload in lay.find_states(self.buffer, at, self.layout.form):
+            state = lay.unpack_state(payload, self.layout.form)
+            if state.fresh:
+                break
+            self.layout.take_over(state.layout)
         self.row_bytes.clear()
 
     def _begin_stretch(self, at: int, sync: resync.Sync) -> resync.Sync:
-        self.tally.gaps += 1
         self.tally.gap_bytes += sync.at - at
         if self.buffer[sync.at : sync.at + 1] and self.buffer[sync.at] in self.layout.form.checked:
             self.unconfirmed = lay.record_end(self.buffer, sync.at, self.layout)
-        self.stretches.append(_Stretch(self.rows, None))
+        self.stretches.append(_Part(first=self.rows))
         for shape in {*range(len(self.layout.shapes)), *self.row_steps}:
             self.row_steps.setdefault(shape, [(0, 0, 1)]).append((self.rows_of.get(shape, 0), None, 0))
         return sync
@@ -235,15 +243,17 @@ class Scan:
             self._declare(record)
 
     def _take_event(self, payload: bytes) -> None:
-        if payload in self.tally.payloads:  # a piece of the file that is there twice
-            return
         event = json.loads(payload)
         if not (isinstance(event["kind"], str) and isinstance(event["unix_s"], float | int)):
             raise ValueError(f"an event without a kind or a time: {str(event)[:80]}")
-        self.tally.payloads.add(payload)
-        self.tally.events.append(event)
-        if event["kind"] == "lost":
-            self.tally.told += int(event["points"])
+        points = int(event["points"]) if event["kind"] == "lost" else 0
+        stretch = self.stretches[-1]
+        if points and stretch.lost is not None:
+            stretch.lost += points
+        if payload not in self.tally.payloads:  # else a piece of the file is there twice
+            self.tally.payloads.add(payload)
+            self.tally.events.append(event)
+            self.tally.told += points
 
     def _take_long(self, payload: bytes) -> None:
         shape, dt_ms = lay.LONG_HEAD.unpack_from(payload)
@@ -285,7 +295,7 @@ class Scan:
         return int(self.layout.form.step.unpack_from(self.buffer, body)[0])
 
     def _take_state(self, payload: bytes) -> None:
-        """Learn from a STATE what was damaged in its stretch: names, shapes, steps, and the number of its rows."""
+        """Learn from a STATE what was damaged before it: names, shapes, steps, how many rows, and points lost."""
         stretch = self.stretches[-1]
         if not self.broken or stretch.elapsed_ms is not None:
             return
@@ -295,6 +305,7 @@ class Scan:
             return
         stretch.number = state.rows - (self.rows - stretch.first)
         stretch.row, stretch.elapsed_ms = self.rows, state.elapsed_ms
+        stretch.lost = state.lost if self.layout.form.number > 1 else None
         self.layout.take_over(state.layout)
         self.row_bytes.clear()
         for shape, (step, stride) in enumerate(zip(state.layout.next_step, state.layout.stride, strict=True)):
@@ -306,7 +317,7 @@ class Scan:
                 marks[-1] = (since, step - stride * (rows - since), stride)
 
     def by_shape(self) -> dict[int, Rows]:
-        """Collect the rows of each shape, in the order of their shapes; count them."""
+        """Collect the rows of each shape, in the order of their shapes; count in each stretch those that are read."""
         dt_ms = np.zeros(self.rows, dtype=np.int64)
         parts: dict[int, list[tuple[IntArray, FloatArray]]] = {}
         first_row = self._first_rows()
@@ -318,10 +329,10 @@ class Scan:
             dt_ms[number] = dt
             parts.setdefault(shape, []).append((np.array([number]), np.array([row])))
         elapsed_s = self._elapsed(dt_ms)
-        counted = self._count_rows()
+        counted = self._without_copies()
         declared = [shape for shape in sorted(parts) if shape < len(self.layout.shapes) and self.layout.shapes[shape]]
         joined = {shape: self._order(shape, parts[shape], elapsed_s, counted) for shape in declared}
-        self.tally.kept += sum(len(rows[0]) for rows in joined.values())
+        self._count_kept([numbers for _, _, _, numbers in joined.values()])
         return joined
 
     def _elapsed(self, dt_ms: IntArray) -> FloatArray:
@@ -337,22 +348,28 @@ class Scan:
             shifts[stretch.first :] = shift
         return np.asarray((passed + shifts) / 1000.0)
 
-    def _count_rows(self) -> BoolArray | None:
-        """Count rows by their numbers; return which are no second copies of others, None where all are not."""
-        if not self.broken and not self.tally.rows:
-            self.tally.rows = self.rows
-            return None
-        once = np.ones(self.rows, dtype=np.bool_)
+    def _without_copies(self) -> BoolArray | None:
+        """Return which rows are no second copies of others; None where there is one stretch, and none is."""
         ends = [stretch.first for stretch in self.stretches[1:]] + [self.rows]
         for stretch, end in zip(self.stretches, ends, strict=True):
-            if stretch.number is None:
-                self.tally.certain = False
-                continue
-            again = min(max(self.tally.rows - stretch.number, 0), end - stretch.first)
+            stretch.rows = end - stretch.first
+        if not self.broken:
+            return None
+        once = np.ones(self.rows, dtype=np.bool_)
+        for stretch, again in zip(self.stretches, copies(self.stretches), strict=True):
             once[stretch.first : stretch.first + again] = False
-            self.tally.rows = max(self.tally.rows, stretch.number + end - stretch.first)
-            self.tally.certain = True
         return once
+
+    def _count_kept(self, numbers: list[IntArray]) -> None:
+        """Count in each stretch the rows with these numbers in this scan."""
+        if not self.broken:
+            self.stretches[0].kept = sum(len(some) for some in numbers)
+            return
+        firsts = np.array([stretch.first for stretch in self.stretches])
+        for some in numbers:
+            places = np.searchsorted(firsts, some, side="right") - 1
+            for stretch, kept in zip(self.stretches, np.bincount(places, minlength=len(firsts)), strict=True):
+                stretch.kept += int(kept)
 
     def _first_rows(self) -> list[int]:
         """Return the row number of the first row of each block; long rows between blocks count too."""

@@ -23,6 +23,7 @@ from palate.errors import InputError, SettingError
 from palate.recipe.codec import Unread, decode, encode
 from palate.recipe.settings import apply_changes, with_changes
 from palate.store.journal import Journal, is_inside
+from palate.store.journal_file import not_writable
 from palate.store.project import find_project
 from palate.store.row import refuse_bad_row
 
@@ -87,7 +88,7 @@ class Run:
 
         Args:
             step: a whole number, first or by its name: `log(10, loss=0.3)`, `log(step=10, loss=0.3)`; one more than the
-                last if left out. No metric can be named "step".
+                last if left out, of whichever thread. No metric can be named "step".
             metrics: one number each. NaN and infinities are stored; a run that ends with one counts as failed.
 
         Raises:
@@ -103,7 +104,7 @@ class Run:
                 self._early.append((step, metrics))
                 return
             journal = self._open()
-        journal.log(journal.last_step + 1 if step is None else step, metrics)
+        journal.log(step, metrics)
 
     def examples(self, right: Iterable[bool]) -> None:
         """Store, for each test example in a fixed order, whether this run classified it correctly.
@@ -278,7 +279,12 @@ def new_run_folder(label: str) -> Path:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
     for one in itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2))):
         with contextlib.suppress(FileExistsError):  # of two threads, one makes it
-            (project.runs / one).mkdir(mode=0o700 | project.runs.stat().st_mode & 0o077)
+            try:
+                (project.runs / one).mkdir(mode=0o700 | project.runs.stat().st_mode & 0o077)
+            except OSError as error:
+                if isinstance(error, FileExistsError):
+                    raise
+                raise not_writable(project.runs / one, error) from error
             break
     return project.runs / one
 
