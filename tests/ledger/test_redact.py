@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tests.ledger.old_store import ADA, SECRETS, START, holding, old_store
@@ -21,12 +22,17 @@ from palate.ledger.scan import Known, scan_secrets
 from palate.ledger.verify import parse_head, verify
 from palate.store.catalog import Catalog
 from palate.store.chain import Chain, hash_record
+from palate.store.chain_records import line_of
 from palate.store.journal import Journal, write_event
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.vocabulary import TREATMENT
 
 NOW = START + timedelta(days=1)
+
+
+def reseal(fields):
+    fields["hash"] = hash_record({name: value for name, value in fields.items() if name != "hash"})
 
 
 @pytest.fixture
@@ -56,11 +62,10 @@ def test_what_is_redacted_is_gone_byte_by_byte_and_the_chain_holds(old):
     before = Chain(project.chain.path).records()
     run_keys = {run.id: run.key for run in _runs(project)}
     done = redact_store(project, author=ADA, now=NOW)
-    assert holding(project.home) == []
-    assert scan_secrets(project) == []
+    assert set(holding(project.home)) == {"model.bin"}  # is no text: it could not be read any more
     assert done.records == (0, 1)
     assert done.removed == ("trees/0123456789abcdef",)
-    assert done.left == ()
+    assert {Path(one.file).name for one in done.left} == {"model.bin"}
     chain = Chain(project.chain.path)
     chain.verify()
     after = chain.records()
@@ -111,9 +116,6 @@ def test_any_other_change_of_a_rewritten_chain_is_noticed(old):
         line = json.dumps(fields, sort_keys=True, ensure_ascii=False).encode() + b"\n"
         return [*lines[:number], line, *lines[number + 1 :]]
 
-    def reseal(fields):
-        fields["hash"] = hash_record({name: value for name, value in fields.items() if name != "hash"})
-
     edits = [
         with_line(0, lambda fields: fields["body"].update(budget=9)),  # a record that was rewritten
         with_line(1, lambda fields: fields["body"].update(confidence=99)),
@@ -136,7 +138,7 @@ def test_it_can_be_done_again_and_what_was_rewritten_keeps_its_first_hash(old):
     first = project.chain.record(0).hash
     redact_store(project, author=ADA, now=NOW)
     body = {"experiment": question.experiment, "reason": f"the {SECRETS[0]} expired", "author": "ada"}
-    project.chain.append("note", body, now=NOW)
+    project.chain.append("void", body, now=NOW)
     done = redact_store(project, author=ADA, now=NOW + timedelta(days=1))
     assert done.records == (4,)
     chain = Chain(project.chain.path)
@@ -208,7 +210,7 @@ def test_who_is_killed_leaves_the_old_or_the_new_chain_and_can_go_on(tmp_path):
         assert [record.kind for record in chain.records()][:3] == ["question", "forecast", "skip"]
         fresh = Project(project.home)
         redact_store(fresh, author=ADA, now=NOW)
-        assert holding(project.home) == []
+        assert set(holding(project.home)) == {"model.bin"}
         Chain(project.chain.path).verify()
         assert Ledger.of(fresh.chain).read(question.experiment).question.plan.keys == question.plan.keys
     assert outcomes <= {3, 4}
@@ -265,7 +267,7 @@ def test_what_a_run_writes_that_begins_meanwhile_is_kept_and_no_run_is_gone_on_w
     output.close()
     assert len(read_journal(new / "journal").curves["acc"].values) == 2
     assert (new / "output.log").read_text().endswith("more\n")
-    assert set(holding(project.home)) == {"output.log"}  # of a run that is none of a palate that seals
+    assert set(holding(project.home)) == {"model.bin", "output.log"}  # of a run that is none of a palate that seals
     Journal.open(old_journal).close()
 
 
@@ -275,7 +277,7 @@ def test_a_journal_that_is_a_folder_and_a_run_without_one_stop_nothing(old):
     project.run_folder("none").mkdir()
     (project.run_folder("none") / "output.log").write_text(SECRETS[0])
     redact_store(project, author=ADA, now=NOW)
-    assert holding(project.home) == []
+    assert set(holding(project.home)) == {"model.bin"}
 
 
 def test_of_more_runs_than_files_may_be_open_all_are_held(tmp_path):
@@ -288,7 +290,7 @@ def test_of_more_runs_than_files_may_be_open_all_are_held(tmp_path):
         [sys.executable, "-c", code, str(project.home), limited + REDACT], capture_output=True, text=True, check=False
     )
     assert done.stdout == "ready\n30\n", done.stderr
-    assert holding(project.home) == []
+    assert set(holding(project.home)) == {"model.bin"}
 
 
 def test_what_follows_a_flag_with_one_dash_is_taken_out_as_it_is_sealed(tmp_path):
@@ -296,3 +298,38 @@ def test_what_follows_a_flag_with_one_dash_is_taken_out_as_it_is_sealed(tmp_path
     for flag in ("-api_key", "--api_key"):
         assert clean_json("", ["train.py", flag, "hunter2"], known) == ["train.py", flag, "<secret>"]
     assert clean_json("", ["--api_key=x", "plain"], known)[1] == "plain"
+
+
+def test_a_bridge_reaches_no_further_than_it_has_to(old):
+    project, _ = old
+    redact_store(project, author=ADA, now=NOW)
+    path = project.chain.path
+    lines = path.read_bytes().splitlines(keepends=True)
+
+    def forged(change, rewrite=None):
+        """Rewrite record 1 and have the bridge say so."""
+        record, bridge = json.loads(lines[1]), json.loads(lines[3])
+        (rewrite or (lambda fields: None))(record)
+        claimed = record.pop("hash")
+        rows = [row for row in bridge["body"]["replaced"] if row["number"] != 1]
+        now = {"number": 1, "kind": record["kind"], "hash": claimed, "now": hash_record(record)}
+        bridge["body"]["replaced"] = [*rows, now]
+        change(bridge["body"])
+        reseal(bridge)
+        path.write_bytes(lines[0] + line_of({**record, "hash": claimed}) + lines[2] + line_of(bridge))
+
+    forged(lambda body: None)
+    Chain(path).verify()
+    shows_nothing = lambda fields: fields.update(body={"experiment": "e", "why": "nothing was taken out"})  # noqa: E731
+    row = {"number": 2, "kind": "score", "hash": "0" * 64, "now": "1" * 64}
+    for change, rewrite in (
+        (lambda body: None, shows_nothing),
+        (lambda body: body["replaced"].append(body["replaced"][0]), None),
+        (lambda body: body["replaced"].append(row), None),
+        (lambda body: body["replaced"].append({**row, "kind": "void", "number": True}), None),
+        (lambda body: body.pop("secrets"), None),
+        (lambda body: body.pop("author"), None),
+    ):
+        forged(change, rewrite)
+        with pytest.raises(ChainBrokenError):
+            Chain(path).verify()

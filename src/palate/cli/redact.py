@@ -85,7 +85,10 @@ def _plan_lines(found: list[Found]) -> list[str]:
         return []
     records = sorted({one.where for one in found if one.where.startswith("record ")})
     code = sorted({one.file.split("/")[1] for one in found if one.file.startswith(("trees/", "functions/"))})
-    lines = ["Each of these files is rewritten without them, the catalog is made anew, and no copy is kept."]
+    lines = [
+        "Each of these files is rewritten without them, the catalog is made anew, and no copy is kept.",
+        "What trainings wrote (runs/RUN/work), and what is no text, stays as it is: it could not be read any more.",
+    ]
     if records:
         counted = _count(len(records), "sealed record")
         lines.append(f"{counted} are rewritten and keep their place and hash; a new record says so.")
@@ -100,10 +103,16 @@ def _done_lines(done: Redacted) -> Iterable[str]:
     yield f"{_count(len(done.files), 'file')} and {_count(len(done.records), 'sealed record')} were rewritten."
     if done.removed:
         yield f"Removed: {', '.join(done.removed)}."
-    if done.left:
-        yield f"{_count(len(done.left), 'secret')} could not be taken out (too short to be told from what is around):"
-        yield from (str(one) for one in done.left)
+    short = [one for one in done.left if one.file.endswith("/journal")]
+    stays = [one for one in done.left if one not in short]
+    if short:
+        yield f"{_count(len(short), 'secret')} could not be taken out (too short to be told from what is around):"
+        yield from (str(one) for one in short)
         yield "Remove these runs' folders, or leave them once the secrets are made anew."
+    if stays:
+        yield "Files that trainings wrote, and files that are no text, stay as they are. Secrets are in:"
+        yield from (str(one) for one in stays[:MOST_SHOWN])
+        yield "Remove them, or leave them once the secrets are made anew."
     yield "The chain holds (palate verify). Copies elsewhere, backups and git are yours to clean."
 
 

@@ -28,6 +28,7 @@ from palate.redaction import Lines, find_secrets, is_secret, redact_text, secret
 from palate.redaction.names import plain_name
 from palate.redaction.text import REDACTED, is_no_secret
 from palate.redaction.values import flag_of
+from palate.store.bridge import REWRITABLE
 from palate.store.catalog import rebuild
 from palate.store.chain import Record, hash_record
 from palate.store.chain_records import line_of, seal_fields
@@ -36,6 +37,9 @@ from palate.store.locks import lock
 from palate.store.mask import events_in, mask
 from palate.store.private import replace_file
 from palate.store.project import Project
+
+WORK = "work"
+"""The folder of a run in which the training's own files are: they stay as they are."""
 
 INDEX = "chain.index"
 """The file beside a chain that is made anew from it."""
@@ -54,7 +58,8 @@ class Redacted:
         files: that were rewritten, seen from the store's folder.
         removed: that were removed: code and functions that cannot be run without what was in them.
         records: numbers of the sealed records that were rewritten.
-        left: secrets that are still there: in a journal, too short to be replaced.
+        left: secrets that are still there: in a journal, too short to be replaced; in files that trainings wrote, or
+            that are no text.
     """
 
     files: tuple[str, ...]
@@ -106,7 +111,7 @@ def redact_store(
         files=tuple(files),
         removed=tuple(removed),
         records=tuple(records),
-        left=tuple(scan_secrets(project, environment)),
+        left=tuple(scan_secrets(project, environment, known)),
     )
 
 
@@ -196,12 +201,13 @@ def _rewrite_files(project: Project, known: Known, runs: Mapping[str, int]) -> I
         inside = path.relative_to(project.home).parts
         in_run = inside[0] == project.runs.name and len(inside) > 1
         is_journal = in_run and len(inside) == len(("runs", "RUN", "journal")) and path.name == "journal"
-        not_ours = is_journal or (made_anew and len(inside) == 1) or (in_run and inside[1] not in runs)
+        written = in_run and len(inside) > len(("runs", "RUN", "work")) and inside[2] == WORK
+        not_ours = is_journal or written or (made_anew and len(inside) == 1) or (in_run and inside[1] not in runs)
         if not_ours or next(scan_file(project, path, known), None) is None:
             continue
         before = path.read_bytes()
         after = _clean_file(path, before, known)
-        if after != before:
+        if after is not None and after != before:
             replace_file(path, after, mode=path.stat().st_mode & 0o777)
             yield str(path.relative_to(project.home))
 
@@ -269,12 +275,15 @@ def _merged(spans: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _clean_file(path: Path, content: bytes, known: Known) -> bytes:
-    """Return a file without its secrets: JSON by its values, text by its lines, anything else with as many bytes."""
+def _clean_file(path: Path, content: bytes, known: Known) -> bytes | None:
+    """Return a file without its secrets, JSON by its values, text by its lines; None where it is no text.
+
+    Whatever else it is could not be read any more: a checkpoint, an archive.
+    """
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return _clean_bytes(content, known)
+        return None
     try:
         if path.suffix == ".json":
             return json.dumps(clean_json("", json.loads(text), known), ensure_ascii=False).encode()
@@ -294,16 +303,6 @@ def _clean_line(line: bytes, known: Known) -> bytes:
         return json.dumps(clean_json("", json.loads(line), known)).encode() + b"\n"
     except ValueError:
         return redact_text(line.decode(errors="replace"), known.texts).encode()
-
-
-def _clean_bytes(content: bytes, known: Known) -> bytes:
-    text = content.decode("latin-1")
-    spans = [(one.start, one.end) for one in find_secrets(text)]
-    spans += [found.span() for value in known.texts for found in re.finditer(re.escape(value), text)]
-    cleaned = bytearray(content)
-    for start, end in spans:
-        cleaned[start:end] = b"*" * (end - start)
-    return bytes(cleaned)
 
 
 def clean_json(name: str, value: Any, known: Known) -> Any:
@@ -333,6 +332,8 @@ def _rewrite_chain(
         replaced: list[Mapping[str, Any]] = []
         for number, line in enumerate(lines):
             fields = json.loads(line)
+            if fields["kind"] not in REWRITABLE:
+                continue
             body = clean_body(fields["kind"], fields["body"], known)
             if body == fields["body"]:
                 continue
@@ -390,12 +391,10 @@ def redactions(records: Sequence[Record]) -> list[str]:
     told = []
     for record in records:
         sealed = SealedRedaction.read(record)
-        numbers = ", ".join(str(row["number"]) for row in sealed.replaced[:8])
-        more = f" and {len(sealed.replaced) - 8} more" if len(sealed.replaced) > 8 else ""
-        what = f"records {numbers}{more} were" if sealed.replaced else "no record, but files beside the chain, were"
-        told.append(
-            f"Redacted on {record.at:%Y-%m-%d} by {sealed.author.name} (record {record.number}): {what} rewritten "
-            f"without secrets."
-            + (" Their place and hash still hold, their content is vouched for by that alone." if numbers else "")
-        )
+        numbers = ", ".join(str(row["number"]) for row in sealed.replaced)
+        what = f"records {numbers} were" if sealed.replaced else "no record, but files beside the chain, were"
+        where = f"Redacted on {record.at:%Y-%m-%d} by {sealed.author.name} (record {record.number})"
+        vouched = "What they say is vouched for by that alone, whatever was noted before." if numbers else ""
+        place = f" Their place and hash still hold. {vouched}" if numbers else ""
+        told.append(f"{where}: {what} rewritten without secrets.{place}")
     return told

@@ -54,14 +54,17 @@ class Found:
         return f"{self.file}{of}: {self.kind}, {self.start}...{rotate}"
 
 
-def scan_secrets(project: Project, environment: Mapping[str, str] | None = None) -> list[Found]:
+def scan_secrets(
+    project: Project, environment: Mapping[str, str] | None = None, known: "Known | None" = None
+) -> list[Found]:
     """Find the secrets in a project's store; nothing is written. What cannot be read is left out.
 
     Args:
         project: whose store.
         environment: variables of which those with a secret's name are looked for too.
+        known: values that are known to be secret; those that the store itself names if None.
     """
-    known = Known.of(project, environment)
+    known = known or Known.of(project, environment)
     found: dict[Found, None] = {}
     for path in files_of(project.home):
         try:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import ChainBrokenError, InputError, StoreError
-from palate.store.bridge import is_bridged
+from palate.store.bridge import KIND as REDACTION
+from palate.store.bridge import is_bridged, rows_of
 from palate.store.private import open_file
 
 GENESIS = "0" * 64
@@ -98,6 +99,8 @@ def _verified(line: bytes, number: int, before: Record | None, path: Path) -> Re
         raise broken(path, number, "it does not follow the record before it")
     if not holds(fields, claimed, path):
         raise broken(path, number, "its content was changed")
+    if fields["kind"] == REDACTION and rows_of(fields) is None:
+        raise broken(path, number, "it is not what a redaction says")
     record = record_of({**fields, "hash": claimed})
     if before and record.at < before.at:
         raise broken(path, number, "it is dated before the record before it")
