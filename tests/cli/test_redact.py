@@ -74,7 +74,7 @@ def test_an_old_folder_is_searched_shown_and_rewritten_when_it_is_confirmed(salt
     assert done.returncode == 1  # something is left
     assert "2 sealed records were rewritten" in done.stdout
     assert "model.bin" in done.stdout.partition("stay as they are")[2]
-    assert holding(salted.folder / ".palate") == ["model.bin"]
+    assert set(holding(salted.folder / ".palate")) == {"model.bin"}
     assert "by ada (record 3): records 0, 1" in salted.call("verify").stdout
     assert len(salted.json("verify")["redactions"]) == 1
     assert salted.json("doctor", "--secrets")["found"] == []
@@ -135,5 +135,5 @@ def test_a_dry_run_removes_nothing_and_a_redaction_what_others_left_half_written
         os.utime(path, (0, 0))
     salted.call("redact", "--dry-run")
     assert all(path.exists() for path in left)
-    assert salted.call("redact", "--yes", "--author", "ada").returncode == 0
+    assert salted.call("redact", "--yes", "--author", "ada").returncode == 1  # model.bin stays
     assert not any(path.exists() for path in left)
