@@ -90,9 +90,15 @@ class Planted:
         """What must not be found: of a URL, its password."""
         return self.text.split(":")[2].split("@")[0] if self.kind == "database URL" else self.text
 
-    def name(self, secret: str, plain: str) -> str:
-        """Return a name: one that says it is secret, or a plain one for every other secret that has a form."""
-        return f"{plain if self.number % 2 and self.kind not in NEEDS_A_NAME else secret}_{self.number}"
+    def name(self, secret: Sequence[str], plain: str) -> str:
+        """Return a name: one of those that say it is secret, or a plain one for every other secret that has a form."""
+        named = secret[self.number // len(WAYS) % len(secret)]
+        return f"{plain if self.number % 2 and self.kind not in NEEDS_A_NAME else named}_{self.number}"
+
+    def printed(self) -> str:
+        """Return what is printed of it: with a name in one of the ways in which people do, or alone."""
+        named = self.number % 2 == 0 or self.kind in NEEDS_A_NAME
+        return PRINTS[self.number // len(WAYS) % len(PRINTS)].format(self.text) if named else self.text
 
 
 def plant(count: int, seed: int = 0) -> list[Planted]:
@@ -100,6 +106,14 @@ def plant(count: int, seed: int = 0) -> list[Planted]:
     rng, kinds = random.Random(seed), list(KINDS)
     return [Planted(kinds[i % len(kinds)], KINDS[kinds[i % len(kinds)]](rng), i) for i in range(count)]
 
+
+CONSTANTS = ("API_KEY", "DB_PASS", "LICENCE_KEY", "Passwort", "CLIENT_SECRET")
+FLAGS = ("db-password", "user-pw", "ssh-pass", "contrasena")
+SETTINGS = ("token", "pass_word", "wifi_psk", "mot_de_passe")
+VARIABLES = ("SERVICE_TOKEN", "SMTP_PASS", "COMET_KEY", "DB_PASS")
+MEMBERS = ("password", "kennwort", "пароль", "pass_phrase")
+PRINTS = ("password={}", "Passwort: {}", "{{'db_pass': '{}', 'lr': 3}}", "<password>{}</password>", "password -> {}")
+"""Names under which secrets are planted, and how those that need a name are printed."""
 
 SCRIPT = """
 import argparse, json, os, random
@@ -136,16 +150,15 @@ def plant_project(folder: Path, secrets: Sequence[Planted], *, prints: bool) -> 
         prints: whether the training prints its share.
     """
     by_way = {way: list(secrets[place :: len(WAYS)]) for place, way in enumerate(WAYS)}
-    variables = {one.name("SERVICE_TOKEN", "ENDPOINT"): one.text for one in by_way["environment"]}
-    printed = [f"password={one.text}" if one.number % 2 == 0 or one.kind in NEEDS_A_NAME else one.text
-               for one in by_way["printed"][EXCEPTIONS:]]  # fmt: skip
-    settings = [f"{one.name('token', 'note')}={one.text!r}" for one in by_way["settings"]]
-    settings += [f"{one.name('secret', 'remark')}='none'" for one in by_way["change"]]
+    variables = {one.name(VARIABLES, "ENDPOINT"): one.text for one in by_way["environment"]}
+    printed = [one.printed() for one in by_way["printed"][EXCEPTIONS:]]
+    settings = [f"{one.name(SETTINGS, 'note')}={one.text!r}" for one in by_way["settings"]]
+    settings += [f"{one.name(('secret',), 'remark')}='none'" for one in by_way["change"]]
     (folder / "train.py").write_text(
         SCRIPT.format(
-            constants="\n".join(f"{one.name('API_KEY', 'NOTE')} = {one.text!r}" for one in by_way["constant"]),
+            constants="\n".join(f"{one.name(CONSTANTS, 'NOTE')} = {one.text!r}" for one in by_way["constant"]),
             flags="\n".join(
-                f"parser.add_argument('--{one.name('db-password', 'label').replace('_', '-')}', default={one.text!r})"
+                f"parser.add_argument('--{one.name(FLAGS, 'label').replace('_', '-')}', default={one.text!r})"
                 for one in by_way["argparse"]
             ),
             settings=", ".join(settings),
@@ -153,15 +166,16 @@ def plant_project(folder: Path, secrets: Sequence[Planted], *, prints: bool) -> 
             printed=printed if prints else [],
         )
     )
-    services = {one.name("password", "url"): one.text for one in by_way["file"]}
-    (folder / "services.json").write_text(json.dumps({"services": services}))
+    services = {one.name(MEMBERS, "url"): one.text for one in by_way["file"]}
+    people = {"credentials": {f"person {one.number}": one.text for one in by_way["file"]}}
+    (folder / "services.json").write_text(json.dumps({"services": services, **people}))
     (folder / "by_hand.py").write_text(BY_HAND)
     words = ["run", "train.py", "-c", "lift=.3", "--metric", "val_acc", "--pairs", "2"]
     for one in by_way["change"]:
-        words += ["-c", f"{one.name('secret', 'remark')}={one.text}"]
+        words += ["-c", f"{one.name(('secret',), 'remark')}={one.text}"]
     words += ["--forecast", "better:80", "--why", f"token={by_way['change'][0].text}", "--"]
     for one in by_way["argument"]:
-        flag = f"--{one.name('password', 'password').replace('_', '-')}"
+        flag = f"--{one.name(FLAGS, 'password').replace('_', '-')}"
         words += [f"{flag}={one.text}"] if one.number % 3 == 0 else [flag, one.text]
     told = {f"TOLD_{one.number}": f"password={one.text}" for one in by_way["printed"][:EXCEPTIONS]}
     return words, {**variables, **told}

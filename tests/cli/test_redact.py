@@ -1,6 +1,8 @@
 """What a person sees of secrets: none is shown, and an old folder is searched and rewritten."""
 
+import base64
 import os
+import re
 
 import pytest
 from benchmarks.planted_secrets import plant, run_planted
@@ -55,6 +57,48 @@ def test_another_secret_is_a_change_and_runs_by_it(salted):
     assert "already" in same.stderr
     assert not any(secret in same.stderr + changed.stdout + changed.stderr for secret in SECRETS)
     assert holding(salted.folder / ".palate") == []
+
+
+KNOWN = "q7Xz1Lw9BvR4"
+PEM = f"-----BEGIN KEY-----\n{KNOWN}uK5mHc3J\nqQ==\n-----END KEY-----\n"
+ALL_WAYS = """
+import base64, os, pathlib, random
+import palate
+lift = 0.0
+seed = 0
+settings = palate.settings(credentials={"ada": "Zx-set-key1"}, pw_bytes=b"Zx-byt-key2", tokens={"hub": "Zx-set-key3"})
+random.seed(seed)
+known = os.environ["MY_API_KEY"]
+pathlib.Path("results.csv").write_text("99,100000,training")
+pathlib.Path(os.environ["PALATE_RUN_DIR"], "notes.txt").write_text(known)
+print("got", base64.b64encode(b"ab" + known.encode()).decode())
+print(os.environ["DEPLOY_KEY"].splitlines()[1])
+print({"pw": "Zx-prt-key4"}, "Passwort: Zx-prt-key5")
+for step in range(3):
+    palate.log(step, val_acc=.5 + lift + random.gauss(0, .01))
+"""
+
+
+def test_what_is_known_is_taken_out_of_reasons_and_of_what_a_run_writes_but_results_stay(salted):
+    salted.environment |= {"MY_API_KEY": KNOWN, "DEPLOY_KEY": PEM, "DB_PASSWORD": "100000", "API_KEY": "training"}
+    salted.write(ALL_WAYS)
+    run = ("run", "train.py", "-c", "lift=.3", "--metric", "val_acc", "--pairs", "2", "--forecast", "better:80")
+    words = ("-pZx-arg-key6", "-u", "ada:Zx-arg-key7", "--db-pass", "Zx-arg-key8")
+    said = [salted.call(*run, "--why", f"it uses {KNOWN}", "--", *words)]
+    assert said[0].returncode == 0, said[0].stderr
+    said.append(salted.call("forecast", "last", "--void", f"key {KNOWN} was revoked"))
+    runs = list((salted.folder / ".palate" / "runs").iterdir())
+    said.append(salted.call("show", runs[0].name))
+    assert "Redacted   notes.txt" in said[-1].stdout
+    assert {(run / "work" / "results.csv").read_text() for run in runs} == {"99,100000,training"}
+    files = [path for path in (salted.folder / ".palate").rglob("*") if path.is_file()]
+    kept = "".join(path.read_bytes().decode("latin-1") for path in files)
+    told = "".join(one.stdout + one.stderr for one in said)
+    assert KNOWN not in kept + told and KNOWN.encode().hex() not in kept + told
+    assert base64.b64encode(KNOWN.encode()).decode()[:12] not in kept
+    assert re.findall(r"Zx-\w+-key\d", kept + told) == []
+    assert b"Zx-byt-key2".hex() not in kept
+    assert "it uses <secret>" in told and "key <secret> was revoked" in told
 
 
 def test_an_old_folder_is_searched_shown_and_rewritten_when_it_is_confirmed(salted):

@@ -133,6 +133,24 @@ def test_any_other_change_of_a_rewritten_chain_is_noticed(old):
     Chain(path).verify()
 
 
+def test_names_of_files_and_what_stands_below_a_name_are_cleaned_and_nothing_of_a_text_is_told(old):
+    project, _ = old
+    hub = "hf_" + "aB3dE5fG7hI9jK1l" * 2
+    inputs = project.home / "inputs"
+    inputs.mkdir(exist_ok=True)
+    (inputs / "one.json").write_text(json.dumps({"files": {f"data_token=q7Xz1Lw9/{hub}.csv": {"size": 3}}}))
+    output = next(project.runs.iterdir()) / "output.log"
+    output.write_text('password\tZx-tab-ll3\npassword:\nfine\nx7Q-secretly-password="Zx-tab-ll4"\n')
+    told = [str(one) for one in scan_secrets(project)]
+    assert not any("tab-ll" in one or "x7Q" in one or "aB3d" in one for one in told)
+    redact_store(project, author=ADA, now=NOW)
+    assert json.loads((inputs / "one.json").read_text()) == {"files": {"data_token=<secret>": {"size": 3}}}
+    assert output.read_text() == 'password\t<secret>\npassword:\nfine\nx7Q-secretly-password="<secret>"\n'
+    bridge = project.chain.path.read_text().splitlines()[-1]
+    assert "tab-ll" not in bridge and "x7Q" not in bridge and "value of password" in bridge
+    assert scan_secrets(project) == []
+
+
 def test_it_can_be_done_again_and_what_was_rewritten_keeps_its_first_hash(old):
     project, question = old
     first = project.chain.record(0).hash

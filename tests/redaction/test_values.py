@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.recipe.codec import Secret, Unread, decode, encode
-from palate.redaction import SALT, is_open, is_secret, opened, seal_secret, sealed, sealed_all
+from palate.redaction import SALT, is_open, is_secret, known_secrets, opened, seal_secret, sealed, sealed_all
 from palate.redaction.values import hidden
 
 PLAIN = st.recursive(
@@ -75,6 +75,27 @@ def test_a_secret_is_compared_by_its_hash_and_its_value_goes_along_in_memory_alo
         ("secret_key", b"123", True),
         ("api_key", Unread(type="source", text="os.environ['KEY']"), True),
         ("api_key", Unread(type="source", text="find_key()"), False),
+        ("secret_tuple", ("Zx-a7-key1", "b"), True),
+        ("secret_words", frozenset({"Zx-a7-key1"}), False),
+        ("passwords", frozenset({"Zx-a7-key1"}), True),
+        ("pw_bytes", b"q7Xz1Lw9BvR4", True),
+        ("pw_bytes", b"train", False),
+        ("token_bytes", b"q7Xz1Lw9BvR4", True),
+        ("note", b"ghp_" + b"aB3" * 12, True),
+        ("note", b"\xff\xfe", False),
+        ("pw", "Zx-tab-ll3", True),
+        ("pw", "train", False),
+        ("pass", 3, False),
+        ("pass", "first", False),
+        ("pin", 1234, False),
+        ("pin", "1234", False),
+        ("key", "loss", False),
+        ("hmac", "sha256", False),
+        ("otp", "q7Xz1Lw9", True),
+        ("credentials.ada", "Zx-tab-ll3", True),
+        ("credentials.user", "ada", False),
+        ("optimiser.lr", "1e-3", False),
+        ("repository", "https://3f9aQ1lmPQ88zz7a@github.com/a", True),
         ("api_key", Unread(type="absent", text="<not set>"), False),
     ],
 )
@@ -94,6 +115,57 @@ def test_a_value_behind_a_flag_is_secret_in_a_list_of_words_and_so_is_one_deep_i
         api_key: str
 
     assert isinstance(sealed("client", Client("abcdef12")), Secret)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"credentials": {"ada": "Zx-tab-ll3"}},
+        {"passwords": {"ada": {"db": "Zx-tab-ll3"}}},
+        {"api_keys": {"openai": "Zx-tab-ll3"}},
+        {"tokens": {"hub": "Zx-tab-ll3"}},
+        {"secrets": {"a": ["Zx-tab-ll3"]}},
+        {"cfg": {"password": {"value": "Zx-tab-ll3"}}},
+        {"cfg": [{"pass": "Zx-tab-ll3"}]},
+        {"credentials": frozenset({"Zx-tab-ll3"})},
+        {"secret_tuple": ("Zx-tab-ll3", "b")},
+        {"arguments": ("-pZx-tab-ll3", "-u", "ada:Zx-tab-ll3", "--passwort=Zx-tab-ll3", "--db-pass", "Zx-tab-ll3")},
+        {"arguments": ("key=Zx-tab-ll3", "password: Zx-tab-ll3", "pw=Zx-tab-ll3")},
+    ],
+)
+def test_a_secrets_name_covers_what_is_under_it(settings):
+    clean = sealed_all(settings)
+    assert "Zx-tab-ll3" not in repr(clean)
+    assert opened(clean) == settings
+    assert "Zx-tab-ll3" in known_secrets(settings)
+
+
+def test_what_stands_beside_a_secret_and_what_is_no_secret_stays():
+    settings = {
+        "auth": {"type": "basic", "user": "ada", "port": 5432},
+        "tokens": {"pad": "<pad>", "bos": "<s>", "count": 3, "unknown": "[UNK]"},
+        "pad_token": "<pad>",
+        "tokens_per_step": 512,
+        "pass_rate": 0.3,
+        "passes": "two",
+        "pw_loss": 0.2,
+        "pin_memory": True,
+        "bypass": "yes",
+        "key": "val_acc",
+        "hmac": "hinge",
+        "arguments": ("-p8080", "-u", "1000:1000", "-pretrained", "-precision16", "key=loss", "-p", "val"),
+    }
+    assert sealed_all(settings) == settings
+    assert known_secrets(settings) == ()
+
+
+def test_a_set_has_the_same_hash_in_every_session():
+    code = "from palate.redaction import seal_secret; print(seal_secret(frozenset(map(str, range(20)))).hash)"
+    told = {
+        subprocess.check_output([sys.executable, "-c", code], env={**os.environ, SALT: "s", "PYTHONHASHSEED": seed})
+        for seed in "12"
+    }
+    assert len(told) == 1
 
 
 SEAL = "from palate.redaction import seal_secret; print(seal_secret('a').hash)"

@@ -278,6 +278,38 @@ def test_what_a_run_wrote_of_its_secrets_is_taken_out_of_it(root):
     assert (work / "model.bin").read_bytes() == b"\xff\xfeplainly-known-8"
 
 
+def test_what_a_run_wrote_beside_its_folder_is_cleaned_and_closed_and_it_is_said(root):
+    place = Place(root=str(root), home=str(root / ".palate"))
+    folder = root / ".palate" / "runs" / "r"
+    work = folder / "work"
+    make_folder(place, str(work))
+    folder.chmod(0o700)
+    table = "n,mode\n100000,training\n"
+    (work / "results.csv").write_text(table)
+    (folder / "notes.txt").write_text("got q7Xz1Lw9BvR4")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "more.json").write_text('{"n": 100000, "k": "q7Xz1Lw9BvR4"}')
+    (folder / "output.log").write_text("q7Xz1Lw9BvR4 is redacted as it is printed")
+    (folder / "notes.txt").chmod(0o644)
+    (folder / "received.jsonl").write_text('["read", "/x/y.csv", 1, 1]\n')
+    received = take_received(folder, place, (), ("100000", "training", "q7Xz1Lw9BvR4"))
+    assert (work / "results.csv").read_text() == table
+    assert (folder / "notes.txt").read_text() == "got <secret>"
+    assert json.loads((folder / "deep" / "more.json").read_text()) == {"n": 100000, "k": "<secret>"}
+    assert "q7X" in (folder / "output.log").read_text()
+    assert (folder / "notes.txt").stat().st_mode & 0o777 == 0o600
+    assert sorted(received.redacted) == ["deep/more.json", "notes.txt"]
+    assert "Redacted   notes.txt, deep/more.json" in received.lines()
+    assert read_received(folder) == received
+
+
+def test_a_secret_in_a_files_name_is_not_kept(run, root):
+    name = "data/hub_token=hf_" + "aB3dE5fG7hI9jK1l" * 2 + ".csv"
+    (root / name).write_text("1")
+    received = run(f"open({name!r}).read()")
+    assert list(received.files) == ["data/hub_token=<secret>"]
+
+
 def test_secrets_are_noted_by_their_hashes_so_that_a_change_of_them_shows(run):
     code = (
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--api-key')\np.add_argument('--lr')\n"

@@ -24,6 +24,7 @@ from palate.recipe.numbering import holds_unknown
 from palate.recipe.tree import Chunk, Item, Origin, Setting
 from palate.recipe.values import Fields, from_value
 from palate.redaction import is_secret, redact_text, seal_secret, sealed
+from palate.redaction.names import covers
 
 PLAIN = (bool, int, float, str, bytes, type(None))
 """Types whose values are kept as they are."""
@@ -79,7 +80,10 @@ def describe(value: Any, above: tuple[int, ...] = ()) -> Any:
 
 def named(name: Any, value: Any, above: tuple[int, ...] = ()) -> Any:
     """Describe a value that has a name; of a secret, only a salted hash is kept."""
-    return seal_secret(value) if is_secret(name, value) else _guarded(describe(value, above))
+    if is_secret(name, value):
+        return seal_secret(value)
+    described = _guarded(describe(value, above))
+    return sealed(name, described) if type(described) is dict and covers(name) else described
 
 
 def _guarded(described: Any) -> Any:

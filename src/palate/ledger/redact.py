@@ -24,7 +24,7 @@ from palate.errors import PalateError, RefusedError, StoreError
 from palate.ledger.records import Author, SealedRedaction, question_body, question_of, without_secrets
 from palate.ledger.scan import CODE, Found, Known, files_of, scan_file, scan_secrets
 from palate.question.question import Question
-from palate.redaction import Lines, find_secrets, is_secret, redact_text, secrets_in
+from palate.redaction import Lines, find_secrets, is_secret, redact_data, redact_text, secrets_in
 from palate.redaction.names import plain_name
 from palate.redaction.text import REDACTED, is_no_secret
 from palate.redaction.values import flag_of
@@ -295,7 +295,8 @@ def _clean_file(path: Path, content: bytes, known: Known) -> bytes | None:
         for one in reversed(find_secrets(text, code=True)):
             text = f"{text[: one.start]}{REDACTED}{text[one.end :]}"
     lines = Lines(known.texts)
-    return "".join(lines.redact(line) for line in text.splitlines(keepends=True)).encode()
+    cleaned = "".join(lines.redact(line) for line in text.splitlines(keepends=True))
+    return redact_text(cleaned, known.texts).encode()  # a value may stand below its name
 
 
 def _clean_line(line: bytes, known: Known) -> bytes:
@@ -308,7 +309,7 @@ def _clean_line(line: bytes, known: Known) -> bytes:
 def clean_json(name: str, value: Any, known: Known) -> Any:
     """Return plain JSON data without secrets: by the names of its members, by form, and known ones."""
     if isinstance(value, dict):
-        return {key: clean_json(key, member, known) for key, member in value.items()}
+        return {redact_data(key, known.texts): clean_json(key, member, known) for key, member in value.items()}
     if isinstance(value, list):
         flags = ("", *map(flag_of, value[:-1]))
         return [clean_json(flag, member, known) for flag, member in zip(flags, value, strict=False)]

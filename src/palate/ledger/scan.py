@@ -16,6 +16,7 @@ from palate.errors import PalateError
 from palate.ledger.records import question_of
 from palate.recipe.codec import decode
 from palate.redaction import find_secrets, secrets_in, with_spellings
+from palate.redaction.names import word_of
 from palate.redaction.text import SHORTEST_KNOWN
 from palate.store.mask import events_in
 from palate.store.project import Project
@@ -26,6 +27,9 @@ OVERLAP = 4 << 10
 
 LONGEST_START = 4
 """The most characters of a secret that are shown."""
+
+LONGEST_NAME = 60
+"""The most characters of a name that is told whole."""
 
 CODE = (".py", ".pyi", ".ipynb", ".sh")
 
@@ -169,12 +173,18 @@ def secrets_of(text: str, known: Known, *, code: bool = False) -> Iterator[tuple
     for value in known.texts:
         if value in text:
             form = next(iter(find_secrets(value)), None)
-            kind = form.kind if form is not None else f"value of {known.names.get(value, 'a setting')}"
+            kind = form.kind if form is not None else f"value of {_told(known.names.get(value, 'a setting'))}"
             yield kind, _start(value), form.rotate if form is not None else ""
     for one in find_secrets(text, code=code):
         secret = text[one.start : one.end]
         if not any(value in secret or secret in value for value in known.texts):
             yield one.kind, _start(secret), one.rotate
+
+
+def _told(name: str) -> str:
+    """Return a name as it is told, in the chain too: whole where it is an identifier, else what it says."""
+    plain = name in ("a setting", "an argument") or (name.isidentifier() and len(name) <= LONGEST_NAME)
+    return name if plain and not find_secrets(name) else word_of(name)
 
 
 def _start(secret: str) -> str:

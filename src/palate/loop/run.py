@@ -1,5 +1,6 @@
 """The loop in one call: seal, run until settled, judge, score, report; for the command line and notebooks alike."""
 
+import os
 import secrets
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
 from palate.loop.when import resolve_when
 from palate.question.question import Question
+from palate.redaction import known_secrets, redact_text
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.vocabulary import Arm
@@ -115,7 +117,9 @@ def _seal(
         if mine is None and not visible:
             seal.seal_skip(chain, question.experiment, author=author, now=now)
         return []
-    if mine is not None and said_body(mine.said) == said_body(opened.said):  # as sealed, without secrets in its reason
+    if mine is not None and said_body(mine.said) == said_body(
+        _without_secrets(opened.said, question)
+    ):  # as sealed, without secrets in its reason
         return []
     return forecast_question(catalog, question, opened.said, author=author, person=person if opened.asked else nobody())
 
@@ -141,7 +145,7 @@ def forecast_question(
         OutcomeSeenError: the outcome is visible, or theirs is sealed already.
         RefusedError: the question is void.
     """
-    project = catalog.project
+    project, said = catalog.project, _without_secrets(said, question)
     ledger, evidence = Ledger.of(project.chain), evidence_of(catalog, question)
     reference = reference_seen(ledger, catalog, question, evidence)
     first = seal.seal_forecast(
@@ -157,7 +161,7 @@ def forecast_question(
     )
     cases = tuple(case_words(ledger, reference.nearest))
     second = person.revise(question, Shown(first=first, reference=reference, cases=cases))
-    if second is None or second == said:
+    if second is None or _without_secrets(second, question) == said:
         return [first]
     return [first, revise_forecast(catalog, question, second, author=author)]
 
@@ -170,8 +174,19 @@ def revise_forecast(catalog: Catalog, question: Question, said: Said, *, author:
         OutcomeSeenError: the outcome is visible.
     """
     evidence, nonce, now = evidence_of(catalog, question), secrets.token_hex(16), datetime.now(UTC)
-    chain = catalog.project.chain
+    chain, said = catalog.project.chain, _without_secrets(said, question)
     return seal.seal_revision(chain, question, said, author=author, evidence=evidence, nonce=nonce, now=now)
+
+
+def _without_secrets(said: Said, question: Question) -> Said:
+    """Return an answer without the values in its reason that are secret: of the environment, and of the question."""
+    return replace(said, why=redact_text(said.why, _known_in(question)))
+
+
+def _known_in(question: Question) -> tuple[str, ...]:
+    target, plan = question.target, question.plan
+    settings = [dict(given) for given in plan.settings.values()]
+    return known_secrets(os.environ, target.settings, *settings, {"": list(target.argv)})
 
 
 def skip_question(catalog: Catalog, experiment: str, *, author: Author) -> bool:
@@ -196,7 +211,7 @@ def void_question(catalog: Catalog, experiment: str, reason: str, *, author: Aut
     """
     chain = catalog.project.chain
     sealed = Ledger.of(chain).read(experiment)
-    evidence = evidence_of(catalog, sealed.question)
+    evidence, reason = evidence_of(catalog, sealed.question), redact_text(reason, _known_in(sealed.question))
     seal.seal_void(chain, sealed, reason, author=author, evidence=evidence, now=datetime.now(UTC))
 
 

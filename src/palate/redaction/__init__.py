@@ -5,7 +5,7 @@ replaces them in values by a keyed hash. Everything that writes into the store g
 """
 
 from palate.redaction.names import is_secret_name
-from palate.redaction.text import REDACTED, Found, Lines, find_secrets, redact_text
+from palate.redaction.text import REDACTED, Found, Lines, find_secrets, redact_data, redact_text
 from palate.redaction.values import (
     SALT,
     is_open,
@@ -31,6 +31,7 @@ __all__ = [
     "is_secret_name",
     "known_secrets",
     "opened",
+    "redact_data",
     "redact_text",
     "seal_secret",
     "sealed",

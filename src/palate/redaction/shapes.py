@@ -45,6 +45,9 @@ def _is_mixed(text: str) -> bool:
 _PLACEHOLDER = re.compile(r"[${%<]|(?i:pass(?:word|wd)?|pwd?|secret|token|x+|\*+|user)$")
 """What stands in an example of a URL for its password."""
 
+_NEXT = r"""["'],\s*["'](?=-----|[A-Za-z0-9+/=]{16,}|[A-Za-z0-9+/=]+(?:\\n)?["'],\s*["']-----END)"""
+"""Between two lines of a key in a list of lines."""
+
 SHAPES = (
     Shape("AWS access key", ("AKIA", "ASIA"), r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
           "AWS IAM console"),
@@ -76,7 +79,10 @@ SHAPES = (
           "whoever issued it"),
     Shape("private key", ("PRIVATE KEY",),
           r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----"
-          r"(?:[\w+/=\s:,.-]|\\[nr])*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|(?=[\"'<])|\Z)",
+          r"(?:[\w+/=\s:,.-]|\\[nr]|" + _NEXT + r")*?"
+          r"(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|(?!" + _NEXT + r")(?=[\"'<])|\Z)",
+          "where its public half is installed"),
+    Shape("private key", ("Private-Lines",), r"Private-Lines: \d+\s*\n(?P<it>(?:[A-Za-z0-9+/=]{1,76}(?:\r?\n|\Z))+)",
           "where its public half is installed"),
     Shape("Azure key", ("AccountKey=", "SharedAccessKey=", "SharedAccessSignature="),
           r"(?:AccountKey|SharedAccessKey|SharedAccessSignature)=(?P<it>[A-Za-z0-9+/=%& ]{20,})", "portal.azure.com"),
@@ -85,6 +91,21 @@ SHAPES = (
           "it expires by itself"),
     Shape("password in a URL", ("://",), r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>]{0,80}:(?P<it>[^\s/@\"'<>]{1,200})@",
           "the server that it is for", lambda text: not _PLACEHOLDER.match(text), short=True),
+    Shape("password in a URL", ("://",), r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@\"'<>]{1,80}:(?P<it>(?!\d{1,5}/)[^\s@\"'<>]{1,200})@",
+          "the server that it is for", lambda text: "/" in text and "://" not in text and not _PLACEHOLDER.match(text),
+          short=True),
+    Shape("token in a URL", ("://",), r"https?://(?P<it>[^\s/:@\"'<>]{12,200})@", "the server that it is for",
+          _is_mixed),
+    Shape("password of a command", ("curl",),
+          r"\bcurl\b[^\n|;&]{0,300}?\s(?:-u|--user)[\s=]*[\"']?[^\s:\"']{1,80}:(?P<it>[^\s\"']{3,200})",
+          "the server that it is for", lambda text: not _PLACEHOLDER.match(text), short=True),
+    Shape("password of a command", ("sshpass",), r"\bsshpass\s+-p\s*[\"']?(?P<it>[^\s\"']{3,200})",
+          "the server that it is for", lambda text: not _PLACEHOLDER.match(text), short=True),
+    Shape("password of a command", ("mysql",), r"\bmysql\w*\b[^\n|;&]{0,300}?\s-p(?P<it>[^\s\"']{3,200})",
+          "the server that it is for", lambda text: not _PLACEHOLDER.match(text), short=True),
+    Shape("password in a sentence", ("assword is ", "asswort ist ", "pi key: ", "PI key: ", "PI Key: "),
+          r"(?i:password is|passwort ist|\bapi key:)\s+[\"'`]?(?P<it>[^\s\"'`,;]{6,200})", "whoever issued it",
+          lambda text: bool(re.search(r"\d", text) and re.search(r"[A-Za-z]", text)), short=True),
     Shape("Telegram bot token", (":AA",), r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{32,34}", "@BotFather"),
     Shape("Discord token", (".",),
           r"[MNO](?<![\w.-][MNO])[DTjz][A-Za-z0-9_-]{22,24}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from palate.redaction.names import is_secret_name, is_strong_name, plain_name
+from palate.redaction.names import is_secret_name, is_strong_name, is_weak_name, plain_name, word_of
 from palate.redaction.shapes import RANDOM, by_randomness, by_shape, is_random
 
 REDACTED = "<secret>"
@@ -13,20 +13,30 @@ REDACTED = "<secret>"
 SHORTEST_KNOWN = 6
 """The fewest characters of a known value that is replaced wherever it stands: `1` or `true` would shred a text."""
 
+BY_NAME = "value of"
+"""How the kind begins of what is secret by its name."""
+
+SHORTEST_IN_DATA = 10
+"""The fewest characters of a known value that is replaced in a file that a run writes: it may be a result."""
+
 SHORTEST_KEY = 18
 """The fewest characters of a word that can be a key by its form alone; a line of shorter words is read no further."""
 
 _NAME = re.compile(
-    r"(?:pass|secret|token|key|auth|cred|bearer|pwd|cookie|webhook|conn|pat)(?P<rest>[\w-]{0,30})"
-    r"(?=(?:\\?[\"'])?\]?\s*[=:,]|\s)"
+    r"(?:pass|secret|token|key|auth|cred|bearer|pwd?|cookie|webhook|conn|pat|psk|jwt|fernet|phrase|cl[eé]_api|clave_api|kennwort"
+    r"|wachtwoord|contrase|parola|senha|heslo|has[lł]o|пароль|密码|密碼|パスワード|비밀번호)(?P<rest>[\w-]{0,30})"
+    r"(?=(?:\\?[\"'`])?\]?\s*(?:[=:,\uff1a]|->)|\s|>[^<\s])"
 )
 """The end of a name that may be a secret's, in a text in small letters, before what binds a value to it."""
 
-_LOW_HINTS = ("pass", "secret", "token", "key", "auth", "cred", "bearer", "pwd", "cookie", "webhook", "conn", "pat")
+_LOW_HINTS = ("pass", "secret", "token", "key", "auth", "cred", "bearer", "pw", "cookie", "webhook", "conn", "pat",
+              "psk", "jwt", "fernet", "phrase", "_api", "wort", "woord", "contrase", "parola", "senha", "heslo",
+              "haslo")  # fmt: skip
+_FOREIGN_HINTS = ("contrase", "hasło", "пароль", "密码", "密碼", "パスワード", "비밀번호", "clé_api")
 _NAME_LEFT = re.compile(r"[\w.-]{0,60}$")
 _VALUE = re.compile(
-    r"""(?P<close>\\?["'])?\]?(?:\s*(?P<sep>=>|:=|==?|:|,)\s*|(?P<space>\s+))"""
-    r"""(?:[bruf]{0,2}(?P<quote>\\?["'`])(?!(?P=quote))(?P<quoted>.{1,1000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
+    r"""(?P<close>\\?["'`])?\]?(?:\s*(?P<sep>=>|->|:=|==?|:|\uff1a|,|>(?=[^<\s]{1,400}</))\s*|(?P<space>\s+))"""
+    r"""(?:[bruf]{0,2}(?P<quote>\"{3}|'{3}|\\?["'`])(?!(?P=quote))(?P<quoted>.{1,1000}?)(?P=quote)|(?P<bare>[^\s"'`,;)}\]<>(\\]{1,400}))"""
 )
 _NO_SECRET = re.compile(
     r"(?i)(?:none|null|true|false|undefined|not?|yes|is|was|has|are|will|for|of|the|and|or|must|cannot|can't|str|int"
@@ -62,9 +72,9 @@ def find_secrets(text: str, *, code: bool = False) -> list[Found]:
     """
     low = text.lower()
     counted = low.replace(" tokens", " ")  # which trainings print in every line: tokens/s
-    named = any(hint in counted for hint in _LOW_HINTS)
+    named = _has_any(counted, _LOW_HINTS) or (not low.isascii() and _has_any(low, _FOREIGN_HINTS))
     long = max(map(len, text.split()), default=0) >= SHORTEST_KEY
-    if not (named or long or "://" in text or "xox" in text):
+    if not (named or long or "://" in text or "xox" in text or "curl " in text or "mysql" in text):
         return []
     found = [Found(start, end, shape.kind, shape.rotate) for start, end, shape in by_shape(text, short_only=not long)]
     if named:
@@ -72,6 +82,13 @@ def find_secrets(text: str, *, code: bool = False) -> list[Found]:
     if long:
         found += [Found(start, end, RANDOM.kind, RANDOM.rotate) for start, end, _ in by_randomness(text)]
     return _merged(found)
+
+
+def _has_any(text: str, hints: tuple[str, ...]) -> bool:
+    for hint in hints:  # noqa: SIM110  each line that a run prints comes here: a generator takes three times as long
+        if hint in text:
+            return True
+    return False
 
 
 def _merged(found: list[Found]) -> list[Found]:
@@ -100,10 +117,16 @@ def _by_name(text: str, low: str, *, code: bool) -> Iterator[Found]:
             "('",
             '("',
         )  # a flag, or the first word of a call: getenv("NAME", ...)
-        value = _VALUE.match(text, hint.end()) if is_secret_name(name) else None
-        if value is not None and _is_value(name, value, dashed=dashed, code=code):
+        weak = is_weak_name(name)
+        value = _VALUE.match(text, hint.end()) if weak or is_secret_name(name) else None
+        if value is not None and _is_value(name, value, dashed=dashed, code=code) and (not weak or _fits(name, value)):
             group = "bare" if value["quote"] is None else "quoted"
-            yield Found(*value.span(group), f"value of {name.strip('-.')}", "whoever issued it")
+            yield Found(*value.span(group), f"{BY_NAME} {word_of(name)}", "whoever issued it")
+
+
+def _fits(name: str, found: re.Match[str]) -> bool:
+    """Whether the value behind a name that can mean something else is a secret."""
+    return found["sep"] is not None and looks_secret(name, found["bare"] or found["quoted"])
 
 
 def _is_value(name: str, found: re.Match[str], *, dashed: bool, code: bool) -> bool:
@@ -124,8 +147,11 @@ def _is_value(name: str, found: re.Match[str], *, dashed: bool, code: bool) -> b
 def _is_bound(found: re.Match[str], value: str, *, dashed: bool, code: bool) -> bool:
     """Whether what stands behind a name belongs to it: by `=` or `:`, as a flag's value, as a default in a call."""
     quoted, sep = found["quote"] is not None, found["sep"]
+    if not quoted and "\n" in found.string[found.start() : found.start("bare")]:
+        return False  # the next line is about something else
     if sep is None:
-        return dashed and not quoted and not value.startswith("-")
+        told = "\t" in found["space"] and _is_credential(value)  # a table
+        return (dashed or told) and not quoted and not value.startswith("-")
     if sep == ",":
         is_name = found.string[found.end() : found.end() + 3].lstrip()[:1] == ":"  # of the next member
         bound = dashed or _is_credential(value)  # else a list of words
@@ -140,6 +166,51 @@ def _is_credential(value: str) -> bool:
         words = re.fullmatch(r"[a-z_.]+|[A-Z_]+|[A-Za-z]+|[\w./-]+/[\w./-]+", value)
         return len(value) >= 20 and " " not in value and not words
     return not re.fullmatch(r"[a-z_]+\d|\d+(?:\.\d+)*|\d+[a-z]{1,3}", value)
+
+
+_WORD = re.compile(r"[A-Za-z]*\d{0,4}|\d+[A-Za-z]{0,3}")
+_SIGNS = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"\d"), re.compile(r"[^A-Za-z0-9_.,:/ ]"))
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Return whether text under a name that may be a secret's, such as `pw` or `pass`, is one, and not a plain word.
+
+    >>> [looks_secret("pw", value) for value in ("train", "second_pass_2", "0.5", "hunter-xkcd-42", "q7Xz1Lw9Bv")]
+    [False, False, False, True, True]
+    """
+    if len(value) < SHORTEST_KNOWN or re.search(r"\s", value) or is_no_secret(value) or _is_number(value):
+        return False
+    if re.search(r"[\[\](){}<>]|\w\.\w+\.\w", value) is not None:  # of a program
+        return False
+    common = plain_name(name) in ("key", "tokens", "hmac")
+    if common and re.fullmatch(r"[0-9a-f]+", value) is not None:  # a hash
+        return False
+    signs = sum(kind.search(value) is not None for kind in _SIGNS) - common
+    if all(map(_WORD.fullmatch, re.split(r"[-_./:]+", value))):
+        return signs > 2 and re.search(r"[-.:]", value) is not None
+    return signs > 1 and re.search(r"\d", value) is not None and "/" not in value[1:-1]
+
+
+def looks_random(value: str) -> bool:
+    """Return whether a value can be replaced wherever it stands in data: it has letters and digits, and is long.
+
+    >>> [looks_random(value) for value in ("training", "100000", "0.1234567890", "1.25e-07-x", "q7Xz1Lw9Bv")]
+    [False, False, False, True, True]
+    """
+    return (
+        len(value) >= SHORTEST_IN_DATA
+        and re.search(r"[A-Za-z]", value) is not None
+        and re.search(r"\d", value) is not None
+        and not _is_number(value)
+    )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def is_no_secret(value: str) -> bool:
@@ -176,8 +247,34 @@ def redact_text(text: str, known: Iterable[str] = ()) -> str:
     return text
 
 
+def redact_data(text: str, known: Iterable[str] = ()) -> str:
+    """Return the text of a file that a run wrote without its secrets; numbers and common words are results, and stay.
+
+    >>> redact_data('{"n": 100000, "mode": "training", "key": "q7Xz1Lw9Bv"}', ("100000", "training", "q7Xz1Lw9Bv"))
+    '{"n": 100000, "mode": "training", "key": "<secret>"}'
+    """
+    for value in known:
+        if value in text and looks_random(value):
+            text = text.replace(value, REDACTED)
+    for one in reversed(find_secrets(text)):
+        if not one.kind.startswith(BY_NAME) or _is_told_as_secret(text, one):
+            text = f"{text[: one.start]}{REDACTED}{text[one.end :]}"
+    return text
+
+
+def _is_told_as_secret(text: str, one: Found) -> bool:
+    """Return whether what stands behind a name in data is no number, and a text in quotes or no plain word."""
+    value = text[one.start : one.end]
+    mixed = re.search(r"\d", value) is not None and re.search(r"[^\d.,\s]", value) is not None
+    return not _is_number(value) and (mixed or text[one.start - 1 : one.start] in ("'", '"'))
+
+
 LONGEST_KEY = 250
 """Lines of the longest private key: RSA of 16,384 bits has 205."""
+
+_BEGINS = re.compile(r"-----BEGIN (?:[A-Z0-9 ]*PRIVATE KEY|[A-Z0-9 ]*\Z)|^Private-Lines: \d+\Z")
+_WHOLE_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY|^Private-Lines:")
+_ENDS = re.compile(r"-----END |^Private-MAC:")
 
 
 class Lines:
@@ -192,18 +289,34 @@ class Lines:
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known = tuple(known)
         self._inside = 0  # lines of a key that may still come
+        self._half = ""  # a beginning that was cut at the line's end: the next line tells of what
 
     def redact(self, line: str) -> str:
         """Return the next line, redacted."""
+        if self._half:
+            begins = any(_WHOLE_BEGIN.match(f"{self._half}{between}{line.strip()}") for between in ("", " "))
+            self._half, self._inside = "", LONGEST_KEY if begins else 0
         if self._inside:
-            _, end, after = line.partition("-----END ")
+            end = _ENDS.search(line)
             self._inside = 0 if end else self._inside - 1
-            rest = redact_text(after.partition("-----")[2], self._known) if end else _end_of(line)
-            return f"{REDACTED}{rest}"
+            if end is None or end[0].startswith("Private-MAC"):
+                return f"{REDACTED}{_end_of(line)}"
+            return f"{REDACTED}{redact_text(line[end.end() :].partition('-----')[2], self._known) or _end_of(line)}"
         redacted = redact_text(line, self._known)
-        begins = "PRIVATE KEY-----" in line and "-----BEGIN " in line and "-----END " not in line
-        self._inside = LONGEST_KEY if begins else 0
+        if "-----BEGIN " in line or "Private-Lines" in line:
+            self._begin(line)
         return f"{redacted.rstrip()}{_end_of(line)}" if self._inside else redacted
+
+    def _begin(self, line: str) -> None:
+        """Notice the beginning of a key, or half of it."""
+        text = line.rstrip()
+        begins = _BEGINS.search(text)
+        if begins is None or _ENDS.search(text, begins.end()):
+            return
+        if _WHOLE_BEGIN.match(begins[0]):
+            self._inside = LONGEST_KEY
+        else:
+            self._half = begins[0]
 
 
 def _end_of(line: str) -> str:

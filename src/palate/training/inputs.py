@@ -5,14 +5,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from palate.question.folder import Place, path_inside
-from palate.redaction import redact_text
+from palate.redaction import redact_data, redact_text
 from palate.store.private import write_file
-from palate.training.apart import WORK, bring_home, clear_folder
+from palate.training.apart import COPIES, WORK, bring_home, clear_folder
 from palate.training.received import NOTES
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
@@ -28,6 +28,9 @@ MOST_BYTES = 512 << 20
 
 MOST_REDACTED = 1 << 20
 """The most bytes of a file that a run wrote and that secrets are taken out of."""
+
+_KEPT = ("journal", "output.log", NOTES, RECEIVED, COPIES, "reached", "recipe.json")
+"""Files in a run's folder that palate writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class Received:
         seeds: what seeds it.
         took_seed: how its own code got the run's seed, as "PALATE_SEED"; empty where nothing shows that it did.
         apart: whether it worked in a folder of its own.
+        redacted: files that it wrote, and that secrets were taken out of since.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -85,6 +89,7 @@ class Received:
     seeds: tuple[Seeding, ...] = ()
     took_seed: tuple[str, ...] = ()
     apart: bool = False
+    redacted: tuple[str, ...] = ()
 
     def read_first(self, place: Place | None) -> set[str]:
         """Return the absolute paths of what it read before it wrote it."""
@@ -104,6 +109,7 @@ class Received:
             "Seeds": [*seeds, *(f"by {how}" for how in self.took_seed)],
             "Wrote": wrote,
             "Outside": self.wrote_outside,
+            "Redacted": self.redacted,
         }
         return [f"{name:<11}{_some(list(what))}" for name, what in found.items() if what]
 
@@ -134,6 +140,7 @@ class Received:
             seeds=tuple(Seeding(**one) for one in body["seeds"]),
             took_seed=tuple(body["took_seed"]),
             apart=body["apart"],
+            redacted=tuple(body.get("redacted", ())),
         )
 
 
@@ -162,7 +169,7 @@ def take_received(
 ) -> Received | None:
     """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
 
-    Secrets are taken out of small text files that the run wrote into its folder, such as its arguments.
+    Secrets are taken out of small text files that the run wrote into its folder, such as its arguments; which, is told.
 
     Args:
         folder: the run's folder.
@@ -176,28 +183,74 @@ def take_received(
     notes = read_notes(folder / NOTES)
     work = os.path.realpath(folder / WORK) if (folder / WORK).is_symlink() else str(folder / WORK)
     wrote = clear_folder(place, work, own) if place is not None and (folder / WORK).is_dir() else []
-    _redact_written(work, [name for name, _ in wrote], tuple(secrets))
+    secrets = tuple(secrets)
+    redacted = _redact_written(work, [name for name, _ in wrote], secrets)
+    redacted += _redact_written(str(folder), _beside(folder), secrets)
     if place is not None:
         bring_home(str(folder), place.home)
     if not notes:
         return None
-    received = _received(notes, place, work, dict(wrote))
+    received = replace(_without_secrets(_received(notes, place, work, dict(wrote))), redacted=tuple(redacted))
     write_file(folder / RECEIVED, json.dumps(received.body()))
     (folder / NOTES).unlink(missing_ok=True)
     return received
 
 
-def _redact_written(work: str, names: Iterable[str], secrets: tuple[str, ...]) -> None:
-    """Take the secrets out of small text files that a run wrote, as it may have written what it was given."""
+def _beside(folder: Path) -> list[str]:
+    """Return the files that a run wrote beside those that palate keeps of it, and close them to others."""
+    found: list[str] = []
+    mode = 0o700 | folder.stat().st_mode & 0o077
+    for above, folders, names in os.walk(folder):
+        top = Path(above) == folder
+        folders[:] = [name for name in folders if not (top and name == WORK)]
+        found += [os.path.relpath(Path(above, name), folder) for name in names if not (top and name in _KEPT)]
+    for name in found:
+        path = folder / name
+        if not path.is_symlink() and path.is_file():
+            with contextlib.suppress(OSError):
+                path.chmod(path.stat().st_mode & mode)
+    return found
+
+
+def _redact_written(work: str, names: Iterable[str], secrets: tuple[str, ...]) -> list[str]:
+    """Take the secrets out of small text files that a run wrote, as it may have written what it was given.
+
+    Returns:
+        the names of those that had some.
+    """
+    done = []
     for name in names:
         path = Path(work, name)
         with contextlib.suppress(OSError, UnicodeDecodeError):  # gone meanwhile, or no text
-            if path.is_symlink() or path.stat().st_size > MOST_REDACTED:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_REDACTED:
                 continue
             text = path.read_bytes().decode()
-            redacted = redact_text(text, secrets)
+            redacted = redact_data(text, secrets)
             if redacted != text:
                 path.write_bytes(redacted.encode())
+                done.append(redact_text(name))
+    return done
+
+
+def _without_secrets(received: Received) -> Received:
+    """Return what was received with no secret in a file's name; such a file counts as another one from then on."""
+    names = (*received.files, *received.wrote, *received.wrote_outside, *received.read_back)
+    clean = {name: told for name in names if (told := redact_text(name)) != name}
+    if not clean:
+        return received
+
+    def named(name: str) -> str:
+        return clean.get(name, name)
+
+    return replace(
+        received,
+        files={named(name): state for name, state in received.files.items()},
+        modules=tuple(map(named, received.modules)),
+        read_past=tuple(map(named, received.read_past)),
+        wrote={named(name): size for name, size in received.wrote.items()},
+        wrote_outside={named(name): after for name, after in received.wrote_outside.items()},
+        read_back=tuple(map(named, received.read_back)),
+    )
 
 
 def read_notes(path: Path) -> list[list[Any]]:
