@@ -342,3 +342,48 @@ def test_a_process_of_its_own_says_the_same_of_a_bad_journal(folder):
     )  # fmt: skip
     assert ended.returncode == 0
     assert str(journal) in ended.stderr
+
+
+def test_what_is_linked_into_a_store_is_not_palates_to_change(folder, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    names = ("notes.txt", "0a1b2c3d-s0", "id_rsa")
+    for name in names:
+        (mine / name).write_text("kept")
+    (folder / ".palate" / "claims").symlink_to(mine)
+    call(["doctor"], {}, folder)
+    ended = call(
+        ["run", "train.py", "--metric", "val_acc", "-c", "gain=0.31", "--no-forecast", "--pairs", "2"], {}, folder
+    )
+    assert "is a link" in ended["stderr"]
+    assert {path.name: path.read_text() for path in mine.iterdir()} == dict.fromkeys(names, "kept")
+
+
+@pytest.mark.parametrize("content", ["my thesis, no final newline", '{"a": 1', ""])
+def test_a_file_that_is_linked_in_the_chains_place_stays_as_it_is(content, folder, tmp_path):
+    (tmp_path / "thesis.txt").write_text(content)
+    chain = folder / ".palate" / "chain.jsonl"
+    chain.unlink()
+    chain.symlink_to(tmp_path / "thesis.txt")
+    for argv in (["list"], ["verify"], ["doctor"]):
+        assert "Traceback" not in call(argv, {}, folder)["stderr"]
+    assert (tmp_path / "thesis.txt").read_text() == content
+
+
+@pytest.mark.parametrize(
+    "name", ["chain.jsonl", "chain.index", "goals.json", "recipes/0.json", "inputs/0.json", "runs/x/journal"]
+)
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(name, folder):
+    path = folder / ".palate" / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    for argv in (["list"], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "palate", *argv],
+            cwd=folder,
+            env=environment(folder, {}),
+            capture_output=True,
+            timeout=60,
+        )
+        assert b"Traceback" not in done.stderr

@@ -324,7 +324,7 @@ def test_a_run_whose_copies_would_hold_a_secret_works_beside_the_store_and_what_
     place = Place(root=str(person), home=str(home))
     assert work_folder(place, str(folder), os.getpid(), secret=False) == str(folder / "work")
     (person / ".env").write_text("DB_PASSWORD=hunter2\n")
-    gone = home.with_name(".palate.work") / "999999999-x" / "work"
+    gone = home.with_name(".palate.work") / "999999999-abcdefgh" / "work"
     gone.mkdir(parents=True)
     work = Path(work_folder(place, str(folder), os.getpid(), secret=False))
     assert not gone.exists()

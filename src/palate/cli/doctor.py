@@ -205,6 +205,8 @@ def _files(project: Project, _: list[str]) -> str:
 
 def _damage(place: Path) -> str:
     """Say what is wrong with a file, "" if nothing: it is read within the bounds in which it is read to be used."""
+    if not place.is_file():
+        return f"{place}: it is not a file"
     try:
         text = read_text(place)
         read = parse_json(text, "It", exact=False)

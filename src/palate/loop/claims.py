@@ -13,6 +13,7 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
+from palate.errors import StoreError
 from palate.store.locks import is_at, lock, remove_unheld
 from palate.store.private import make_new_folder, open_file
 from palate.training.family import STOPPED, state_of
@@ -68,6 +69,12 @@ class Claims:
         """
         if (key, seed) in self._held:
             return False
+        if self._folder.is_symlink():
+            raise StoreError(
+                f"{self._folder} is a link, which palate does not follow.",
+                why="What it leads to may be anything, and palate makes and removes files there.",
+                todo=f"Remove it:  rm {self._folder}",
+            )
         with contextlib.suppress(OSError):
             make_new_folder(self._folder)
         path = self._path(key, seed)

@@ -11,8 +11,10 @@ A last line that a power cut left incomplete is kept beside the chain, in `chain
 it. Of a chain that was changed, what is whole can still be read, once `go_on` has said so; nothing is sealed into it.
 """
 
+import errno
 import json
 import os
+import stat
 import sys
 import threading
 from bisect import bisect_left
@@ -45,6 +47,9 @@ from palate.store.locks import is_at, lock
 from palate.store.private import make_folder, open_file
 
 __all__ = ["GENESIS", "Chain", "Record", "hash_record"]
+
+BEGINS = b'{"at":'
+"""What each line begins with."""
 
 PARSED_MOST, READ_AT_ONCE = 2_000, 500
 """Records that are kept as they were read, and that are read at once."""
@@ -310,8 +315,11 @@ class Chain:
         if self._locked_by is not None:  # nobody else can write now
             return
         try:
-            if self._mark == mark_of(self.path.stat()):
+            known = self.path.stat()
+            if self._mark == mark_of(known):
                 return
+            if not stat.S_ISREG(known.st_mode):  # a pipe would never end
+                raise OSError(errno.EINVAL, "it is no file")
             with self.path.open("rb") as file:
                 lock(file.fileno(), shared=True, wait=True)  # a line that is being written is not a broken one
                 torn = self._read(file.fileno(), trusting=trusting)
@@ -436,6 +444,8 @@ class Chain:
         try:
             record = checked(torn, number, self._last(), self.path)
         except ChainBrokenError:
+            if not number and not torn.startswith(BEGINS):  # nothing was ever read from it: it is something else
+                raise
             kept = keep_beside(self.path, number, torn)
             os.ftruncate(descriptor, self._index.end)
             self.say(
@@ -460,7 +470,7 @@ def _open_locked(path: Path) -> tuple[int, bool]:
         the descriptor, and whether it is locked: not where the file system has no locks.
     """
     while True:
-        descriptor = open_file(path, os.O_RDWR | os.O_APPEND)
+        descriptor = open_file(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)  # what a link leads to is not palate's
         try:
             is_locked = lock(descriptor, wait=True)
             if is_at(descriptor, path):

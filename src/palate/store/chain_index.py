@@ -166,6 +166,8 @@ class ChainIndex:
         """
         self.forget()
         try:
+            if not self.path.is_file():
+                return
             content = self.path.read_bytes()
         except OSError:
             return

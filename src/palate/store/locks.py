@@ -9,11 +9,16 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _WITHOUT = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF})
 """What a file system says that has no locks; EBADF: NFS, which has none for a file that is only read."""
+
+
+CLAIM = re.compile(r"\w+-s-?\d+")
+"""How a file is named that claims a run: by its key and its seed."""
 
 
 def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
@@ -46,7 +51,12 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def remove_unheld(path: Path) -> bool:
-    """Remove a file that is there to be locked, if nobody has it locked; return whether it was removed."""
+    """Remove a claim that nobody has locked; return whether it was removed.
+
+    A folder that is a link, and a file that is not named like a claim, is not palate's.
+    """
+    if not CLAIM.fullmatch(path.name) or path.parent.is_symlink():
+        return False
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:

@@ -59,7 +59,7 @@ class Project:
     def goals(self) -> Mapping[str, Goal]:
         """Which way metrics are better, as a person was asked in this project, by name."""
         try:
-            told = json.loads((self.home / GOALS).read_text(encoding="utf-8"))
+            told = json.loads((self.home / GOALS).read_text(encoding="utf-8")) if (self.home / GOALS).is_file() else {}
         except (OSError, ValueError, RecursionError):
             return {}
         return {name: goal for name, goal in told.items() if goal in get_args(Goal)} if isinstance(told, dict) else {}

@@ -7,9 +7,11 @@ every small file is copied, and a large one that is written to in place is the p
 """
 
 import contextlib
+import errno
 import functools
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -232,6 +234,8 @@ def work_folder(place: Place, folder: str, owner: int, *, secret: bool) -> str:
     if not secret and not _shows_secret(place):
         return inside
     beside = place.home + BESIDE
+    if os.path.islink(beside):
+        raise OSError(errno.ELOOP, "it is a link, which palate does not follow", beside)
     _remove_left(beside)
     while True:
         with contextlib.suppress(FileNotFoundError):  # another run was the last one, and removed it
@@ -262,11 +266,14 @@ def _shows_secret(place: Place) -> bool:
     return False
 
 
+_MADE_BESIDE = re.compile(r"\d+-[a-z0-9_]{8}")
+"""How a folder is named that a run works in beside the store: by the process that made it."""
+
+
 def _remove_left(beside: str) -> None:
     """Remove what processes left that are gone."""
     for name in os.listdir(beside) if os.path.isdir(beside) else ():
-        owner = name.partition("-")[0]
-        if owner.isdigit() and is_gone(int(owner)):
+        if _MADE_BESIDE.fullmatch(name) and is_gone(int(name.partition("-")[0])):
             shutil.rmtree(os.path.join(beside, name), ignore_errors=True)
 
 
@@ -275,12 +282,13 @@ def bring_home(folder: str, home: str) -> None:
     inside = os.path.join(folder, WORK)
     if not os.path.islink(inside):
         return
-    work = os.path.realpath(inside)
+    beside, work = home + BESIDE, os.path.realpath(inside)
     os.unlink(inside)
-    if os.path.isdir(work):
-        shutil.move(work, inside)
-    shutil.rmtree(os.path.dirname(work), ignore_errors=True)
-    beside = home + BESIDE
+    made = os.path.dirname(work)
+    if os.path.dirname(made) == os.path.realpath(beside) and _MADE_BESIDE.fullmatch(os.path.basename(made)):
+        if os.path.isdir(work):
+            shutil.move(work, inside)
+        shutil.rmtree(made, ignore_errors=True)
     with contextlib.suppress(OSError):  # of others, some are there
         if os.listdir(beside) == [".gitignore"]:
             os.unlink(os.path.join(beside, ".gitignore"))
