@@ -313,3 +313,16 @@ def test_a_private_key_that_does_not_end_hides_no_more_than_the_longest_key():
     lines = [redact(f"line {number}\n") for number in range(LONGEST_KEY + 5)]
     assert "line 0" not in lines[0]
     assert lines[-1] == f"line {LONGEST_KEY + 4}\n"
+
+
+def test_a_key_that_is_handed_to_a_login_is_one_and_paths_in_a_bucket_are_none():
+    key = "cec255404e4fb440034d6608697a8d41bed440e5"
+    for text in (f'wandb.login(key="{key}")', f"login('{key}')", f"wandb login {key}", f"wandb login --relogin {key}"):
+        assert key not in redact_text(text)
+    for text in (f"commit {key}", "s3://bucket/AbCdEfGh1234IjKlMnOp5678/model.pt", f"at login page {key[:39]}"):
+        assert redact_text(text) == text
+
+
+def test_a_vocabulary_that_a_run_wrote_stays_as_it_is():
+    words = "\n".join(f"{base64.b64encode(hashlib.sha256(str(n).encode()).digest()).decode()} {n}" for n in range(50))
+    assert redact_data(words) == words

@@ -49,6 +49,8 @@ _NEXT = r"""["'],\s*["'](?=-----|[A-Za-z0-9+/=]{16,}|[A-Za-z0-9+/=]+(?:\\n)?["']
 """Between two lines of a key in a list of lines."""
 
 SHAPES = (
+    Shape("W&B key", ("login",), r"login(?:\(\s*(?:key\s*=\s*)?[\"']| (?:--\w+ )?)(?P<it>[0-9a-f]{40})\b",
+          "wandb.ai/authorize"),
     Shape("AWS access key", ("AKIA", "ASIA"), r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
           "AWS IAM console"),
     Shape("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), KEY + r"gh[pousr]_[A-Za-z0-9]{16,}",
@@ -122,7 +124,9 @@ SHAPES = (
           r"|glsa_|r8_|tskey-|rpa_|AGE-SECRET-KEY-1|sntrys_)[A-Za-z0-9_=-]{20,}", "whoever issued it", _is_mixed),
 )  # fmt: skip
 
-RANDOM = Shape("random text", (), r"(?<![\w/+.@%-])[A-Za-z0-9_+/-]{24,120}={0,2}(?![\w/+=@])", "whoever issued it")
+RANDOM = Shape(
+    "random text", (), r"(?<![\w/+.@%:-])[A-Za-z0-9][A-Za-z0-9_+/-]{23,119}={0,2}(?![\w/+=@]|\.\w)", "whoever issued it"
+)
 """What only a random generator writes."""
 
 _HASH_BEFORE = re.compile(

@@ -248,7 +248,9 @@ def redact_text(text: str, known: Iterable[str] = ()) -> str:
 
 
 def redact_data(text: str, known: Iterable[str] = ()) -> str:
-    """Return the text of a file that a run wrote without its secrets; numbers and common words are results, and stay.
+    """Return the text of a file that a run wrote without its secrets; numbers, common words and random text stay.
+
+    The latter may be a vocabulary, or hashes.
 
     >>> redact_data('{"n": 100000, "mode": "training", "key": "q7Xz1Lw9Bv"}', ("100000", "training", "q7Xz1Lw9Bv"))
     '{"n": 100000, "mode": "training", "key": "<secret>"}'
@@ -257,7 +259,7 @@ def redact_data(text: str, known: Iterable[str] = ()) -> str:
         if value in text and looks_random(value):
             text = text.replace(value, REDACTED)
     for one in reversed(find_secrets(text)):
-        if not one.kind.startswith(BY_NAME) or _is_told_as_secret(text, one):
+        if one.kind != RANDOM.kind and (not one.kind.startswith(BY_NAME) or _is_told_as_secret(text, one)):
             text = f"{text[: one.start]}{REDACTED}{text[one.end :]}"
     return text
 
