@@ -58,7 +58,7 @@ def test_where_a_file_system_has_no_locks_everybody_goes_on_and_the_chain_says_s
 
 
 def test_a_file_that_was_replaced_is_not_the_one_that_is_locked(tmp_path):
-    path = tmp_path / "held"
+    path = tmp_path / "k-s0"
     path.write_text("")
     descriptor = os.open(path, os.O_RDWR)
     assert lock(descriptor)

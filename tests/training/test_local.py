@@ -85,9 +85,8 @@ def test_a_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path, t
 def test_leaving_the_launcher_ends_what_still_runs(tmp_path, task):
     with LocalLauncher(task, workers=1, threads=1) as launcher:
         launcher.submit(order(tmp_path, "slow", "sleep"))
-        while not (tmp_path / "slow" / "output.log").exists():
+        while len(pids := with_descendants([launcher.worker])) < 2:
             launcher.poll()
-        pids = with_descendants([launcher.worker])
     assert len(pids) == 2
     assert not any(is_there(pid) for pid in pids)
 
@@ -237,9 +236,8 @@ def test_a_worker_that_dies_when_it_loads_the_code_is_told_with_what_it_printed(
 def test_a_worker_that_is_killed_is_told_and_takes_its_runs_with_it(tmp_path, task):
     with LocalLauncher(task, workers=1) as launcher:
         launcher.submit(order(tmp_path, "slow", "sleep"))
-        while not (tmp_path / "slow" / "output.log").exists():
+        while len(pids := with_descendants([launcher.worker])) < 2:
             launcher.poll()
-        pids = with_descendants([launcher.worker])
         os.kill(launcher.worker, signal.SIGKILL)
         with pytest.raises(RunsFailedError, match="has ended: SIGKILL"):
             carry_out(launcher, [order(tmp_path, "next", "log")])

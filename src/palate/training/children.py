@@ -154,7 +154,8 @@ class Children:
 
     def _start(self, order: Message) -> None:
         """Start a run; where the system does not let it, that is how it ends."""
-        output = Output.open(Path(order["folder"]) / OUTPUT, redact=redacting_for(order))
+        output = Output.open(Path(order["folder"]) / OUTPUT)  # first: what cannot be started is told there
+        output.redact_by(redacting_for(order))
         printed = None
         try:
             printed = Pipe(output)

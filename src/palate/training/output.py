@@ -67,6 +67,10 @@ class Output:
         self._skipped = 0
         self._dropped = 0
 
+    def redact_by(self, redact: Redact) -> None:
+        """Redact what comes from now on by something else."""
+        self._redact = redact
+
     @classmethod
     def open(cls, path: Path, *, most: int = MOST, redact: Redact | None = redact_text) -> "Output":
         """Open a file to print into, as open to others as its folder; one that cannot be made keeps nothing."""
