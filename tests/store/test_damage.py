@@ -166,7 +166,9 @@ def assert_stands(path, rows, damage, rng, *, complete):
         assert read.integrity.status == "lost points"
     first, last = (min(start for start, _ in hit), max(end for _, end in hit)) if hit else (0, len(content))
     if complete and last < content.rfind(lay.STATE_MARK):
-        behind = [span for span in spans if span[0] >= last][:2]  # nothing confirms these two
+        behind = [span for span in spans if span[0] >= last][
+            :3
+        ]  # nothing confirms two; a third where the first looks like one
         whole = [
             row
             for row, (start, end) in zip(rows, spans, strict=True)
