@@ -216,11 +216,13 @@ def interrupts(path, count, rng, alarm):
     assert set(returned) <= set(got) <= begun_rows
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside of a finalizer
 def test_interrupts_at_random_moments_lose_and_spoil_nothing(alarm, tmp_path):
     interrupts(tmp_path / "journal", 150, random.Random(0), alarm)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside of a finalizer
 def test_thousands_of_interrupts(alarm, tmp_path):
     for seed in range(6):
         interrupts(tmp_path / f"journal {seed}", 600, random.Random(seed), alarm)
