@@ -29,26 +29,28 @@ def process_in(name: str) -> int | None:
     return int(found["process"]) if found is not None else None
 
 
-def replace_file(path: Path, content: bytes, mode: int) -> None:
+def replace_file(path: Path, content: bytes, mode: int, *, synced: bool = True) -> None:
     """Put a file in the place of another, or of none, at one stroke: who is killed leaves the old or the new one.
 
     Args:
         path: of the file.
         content: all of it.
         mode: who may read and write it.
+        synced: whether it has to outlast a power cut; what can be made anew does not, and waits for no disk.
 
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
     beside = name_beside(path)
     try:
-        write_synced(beside, content, mode)
+        _write(beside, content, mode, synced=synced)
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if synced:
+        _sync_folder(path.parent)
 
 
 def write_synced(path: Path, content: bytes, mode: int) -> None:
@@ -57,12 +59,17 @@ def write_synced(path: Path, content: bytes, mode: int) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    _write(path, content, mode, synced=True)
+
+
+def _write(path: Path, content: bytes, mode: int, *, synced: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
+        if synced:
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -207,4 +207,4 @@ def _read(project: Project, key: str) -> Known | None:
 def _write(project: Project, key: str, known: Known) -> None:
     path = _path(project, key)
     make_folder(path.parent)
-    replace_file(path, json.dumps(asdict(known)))
+    replace_file(path, json.dumps(asdict(known)), synced=False)

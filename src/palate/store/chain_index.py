@@ -227,7 +227,7 @@ class ChainIndex:
         """Write the file anew; all who do so at once write the same."""
         written = b"".join(self._row(number) + seal + b"\n" for number, seal in enumerate(self._seals))
         with suppress(OSError):  # a store that cannot be written goes without
-            replace_file(self.path, written)
+            replace_file(self.path, written, synced=False)
             self._size = len(written)
 
 

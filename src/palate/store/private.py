@@ -81,19 +81,20 @@ def write_file(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def replace_file(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+def replace_file(path: Path, content: str | bytes, *, mode: int | None = None, synced: bool = True) -> None:
     """Write a whole file at one stroke: who is killed leaves the old one or the new one. See `atomic`.
 
     Args:
         path: of the file.
         content: all of it.
         mode: who may read and write it; None for as open as its folder.
+        synced: whether it has to outlast a power cut.
 
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
     written = content.encode() if isinstance(content, str) else content
-    atomic.replace_file(path, written, _mode_in(path.parent) if mode is None else mode)
+    atomic.replace_file(path, written, _mode_in(path.parent) if mode is None else mode, synced=synced)
 
 
 def _mode_in(folder: Path) -> int:

@@ -46,7 +46,7 @@ class Recipes:
     def keep(self, key: str, recipe: Recipe) -> None:
         """Write a recipe under the key of its runs; the file is complete or does not exist."""
         make_folder(self.folder)
-        replace_file(self.folder / f"{key}.json", dumps(recipe))
+        replace_file(self.folder / f"{key}.json", dumps(recipe), synced=False)
 
     def find(self, key: str) -> Recipe | None:
         """Return the recipe of a key, or None."""
