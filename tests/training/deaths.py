@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Way:
 
 
 IGNORES = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '{SLEEP}'])\n"
-TIMEOUT = "ended after 4 s, its time being up"
+TIMEOUT = "ended after so many s, its time being up"
 
 WAYS = (
     Way("an exit status", "sys.exit(3)", "exit status 3"),
@@ -115,4 +116,5 @@ def _launch(folder: Path, place: int, way: Way, **options: float) -> LocalLaunch
 
 def _told(ended: Ended, output: Path) -> tuple[str, str]:
     well = ended.status == 0 and not ended.timed_out
-    return "ok" if well else describe_exit(ended, output).partition("\n")[0], output.read_text(errors="replace")
+    words = "ok" if well else re.sub(r"after \d+ s", "after so many s", describe_exit(ended, output).partition("\n")[0])
+    return words, output.read_text(errors="replace")
