@@ -124,6 +124,7 @@ def test_every_kind_of_configuration_shows_what_was_set():
         recipe_of(3)
 
 
+@pytest.mark.slow
 def test_omegaconf_and_fiddle():
     import fiddle
     import torch

@@ -49,6 +49,7 @@ def test_with_skill_ahead_is_claimed_within_200_forecasts():
     assert "behind" not in states
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_and_says_how_many_more():
     rng = np.random.default_rng(9)
     bits, least, most = people(0.7, 0.5, 0.6, 200, rng)

@@ -129,6 +129,7 @@ def project(tmp_path_factory):
     return WrittenProject(folder)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_file_changed_anywhere_is_refused_or_taken_in_and_nothing_breaks(data, project, tmp_path):

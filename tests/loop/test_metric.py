@@ -58,6 +58,7 @@ def test_mean_absolute_errors_are_no_shares_and_accuracies_are():
     assert name_metric("top1_err").points
 
 
+@pytest.mark.slow
 def test_torchmetrics_says_the_same_where_it_says_anything():
     torchmetrics = pytest.importorskip("torchmetrics")
     wrong_there = {"WordInfoPreserved", "SpectralDistortionIndex", "PerceptualPathLength", "DaviesBouldinScore"}

@@ -95,7 +95,7 @@ def read_points(path):
     )
 
 
-EVERY = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+EVERY = pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
 """How many bytecodes further the next interrupt comes."""
 
 

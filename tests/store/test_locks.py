@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from palate.loop.claims import Claims
 from palate.store.leftovers import remove_leftovers
 from palate.store.locks import folder_locked, is_at, lock, remove_unheld
@@ -72,6 +74,7 @@ def test_a_file_that_was_replaced_is_not_the_one_that_is_locked(tmp_path):
     os.close(descriptor)
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_held_is_never_removed_whoever_looks_meanwhile(tmp_path):
     over = threading.Event()
 

@@ -55,6 +55,7 @@ def usual(tmp_path_factory):
     return says(golden_copy(tmp_path_factory.mktemp("usual")))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_MOUNT, reason="nothing can be mounted here")
 @pytest.mark.parametrize("mount", MOUNTED.values(), ids=list(MOUNTED))
 def test_reading_works_where_nothing_can_be_written(mount, usual, tmp_path):

@@ -56,6 +56,7 @@ def alike(folder, *arguments, **options):
 SEEDED = {"seeded", "known", "also"}
 
 
+@pytest.mark.slow
 def test_what_is_seeded_when_the_code_is_imported_goes_on_in_each_run_and_all_else_is_new(tmp_path):
     for number, (imported, seeded) in enumerate([
         ("", set()),

@@ -165,6 +165,7 @@ def test_runs_that_flood_keep_neither_the_others_nor_their_own_end_waiting(tmp_p
     assert (tmp_path / "flood1" / "output.log").stat().st_size <= 64 << 20
 
 
+@pytest.mark.slow
 def test_a_run_that_floods_is_stopped_at_once_when_nobody_wants_it(tmp_path, odd):
     with LocalLauncher(odd, workers=2) as launcher:
         for one in (order(tmp_path, "flood", "flood"), order(tmp_path, "quiet", "quiet")):

@@ -191,6 +191,7 @@ def test_seeds_are_noted_with_their_lines(run):
     assert received.took_seed == ("PALATE_SEED",)
 
 
+@pytest.mark.slow
 def test_torch_is_watched_and_saves_into_the_runs_own_folder(run, root, torch):
     torch.save({"a": 1}, root / "model.pt")
     before = (root / "model.pt").read_bytes()
