@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from palate.forecast.answer import Forecast, Spread
     from palate.recipe.difference import Difference
     from palate.recipe.recipe import Recipe
-    from palate.training.run import Run, log, seed_everything, settings
+    from palate.training.run import Run, log, seed_everything, settings, start
     from palate.verdict.compare import Comparison, compare
 
 __version__ = "0.1.0"
@@ -60,6 +60,7 @@ _HOMES = {
     "seed_everything": "palate.training.run",
     "settings": "palate.training.run",
     "skill": "palate.api",
+    "start": "palate.training.run",
 }
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "seed_everything",
     "settings",
     "skill",
+    "start",
 ]
 
 

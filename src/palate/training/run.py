@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from palate.errors import InputError, SettingError
 from palate.recipe.codec import Unread, decode, encode
@@ -26,6 +26,11 @@ from palate.store.journal import Journal, is_inside
 from palate.store.journal_file import not_writable
 from palate.store.project import find_project
 from palate.store.row import refuse_bad_row
+
+if TYPE_CHECKING:
+    from palate.cooking.live import Live
+    from palate.cooking.stage import Cycle, Every, Stage
+    from palate.cooking.until import Condition
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
 """Environment variables of a run that `palate run` started."""
@@ -52,6 +57,7 @@ class Run:
         self._journal: Journal | None = None
         self._label: str | None = None
         self._early: deque[tuple[int | None, dict[str, float]]] = deque()
+        self._live: Live | None = None
 
     @property
     def id(self) -> str:
@@ -105,6 +111,73 @@ class Run:
                 return
             journal = self._open()
         journal.log(step, metrics)
+        if self._live is not None:
+            self._live.saw(metrics)
+
+    def attach(self, *, seed: int | None = None, keep: "Every | None" = None, **parts: Any) -> Self:
+        """Hold a training: what it is made of, so that it can be tasted, seasoned and forked; return this run.
+
+        Args:
+            seed: of the training, where it is not `palate run` that chose it; noted, nothing is seeded with it.
+            keep: when a capsule is kept: palate.every(50); often at first, then seldom, if None.
+            parts: models, optimizers, schedulers, scalers, averages, generators, and dictionaries and lists that the
+                training writes into: `model=net, optimizer=opt, best=best`.
+
+        Raises:
+            InputError: a part has no state, or the run holds a training already.
+            RefusedError: the capsule that it is to go on from is of another training.
+        """
+        from palate.cooking.branch import branch_of_process
+        from palate.cooking.live import Live  # not in every process that imports palate
+
+        if self._live is not None:
+            raise InputError("This run holds a training already.", todo="Call palate.start, or run.attach, once.")
+        self._live = Live(self, parts, seed=seed, keep=keep, branch=branch_of_process())
+        return self
+
+    @property
+    def live(self) -> "Live":
+        """The training that this run holds.
+
+        Raises:
+            InputError: it holds none.
+        """
+        if self._live is None:
+            raise InputError(
+                "The run holds no training.",
+                why="steps, mix, taste and the like need to know the model and the optimizer.",
+                todo='run = palate.start("name", model=net, optimizer=opt)   or   run.attach(model=net, optimizer=opt)',
+            )
+        return self._live
+
+    @property
+    def step(self) -> int:
+        """How many steps were done: the number, from 0, of the step that goes on."""
+        return self.live.step
+
+    def stages(self, *plan: "Stage | Cycle") -> "Iterator[Stage]":
+        """Yield the stages of a training in their order, each when the one before it has ended."""
+        return self.live.stages(*plan)
+
+    def epochs(self, n: int | None = None) -> Iterator[int]:
+        """Yield the numbers of epochs, from 0; within one, `steps` is one pass over its loader."""
+        return self.live.epochs(n)
+
+    def steps(self, loader: Iterable[Any], until: "Condition | None" = None) -> Iterator[Any]:
+        """Yield the batches of a loader in its own order: one pass, or as many as it takes until a condition holds."""
+        return self.live.steps(loader, until)
+
+    def mix(self, **terms: Any) -> Any:
+        """Return the loss: the named terms, each times its weight (1 unless a stage or a season says otherwise).
+
+        Each term is logged as it is without its weight. One that is given as a function is not called at weight 0:
+        `run.mix(l1=F.l1_loss(out, y), adv=lambda: bce(critic(out)))`.
+        """
+        return self.live.mix(**terms)
+
+    def knob(self, name: str, value: float, *, low: float, high: float) -> float:
+        """Return the value in force of a knob of your own, which can be turned while the training goes."""
+        return self.live.knob(name, value, low=low, high=high)
 
     def examples(self, right: Iterable[bool]) -> None:
         """Store, for each test example in a fixed order, whether this run classified it correctly.
@@ -117,7 +190,9 @@ class Run:
         self.journal.event("examples", n=len(bits), right=packed.hex())
 
     def close(self) -> None:
-        """Sync and close the journal."""
+        """Write what the training still holds, sync and close the journal."""
+        if self._live is not None:
+            self._live.close()
         if self._journal is not None:
             self._journal.close()
 
@@ -134,6 +209,8 @@ class Run:
         """
         if self._journal is not None:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
+            if self._live is not None:
+                self._live.close()
             self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
 
@@ -165,12 +242,38 @@ def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
     )
 
 
+def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = None, **parts: Any) -> Run:
+    """Begin a training that palate holds; return its run, with steps, mix, taste and the like.
+
+        run = palate.start("colorize", model=net, optimizer=opt, scheduler=sched)
+        for x, y in run.steps(loader):
+            loss = run.mix(l1=F.l1_loss(net(x), y))
+
+    Nothing of it draws a random number: the training computes, bit for bit, what it computes without palate.
+
+    Args:
+        label: names the run where `palate run` did not start it; the script's name if empty.
+        seed: see `Run.attach`, as the rest.
+        keep: when a capsule is kept.
+        parts: what the training is made of.
+
+    Raises:
+        InputError, RefusedError: see `Run.attach`.
+    """
+    global _current
+    if _current is not None and _current._live is not None and not os.environ.get(FOLDER):
+        _current.end_own(None)  # a notebook begins another training
+        _current = None
+    run = _current or _first_run(label)
+    return run.attach(seed=seed, keep=keep, **parts)
+
+
 def current_run() -> Run:
     """Return the run of this process: the one for which `palate run` started it, otherwise an own run."""
     return _current or _first_run()
 
 
-def _first_run() -> Run:
+def _first_run(label: str = "") -> Run:
     """Open the run of this process; of several threads that come first, one does, and the others get the same."""
     global _current
     with _first_use:
@@ -178,11 +281,12 @@ def _first_run() -> Run:
             _current = Run(Path(os.environ[FOLDER]), seed=_seed(), settings=_given_settings())
             atexit.register(_current.close)
         elif _current is None:
-            run = _own_run()
+            label = label or _own_label()
+            run = Run(new_run_folder(label), settings=_declared)
             if _current is None:  # else a signal handler came first
                 _current = run
                 atexit.register(_end_own, run, os.getpid())
-                run.begin_own(_own_label())
+                run.begin_own(label)
             else:
                 run.folder.rmdir()
         return _current
@@ -297,10 +401,6 @@ def environment_of(folder: Path, seed: int, settings: Mapping[str, Any]) -> dict
 
 def _own_label() -> str:
     return Path(sys.argv[0] if sys.argv and sys.argv[0] else "notebook").stem or "run"
-
-
-def _own_run() -> Run:
-    return Run(new_run_folder(_own_label()), settings=_declared)
 
 
 def _end_own(run: Run, process: int) -> None:

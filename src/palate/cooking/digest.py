@@ -1,0 +1,55 @@
+"""Digests of all that a training holds, so that two processes can be compared bit by bit."""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palate.cooking import randomness
+from palate.cooking.parts import take_state
+from palate.store.private import replace_file
+
+if TYPE_CHECKING:
+    from palate.cooking.live import Live
+
+
+def digests_of(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Return a digest of the state of each part, and of the random numbers that the process shares."""
+    told = {name: digest(take_state(part)) for name, part in parts.items()}
+    return {**told, "random numbers": digest(randomness.take_global())}
+
+
+def digest(value: Any) -> str:
+    """Return a digest of a structure: of its numbers and text, and of the bytes of its tensors and arrays."""
+    hashed = hashlib.sha256()
+    for piece in _pieces(value):
+        hashed.update(piece)
+    return hashed.hexdigest()[:16]
+
+
+def write_digests(path: Path, live: "Live") -> None:
+    """Write the digests of a training that has ended, with the step at which it did."""
+    replace_file(path, json.dumps({"step": live.step, "digests": digests_of(live.parts)}), synced=False)
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield repr(name).encode()
+            yield from _pieces(one)
+    elif isinstance(value, list | tuple):
+        yield b"["
+        for one in value:
+            yield from _pieces(one)
+    elif hasattr(value, "untyped_storage"):
+        torch = importlib.import_module("torch")
+
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        yield f"{value.dtype}{tuple(value.shape)}".encode()
+        yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    elif hasattr(value, "tobytes"):
+        yield value.tobytes()
+    else:
+        yield repr(value).encode()

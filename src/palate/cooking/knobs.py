@@ -1,0 +1,252 @@
+"""Knobs: what of a training may be changed while it goes, by how much, and what is really in force.
+
+`lr=x0.3` is the present value times .3, through whatever schedule there is; `lr=1e-4` too, but said by its result;
+`lr==1e-4` holds the value there. Optimizers take the changed values in the moment of their step, and have the
+schedule's own again behind it: so no scheduler, and no line of the training that sets a rate by hand, undoes a change.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from palate.cooking.parts import is_optimizer
+from palate.errors import InputError
+
+OF_OPTIMIZERS = ("lr", "weight_decay", "momentum", "dampening", "eps", "alpha", "lambd", "rho", "nesterov")
+"""Entries of an optimizer's groups that can be a knob, where they are numbers."""
+
+MOST_TIMES = 1e6
+LR, TRAIN = "lr", "train"
+
+How = Literal["times", "to", "pin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How far a knob is turned.
+
+    Attributes:
+        how: "times" the value in force, "to" a value, or "pin": held there whatever the schedule does.
+        value: a number; for the knob `train`, the names of what is trained.
+    """
+
+    how: How
+    value: float | str
+
+    def __str__(self) -> str:
+        sign = {"times": "x", "to": "", "pin": "="}[self.how]
+        return f"{sign}{self.value:.6g}" if isinstance(self.value, float) else f"{sign}{self.value}"
+
+
+def parse_amount(name: str, given: object) -> Amount:
+    """Read an amount as it is typed or stands in JSON: `x0.3`, `.05`, `=1e-4`.
+
+    >>> str(parse_amount("lr", "x0.3")), str(parse_amount("adv", .05)), str(parse_amount("lr", "=1e-4"))
+    ('x0.3', '0.05', '=0.0001')
+
+    Raises:
+        InputError: it is no amount.
+    """
+    if name.rpartition(".")[2] == TRAIN:
+        return Amount("to", ",".join(given) if isinstance(given, list | tuple) else str(given))
+    text = str(given).strip()
+    how: How = "times" if text[:1] in ("x", "*") else "pin" if text[:1] == "=" else "to"
+    number = text[1:] if how != "to" else text
+    try:
+        value = math.nan if isinstance(given, bool) else float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{name}={given}: that is no amount.",
+            why="A knob is turned by a factor (x0.3), to a number (.05), or held at one (=1e-4).",
+            todo=f"{name}=x0.3",
+        )
+    if how == "times" and not 0 <= value <= MOST_TIMES:
+        raise InputError(f"{name}={given}: a factor is between 0 and {MOST_TIMES:,.0f}.", todo=f"{name}=x0.3")
+    return Amount(how, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A knob of an optimizer as it is set: times `factor`, or held at `pinned`."""
+
+    factor: float = 1.0
+    pinned: float | None = None
+
+    def of(self, scheduled: Any) -> Any:
+        """Return the value in force where the schedule has another."""
+        return scheduled * self.factor if self.pinned is None else self.pinned
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing."""
+        return self.factor == 1.0 and self.pinned is None
+
+
+IDLE = Turned()
+
+
+class OptimizerKnobs:
+    """The knobs of all optimizers.
+
+    Args:
+        parts: of the training, by name; the optimizers among them count.
+        ramp: gives what every lr is multiplied with besides, 1 where nothing is annealed.
+        stepped: called behind each step of an optimizer, with its name.
+    """
+
+    def __init__(self, parts: Mapping[str, Any], ramp: Callable[[], float], stepped: Callable[[str], None]) -> None:
+        self.optimizers = {name: part for name, part in parts.items() if is_optimizer(part)}
+        self.settings: dict[str, dict[str, Turned]] = {name: {} for name in self.optimizers}
+        self.in_force: dict[str, dict[str, float]] = {name: {} for name in self.optimizers}
+        self._ramp, self._stepped = ramp, stepped
+        self._own: dict[str, list[tuple[dict[str, Any], str, Any]]] = {}
+        self.looked_at = False
+        for name, optimizer in self.optimizers.items():
+            optimizer.register_step_pre_hook(self._before(name))
+            optimizer.register_step_post_hook(self._behind(name))
+
+    def names(self) -> Iterator[str]:
+        """Yield the knobs that can be turned: `lr` is that of all optimizers, `generator.lr` that of one."""
+        keys = {name: self._keys(optimizer) for name, optimizer in self.optimizers.items()}
+        yield from dict.fromkeys(key for some in keys.values() for key in some)
+        if len(keys) > 1:
+            yield from (f"{name}.{key}" for name, some in keys.items() for key in some)
+
+    def _keys(self, optimizer: Any) -> list[str]:
+        group = optimizer.param_groups[0] if optimizer.param_groups else {}
+        return [key for key in OF_OPTIMIZERS if _is_number(group.get(key))]
+
+    def turn(self, name: str, amount: Amount) -> None:
+        """Turn one.
+
+        Raises:
+            InputError: there is none of this name, or the value is out of its range.
+        """
+        for optimizer, key in self._those_named(name):
+            before = self.settings[optimizer].get(key, IDLE)
+            self.settings[optimizer][key] = self._turned(optimizer, key, before, amount)
+
+    def _turned(self, optimizer: str, key: str, before: Turned, amount: Amount) -> Turned:
+        value = float(amount.value)
+        if amount.how == "times":
+            if before.pinned is not None:
+                return Turned(pinned=before.pinned * value)
+            return Turned(factor=before.factor * value)
+        if value < 0:
+            raise InputError(f"{key}={amount}: it cannot be below 0.", todo=f"{key}=x0.3")
+        scheduled = float(self.optimizers[optimizer].param_groups[0][key])
+        if amount.how == "pin" or scheduled == 0:
+            return Turned(pinned=value)
+        return Turned(factor=value / scheduled)
+
+    def _those_named(self, name: str) -> list[tuple[str, str]]:
+        optimizer, _, key = name.rpartition(".")
+        wanted = [optimizer] if optimizer else list(self.optimizers)
+        return [(one, key) for one in wanted if one in self.optimizers and key in self._keys(self.optimizers[one])]
+
+    def value(self, name: str) -> float | None:
+        """Return what is in force of a knob as far as is known: at the last step, else as it stands now."""
+        for optimizer, key in self._those_named(name):
+            known = self.in_force[optimizer].get(key)
+            setting = self.settings[optimizer].get(key, IDLE)
+            return known if known is not None else float(setting.of(self.optimizers[optimizer].param_groups[0][key]))
+        return None
+
+    def now(self, name: str) -> float | None:
+        """Return what a knob would be if its optimizer stepped now."""
+        for optimizer, key in self._those_named(name):
+            setting = self.settings[optimizer].get(key, IDLE)
+            scheduled = float(self.optimizers[optimizer].param_groups[0][key])
+            return float(setting.of(scheduled)) * (self._ramp() if key == LR else 1.0)
+        return None
+
+    def _before(self, name: str) -> Callable[..., None]:
+        def put_in_force(optimizer: Any, *_: object) -> None:
+            ramp, settings = self._ramp(), self.settings[name]
+            if ramp != 1.0 or settings:
+                self._own[name] = list(self._put_in_force(optimizer, settings, ramp))
+            if self.looked_at:
+                self._read_back(name, optimizer)
+
+        return put_in_force
+
+    def _put_in_force(
+        self, optimizer: Any, settings: Mapping[str, Turned], ramp: float
+    ) -> Iterator[tuple[dict[str, Any], str, Any]]:
+        """Give each group its values for this step; yield what it had."""
+        keys = settings.keys() | ({LR} if ramp != 1.0 else set())
+        for group in optimizer.param_groups:
+            for key in keys & group.keys():
+                own = group[key]
+                group[key] = settings.get(key, IDLE).of(own) * (ramp if key == LR else 1)
+                yield group, key, own
+
+    def _read_back(self, name: str, optimizer: Any) -> None:
+        group = optimizer.param_groups[0]
+        self.in_force[name] = {key: float(group[key]) for key in self._keys(optimizer)}
+
+    def _behind(self, name: str) -> Callable[..., None]:
+        def put_back(*_: object) -> None:
+            for group, key, own in self._own.pop(name, ()):
+                group[key] = own
+            self._stepped(name)
+
+        return put_back
+
+    def state(self) -> dict[str, Any]:
+        """Return how they are set, as plain data."""
+        return {
+            name: {key: [one.factor, one.pinned] for key, one in settings.items()}
+            for name, settings in self.settings.items()
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Undo `state`."""
+        for name, settings in state.items():
+            if name in self.settings:
+                self.settings[name] = {key: Turned(*one) for key, one in settings.items()}
+
+
+def _is_number(value: object) -> bool:
+    return (isinstance(value, float | int) and not isinstance(value, bool)) or (
+        hasattr(value, "numel") and value.numel() == 1
+    )
+
+
+@dataclass(slots=True)
+class Declared:
+    """A knob that the training declares itself: `run.knob("noise", .1, low=0, high=1)`."""
+
+    value: float
+    low: float
+    high: float
+
+
+def turned(knob: Declared, name: str, amount: Amount) -> float:
+    """Return what a declared knob becomes.
+
+    Raises:
+        InputError: that is out of its range.
+    """
+    value = knob.value * float(amount.value) if amount.how == "times" else float(amount.value)
+    if not knob.low <= value <= knob.high:
+        raise InputError(
+            f"{name}={amount}: {value:.6g} is out of its range, {knob.low:.6g} to {knob.high:.6g}.",
+            todo=f"Choose a value between them: {name}={knob.value:.6g}",
+        )
+    return value
+
+
+def turned_weight(weight: float, name: str, amount: Amount) -> float:
+    """Return what the weight of a loss becomes.
+
+    Raises:
+        InputError: it would be below 0.
+    """
+    value = weight * float(amount.value) if amount.how == "times" else float(amount.value)
+    if value < 0:
+        raise InputError(f"{name}={amount}: the weight of a loss cannot be below 0.", todo=f"{name}=0")
+    return value

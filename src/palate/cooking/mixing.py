@@ -1,0 +1,105 @@
+"""The loss of a step from its named terms: weighted by what is in force, each kept as it is without its weight.
+
+No value is waited for on a GPU: what was computed there is fetched when the device has it ready.
+"""
+
+import importlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from palate.errors import InputError
+
+Term = Any
+"""A tensor of one number, or a function that returns one and is not called at weight 0."""
+
+FLUSH_EVERY = 32
+"""Steps whose terms are fetched from a GPU together."""
+
+
+class Mixer:
+    """Weights by name, and the terms of the step that goes on."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, float] = {}
+        self.used: dict[str, float] = {}
+        self._terms: dict[str, Any] = {}
+        self._on_device: deque[tuple[int, tuple[str, ...], Any]] = deque()
+        self._flying: deque[tuple[list[tuple[int, tuple[str, ...]]], Any, Any]] = deque()
+
+    def mix(self, terms: Mapping[str, Term]) -> Any:
+        """Return the weighted sum of the terms, in their order.
+
+        Raises:
+            InputError: there is no term, or all have weight 0.
+        """
+        total, weights, kept = None, self.weights, self._terms
+        for name, term in terms.items():
+            weight = weights.get(name)
+            if weight is None:
+                weight = weights[name] = 1.0
+            self.used[name] = weight
+            if weight == 0.0 and callable(term) and not hasattr(term, "detach"):
+                continue
+            value = term() if callable(term) and not hasattr(term, "detach") else term
+            kept[name] = value.detach() if hasattr(value, "detach") else value
+            if weight != 0.0:
+                weighted = value if weight == 1.0 else weight * value
+                total = weighted if total is None else total + weighted
+        if total is None:
+            raise InputError(
+                "Nothing is left of the loss.",
+                why=[f"{name} has weight {self.weights.get(name, 1.0):g}" for name in terms] or "No term was given.",
+                todo="Give a term a weight above 0: palate season RUN NAME=1",
+            )
+        return total
+
+    def rows(self, step: int, *, last: bool = False) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yield, with their step, the values that are known by now: of this step, or of earlier ones from a GPU.
+
+        Args:
+            step: the number of the step that has just been done.
+            last: whether to wait for all that is still on its way.
+        """
+        terms, self._terms = self._terms, {}
+        if terms:
+            values = list(terms.values())
+            if all(getattr(one, "is_cpu", True) for one in values):
+                yield step, dict(zip(terms, map(float, values), strict=True))
+            else:
+                self._hold(step, terms)
+        if self._on_device and (last or len(self._on_device) >= FLUSH_EVERY):
+            self._send()
+        while self._flying and (last or self._flying[0][2].query()):
+            names, held, event = self._flying.popleft()
+            event.synchronize()
+            numbers = iter(held.tolist())
+            for at, keys in names:
+                yield at, {key: next(numbers) for key in keys}
+
+    def _hold(self, step: int, terms: Mapping[str, Any]) -> None:
+        torch = importlib.import_module("torch")
+
+        device = next(one.device for one in terms.values() if not getattr(one, "is_cpu", True))
+        together = torch.stack([torch.as_tensor(one, device=device).float().reshape(()) for one in terms.values()])
+        self._on_device.append((step, tuple(terms), together))
+
+    def _send(self) -> None:
+        """Begin to fetch what is on the device, without waiting for it."""
+        torch = importlib.import_module("torch")
+
+        rows = [self._on_device.popleft() for _ in range(len(self._on_device))]
+        together = torch.cat([one for _, _, one in rows])
+        held = together.to("cpu", non_blocking=True)
+        event: Any = _Done()
+        if together.device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record()
+        self._flying.append(([(step, names) for step, names, _ in rows], held, event))
+
+
+class _Done:
+    """An event of a device that copies at once."""
+
+    query: Callable[[], bool] = staticmethod(lambda: True)
+    synchronize: Callable[[], None] = staticmethod(lambda: None)

@@ -1,0 +1,206 @@
+"""What a training is made of and palate holds: models, optimizers, schedulers, scalers, averages, generators, memory.
+
+A part is anything that has a state: `state_dict` and `load_state_dict`, a generator of random numbers, or a dictionary
+or a list that the training writes into. Torch is imported only where the training has done so.
+"""
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence
+from typing import Any
+
+from palate.cooking import randomness
+from palate.errors import InputError
+
+State = Any
+
+
+def parts_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts by name; a list or a dictionary of models or optimizers becomes one part each.
+
+    >>> sorted(parts_of({"model": None, "best": {"loss": 1.0}}))
+    ['best']
+
+    Raises:
+        InputError: something has no state that can be taken and put back.
+    """
+    parts: dict[str, Any] = {}
+    for name, thing in given.items():
+        if thing is None:
+            continue
+        members = _members(thing)
+        for key, member in members.items() if members else [("", thing)]:
+            parts[f"{name}.{key}" if key else name] = member
+    strange = [f"{name} is a {type(thing).__qualname__}" for name, thing in parts.items() if not has_state(thing)]
+    if strange:
+        raise InputError(
+            "Not all of what was handed over has a state.",
+            why=[*strange, "A part has state_dict() and load_state_dict(), or is a generator, a dictionary or a list."],
+            todo="Leave it out, or give its class the two methods.",
+        )
+    return parts
+
+
+def _members(thing: Any) -> dict[str, Any]:
+    """Return the members of a list or a dictionary of parts; nothing for one part."""
+    if isinstance(thing, Mapping) and thing and all(_has_methods(one) for one in thing.values()):
+        return {str(name): one for name, one in thing.items()}
+    if isinstance(thing, list | tuple) and thing and all(_has_methods(one) for one in thing):
+        return {str(place): one for place, one in enumerate(thing)}
+    return {}
+
+
+def has_state(thing: Any) -> bool:
+    """Return whether a state can be taken of something and put back."""
+    return _has_methods(thing) or randomness.is_generator(thing) or isinstance(thing, MutableMapping | MutableSequence)
+
+
+def _has_methods(thing: Any) -> bool:
+    return callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))
+
+
+def is_module(thing: Any) -> bool:
+    """Return whether something is a model of torch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.nn.Module)
+
+
+def is_optimizer(thing: Any) -> bool:
+    """Return whether something is an optimizer of torch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.optim.Optimizer)
+
+
+def take_state(thing: Any) -> State:
+    """Return the state of a part; its tensors may still be the part's own."""
+    if is_module(thing):
+        modes = {name: module.training for name, module in thing.named_modules()}
+        needs = {name: one.requires_grad for name, one in thing.named_parameters()}
+        return {"state": dict(thing.state_dict()), "modes": modes, "trained": needs}
+    if _has_methods(thing):
+        return thing.state_dict()
+    if randomness.is_generator(thing):
+        return randomness.take(thing)
+    return dict(thing) if isinstance(thing, Mapping) else list(thing)
+
+
+def put_state(thing: Any, state: State) -> None:
+    """Put a state back into a part; the state is left as it is, and shares nothing with the part."""
+    if is_module(thing):
+        thing.load_state_dict(state["state"])
+        for name, module in thing.named_modules():
+            module.training = state["modes"].get(name, module.training)
+        for name, one in thing.named_parameters():
+            one.requires_grad_(state["trained"].get(name, one.requires_grad))
+    elif is_optimizer(thing):
+        _put_optimizer(thing, copy.deepcopy(state))
+    elif _has_methods(thing):
+        thing.load_state_dict(copy.deepcopy(state))
+    elif randomness.is_generator(thing):
+        randomness.put(thing, state)
+    elif isinstance(thing, MutableMapping):
+        thing.clear()
+        thing.update(copy.deepcopy(state))
+    else:
+        thing[:] = copy.deepcopy(state)
+
+
+def _put_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, its tensors in the precision that they were saved in.
+
+    `load_state_dict` casts them to that of the parameters: a float32 average beside bfloat16 weights would be rounded.
+    """
+    saved = copy.deepcopy(state["state"])
+    optimizer.load_state_dict(state)
+    members = [one for group in optimizer.param_groups for one in group["params"]]
+    for number, parameter in enumerate(members):
+        held = optimizer.state.get(parameter)
+        for name, value in saved.get(number, {}).items():
+            if held is not None and getattr(held.get(name), "dtype", None) != getattr(value, "dtype", None):
+                held[name] = value.to(parameter.device)
+
+
+def faults_of(thing: Any, state: State) -> list[str]:
+    """Return why a state cannot be of this part, a sentence each; a model that is another, an optimizer of another."""
+    if is_module(thing):
+        return _model_faults(thing, state)
+    if is_optimizer(thing):
+        return _optimizer_faults(thing, state)
+    return []
+
+
+def _model_faults(model: Any, state: State) -> list[str]:
+    if not isinstance(state, Mapping) or "state" not in state:
+        return ["the checkpoint has no model there"]
+    saved, own = state["state"], model.state_dict()
+    faults = [f"{name}: the checkpoint has it, the model has not" for name in saved if name not in own]
+    faults += [f"{name}: the model has it, the checkpoint has not" for name in own if name not in saved]
+    for name in own.keys() & saved.keys():
+        shapes = [getattr(one, "shape", None) for one in (own[name], saved[name])]
+        if shapes[0] != shapes[1] and None not in shapes:
+            told = " and ".join(str(list(shape or ())) for shape in shapes)
+            faults.append(f"{name}: {told} are the shapes in the model and in the checkpoint")
+    return faults
+
+
+def _optimizer_faults(optimizer: Any, state: State) -> list[str]:
+    if not isinstance(state, Mapping) or "param_groups" not in state:
+        return ["the checkpoint has no optimizer there"]
+    groups, saved = optimizer.param_groups, state["param_groups"]
+    if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved]:
+        sizes = [" + ".join(str(len(one["params"])) for one in some) for some in (groups, saved)]
+        return [f"it has {sizes[0]} parameters in its groups, the checkpoint {sizes[1]}"]
+    missing = (saved[0].keys() ^ groups[0].keys()) - {"initial_lr", "params", "param_names"} if saved else set()
+    return [f"it is another optimizer: {', '.join(sorted(missing))} stand in one of the two only"] if missing else []
+
+
+def gradients_of(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the gradients that the parameters of models have just now, by model and name."""
+    return {
+        name: {key: one.grad for key, one in part.named_parameters() if one.grad is not None}
+        for name, part in parts.items()
+        if is_module(part)
+    }
+
+
+def put_gradients(parts: Mapping[str, Any], gradients: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put gradients back, and take away all others."""
+    for name, part in parts.items():
+        if is_module(part):
+            for key, one in part.named_parameters():
+                grad = gradients.get(name, {}).get(key)
+                one.grad = None if grad is None else grad.to(one.device).clone()
+
+
+def forgotten(parts: Mapping[str, Any]) -> list[str]:
+    """Return what this process holds besides and a run's future may depend on, a line each: optimizers, scalers ...
+
+    Only what is alive, is of a kind that torch makes, and holds parameters of the parts is named.
+    """
+    import gc
+
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    known = {id(part) for part in parts.values()}
+    inner = {id(module) for part in parts.values() if is_module(part) for module in part.modules()}
+    kinds = {
+        "an optimizer": torch.optim.Optimizer,
+        "a scheduler": (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau),
+        "a scaler of gradients": torch.amp.GradScaler,
+        "an average of a model": torch.optim.swa_utils.AveragedModel,
+    }
+    within = {id(one) for part in parts.values() for one in _inside(part)}
+    found = []
+    for thing in gc.get_objects():
+        kind = next((name for name, kind in kinds.items() if issubclass(type(thing), kind)), None)
+        if kind is not None and id(thing) not in known | inner | within:
+            found.append(f"{kind}: {type(thing).__qualname__}")
+    return sorted(found)
+
+
+def _inside(part: Any) -> Iterator[Any]:
+    """Yield what a part holds itself and gives the state of: the schedulers of a sequence of schedulers."""
+    yield from getattr(part, "_schedulers", ())
+    if not is_module(part) and hasattr(part, "optimizer"):
+        yield from getattr(part, "optimizers", ())
