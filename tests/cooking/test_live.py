@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cooking.trainings import run
 
-from palate.cooking.branch import Branch
-from palate.cooking.capsule import capsules_of, path_of
+from palate.cooking.capsule import capsules_of
+from palate.question.branch import Branch, capsule_path
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_attached_it_equals_the_bare_run_and_goes_on_bitwise_in_a_new_process(lo
     trunk = run_of(tmp_path)
     assert set(capsules_of(trunk)) == set(range(17))
     for step in (0, 4, 7, 16):  # at its start, between two passes, in the middle of one, at its end
-        branch = Branch(capsule=str(path_of(trunk, step)), at=step)
+        branch = Branch(capsule=str(capsule_path(trunk, step)), at=step)
         run(tmp_path, body, environment={"PALATE_BRANCH": branch.text()})
         assert digests(tmp_path) == bare, step
 
@@ -185,6 +185,6 @@ def test_what_trainings_are_made_of_goes_on_bitwise(body, tmp_path):
     assert digests(tmp_path) == bare
     trunk = run_of(tmp_path)
     for step in (3, 8, 9):
-        branch = Branch(capsule=str(path_of(trunk, step)), at=step)
+        branch = Branch(capsule=str(capsule_path(trunk, step)), at=step)
         run(tmp_path, body, environment={"PALATE_BRANCH": branch.text()})
         assert digests(tmp_path) == bare, step

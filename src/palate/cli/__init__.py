@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("palate.cli.run", "Ask what a change does, and run it in paired seeds until it is settled."),
     "dry": ("palate.cli.dry", "See what is in force at the first optimizer step, training nothing."),
     "recipe": ("palate.cli.recipe", "See a recipe in seven chunks that open, what differs between two, and why."),
+    "fork": ("palate.cli.fork", "Ask what a change in the middle of a run does, beside a control."),
     "noise": ("palate.cli.noise", "Measure what another seed alone does."),
     "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),

@@ -18,13 +18,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from palate.atomic import name_beside, replace_file
 from palate.cooking.storable import restored, storable
 from palate.errors import NotFoundError, StoreError
+from palate.question.branch import capsule_path
 from palate.store.private import make_folder
 
 FOLDER, FORMAT = "capsules", 1
@@ -43,6 +44,8 @@ class About:
         left_out: what it does not hold though the training has it, a line each.
         why: what it was taken for: "kept", "season", "end".
         versions: of Python, torch and palate.
+        seed: of the run, where it is known.
+        knobs: what could be turned then, with what was in force.
     """
 
     step: int
@@ -55,17 +58,14 @@ class About:
     left_out: tuple[str, ...] = ()
     why: str = "kept"
     versions: Mapping[str, str]
+    seed: int | None = None
+    knobs: Mapping[str, float | str | None] = field(default_factory=dict)
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Read it from JSON data; what a newer palate added is left out."""
         known = {one.name: body[one.name] for one in fields(cls) if one.name in body}
         return cls(**{**known, "left_out": tuple(known.get("left_out", ()))})
-
-
-def path_of(folder: Path, step: int) -> Path:
-    """Return where the capsule of a run's step lies."""
-    return folder / FOLDER / f"{step:08d}.pt"
 
 
 def capsules_of(folder: Path) -> dict[int, About]:
@@ -92,7 +92,7 @@ def capsule_before(folder: Path, step: int) -> tuple[Path, About]:
             why="A fork leaves from a capsule; palate.start keeps them while the training goes.",
             todo="Run the training again with palate.start and run.steps, or name a later step: --at",
         )
-    return path_of(folder, max(kept)), kept[max(kept)]
+    return capsule_path(folder, max(kept)), kept[max(kept)]
 
 
 def read_capsule(path: Path) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def write_capsule(folder: Path, about: About, body: Mapping[str, Any]) -> About:
     torch = importlib.import_module("torch")
 
     left_out: list[str] = list(about.left_out)
-    path = path_of(folder, about.step)
+    path = capsule_path(folder, about.step)
     make_folder(path.parent)
     beside = name_beside(path)
     try:
@@ -213,7 +213,7 @@ def write_capsule(folder: Path, about: About, body: Mapping[str, Any]) -> About:
 
 def remove_capsule(folder: Path, step: int) -> None:
     """Remove one; what it is of goes first, so that nobody finds half of it."""
-    path = path_of(folder, step)
+    path = capsule_path(folder, step)
     for one in (path.with_suffix(".json"), path):
         with contextlib.suppress(OSError):
             one.unlink()

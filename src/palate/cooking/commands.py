@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from palate.bounded import parse_json
-from palate.cooking.knobs import Amount, parse_amount
 from palate.errors import InputError, PalateError
+from palate.question.branch import Amount, parse_amount
 from palate.store.private import make_folder, replace_file
 
 FOLDER = "commands"

@@ -72,6 +72,11 @@ class Pass:
         self.position += 1
         return batch
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the loader gave nothing at all."""
+        return self.position == 0 and self._most is None
+
     def state(self) -> State:
         """Return what another process needs to go on from here."""
         return {

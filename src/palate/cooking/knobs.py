@@ -1,71 +1,21 @@
-"""Knobs: what of a training may be changed while it goes, by how much, and what is really in force.
+"""Knobs: what of a training may be changed while it goes, and what is really in force.
 
-`lr=x0.3` is the present value times .3, through whatever schedule there is; `lr=1e-4` too, but said by its result;
-`lr==1e-4` holds the value there. Optimizers take the changed values in the moment of their step, and have the
+Optimizers take the changed values in the moment of their step, and have the
 schedule's own again behind it: so no scheduler, and no line of the training that sets a rate by hand, undoes a change.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from palate.cooking.parts import is_optimizer
 from palate.errors import InputError
+from palate.question.branch import Amount
 
 OF_OPTIMIZERS = ("lr", "weight_decay", "momentum", "dampening", "eps", "alpha", "lambd", "rho", "nesterov")
 """Entries of an optimizer's groups that can be a knob, where they are numbers."""
 
-MOST_TIMES = 1e6
-LR, TRAIN = "lr", "train"
-
-How = Literal["times", "to", "pin"]
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """How far a knob is turned.
-
-    Attributes:
-        how: "times" the value in force, "to" a value, or "pin": held there whatever the schedule does.
-        value: a number; for the knob `train`, the names of what is trained.
-    """
-
-    how: How
-    value: float | str
-
-    def __str__(self) -> str:
-        sign = {"times": "x", "to": "", "pin": "="}[self.how]
-        return f"{sign}{self.value:.6g}" if isinstance(self.value, float) else f"{sign}{self.value}"
-
-
-def parse_amount(name: str, given: object) -> Amount:
-    """Read an amount as it is typed or stands in JSON: `x0.3`, `.05`, `=1e-4`.
-
-    >>> str(parse_amount("lr", "x0.3")), str(parse_amount("adv", .05)), str(parse_amount("lr", "=1e-4"))
-    ('x0.3', '0.05', '=0.0001')
-
-    Raises:
-        InputError: it is no amount.
-    """
-    if name.rpartition(".")[2] == TRAIN:
-        return Amount("to", ",".join(given) if isinstance(given, list | tuple) else str(given))
-    text = str(given).strip()
-    how: How = "times" if text[:1] in ("x", "*") else "pin" if text[:1] == "=" else "to"
-    number = text[1:] if how != "to" else text
-    try:
-        value = math.nan if isinstance(given, bool) else float(number)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(
-            f"{name}={given}: that is no amount.",
-            why="A knob is turned by a factor (x0.3), to a number (.05), or held at one (=1e-4).",
-            todo=f"{name}=x0.3",
-        )
-    if how == "times" and not 0 <= value <= MOST_TIMES:
-        raise InputError(f"{name}={given}: a factor is between 0 and {MOST_TIMES:,.0f}.", todo=f"{name}=x0.3")
-    return Amount(how, value)
+LR = "lr"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from palate.cooking import randomness
-from palate.cooking.branch import Branch
 from palate.cooking.capsule import About, Keeper, read_capsule, remove_capsule
 from palate.cooking.commands import Command, Inbox, answer
 from palate.cooking.feed import Pass, count_samples
-from palate.cooking.knobs import TRAIN, Amount, Declared, OptimizerKnobs, turned, turned_weight
+from palate.cooking.knobs import Declared, OptimizerKnobs, turned, turned_weight
 from palate.cooking.mixing import Mixer
 from palate.cooking.parts import (
     faults_of,
@@ -41,6 +40,7 @@ from palate.cooking.storable import lacks
 from palate.cooking.until import Condition
 from palate.cooking.watch import Moment, Watch
 from palate.errors import InputError, PalateError, RefusedError
+from palate.question.branch import TRAIN, Amount, Branch
 
 POLL_S = 0.2
 """How often it is looked whether somebody asks for something."""
@@ -174,7 +174,7 @@ class Live:
                     return
             if self._is_one_pass():
                 return
-            if one.position == 0:
+            if one.is_empty:
                 raise InputError(
                     "The loader gives no more batches, and the stage has not ended.",
                     why=f"It ends on: {self._condition}. A generator can be gone through once only.",
@@ -430,6 +430,7 @@ class Live:
             used = {name: self.value_of(name) for name in command.amounts}
             told = {"step": self.step - 1, "asked": asked, "in_force": used}
             self.run.journal.event("in force", id=command.id, **told)
+            _tell_turned(used)
             if command.id:
                 with contextlib.suppress(OSError):
                     answer(self.run.folder, command.id, "in-force", told)
@@ -534,6 +535,8 @@ class Live:
             left_out=left_out,
             why=why,
             versions=_versions(),
+            seed=self.seed,
+            knobs={name: self.value_of(name) for name in self.knob_names()},
         )
         body = self.state(one, call)
         wished = self._cadence.wish is not None
@@ -660,6 +663,14 @@ class Live:
             self.turn(amounts)
         if branch.end is not None and self.step >= branch.end:
             self._over = True
+
+
+def _tell_turned(used: Mapping[str, Any]) -> None:
+    """Note what was in force, where a recorder listens to what this process receives."""
+    received = sys.modules.get("palate.training.received")
+    if received is not None:
+        for name, value in used.items():
+            received.tell("turned", name, str(value))
 
 
 def _versions() -> dict[str, str]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from palate.errors import InputError, RefusedError
 from palate.forecast.answer import Forecast, Said, Spread, is_line
 from palate.forecast.chances import Chances, Reference
+from palate.question.branch import Fork
 from palate.question.edit import Edit, spans_of
 from palate.question.folder import Place
 from palate.question.question import Question
@@ -867,7 +868,7 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread")
+_NOT_SEALED = ("kinds", "sources", "unread", "fork")
 """Fields of a target that say something of the file as it is now."""
 
 
@@ -885,6 +886,7 @@ def target_body(target: Target) -> dict[str, Any]:
         "data": [redact_text(path) for path in target.data],
         "how": {name: str(handover) for name, handover in target.how.items()},
         "seed_by": "" if target.seed_by is None else str(target.seed_by),
+        **({"fork": target.fork.body()} if target.fork is not None else {}),
     }
 
 
@@ -902,6 +904,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
             "choices": {name: tuple(values) for name, values in body["choices"].items()},
             "argv": tuple(decode(word) for word in body["argv"]),
             "data": tuple(body["data"]),
+            "fork": Fork.read(body["fork"]) if "fork" in body else None,
         }
     )
 

@@ -78,6 +78,8 @@ def _in_force(plan: Plan, change: Change, received: Received) -> str | None:
         return received.constants.get(change.path)
     if way.by == "settings":
         return (received.settings or {}).get(change.path)
+    if way.by == "season":
+        return received.turned.get(way.name)
     parsed = _parsed_with(way.name, received)
     return received.arguments.get(parsed[-1].flags[way.name]) if parsed else None
 
@@ -102,6 +104,8 @@ def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received
         return _flag_fault(way.name, change, baseline, treatment)
     if way.by == "constant":
         return _constant_fault(change.path, baseline, treatment)
+    if way.by == "season":
+        return "" if way.name in treatment.turned else f"{way.name} was never turned: the run ended before that step."
     if way.by == "settings" and treatment.settings is None:
         return f"palate.settings() was not called, so {change.path} was given to nobody."
     return ""

@@ -34,6 +34,8 @@ def read_arms(project: Project, question: Question, opened: Opening) -> Mapping[
 
     A training that fails before its first step will fail in its runs too, and is judged there.
     """
+    if question.target.fork is not None:  # both arms leave the same capsule: nothing else can differ
+        return {}
     recipes, keys = Recipes(project.home), question.plan.keys
     known = {arm: recipe for arm, key in keys.items() if (recipe := recipes.known(key)) is not None}
     missing = {arm: changes for arm, changes in question.plan.arms.items() if arm not in known}
@@ -156,7 +158,8 @@ def compare_arms(question: Question, recipes: Mapping[str, Recipe], declared: Se
         if note.kind == "dead" and any(note.path == name or note.path.endswith(f".{name}") for name in changed)
     ]
     stepped = [recipe for recipe in recipes.values() if all(note.kind != "unseen" for note in recipe.notes)]
-    return ArmsRead(difference=difference, read=len(stepped) == len((BASELINE, TREATMENT)), dead=tuple(dead))
+    read = len(stepped) == len((BASELINE, TREATMENT)) or question.target.fork is not None
+    return ArmsRead(difference=difference, read=read, dead=tuple(dead))
 
 
 def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared: Sequence[str]) -> None:

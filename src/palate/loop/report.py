@@ -13,6 +13,7 @@ from palate.ledger.records import BLIND, SealedForecast
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.edits import reached_words
+from palate.loop.fork import fork_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
@@ -332,6 +333,7 @@ def report_of(
             *_arrival_words(catalog, question, judgement),
             *_shared_words(catalog, judgement),
             *same_seed_words(question.plan, _received(catalog, judgement)),
+            *fork_words(catalog.project, question, judgement),
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,

@@ -78,6 +78,7 @@ class Plan:
             *([inputs] if inputs else []),
             *([["state", state]] if state else []),
             *([["task", *started]] if started else []),
+            *([["fork", target.fork.decides()]] if target.fork is not None else []),
         ]
 
     def run_name(self, arm: Arm, seed: int) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
+from palate.question.branch import Branch, Fork, parse_amount
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.outside import folder_for, holds_secret
@@ -59,6 +60,7 @@ class Order:
         place: the folder that it sees; None to run where the engine is.
         guarded: whether what it does to files is heard of, as in Python; a command is any program.
         secrets: values that are to be taken out of what it prints.
+        branch: how it departs from the plain run; None where it does not.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Order:
     place: Place | None = None
     guarded: bool = True
     secrets: tuple[str, ...] = ()
+    branch: Branch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +120,14 @@ class Handover:
     """How a setting, or the seed, is handed over to what is run.
 
     Attributes:
-        by: as a function's parameter, through palate.settings(), as a constant of the file, or as a flag.
-        name: the flag as it is typed (`--lr`), or the constant that holds the seed.
+        by: as a function's parameter, through palate.settings(), as a constant of the file, as a flag, or by turning
+            a knob of the training while it goes ("season").
+        name: the flag as it is typed (`--lr`), the constant that holds the seed, or the knob.
         action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x;
             "bool" for a flag with `type=bool`, "apart" for one whose value is a word of its own.
     """
 
-    by: Literal["parameter", "settings", "constant", "flag"]
+    by: Literal["parameter", "settings", "constant", "flag", "season"]
     name: str = ""
     action: str = ""
 
@@ -183,6 +187,7 @@ class Target:
         metric, goal, resolution, data: as declared by the experiment, where it does.
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
+        fork: the runs that it goes on from; None where it begins anew.
     """
 
     label: str
@@ -204,6 +209,7 @@ class Target:
     data: tuple[str, ...] = ()
     sources: frozenset[str] = field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
+    fork: Fork | None = None
 
     def order(
         self,
@@ -216,8 +222,12 @@ class Target:
         traced: Mapping[str, Sequence[int]] | None = None,
     ) -> Order:
         """Make the order for one run with some changes; see `Order`. Secrets are opened: a run gets what they are."""
-        values = {change.path: opened(change.after) for change in changes}
-        known = {**self.settings, **{change.path: change.after for change in changes}}
+        turned = {self.hands(one.path).name: one.after for one in changes if self.hands(one.path).by == "season"}
+        given = [*self._of_trunks(), *(one for one in changes if self.hands(one.path).by != "season")]
+        values = {change.path: opened(change.after) for change in given}
+        known = {**self.settings, **{change.path: change.after for change in given}}
+        branch = self._branch(seed, folder, turned)
+        seed = seed if self.fork is None else self.fork.seed(seed)
         constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
         argv = self._argv_for(values)
         if self.seed_by is not None and self.seed_by.by == "constant":
@@ -240,7 +250,18 @@ class Target:
             place=self.task.place,
             guarded=self.task.kind != "command",
             secrets=known_secrets(self.settings, known, {"": list(self.argv)}),
+            branch=branch,
         )
+
+    def _of_trunks(self) -> tuple[Change, ...]:
+        return () if self.fork is None else self.fork.changes
+
+    def _branch(self, pair: int, folder: Path, turned: Mapping[str, Any]) -> Branch | None:
+        """Return how a pair's run departs from the plain one, with these knobs turned."""
+        if self.fork is None:
+            return None
+        turns = {name: parse_amount(name, amount) for name, amount in turned.items()}
+        return self.fork.branch(pair, folder.parent, turns)
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
         """Return the arguments of both arms, without the switches that changed settings turn off, and with the rest."""

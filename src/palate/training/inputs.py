@@ -72,6 +72,7 @@ class Received:
         took_seed: how its own code got the run's seed, as "PALATE_SEED"; empty where nothing shows that it did.
         apart: whether it worked in a folder of its own.
         redacted: files that it wrote, and that secrets were taken out of since.
+        turned: knobs that were turned in it, with what was in force then.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Received:
     took_seed: tuple[str, ...] = ()
     apart: bool = False
     redacted: tuple[str, ...] = ()
+    turned: Mapping[str, str] = field(default_factory=dict)
 
     def read_first(self, place: Place | None) -> set[str]:
         """Return the absolute paths of what it read before it wrote it."""
@@ -141,6 +143,7 @@ class Received:
             took_seed=tuple(body["took_seed"]),
             apart=body["apart"],
             redacted=tuple(body.get("redacted", ())),
+            turned=body.get("turned", {}),
         )
 
 
@@ -322,6 +325,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         ),
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,
+        turned=dict(by_kind.get("turned", [])),
     )
 
 

@@ -127,8 +127,8 @@ class Run:
             InputError: a part has no state, or the run holds a training already.
             RefusedError: the capsule that it is to go on from is of another training.
         """
-        from palate.cooking.branch import branch_of_process
         from palate.cooking.live import Live  # not in every process that imports palate
+        from palate.question.branch import branch_of_process
 
         if self._live is not None:
             raise InputError("This run holds a training already.", todo="Call palate.start, or run.attach, once.")
@@ -265,6 +265,11 @@ def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = No
         _current.end_own(None)  # a notebook begins another training
         _current = None
     run = _current or _first_run(label)
+    if not os.environ.get(FOLDER):
+        from palate.question.origin import note_origin
+
+        with contextlib.suppress(OSError):  # then it cannot be forked, which is said there
+            note_origin(run.folder)
     return run.attach(seed=seed, keep=keep, **parts)
 
 

@@ -29,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from palate.question.branch import VARIABLE as BRANCH
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
@@ -161,7 +162,10 @@ def message_of(order: Order, threads: int) -> Message:
         "secrets": list(order.secrets),
         "owner": os.getpid(),
         "traced": {name: list(lines) for name, lines in order.traced.items()},
-        "environment": training_run.environment_of(order.folder, order.seed, order.settings),
+        "environment": {
+            **training_run.environment_of(order.folder, order.seed, order.settings),
+            **({BRANCH: order.branch.text()} if order.branch is not None else {}),
+        },
         "threads": threads,
         "place": order.place and order.place.body(),
     }

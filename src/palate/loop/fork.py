@@ -1,0 +1,343 @@
+"""Forks with a control: two arms leave the same capsules by the same door, one with knobs turned, one as it is.
+
+A pair has the same capsule, the same random numbers and the same order of data; so what differs between its two runs is
+the season alone. Pair 0 of each trunk goes on with the trunk's own random numbers, the others with new ones.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from palate.cooking.capsule import About, capsule_before, capsules_of
+from palate.errors import InputError, NotFoundError, RefusedError
+from palate.ledger.ledger import Ledger
+from palate.loop.judge import Judgement
+from palate.loop.metric import AskGoal, metric_for
+from palate.question.branch import Amount, Fork, Trunk
+from palate.question.fingerprint import data_of
+from palate.question.origin import read_origin
+from palate.question.question import Question
+from palate.question.target import Handover, Target, find_target
+from palate.recipe.settings import Change, with_changes
+from palate.redaction import opened
+from palate.store.catalog import Catalog
+from palate.store.project import Project
+from palate.store.reader import read_journal
+from palate.store.runs import RunRow
+from palate.verdict.words import size_words
+from palate.vocabulary import BASELINE, TREATMENT, Goal, Metric
+
+LEAST_SHARE = 0.1
+"""A horizon below this share of what remains says the wrong direction as often as the right one."""
+
+USUAL_SHARE = 1 / 3
+"""The horizon where nobody says one, as a share of what remains."""
+
+ANNEALED = ("lr",)
+"""Knobs that need both arms to be annealed before they are compared: the end of a run anneals them too."""
+
+ASKED_LONGER = ("lr", "weight_decay")
+"""Knobs of which a horizon below a quarter of what remains is warned about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of a fork, as it is typed.
+
+    Attributes:
+        runs: the trunks, by the starts of their ids.
+        at: the step at which the arms part.
+        amounts: of knobs, in the treatment.
+        horizons: steps that the arms go on; the longest is run, the verdict is of it, the others are told beside it.
+        anneal: whether both arms' lr falls to zero; as the knobs need it if None.
+        replicates: pairs a trunk at most.
+    """
+
+    runs: Sequence[str]
+    at: int
+    amounts: Mapping[str, Amount]
+    horizons: Sequence[int] = ()
+    anneal: bool | None = None
+    replicates: int = 8
+
+
+def fork_question(
+    project: Project,
+    asked: Asked,
+    *,
+    metric: str | None = None,
+    goal: Goal | None = None,
+    ask: AskGoal | None = None,
+    margin: float | None = None,
+) -> tuple[Question, list[str]]:
+    """Return the question that a fork is, and what a person should know of it before, a sentence each.
+
+    Raises:
+        NotFoundError: there is no such run, or none of its capsules is early enough.
+        InputError: a knob that the training has not, a horizon that is too short or goes beyond the end, no metric.
+        RefusedError: the training cannot be started again.
+    """
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        runs = [catalog.find_run(name) for name in asked.runs]
+        names = {summary.metric for summary in catalog.summaries([run.id for run in runs])}
+    if not runs:
+        raise InputError("Which run is forked?", todo="palate list --runs   shows them")
+    found = [capsule_before(project.run_folder(run.id), asked.at) for run in runs]
+    for run, (_, about) in zip(runs, found, strict=True):
+        _refuse_knobs(run.id, about, asked.amounts)
+    remains = min(_last_step(project, run) for run in runs) - asked.at
+    horizon, words = _horizon(asked, remains, runs[0].id)
+    base, changes = _training_of(project, runs[0])
+    words += _other_code(project, base, runs)
+    anneal = _anneals(asked.amounts) if asked.anneal is None else asked.anneal
+    trunks = tuple(
+        Trunk(run=run.id, seed=run.seed if run.seed is not None else about.seed, step=about.step, hash=_hash(path))
+        for run, (path, about) in zip(runs, found, strict=True)
+    )
+    looks = tuple(sorted(set(asked.horizons) - {horizon}))
+    fork = Fork(trunks=trunks, at=asked.at, horizon=horizon, anneal=anneal, changes=changes, looks=looks)
+    name = _metric_name(metric or base.metric, names)
+    return _question(base, fork, asked, metric_for(project, base, name, goal, ask), margin), words
+
+
+def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: float | None) -> Question:
+    turned = tuple(
+        Change(path=f"{name} at {asked.at}", before="as it is", after=str(amount))
+        for name, amount in asked.amounts.items()
+    )
+    target = replace(
+        base,
+        settings={**with_changes(base.settings, fork.changes), **{one.path: one.before for one in turned}},
+        how={**base.how, **{one.path: Handover("season", one.path.rpartition(" at ")[0]) for one in turned}},
+        fork=fork,
+    )
+    return Question(
+        target=target,
+        changes=turned,
+        metric=metric,
+        margin=margin,
+        budget=max(2, asked.replicates * len(fork.trunks)),
+        data=data_of(target.data, Path.cwd()),
+    )
+
+
+def _refuse_knobs(run: str, about: About, amounts: Mapping[str, Amount]) -> None:
+    if not amounts:
+        raise InputError("Nothing is changed, so there is no question.", todo="--set lr=x0.3")
+    unknown = [name for name in amounts if name not in about.knobs]
+    if unknown:
+        raise InputError(
+            f"{run} has no knob {', '.join(unknown)}.",
+            why=f"At step {about.step} it had: {', '.join(about.knobs)}.",
+            todo=f"--set {next(iter(about.knobs), 'lr')}=x0.3",
+        )
+
+
+def _last_step(project: Project, run: RunRow) -> int:
+    """Return how many steps a run had, or has had so far."""
+    content = read_journal(project.journal(run.id))
+    told = [int(event["steps"]) for event in content.events if event.get("kind") == "steps"]
+    kept = capsules_of(project.run_folder(run.id))
+    last = max((int(curve.steps[-1]) + 1 for curve in content.curves.values() if len(curve)), default=0)
+    return max([*told, *kept]) if told or not last else max([last, *kept])
+
+
+def _horizon(asked: Asked, remains: int, run: str) -> tuple[int, list[str]]:
+    """Return how long the arms go on, and what is said of that."""
+    if asked.at < 0 or remains <= 0:
+        raise InputError(
+            f"{run} has no steps behind step {asked.at}.",
+            why=f"It went to step {asked.at + remains}.",
+            todo=f"--at {max(0, (asked.at + remains) // 2)}",
+        )
+    horizons = list(asked.horizons) or [max(1, round(remains * USUAL_SHARE))]
+    longest = max(horizons)
+    if min(horizons) < 1 or longest > remains:
+        raise InputError(
+            f"A horizon of {longest:,} steps goes beyond the end of {run}.",
+            why=f"{remains:,} steps remain behind step {asked.at}.",
+            todo=f"--horizon {remains}",
+        )
+    if longest < LEAST_SHARE * remains:
+        raise InputError(
+            f"A horizon of {longest:,} steps is below {LEAST_SHARE:.0%} of the {remains:,} that remain.",
+            why="Forks so short say the wrong direction about as often as the right one.",
+            todo=f"--horizon {max(1, round(remains * USUAL_SHARE))}",
+        )
+    words = []
+    if longest < 0.25 * remains and any(name.rpartition(".")[2] in ASKED_LONGER for name in asked.amounts):
+        words.append(
+            f"{longest:,} steps are {longest / remains:.0%} of what remains: of lr and weight decay, so short a "
+            "horizon often says the opposite of the end."
+        )
+    return longest, words
+
+
+def _anneals(amounts: Mapping[str, Amount]) -> bool:
+    return any(name.rpartition(".")[2] in ANNEALED for name in amounts)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _metric_name(name: str | None, logged: set[str]) -> str:
+    if name is None:
+        raise InputError(
+            "Which metric is judged?", why=f"The run logged: {', '.join(sorted(logged))}.", todo="--metric val_acc"
+        )
+    if logged and name not in logged:
+        raise InputError(f"The run did not log {name}.", why=f"It logged: {', '.join(sorted(logged))}.")
+    return name
+
+
+def _training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ...]]:
+    """Return what a run was a training of, as it is now, and the settings that it had different.
+
+    Raises:
+        RefusedError: that is not known, or this user did not start it.
+    """
+    for experiment in Ledger.of(project.chain).experiments() if run.key else ():
+        plan = experiment.question.plan
+        for arm, key in plan.keys.items():
+            if key == run.key:
+                return _fresh(plan.target_of(arm)), plan.arms[arm]
+    origin = read_origin(project.run_folder(run.id))
+    if origin is None:
+        raise RefusedError(
+            f"{run.id} cannot be started again: what started it is not known.",
+            why="It is known of scripts that call palate.start, and of runs that a question asked for.",
+            todo="Start the training as a script: python train.py",
+        )
+    if not origin.vouched:
+        raise RefusedError(
+            f"{run.id} was not started by you at this place, so nothing of it is started.",
+            why=f"It says that it was: python {origin.file}",
+            todo="Run the training here yourself, then fork that run.",
+        )
+    return find_target(origin.file, opened(origin.arguments)), ()
+
+
+def _fresh(target: Target) -> Target:
+    """Return a target with the code that is there now, where it has a file."""
+    if target.task.kind not in ("script", "function"):
+        return target
+    name = f":{target.task.name}" if target.task.name else ""
+    try:
+        now = find_target(f"{target.task.file}{name}")
+    except NotFoundError as error:
+        raise RefusedError(f"{target.task.file} is not there any more.", todo="Put it back.") from error
+    return replace(target, task=now.task, code=now.code, versions=now.versions, sources=now.sources)
+
+
+def _other_code(project: Project, base: Target, runs: Sequence[RunRow]) -> list[str]:
+    """Say of trunks that were not of the code that is there now."""
+    known = {
+        key: plan.target_of(arm).code
+        for experiment in Ledger.of(project.chain).experiments()
+        for plan in [experiment.question.plan]
+        for arm, key in plan.keys.items()
+    }
+    other = [run.id for run in runs if run.key and known.get(run.key, base.code) != base.code]
+    return [f"The code has changed since {other[0]}: both arms go on with the code as it is now."] if other else []
+
+
+def fork_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
+    """Say of a fork's verdict what it is of: this run or this recipe, its horizons, its control, and what it cost."""
+    fork = question.target.fork
+    if fork is None or not judgement.verdict.n:
+        return []
+    return [
+        _scope_words(fork),
+        *_horizon_words(project, question, judgement),
+        *_control_words(project, question, judgement),
+        _cost_words(fork, judgement),
+    ]
+
+
+def _scope_words(fork: Fork) -> str:
+    to = f"from step {fork.at:,} over {fork.horizon:,} steps"
+    ends = ", both arms annealed to zero" if fork.anneal else ""
+    if len(fork.trunks) < 3:
+        names = " and ".join(trunk.run for trunk in fork.trunks)
+        return f"This is said of {names} alone, {to}{ends}. Three trunks or more would say it of the recipe."
+    return f"This is said of the recipe, by {len(fork.trunks)} trunks, {to}{ends}."
+
+
+def _horizon_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
+    """Tell the mean difference at shorter horizons, and warn where its sign is another one."""
+    fork, lines, signs = question.target.fork, [], set()
+    assert fork is not None
+    for horizon in sorted({*fork.looks, fork.horizon}):
+        pairs = _pairs_at(project, question, judgement, fork.at + horizon)
+        if pairs:
+            effect = question.metric.sign * float(np.mean([after - before for before, after in pairs]))
+            signs.add(effect > 0)
+            shown = size_words(abs(effect), question.shown, max(abs(effect), 1e-12))
+            lines.append(f"after {horizon:,} steps {'better' if effect > 0 else 'worse'} by {shown}")
+    if len(lines) < 2:
+        return []
+    warned = " The direction changes with the horizon: believe the longest, or go further." if len(signs) > 1 else ""
+    return [f"On the way, on average: {', '.join(lines)}.{warned}"]
+
+
+def _pairs_at(project: Project, question: Question, judgement: Judgement, step: int) -> list[tuple[float, float]]:
+    """Return the metric's values of both arms, of pairs, as they stood at a step."""
+    values = []
+    for seed in sorted(judgement.results[BASELINE].keys() & judgement.results[TREATMENT].keys()):
+        pair = [_value_at(project, judgement.results[arm][seed].id, question, step) for arm in (BASELINE, TREATMENT)]
+        if None not in pair:
+            values.append((float(pair[0] or 0), float(pair[1] or 0)))
+    return values
+
+
+def _value_at(project: Project, run: str, question: Question, step: int) -> float | None:
+    curve = read_journal(project.journal(run)).curves.get(question.metric.name)
+    if curve is None:
+        return None
+    before = np.flatnonzero(np.asarray(curve.steps) <= step)
+    return float(curve.values[before[-1]]) if len(before) else None
+
+
+def _control_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
+    """Say whether the control, where it is the trunk's own future, is that bit for bit."""
+    fork = question.target.fork
+    assert fork is not None
+    first = judgement.results[BASELINE].get(0)
+    if fork.anneal or first is None:
+        return []
+    name = question.metric.name
+    mine, theirs = (read_journal(project.journal(run)).curves.get(name) for run in (first.id, fork.trunks[0].run))
+    if mine is None or theirs is None:
+        return []
+    own = dict(zip(theirs.steps.tolist(), theirs.values.tolist(), strict=True))
+    both = [
+        (value, own[step]) for step, value in zip(mine.steps.tolist(), mine.values.tolist(), strict=True) if step in own
+    ]
+    if not both:
+        return []
+    drift = max(abs(one - other) for one, other in both)
+    if drift == 0:
+        return [f"The control is the run's own future, bit for bit ({len(both)} values of {name})."]
+    return [
+        f"The control drifts from the run's own future by up to {drift:.3g} in {name}: the capsule lacks something "
+        "of the training, in both arms alike. palate doctor TRAIN.py --resume   says what."
+    ]
+
+
+def _cost_words(fork: Fork, judgement: Judgement) -> str:
+    took = sum(one.elapsed_s for by_seed in judgement.results.values() for one in by_seed.values())
+    runs = sum(len(by_seed) for by_seed in judgement.results.values())
+    anew = _time(took * (fork.at + fork.horizon) / fork.horizon)
+    return f"{runs} forks took {_time(took)}; as many runs from their start would have taken about {anew}."
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
