@@ -5,14 +5,11 @@ import importlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from palate.cooking import randomness
 from palate.cooking.parts import take_state
 from palate.store.private import replace_file
-
-if TYPE_CHECKING:
-    from palate.cooking.live import Live
 
 
 def digests_of(parts: Mapping[str, Any]) -> dict[str, str]:
@@ -29,9 +26,9 @@ def digest(value: Any) -> str:
     return hashed.hexdigest()[:16]
 
 
-def write_digests(path: Path, live: "Live") -> None:
+def write_digests(path: Path, step: int, parts: Mapping[str, Any]) -> None:
     """Write the digests of a training that has ended, with the step at which it did."""
-    replace_file(path, json.dumps({"step": live.step, "digests": digests_of(live.parts)}), synced=False)
+    replace_file(path, json.dumps({"step": step, "digests": digests_of(parts)}), synced=False)
 
 
 def _pieces(value: Any) -> Iterator[bytes]:

@@ -239,7 +239,7 @@ class Live:
         if self.branch.digest:
             from palate.cooking.digest import write_digests
 
-            write_digests(Path(self.branch.digest), self)
+            write_digests(Path(self.branch.digest), self.step, self.parts)
 
     # ---- between two steps
 
