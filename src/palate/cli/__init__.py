@@ -21,6 +21,8 @@ COMMANDS = {
     "dry": ("palate.cli.dry", "See what is in force at the first optimizer step, training nothing."),
     "recipe": ("palate.cli.recipe", "See a recipe in seven chunks that open, what differs between two, and why."),
     "fork": ("palate.cli.fork", "Ask what a change in the middle of a run does, beside a control."),
+    "season": ("palate.cli.season", "Turn knobs of a run while it goes."),
+    "cook": ("palate.cli.cook", "Replay what was turned in a run on new seeds: did the recipe work?"),
     "noise": ("palate.cli.noise", "Measure what another seed alone does."),
     "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),

@@ -32,13 +32,33 @@ NAMED = 5
 @click.command("doctor")
 @click.option("--rebuild", "make_anew", is_flag=True, help="Make the catalog anew from the journals and the chain.")
 @click.option("--secrets", is_flag=True, help="Look for secrets in every file of the project's folder.")
+@click.option(
+    "--resume", "resumed", metavar="SCRIPT", help="Whether this training, taken up again, goes on bit by bit."
+)
+@click.option("--at", type=click.IntRange(min=0), default=7, show_default=True, help="With --resume: the step.")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="With --resume: how many.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @json_option
-def command(make_anew: bool, secrets: bool, as_json: bool) -> None:
+def command(
+    make_anew: bool,
+    secrets: bool,
+    resumed: str | None,
+    at: int,
+    steps: int,
+    arguments: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check the installation and the project's folder, mend what can be mended, and say what to do about the rest.
 
     Every record of the chain is verified anew, and every journal is looked at again.
+
+    \b
+    palate doctor --resume train.py -- --epochs 5     (SCRIPT's own arguments behind --)
     """
     project = here()
+    if resumed is not None:
+        put_resumed(project, resumed, arguments, at=at, steps=steps, as_json=as_json)
+        return
     if secrets:
         put_secrets(project, as_json=as_json)
         return
@@ -59,6 +79,22 @@ def command(make_anew: bool, secrets: bool, as_json: bool) -> None:
         lines.insert(0, f"The catalog was made anew: {rebuilt} runs.")
     put_out(document, lines, as_json=as_json)
     if not all(ok for _, ok, _ in checks):
+        sys.exit(1)
+
+
+def put_resumed(
+    project: Project, script: str, arguments: tuple[str, ...], *, at: int, steps: int, as_json: bool
+) -> None:
+    """Try whether a training can be taken up again, and print what came out; the exit status says so."""
+    from palate.loop.ask import resources_of
+    from palate.loop.resumed import try_resuming
+    from palate.question.target import find_target
+    from palate.store.config import read_config
+
+    resources = resources_of(project, read_config(Path.cwd(), os.environ))
+    found = try_resuming(project, find_target(script, arguments), resources, at=at, steps=steps)
+    put_out(found.document(), found.lines(), as_json=as_json)
+    if not found.exact:
         sys.exit(1)
 
 

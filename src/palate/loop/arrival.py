@@ -79,7 +79,7 @@ def _in_force(plan: Plan, change: Change, received: Received) -> str | None:
     if way.by == "settings":
         return (received.settings or {}).get(change.path)
     if way.by == "season":
-        return received.turned.get(way.name)
+        return received.turned.get(way.name.rpartition("@")[0])
     parsed = _parsed_with(way.name, received)
     return received.arguments.get(parsed[-1].flags[way.name]) if parsed else None
 
@@ -105,7 +105,8 @@ def fault_of(plan: Plan, change: Change, baseline: Received, treatment: Received
     if way.by == "constant":
         return _constant_fault(change.path, baseline, treatment)
     if way.by == "season":
-        return "" if way.name in treatment.turned else f"{way.name} was never turned: the run ended before that step."
+        knob, _, step = way.name.rpartition("@")
+        return "" if knob in treatment.turned else f"{knob} was never turned: no step came behind step {step}."
     if way.by == "settings" and treatment.settings is None:
         return f"palate.settings() was not called, so {change.path} was given to nobody."
     return ""

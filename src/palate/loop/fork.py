@@ -20,7 +20,7 @@ from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
 from palate.question.origin import read_origin
 from palate.question.question import Question
-from palate.question.target import Handover, Target, find_target
+from palate.question.target import Target, find_target
 from palate.recipe.settings import Change, with_changes
 from palate.redaction import opened
 from palate.store.catalog import Catalog
@@ -91,7 +91,7 @@ def fork_question(
         _refuse_knobs(run.id, about, asked.amounts)
     remains = min(_last_step(project, run) for run in runs) - asked.at
     horizon, words = _horizon(asked, remains, runs[0].id)
-    base, changes = _training_of(project, runs[0])
+    base, changes = training_of(project, runs[0])
     words += _other_code(project, base, runs)
     anneal = _anneals(asked.amounts) if asked.anneal is None else asked.anneal
     trunks = tuple(
@@ -100,21 +100,13 @@ def fork_question(
     )
     looks = tuple(sorted(set(asked.horizons) - {horizon}))
     fork = Fork(trunks=trunks, at=asked.at, horizon=horizon, anneal=anneal, changes=changes, looks=looks)
-    name = _metric_name(metric or base.metric, names)
+    name = metric_among(metric or base.metric, names)
     return _question(base, fork, asked, metric_for(project, base, name, goal, ask), margin), words
 
 
 def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: float | None) -> Question:
-    turned = tuple(
-        Change(path=f"{name} at {asked.at}", before="as it is", after=str(amount))
-        for name, amount in asked.amounts.items()
-    )
-    target = replace(
-        base,
-        settings={**with_changes(base.settings, fork.changes), **{one.path: one.before for one in turned}},
-        how={**base.how, **{one.path: Handover("season", one.path.rpartition(" at ")[0]) for one in turned}},
-        fork=fork,
-    )
+    changed = replace(base, settings=with_changes(base.settings, fork.changes), fork=fork)
+    target, turned = changed.seasoned({asked.at: asked.amounts})
     return Question(
         target=target,
         changes=turned,
@@ -186,7 +178,12 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _metric_name(name: str | None, logged: set[str]) -> str:
+def metric_among(name: str | None, logged: set[str]) -> str:
+    """Return the metric that is judged, which has to be one that the run logged.
+
+    Raises:
+        InputError: none is named, or another one.
+    """
     if name is None:
         raise InputError(
             "Which metric is judged?", why=f"The run logged: {', '.join(sorted(logged))}.", todo="--metric val_acc"
@@ -196,7 +193,7 @@ def _metric_name(name: str | None, logged: set[str]) -> str:
     return name
 
 
-def _training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ...]]:
+def training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ...]]:
     """Return what a run was a training of, as it is now, and the settings that it had different.
 
     Raises:

@@ -71,6 +71,28 @@ def parse_amount(name: str, given: object) -> Amount:
     return Amount(how, value)
 
 
+Turns = Mapping[int, Mapping[str, Amount]]
+"""Knobs and their amounts, by the step at which they are turned."""
+
+
+def knob_at(name: str, step: int) -> str:
+    """Return a knob and a step as one word: `lr@900`."""
+    return f"{name}@{step}"
+
+
+def turns_of(words: Mapping[str, object]) -> dict[int, dict[str, Amount]]:
+    """Return the amounts of knobs, given by words that `knob_at` made.
+
+    >>> str(turns_of({"lr@900": "x2"})[900]["lr"])
+    'x2'
+    """
+    turns: dict[int, dict[str, Amount]] = {}
+    for word, amount in words.items():
+        name, _, step = word.rpartition("@")
+        turns.setdefault(int(step), {})[name] = parse_amount(name, amount)
+    return turns
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
     """How a run departs from the plain one.
@@ -89,7 +111,7 @@ class Branch:
     capsule: str = ""
     at: int = 0
     replicate: int = 0
-    turns: Mapping[int, Mapping[str, Amount]] = field(default_factory=dict)
+    turns: Turns = field(default_factory=dict)
     stop: int | None = None
     anneal: bool = False
     digest: str = ""
@@ -185,14 +207,14 @@ class Fork:
         known = self.trunks[pair % len(self.trunks)].seed
         return pair if known is None else known
 
-    def branch(self, pair: int, runs: Path, turns: Mapping[str, Amount]) -> Branch:
+    def branch(self, pair: int, runs: Path, turns: Turns) -> Branch:
         """Return how one arm's run of a pair departs from its trunk."""
         trunk = self.trunks[pair % len(self.trunks)]
         return Branch(
             capsule=str(capsule_path(runs / trunk.run, trunk.step)),
             at=self.at,
             replicate=pair // len(self.trunks),
-            turns={self.at: turns} if turns else {},
+            turns=turns,
             stop=self.horizon,
             anneal=self.anneal,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.question.secrets import reopened
-from palate.question.target import Order, Target
+from palate.question.target import AS_IT_IS, Order, Target
 from palate.recipe.codec import content_id
 from palate.recipe.settings import Change, recipe_id, with_changes
 from palate.vocabulary import BASELINE, TREATMENT, Arm, Metric, Take
@@ -54,7 +54,12 @@ class Plan:
     @cached_property
     def settings(self) -> Mapping[Arm, dict[str, Any]]:
         """All settings of each arm."""
-        return {arm: with_changes(self.target_of(arm).settings, changes) for arm, changes in self.arms.items()}
+        return {arm: self._settings(self.target_of(arm), changes) for arm, changes in self.arms.items()}
+
+    def _settings(self, target: Target, changes: tuple[Change, ...]) -> dict[str, Any]:
+        """Return an arm's settings; knobs that are not turned are none, so that the plain runs are the same runs."""
+        told = with_changes(target.settings, changes)
+        return {name: value for name, value in told.items() if value != AS_IT_IS or not target.is_season(name)}
 
     @cached_property
     def recipes(self) -> Mapping[Arm, str]:

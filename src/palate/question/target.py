@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.question.branch import Branch, Fork, parse_amount
+from palate.question.branch import Branch, Fork, Turns, knob_at, turns_of
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.outside import folder_for, holds_secret
@@ -122,7 +122,7 @@ class Handover:
     Attributes:
         by: as a function's parameter, through palate.settings(), as a constant of the file, as a flag, or by turning
             a knob of the training while it goes ("season").
-        name: the flag as it is typed (`--lr`), the constant that holds the seed, or the knob.
+        name: the flag as it is typed (`--lr`), the constant that holds the seed, or the knob and the step (`lr@900`).
         action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x;
             "bool" for a flag with `type=bool`, "apart" for one whose value is a word of its own.
     """
@@ -166,6 +166,8 @@ def _plainly(value: Any) -> str:
 
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
 OTHER_ARGUMENTS = "other_arguments"
+AS_IT_IS = "as it is"
+"""The value of a knob that is not turned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,11 +224,11 @@ class Target:
         traced: Mapping[str, Sequence[int]] | None = None,
     ) -> Order:
         """Make the order for one run with some changes; see `Order`. Secrets are opened: a run gets what they are."""
-        turned = {self.hands(one.path).name: one.after for one in changes if self.hands(one.path).by == "season"}
-        given = [*self._of_trunks(), *(one for one in changes if self.hands(one.path).by != "season")]
+        turns = turns_of({self.hands(one.path).name: one.after for one in changes if self.is_season(one.path)})
+        given = [*self._of_trunks(), *(one for one in changes if not self.is_season(one.path))]
         values = {change.path: opened(change.after) for change in given}
         known = {**self.settings, **{change.path: change.after for change in given}}
-        branch = self._branch(seed, folder, turned)
+        branch = self._branch(seed, folder, turns)
         seed = seed if self.fork is None else self.fork.seed(seed)
         constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
         argv = self._argv_for(values)
@@ -256,12 +258,28 @@ class Target:
     def _of_trunks(self) -> tuple[Change, ...]:
         return () if self.fork is None else self.fork.changes
 
-    def _branch(self, pair: int, folder: Path, turned: Mapping[str, Any]) -> Branch | None:
-        """Return how a pair's run departs from the plain one, with these knobs turned."""
-        if self.fork is None:
-            return None
-        turns = {name: parse_amount(name, amount) for name, amount in turned.items()}
-        return self.fork.branch(pair, folder.parent, turns)
+    def _branch(self, pair: int, folder: Path, turns: Turns) -> Branch | None:
+        """Return how a pair's run departs from the plain one, with these knobs turned; None where it does not."""
+        if self.fork is not None:
+            return self.fork.branch(pair, folder.parent, turns)
+        return Branch(turns=turns) if turns else None
+
+    def is_season(self, name: str) -> bool:
+        """Return whether a setting is a knob that is turned while the training goes."""
+        return self.hands(name).by == "season"
+
+    def seasoned(self, turns: Turns) -> tuple[Self, tuple[Change, ...]]:
+        """Return it with knobs as settings of it, which are as they are, and the changes that turn them."""
+        named = {(step, name): f"{name} at {step:,}" for step, amounts in turns.items() for name in amounts}
+        changes = tuple(
+            Change(path=path, before=AS_IT_IS, after=str(turns[step][name])) for (step, name), path in named.items()
+        )
+        target = replace(
+            self,
+            settings={**self.settings, **dict.fromkeys(named.values(), AS_IT_IS)},
+            how={**self.how, **{path: Handover("season", knob_at(name, step)) for (step, name), path in named.items()}},
+        )
+        return target, changes
 
     def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
         """Return the arguments of both arms, without the switches that changed settings turn off, and with the rest."""

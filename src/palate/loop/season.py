@@ -1,0 +1,185 @@
+"""Season a run that goes: ask it to turn knobs, hear what it did, and what was really in force a step later."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from palate.cooking.capsule import capsules_of
+from palate.cooking.commands import Answer, answers, ask
+from palate.errors import InputError, RefusedError
+from palate.question.branch import Amount
+from palate.store.catalog import Catalog
+from palate.store.project import Project
+from palate.store.reader import read_journal
+from palate.store.runs import RunRow
+
+LOOK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One answer of a run to a command.
+
+    Attributes:
+        kind: "applied", "refused" or "in-force".
+        body: what it says.
+    """
+
+    kind: Answer
+    body: Mapping[str, Any]
+
+    def lines(self) -> list[str]:
+        """Return it as lines for people."""
+        step = self.body.get("step", 0)
+        if self.kind == "refused":
+            return [f"Refused at step {step:,}: {self.body.get('what', '')}", *self.body.get("why", ())]
+        if self.kind == "applied":
+            before, after = self.body["before"], self.body["after"]
+            turned = ", ".join(f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in after)
+            return [f"Applied at step {step:,}: {turned}"]
+        return [_force_words(name, value, self.body["asked"].get(name), step) for name, value in self.in_force.items()]
+
+    @property
+    def in_force(self) -> Mapping[str, Any]:
+        """What was used, by knob."""
+        return dict(self.body.get("in_force", {}))
+
+
+def _force_words(name: str, used: Any, asked: Any, step: int) -> str:
+    told = f"{name} {_shown(asked)} asked, {_shown(used)} in force at step {step:,}"
+    if isinstance(used, float) and isinstance(asked, float) and abs(used - asked) > 0.05 * max(abs(asked), 1e-12):
+        return f"{told}: not in force as asked. The training sets it by itself; {name}=={_shown(asked)} holds it there."
+    return told
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | int) else str(value)
+
+
+def going_run(project: Project, name: str) -> RunRow:
+    """Return a run that goes and hears commands; `last` is the newest.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        RefusedError: it has ended, or hears none.
+    """
+    with Catalog.open(project) as catalog:
+        catalog.refresh()
+        if name == "last":
+            runs = sorted(catalog.runs(), key=lambda run: run.started_unix_s)
+            going = [run for run in runs if is_going(project, run)]
+            if not going:
+                raise RefusedError(
+                    "No run goes.", why="Only a run that goes can be seasoned.", todo="palate list --runs"
+                )
+            run = going[-1]
+        else:
+            run = catalog.find_run(name)
+    if not is_going(project, run):
+        raise RefusedError(
+            f"{run.id} does not go any more.",
+            why="Only a run that goes can be seasoned.",
+            todo=f"Fork it: palate fork {run.id} --at STEP --set lr=x0.3",
+        )
+    if not capsules_of(project.run_folder(run.id)):
+        raise RefusedError(
+            f"{run.id} hears no commands (yet).",
+            why="A training hears them at its steps, once it calls palate.start and run.steps.",
+            todo='run = palate.start("name", model=net, optimizer=opt)   for batch in run.steps(loader):',
+        )
+    return run
+
+
+def is_going(project: Project, run: RunRow) -> bool:
+    """Return whether a process writes a run's journal just now; where locks are not known, whether it has not ended."""
+    try:
+        descriptor = os.open(project.journal(run.id), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return not run.exit
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def season(
+    project: Project,
+    run: RunRow,
+    amounts: Mapping[str, Amount],
+    *,
+    author: str,
+    why: str = "",
+    forecast: str = "",
+    within_s: float = 30.0,
+) -> Iterator[Answered]:
+    """Ask a run to turn knobs; yield its answers as they come: applied or refused, then what was in force.
+
+    Raises:
+        InputError: nothing is turned, or a knob that the run is known not to have.
+        RefusedError: no answer came in time.
+    """
+    folder = project.run_folder(run.id)
+    if not amounts:
+        raise InputError("Nothing is turned.", todo=f"palate season {run.id} lr=x0.3")
+    command = ask(folder, amounts, author=author, why=why, forecast=forecast)
+    told: set[Answer] = set()
+    until_s = time.monotonic() + within_s
+    while "in-force" not in told and "refused" not in told:
+        for kind, body in answers(folder, command).items():
+            if kind not in told:
+                told.add(kind)
+                yield Answered(kind=kind, body=body)
+        if time.monotonic() > until_s:
+            raise _no_answer(run, applied="applied" in told, within_s=within_s)
+        time.sleep(LOOK_S)
+
+
+def _no_answer(run: RunRow, *, applied: bool, within_s: float) -> RefusedError:
+    if applied:
+        return RefusedError(
+            f"{run.id} turned it, but has not said within {within_s:.0f} s what is in force.",
+            why="It says so behind the next step of its optimizer.",
+            todo=f"palate show {run.id}",
+        )
+    return RefusedError(
+        f"{run.id} has not answered within {within_s:.0f} s. The command waits for it.",
+        why="It hears commands between two steps, behind a step of its optimizer: it may be validating, or adding up "
+        "gradients.",
+        todo=f"palate show {run.id}",
+    )
+
+
+def undoing(project: Project, run: RunRow) -> dict[str, Amount]:
+    """Return the amounts that put back what the last season of a run turned.
+
+    Raises:
+        RefusedError: it was never seasoned.
+    """
+    events = [one for one in read_journal(project.journal(run.id)).events if one.get("kind") == "season"]
+    if not events:
+        raise RefusedError(f"{run.id} was never seasoned, so there is nothing to put back.")
+    last = events[-1]
+    return {name: _inverse(str(asked), last["before"].get(name)) for name, asked in last["asked"].items()}
+
+
+def _inverse(asked: str, before: Any) -> Amount:
+    if asked[:1] == "x" and float(asked[1:]) > 0:
+        return Amount("times", 1 / float(asked[1:]))
+    return Amount("to", before)
+
+
+def seasons_of(project: Project, run: str) -> dict[int, dict[str, str]]:
+    """Return what was turned in a run, by step: the amounts as they were typed."""
+    turned: dict[int, dict[str, str]] = {}
+    for event in read_journal(project.journal(run)).events:
+        if event.get("kind") == "season":
+            turned.setdefault(int(event["step"]), {}).update(event["asked"])
+    return turned
