@@ -105,7 +105,9 @@ def fork_question(
 
 
 def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: float | None) -> Question:
-    changed = replace(base, settings=with_changes(base.settings, fork.changes), fork=fork)
+    stem, colon, name = base.label.partition(":")
+    label = f"{stem}@{asked.at}{colon}{name}"  # its noise is not that of runs from their start, nor of other steps
+    changed = replace(base, label=label, settings=with_changes(base.settings, fork.changes), fork=fork)
     target, turned = changed.seasoned({asked.at: asked.amounts})
     return Question(
         target=target,

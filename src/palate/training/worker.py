@@ -164,7 +164,7 @@ def message_of(order: Order, threads: int) -> Message:
         "traced": {name: list(lines) for name, lines in order.traced.items()},
         "environment": {
             **training_run.environment_of(order.folder, order.seed, order.settings),
-            **({BRANCH: order.branch.text()} if order.branch is not None else {}),
+            BRANCH: order.branch.text() if order.branch is not None else "",
         },
         "threads": threads,
         "place": order.place and order.place.body(),
