@@ -78,7 +78,8 @@ WATCHED = conditions(st.sampled_from(METRICS), st.sampled_from([0.2, 0.3, 0.5]))
 @st.composite
 def histories(draw):
     """Up to 40 steps: something is logged at some of them, a person tags the run, cycles begin."""
-    logged = draw(st.lists(st.dictionaries(st.sampled_from(METRICS), VALUES), max_size=40))
+    count = draw(st.sampled_from([0, 3, 10, 40]))
+    logged = draw(st.lists(st.dictionaries(st.sampled_from(METRICS), VALUES), min_size=count, max_size=count))
     tagged = draw(st.integers(1, 80))
     length = draw(st.integers(1, 10))
     return [
@@ -418,6 +419,11 @@ def test_worse_needs_every_value_to_be_worse():
     )
 
 
+def test_worse_waits_by_default_as_long_as_a_plateau():
+    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99)) == 250
+    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99, every=1000)) == 9000  # 8 values
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
 def test_divergence_is_what_is_no_number(bad):
     history = [Moment(step=1, metrics={"a": 1.0}), Moment(step=2), Moment(step=3, metrics={"a": 1.0, "b": bad})]
@@ -452,6 +458,12 @@ def test_cycles_are_judged_where_the_next_one_begins():
     assert fired.step == 9
     assert fired.words == "val_fid was no better in 2 cycles in a row by step 9: best 2"
     assert step_of(cycles_without_improvement(3, "val_fid"), history) == math.inf
+
+
+def test_a_better_cycle_starts_the_count_again():
+    bests = [5, 6, 4, 6, 3, 6, 6, 1]
+    history = [Moment(step=cycle, cycle=cycle, metrics={"val_fid": best}) for cycle, best in enumerate(bests, 1)]
+    assert step_of(cycles_without_improvement(2, "val_fid"), history) == 8
 
 
 def test_a_cycle_in_which_nothing_was_logged_says_nothing():
@@ -539,6 +551,28 @@ def test_a_state_of_another_condition_is_refused():
         steps(600).watch({**state, "parts": {"steps(600)": {"held": False}}})
 
 
+def test_what_fired_is_not_judged_again():
+    watch = gate("x < 1").watch()
+    history = curve([2, 0.5, 0.4, 3], "x", 1)
+    assert [fired and fired.evidence['gate("x < 1")']["latest"] for fired in map(watch.saw, history)] == [
+        None,
+        0.5,
+        0.5,
+        0.5,
+    ]
+
+
+def test_a_state_is_a_copy_and_stays_small():
+    watch = (plateau("val_loss", over=10_000) | diverged("val_loss", times=1000)).watch()
+    sizes = []
+    for moment in curve([0.123456789] * 500, every=10):
+        watch.saw(moment)
+        if moment.step in (1000, 5000):
+            sizes.append((state := watch.state(), len(json.dumps(state))))
+    assert [len(json.dumps(state)) for state, _ in sizes] == [size for _, size in sizes]
+    assert max(size for _, size in sizes) < 3000
+
+
 def test_two_watches_of_one_condition_share_nothing():
     until = plateau("val_loss", over=3)
     history = curve([0.5] * 9, every=1)
@@ -564,6 +598,8 @@ def test_a_metric_that_was_never_logged_is_named():
         (gate("x < 1") & gate("x > 2"), "no x is on both sides"),
         (gate("x < 1") & gate("x >= 1"), "no x is on both sides"),
         (gate("x <= 1") & steps(3) & gate("x > 1"), "no x is on both sides"),
+        (gate("x < 1") & gate("x < 3") & gate("x > 2"), "no x is on both sides"),
+        (gate("x < 3") & gate("x > 2") & gate("x > 4"), "no x is on both sides"),
         (steps(3) | target("val_acc", 0.9) & gate("val_acc < 0.5"), "no val_acc is on both sides"),
         (steps(601), "never ends a stage of 600 steps"),
         (plateau("val_loss", over=600), "never ends a stage of 600 steps"),
