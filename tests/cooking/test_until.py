@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.cooking.condition import Joined
-from palate.cooking.followers import noise_of
+from palate.cooking.followers import _fitted, _rise_of, noise_of
 from palate.cooking.until import (
     WORDS,
     Moment,
@@ -388,14 +388,37 @@ def test_small_gains_add_up_to_an_improvement():
     assert step_of(plateau("val_loss", over=250, noise=0.004), curve(slow)) == math.inf
 
 
+def test_gains_that_drown_in_noise_are_seen_as_a_slope():
+    def goes_on(until, metric, sign, seed):
+        rng = random.Random(seed)
+        values = [sign * (3 - 0.0005 * step + rng.gauss(0, 0.05)) for step in range(25, 5001, 25)]
+        return step_of(until, curve(values, metric)) == math.inf
+
+    seeds = range(30)
+    assert sum(goes_on(plateau("val_loss"), "val_loss", 1, seed) for seed in seeds) >= 25
+    assert sum(goes_on(plateau("score", goal="max"), "score", -1, seed) for seed in seeds) >= 25
+    single = plateau("val_loss", over=300, noise=0.2)  # as is said: few single values are better by .2
+    assert sum(goes_on(single, "val_loss", 1, seed) for seed in seeds) <= 5
+
+
+def test_the_slope_is_that_of_least_squares():
+    # y = 2, 4, 5 at x = 0, 1, 2: slope 1.5, residuals -1/6, 1/3, -1/6, standard error sqrt(1/6 / 1 / 2) = .288675
+    line = []
+    for x, y in enumerate([2, 4, 5]):
+        line = _fitted(line, x, y)
+    assert _rise_of(line) == pytest.approx(1.5 / 0.288675, rel=1e-5)
+    assert _rise_of(_fitted(_fitted([], 0, 1), 1, 2)) == 0
+    assert _rise_of(_fitted(_fitted(_fitted([], 0, 1), 1, 1), 2, 1)) == 0
+
+
 def test_the_default_waits_for_two_fifths_of_the_steps():
     values = [2.0 - k / 60 for k in range(48)] + [1.3] * 100
     fired = fired_in(plateau("val_loss"), curve(values))
     assert fired.step == 2000  # it improved last at step 1,200
 
 
-def test_the_default_waits_for_eight_values_however_seldom_they_come():
-    assert step_of(plateau("val_loss"), curve([1.0] + [0.5] * 20, every=1000)) == 10_000
+def test_the_default_waits_for_ten_values_however_seldom_they_come():
+    assert step_of(plateau("val_loss"), curve([1.0] + [0.5] * 20, every=1000)) == 12_000
     assert step_of(plateau("val_loss"), curve([0.5] * 1000, every=1)) == 201
 
 
@@ -420,8 +443,8 @@ def test_worse_needs_every_value_to_be_worse():
 
 
 def test_worse_waits_by_default_as_long_as_a_plateau():
-    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99)) == 250
-    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99, every=1000)) == 9000  # 8 values
+    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99)) == 275
+    assert step_of(worse("val_loss"), curve([0.5] + [0.9] * 99, every=1000)) == 11_000  # 10 values
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])

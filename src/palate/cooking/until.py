@@ -117,11 +117,12 @@ def plateau(
 
     Args:
         metric: as it is logged.
-        over: steps; "auto" is .4 of the steps so far, and at least 200 steps and 8 values: a stage that improved
+        over: steps; "auto" is .4 of the steps so far, and at least 200 steps and 10 values: a stage that improved
             last at step 1,200 goes on to step 2,000. It cannot know that a flat start will end, or that a learning
-            rate will fall later: where it will, join `& steps(n)` with the step of the last fall.
+            rate will fall later: where it will, join `& steps(n)`, with some evaluations behind the last fall.
         noise: the difference that chance alone makes, for instance from a null fork; "auto" is two standard
-            deviations of the last 40 values around their trend.
+            deviations of the last 40 values around their trend, and goes on while the values since the last
+            improvement still get better by more than half a standard error of their slope.
         goal: "max" or "min", for a metric of which it is not known.
     """
     return _stalled("plateau", metric, over, noise, goal)
