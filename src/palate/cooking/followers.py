@@ -18,13 +18,17 @@ LARGEST = 1e100
 REMEMBERED = 40
 """Values of a metric that are kept: enough for its noise, and shown as evidence."""
 
-WAIT_SHARE, WAIT_STEPS, WAIT_VALUES = 0.4, 200, 8
-"""How long `over="auto"` waits: .4 of the steps so far, at least 200 steps, and at least 8 values. Chosen on 14 curves
-(`benchmarks/until.py` judges it on others): anything from .38 to .45 gives nearly the same, below .36 a run is ended
-before its learning rate falls."""
+WAIT_SHARE, WAIT_STEPS, WAIT_VALUES = 0.4, 200, 10
+"""How long `over="auto"` waits: .4 of the steps so far, at least 200 steps, and at least 10 values. Chosen on 14 real
+curves and on simulated ones (`benchmarks/until.py` judges it on others): .38 to .45 give nearly the same, below .36 a
+run is ended before its learning rate falls; fewer values do not show a slope."""
 
 SURE = 2.0
 """A difference counts beyond two standard deviations of the noise."""
+
+RISE = 0.5
+"""A stage goes on while the values since the last improvement rise by more than so many standard errors of their slope:
+where the noise is as large as the gains, no single value shows them. 1 ends noisy slow descents much earlier."""
 
 MAD_TO_SD = 1.4826
 FEWEST_FOR_NOISE, FEWEST_FOR_MEDIAN = 5, 10
@@ -140,15 +144,44 @@ def _median(ordered: list[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
+def _fitted(line: list[float], x: float, y: float) -> list[float]:
+    """Return the least-squares line through one more point: count, means of x and y, and sums xx, xy, yy about them."""
+    count, mean_x, mean_y, xx, xy, yy = line or (0.0,) * 6
+    count += 1
+    off_x, off_y = x - mean_x, y - mean_y
+    mean_x += off_x / count
+    mean_y += off_y / count
+    return [count, mean_x, mean_y, xx + off_x * (x - mean_x), xy + off_x * (y - mean_y), yy + off_y * (y - mean_y)]
+
+
+def _rise_of(line: list[float]) -> float:
+    """Return the slope of a line in its own standard errors; 0 below three points."""
+    if len(line) < 6 or line[0] < 3:
+        return 0.0
+    count, _, _, xx, xy, yy = line
+    error = math.sqrt(max(yy - xy * xy / xx, 0.0) / (count - 2) * xx)
+    return xy / error if error else math.copysign(math.inf, xy) if xy else 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Improvement(Follower):
     """Since when a metric has not improved by more than its noise.
 
     `reference` is the last value that improved, at step `since`; a later one improves where it is better by more than
-    the noise. Small gains add up, as the reference stays. `best` may lie within the noise of it.
+    the noise. Small gains add up, as the reference stays. `best` may lie within the noise of it, and `line` is fitted
+    to the values since, turned so that a better one is higher.
     """
 
-    KEPT: ClassVar[tuple[str, ...]] = ("recent", "reference", "since", "values_since", "best", "best_step", "noise_now")
+    KEPT: ClassVar[tuple[str, ...]] = (
+        "recent",
+        "reference",
+        "since",
+        "values_since",
+        "best",
+        "best_step",
+        "noise_now",
+        "line",
+    )
 
     metric: str
     goal: Goal
@@ -161,6 +194,7 @@ class Improvement(Follower):
     best: float | None = None
     best_step: int = 0
     noise_now: float = 0.0
+    line: list[float] = field(default_factory=list)
 
     def saw(self, moment: Moment) -> bool:
         """Follow the metric, where it was logged. NaN is no improvement."""
@@ -180,7 +214,9 @@ class Improvement(Follower):
         if self.best is None or self._gain(value, self.best) > 0:
             self.best, self.best_step = value, self.at
         if self.reference is None or self._gain(value, self.reference) > self.noise_now:
-            self.reference, self.since, self.values_since = value, self.at, 0
+            self.reference, self.since, self.values_since, self.line = value, self.at, 0, []
+        else:
+            self.line = _fitted(self.line, self.at, self._gain(value, 0.0))
 
     def _gain(self, value: float, over: float) -> float:
         return value - over if self.goal == "max" else over - value
@@ -207,7 +243,8 @@ class Plateau(Improvement):
     """A metric has not improved by more than its noise for so many steps."""
 
     def _holds(self, value: float) -> bool:  # noqa: ARG002  what it improved is known
-        return self._waited(self.since, self.values_since)
+        rises = self.noise is None and _rise_of(self.line) > RISE
+        return not rises and self._waited(self.since, self.values_since)
 
     def words(self) -> str:
         """Say for how long, and from where."""

@@ -10,6 +10,7 @@ True
 import ast
 import inspect
 import re
+import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -116,11 +117,12 @@ def plateau(
 
     Args:
         metric: as it is logged.
-        over: steps; "auto" is .4 of the steps so far, and at least 200 steps and 8 values: a stage that improved
-            last at step 1,200 goes on to step 2,000. It cannot know that a learning rate will fall later: where it
-            will, join `& steps(n)` with the step of the last fall.
+        over: steps; "auto" is .4 of the steps so far, and at least 200 steps and 10 values: a stage that improved
+            last at step 1,200 goes on to step 2,000. It cannot know that a flat start will end, or that a learning
+            rate will fall later: where it will, join `& steps(n)`, with some evaluations behind the last fall.
         noise: the difference that chance alone makes, for instance from a null fork; "auto" is two standard
-            deviations of the last 40 values around their trend.
+            deviations of the last 40 values around their trend, and goes on while the values since the last
+            improvement still get better by more than half a standard error of their slope.
         goal: "max" or "min", for a metric of which it is not known.
     """
     return _stalled("plateau", metric, over, noise, goal)
@@ -269,7 +271,7 @@ class _Reading:
                 return self._joined(how, [partial(self.of_body, part, level + 1) for part in parts])
             case {"until": str(word), **named}:
                 return _said(word, (), {str(name): value for name, value in named.items()})
-        raise _unreadable(f"{str(body)[:100]!r} is no condition.")
+        raise _unreadable(f"{reprlib.repr(body)} is no condition.")
 
     def _joined(self, how: How, reads: Iterable[Callable[[], Condition]]) -> Condition:
         """Join what is read; where a part was refused, any condition stands for it, and the rest is read too."""
@@ -322,8 +324,11 @@ def _faults(condition: Condition, known_steps: int | None, cycles: bool) -> Iter
                 yield from _contradictions([part for part in parts if isinstance(part, Gate | Target)])
         case CyclesWithout() if not cycles:
             yield f"{condition} never ends a stage that is in no cycle."
-        case Reached(what="steps", n=least) | Stalled(over=int(least)):
-            if known_steps is not None and least > known_steps:
+        case Reached(what="steps", n=steps_before) | Stalled(over=int(steps_before)):
+            first = steps_before + isinstance(
+                condition, Stalled
+            )  # it waits from a value, which is behind step 1 at best
+            if known_steps is not None and first > known_steps:
                 yield f"{condition} never ends a stage of {known_steps:,} steps."
 
 
