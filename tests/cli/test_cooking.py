@@ -1,6 +1,5 @@
 """Forks, seasons and replays as a person meets them: real trainings, a real worker, the command line."""
 
-import json
 import subprocess
 import sys
 import time
