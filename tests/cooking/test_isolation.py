@@ -180,9 +180,22 @@ def test_a_seed_that_waits_for_cuda_is_the_runs_own(torch):
     waiting = torch.cuda._lazy_seed_tracker.get_calls()
     with isolated():
         torch.manual_seed(6)
-    assert torch.cuda._lazy_seed_tracker.get_calls() is waiting or [
-        call for call, _ in torch.cuda._lazy_seed_tracker.get_calls()
-    ] == [call for call, _ in waiting]
+    assert torch.cuda._lazy_seed_tracker.get_calls() is waiting
+
+
+def test_random_numbers_of_cuda_are_as_before_and_the_same_at_each_look(torch):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    torch.cuda.manual_seed_all(7)
+    devices = range(torch.cuda.device_count())
+    expected = [torch.rand(3, device=f"cuda:{place}").cpu() for place in devices]
+    torch.cuda.manual_seed_all(7)
+    seen = []
+    for _ in range(2):
+        with isolated():
+            seen.append(torch.cat([torch.randn(5, device=f"cuda:{place}").cpu() for place in devices]))
+    assert torch.equal(*seen)
+    assert all(torch.equal(torch.rand(3, device=f"cuda:{place}").cpu(), expected[place]) for place in devices)
 
 
 def test_a_module_whose_shapes_are_not_known_yet_can_be_looked_at(torch):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,6 +179,14 @@ def test_a_disk_that_cannot_be_written_is_said_and_the_run_goes_on(tmp_path, hea
     assert taste.picture is None
     assert taste.metrics == {"loss": 1.0}
     assert "cannot be kept" in heard[-1]
+
+
+def test_what_a_training_imports_to_be_tasted_is_the_standard_library():
+    code = (
+        "import sys, palate.cooking.taste, palate.cooking.tastings; print({'torch', 'numpy', 'scipy'} & {*sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "set()\n", ended.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -278,8 +278,10 @@ def _look(tasted: Tasted, pictures: str, voice: Voice) -> None:
     """Let a person at a terminal look, and say what they think."""
     from palate.cli.terminal.strip import Table, taste_at_terminal
 
-    title = f"{tasted.name}   {len(tasted.samples)} samples   tasted by {voice.author}"
-    table = Table(title=title, way=_way(pictures), samples=tasted.samples, words=tasted.words)
+    way = _way(pictures)
+    where = f"   pictures in {tasted.samples[0].folder}" if way == "none" else ""
+    title = f"{tasted.name}   {len(tasted.samples)} samples   tasted by {voice.author}{where}"
+    table = Table(title=title, way=way, samples=tasted.samples, words=tasted.words)
     proposal = propose_for(tasted)
     table.told = proposal.words if proposal is not None else ""
     taste_at_terminal(table, _known_tags(tasted), _sayer(voice), _refresher(tasted.folder))

@@ -38,10 +38,10 @@ def isolated(
 ) -> Iterator[Changed]:
     """Let anything be done inside and leave the run as it was, also where it raises.
 
-    Put back are: Python's, numpy's and torch's own random numbers (CPU, each CUDA device), those of the generators that
-    are given; of the modules train and eval of each part, `requires_grad`, which gradient a parameter has, and the
-    buffers; grad mode, autocast, default dtype and device, threads, determinism. Inside there is no gradient, and
-    random numbers start from the same seed each time.
+    Put back are: Python's, numpy's and torch's own random numbers (CPU, each CUDA device, MPS), and those of the
+    generators that are given; of the modules train and eval of each part, `requires_grad`, which gradient a parameter
+    has, and the buffers; grad mode, autocast, default dtype and device, threads, determinism. Inside there is no
+    gradient, and random numbers start from the same seed each time.
 
     Parameters are not copied: one that was changed in its place is named in what this gives, and so is a buffer beyond
     `most_copied` bytes of all. A change through `parameter.data.copy_()` is not seen.
@@ -109,6 +109,9 @@ def _keep_torch_random(after: ExitStack, torch: Any, seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
     else:
         after.callback(_put_cuda_seed_back, torch, dict(vars(torch.cuda._lazy_seed_tracker)))
+    if torch.backends.mps.is_available():
+        after.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
+        torch.mps.manual_seed(seed)
     after.callback(torch.set_rng_state, torch.get_rng_state())
     torch.default_generator.manual_seed(seed)
 
@@ -119,7 +122,7 @@ def _put_cuda_seed_back(torch: Any, queued: dict[str, Any]) -> None:
         vars(torch.cuda._lazy_seed_tracker).update(queued)
         return
     torch.cuda.manual_seed_all(UNSEEDED)
-    for seed, _ in queued["call_order"]:
+    for seed, _ in filter(None, queued["call_order"]):
         seed()
 
 

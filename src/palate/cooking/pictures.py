@@ -32,7 +32,7 @@ BEHIND = 128
 """The grey between images."""
 
 NEGATIVE = 0.01
-"""The share of values below 0 from which floats are taken to reach from -1 to 1: a network may overshoot a little."""
+"""The share of values beyond a range from which it is taken to be another one: a network may overshoot a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +101,10 @@ def lay_out(images: Any, value_range: tuple[float, float] | None = None) -> "tup
     low, high = value_range or _guessed_range(batch)
     if not high > low or not math.isfinite(high - low):
         raise InputError(f"value_range=({low:g}, {high:g}) is none: the first has to be the smaller.")
-    values = np.nan_to_num(batch.astype(np.float32), nan=low, posinf=low, neginf=low)
-    bad: NDArray[np.bool_] = ~np.isfinite(batch) if batch.dtype.kind == "f" else np.zeros(batch.shape, bool)
-    outside = int(((values < low) | (values > high)).sum())
-    pixels = (np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+    bad = ~np.isfinite(batch)
+    scaled = (np.where(bad, low, batch).astype(np.float32) - low) * np.float32(255 / (high - low))
+    outside = np.count_nonzero(scaled < -0.01) + np.count_nonzero(scaled > 255.01)
+    pixels = (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
     cells = _coloured(pixels, np.any(bad, axis=-1))
     columns = max(1, min(len(cells), math.ceil(math.sqrt(len(cells) * cells.shape[1] / cells.shape[2]))))
     cells, scale = _averaged(cells, columns)
@@ -121,7 +121,7 @@ def lay_out(images: Any, value_range: tuple[float, float] | None = None) -> "tup
         high=float(high),
         assumed=value_range is None and batch.dtype != np.uint8,
         not_finite=int(bad.sum()),
-        out_of_range=outside,
+        out_of_range=int(outside),
     )
     return _placed(cells, layout), layout
 
@@ -209,10 +209,9 @@ def _guessed_range(batch: "NDArray[Any]") -> tuple[float, float]:
 
     if batch.dtype.kind != "f":
         return (0, 255) if batch.dtype == np.uint8 or batch.max(initial=0) > 1 else (0, 1)
-    finite = batch[np.isfinite(batch)]
-    if finite.size and np.quantile(finite, 0.99) > 2 and (finite < 0).mean() <= NEGATIVE:
-        return 0, 255
-    return (-1, 1) if finite.size and (finite < 0).mean() > NEGATIVE else (0, 1)
+    if np.count_nonzero(batch < 0) > NEGATIVE * batch.size:
+        return -1, 1
+    return (0, 255) if np.count_nonzero(batch > 2) > NEGATIVE * batch.size else (0, 1)
 
 
 def _coloured(pixels: "Pixels", bad: "NDArray[np.bool_]") -> "Pixels":
@@ -223,7 +222,8 @@ def _coloured(pixels: "Pixels", bad: "NDArray[np.bool_]") -> "Pixels":
         seen = pixels[..., 3:].astype(np.float32) / 255
         pixels = (pixels[..., :3] * seen + 255 * (1 - seen) + 0.5).astype(np.uint8)
     coloured = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels.copy()
-    coloured[bad] = NOT_FINITE
+    if bad.any():
+        coloured[bad] = NOT_FINITE
     return coloured
 
 

@@ -13,7 +13,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +27,9 @@ Way = Literal["kitty", "iterm", "sixel", "blocks", "blocks256", "none"]
 CELL = (10, 20)
 """Pixels of a character, across and down, where a terminal does not tell."""
 
-ANSWER_S = 0.3
-"""How long a terminal is waited for. Each answers the last question of all, so that only a broken one takes as long."""
+ANSWER_S = 1.0
+"""How long a terminal is waited for. Each answers the last question of all, so that only a broken one takes as long; an
+answer that comes later, over a slow line, is no key (`split_keys`)."""
 
 LARGEST = 640
 """Pixels a side that are sent of a picture: over a slow line each key would wait for more."""
@@ -174,13 +175,22 @@ def resized(pixels: "Pixels", height: int, width: int) -> "Pixels":
     """Return a picture at a size: means where it gets smaller, the nearest pixel where it gets larger."""
     import numpy as np
 
-    from palate.cooking.pictures import mean_of_blocks
+    found = _along(_along(pixels.astype(np.float32), height, 0), width, 1)
+    whole: Pixels = (found + 0.5).astype(np.uint8)
+    return whole
 
-    smaller = mean_of_blocks(pixels, max(1, pixels.shape[0] // height), max(1, pixels.shape[1] // width))
-    down = np.arange(height) * smaller.shape[0] // height
-    across = np.arange(width) * smaller.shape[1] // width
-    found: Pixels = smaller[down][:, across]
-    return found
+
+def _along(pixels: "NDArray[Any]", size: int, axis: int) -> "NDArray[Any]":
+    """Return a picture with another size along one axis."""
+    import numpy as np
+
+    places = np.arange(size) * pixels.shape[axis] // size
+    if size >= pixels.shape[axis]:
+        enlarged: NDArray[Any] = np.take(pixels, places, axis)
+        return enlarged
+    counts = np.diff(places, append=pixels.shape[axis]).astype(np.float32)
+    means: NDArray[Any] = np.add.reduceat(pixels, places, axis) / np.expand_dims(counts, (1, 2) if axis == 0 else 1)
+    return means
 
 
 def _blocks(pixels: "Pixels", at: tuple[int, int], *, true: bool) -> str:

@@ -64,15 +64,20 @@ class Table:
         """Return what draws it."""
         size = shutil.get_terminal_size()
         columns, rows = size.columns, size.lines
-        high = max(3, min(8, rows // 4)) if self.way != "none" else 0
+        high = self._high(state, max(3, min(8, rows // 4)))
         parts = [cleared(self.way), _line(1, 1, self.title, columns), self._strip(state, columns, high)]
         top = 3 + high + 4
         box = (max(10, columns - SIDE - 2), rows - top - 3)
         sample = self.samples[state.place]
         if box[1] >= 3:
-            parts += [self._picture(sample, (top, 1), box), self._side(sample, top, columns, box)]
+            parts += [self._large(sample, state.image, (top, 1), box), self._side(sample, top, columns, box)]
         parts += [_line(rows - 1, 1, self._bottom(state), columns), _line(rows, 1, KEYS, columns, dim=True)]
         return "".join(parts)
+
+    def _high(self, state: Looking, most: int) -> int:
+        """Return the rows of the strip's pictures: as many as the one that is looked at takes."""
+        pixels = self.samples[state.place].pixels() if self.way != "none" else None
+        return 0 if self.way == "none" else most if pixels is None else fit(pixels, THUMB, most, cell_size())[1]
 
     def _strip(self, state: Looking, columns: int, high: int) -> str:
         """Return the strip: as many samples as there is room for, around the one that is looked at."""
@@ -96,6 +101,13 @@ class Table:
         pixels = sample.pixels() if self.way != "none" else None
         return "" if pixels is None else drawn(self.way, pixels, at, box)
 
+    def _large(self, sample: Sample, image: int, at: tuple[int, int], box: tuple[int, int]) -> str:
+        """Return the sample that is looked at, or one of its images: a grid is too small to see what is fine."""
+        if not image or self.way == "none" or sample.layout is None:
+            return self._picture(sample, at, box)
+        cells = sample.cells()
+        return drawn(self.way, cells[(image - 1) % len(cells)], at, box) if cells else ""
+
     def _side(self, sample: Sample, top: int, columns: int, box: tuple[int, int]) -> str:
         """Return what is known of a sample, beside it; below the strip where there is no picture."""
         blank = self.way == "none" or sample.layout is None
@@ -108,7 +120,7 @@ class Table:
         yield from (f"{name}  {value:.6g}" for name, value in sample.metrics.items())
         if sample.layout is not None:
             yield f"{sample.layout.count} images, {sample.layout.range_words}"
-            yield str(sample.path) if self.way == "none" else sample.path.name
+            yield sample.path.name
         yield from (f"! {fault.strip().splitlines()[-1]}" for fault in sample.faults if fault.strip())
         for text in sample.texts:
             yield ""

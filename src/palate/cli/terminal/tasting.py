@@ -8,10 +8,10 @@ from palate.cooking.tastings import GRADES, LONGEST_TAG, Kind
 
 LEFT, RIGHT = ("\x1b[D", "\x1bOD", "h"), ("\x1b[C", "\x1bOC", "l")
 HOME, END = ("\x1b[H", "\x1bOH", "\x1b[1~", "g"), ("\x1b[F", "\x1bOF", "\x1b[4~", "G")
-DOWN = ("\x1b[B", "\x1bOB", "j", "=")
+DOWN, UP = ("\x1b[B", "\x1bOB", "j"), ("\x1b[A", "\x1bOA", "k")
 GOOD, TAG, UNDO, QUIT, NEXT = " ", "t", "u", "q", "\t"
 
-KEYS = "← → step   space last good one   1-5 grade   t tag   u undo   q quit"
+KEYS = "← → step   ↓ ↑ one image   space last good one   1-5 grade   t tag   u undo   q quit"
 BLIND_KEYS = "← left is better   → right is better   ↓ no difference   u undo   q quit"
 
 
@@ -29,6 +29,7 @@ class Looking:
 
     Attributes:
         count: samples; place: the one that is looked at, from 0.
+        image: which of its images, from 1; 0 for the whole grid.
         known: tags that can be chosen.
         typing: whether letters go into a tag; text: what is typed.
         wish: what the last key asked for.
@@ -37,6 +38,7 @@ class Looking:
 
     count: int
     place: int
+    image: int = 0
     known: tuple[str, ...] = ()
     typing: bool = False
     text: str = ""
@@ -61,15 +63,20 @@ def _pressed(state: Looking, key: str) -> Looking:
     moved = _moved(state, key)
     if moved is not None:
         return replace(state, place=min(max(moved, 0), state.count - 1))
+    if key in (*DOWN, *UP):
+        return replace(state, image=max(0, state.image + (1 if key in DOWN else -1)))
     if key == QUIT:
         return replace(state, done=True)
-    if key == TAG:
-        return replace(state, typing=True, text="")
+    return replace(state, typing=True, text="") if key == TAG else replace(state, wish=_wish_of(key))
+
+
+def _wish_of(key: str) -> Wish | None:
+    """Return what a key says of a sample; None where it says nothing."""
     if key == GOOD:
-        return replace(state, wish=Wish(kind="last_good"))
+        return Wish(kind="last_good")
     if key == UNDO:
-        return replace(state, wish=Wish(kind="undo"))
-    return replace(state, wish=Wish(kind="grade", value=key)) if key in map(str, GRADES) else state
+        return Wish(kind="undo")
+    return Wish(kind="grade", value=key) if key in map(str, GRADES) else None
 
 
 def _moved(state: Looking, key: str) -> int | None:
@@ -141,6 +148,6 @@ def compare(state: Blind, key: str) -> Blind:
         return replace(state, stopped=True)
     if key == UNDO:
         return replace(state, answers=state.answers[:-1])
-    answers = ((LEFT, state.pair.left), (RIGHT, state.pair.right), (DOWN, ""))
+    answers = ((LEFT, state.pair.left), (RIGHT, state.pair.right), ((*DOWN, "="), ""))
     said = next((answer for keys, answer in answers if key in keys), None)
     return state if said is None else replace(state, answers=(*state.answers, said))
