@@ -314,6 +314,17 @@ def test_a_terminal_that_answers_gets_sixels_and_one_that_does_not_is_not_waited
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [(4, 12), (9, 30), (60, 240)])
+def test_it_can_be_used_at_a_terminal_of_any_size(workplace, run, size):
+    cook(workplace, "77ab")
+    for more in ([], ["--against", "77ab", "--blind"]):
+        child = terminal(workplace, "3f9c", *more, rows=size[0], columns=size[1], TERM="xterm-kitty")
+        child.expect_exact("step" if size[1] > 40 and not more else "\x1b[2J")
+        child.send(LEFT + " 3" + "q")
+        assert finished(child) == 0
+
+
+@pytest.mark.slow
 def test_without_colours_keys_go_through_a_table(workplace, run):
     child = terminal(workplace, "3f9c", TERM="xterm-256color", NO_COLOR="1")
     child.expect_exact("q quit")

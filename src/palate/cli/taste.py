@@ -113,10 +113,12 @@ def command(
     if blind and control is not None:
         _put_out_blind(tasted, control, _compare(tasted, control, pictures, voice), as_json=as_json)
         return
+    proposal, count = propose_for(tasted), len(tasted.samples)
     if not (said or undo or page or as_json) and at_terminal() and sys.stdout.isatty():
-        _look(tasted, pictures, voice)
+        _look(tasted, proposal, pictures, voice)
     tasted = read_tasted(tasted.folder)
-    proposal = propose_for(tasted)
+    if len(tasted.samples) != count:
+        proposal = propose_for(tasted)
     if page is not None:
         from palate.web.strip import write_strip
 
@@ -131,7 +133,7 @@ def _refuse_contradictions(tasted: Tasted, control: Tasted | None, *, blind: boo
         return
     if control is None:
         raise InputError("--blind compares two runs.", todo="palate taste RUN --against CONTROL --blind")
-    if control.folder == tasted.folder:
+    if control.name == tasted.name:  # by which preferences are told apart
         raise InputError(f"{tasted.name} cannot be compared with itself.", todo="Name another run by --against.")
     if as_json or not (at_terminal() and sys.stdout.isatty()):
         raise InputError("--blind takes a person at a terminal, without --json.", why="Somebody has to look.")
@@ -274,7 +276,7 @@ def _way(pictures: str) -> "Way":
     return cast("Way", pictures) if pictures in get_args(Way) else way_of(os.environ, ask_terminal)
 
 
-def _look(tasted: Tasted, pictures: str, voice: Voice) -> None:
+def _look(tasted: Tasted, proposal: "Proposal | None", pictures: str, voice: Voice) -> None:
     """Let a person at a terminal look, and say what they think."""
     from palate.cli.terminal.strip import Table, taste_at_terminal
 
@@ -282,7 +284,6 @@ def _look(tasted: Tasted, pictures: str, voice: Voice) -> None:
     where = f"   pictures in {tasted.samples[0].folder}" if way == "none" else ""
     title = f"{tasted.name}   {len(tasted.samples)} samples   tasted by {voice.author}{where}"
     table = Table(title=title, way=way, samples=tasted.samples, words=tasted.words)
-    proposal = propose_for(tasted)
     table.told = proposal.words if proposal is not None else ""
     taste_at_terminal(table, _known_tags(tasted), _sayer(voice), _refresher(tasted.folder))
 
