@@ -198,6 +198,15 @@ def test_random_numbers_of_cuda_are_as_before_and_the_same_at_each_look(torch):
     assert all(torch.equal(torch.rand(3, device=f"cuda:{place}").cpu(), expected[place]) for place in devices)
 
 
+def test_a_look_inside_of_autocast_takes_no_gradient_away(torch):
+    net = torch.nn.Linear(4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with isolated([net]):
+            net(torch.randn(2, 4))
+        net(torch.randn(2, 4)).float().sum().backward()
+    assert net.weight.grad is not None
+
+
 def test_a_module_whose_shapes_are_not_known_yet_can_be_looked_at(torch):
     with warnings.catch_warnings(action="ignore"):  # that they are new, once a process
         lazy = torch.nn.Sequential(torch.nn.LazyBatchNorm1d(), torch.nn.ReLU())
