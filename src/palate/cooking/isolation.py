@@ -129,7 +129,7 @@ def _put_cuda_seed_back(torch: Any, queued: dict[str, Any]) -> None:
 def _keep_autocast(after: ExitStack, torch: Any) -> None:
     """Keep what autocast is set to, on CPU and CUDA.
 
-    Casts that are made inside are not kept: before torch 2.10 a weight that was cast without a gradient had none outside
+    Casts that are made inside are not kept: in older torch a weight that was cast without a gradient had none outside
     either (pytorch#112583).
     """
     for device in ("cpu", "cuda"):
