@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": ("palate.cli.doctor", "Check the installation and the project's folder."),
     "redact": ("palate.cli.redact", "Take secrets out of a store that was written before they were sealed."),
     "config": ("palate.cli.config", "List preferences and who decided them."),
+    "taste": ("palate.cli.taste", "Look at a run's samples over its checkpoints, and say which is the last good one."),
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),
 }

@@ -117,7 +117,8 @@ def split_keys(chunk: str) -> list[str]:
     return _KEY.findall(chunk)
 
 
-_KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|\x1b|[^\x1b]", re.DOTALL)
+_ANSWER = r"\x1b[_P\]][^\x1b\x07]*(?:\x1b\\|\x07)"  # what a terminal says of itself, as of its pictures
+_KEY = re.compile(rf"{_ANSWER}|\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|\x1b|[^\x1b]", re.DOTALL)
 
 
 def _pressed(screen: Screen, key: str) -> Screen:
