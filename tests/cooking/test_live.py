@@ -188,3 +188,33 @@ def test_what_trainings_are_made_of_goes_on_bitwise(body, tmp_path):
         branch = Branch(capsule=str(capsule_path(trunk, step)), at=step)
         run(tmp_path, body, environment={"PALATE_BRANCH": branch.text()})
         assert digests(tmp_path) == bare, step
+
+
+TASTED = """
+opt = torch.optim.Adam(net.parameters(), lr=.01)
+if not BARE: run = palate.start("t", model=net, optimizer=opt)
+def sample():
+    net.eval(); random.random(); np.random.rand()
+    return torch.rand(4, 3, 8, 8)
+def evaluate():
+    net.train()
+    return {"fid": float(net(torch.randn(16, 6)).pow(2).mean())}
+for epoch in (run.epochs(3) if not BARE else range(3)):
+    for x, y in (run.steps(loader) if not BARE else loader):
+        loss = F.cross_entropy(net(x), y)
+        opt.zero_grad(); loss.backward(); opt.step()
+        if not BARE: run.taste(every=5, grid=sample, metrics=evaluate)
+report(model=net, optimizer=opt)
+"""
+
+
+def test_tasting_changes_no_bit_of_the_run_and_keeps_samples_with_a_capsule(tmp_path):
+    body = SHUFFLED + TASTED
+    run(tmp_path, body, bare=True)
+    bare = digests(tmp_path)
+    run(tmp_path, body)
+    assert digests(tmp_path) == bare
+    trunk = run_of(tmp_path)
+    assert sorted(path.name for path in (trunk / "samples").glob("*.png")) == ["00000005.png", "00000010.png"]
+    assert {5, 10} <= capsules_of(trunk).keys()
+    assert capsules_of(trunk)[5].why == "tasted"

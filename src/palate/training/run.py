@@ -6,6 +6,7 @@ first use opens a run of its own in the project's folder: an own run.
 
 import atexit
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -58,6 +59,7 @@ class Run:
         self._label: str | None = None
         self._early: deque[tuple[int | None, dict[str, float]]] = deque()
         self._live: Live | None = None
+        self._taster: Any = None
 
     @property
     def id(self) -> str:
@@ -174,6 +176,51 @@ class Run:
         `run.mix(l1=F.l1_loss(out, y), adv=lambda: bce(critic(out)))`.
         """
         return self.live.mix(**terms)
+
+    def taste(
+        self,
+        *,
+        every: int,
+        grid: Any = None,
+        metrics: Any = None,
+        texts: Any = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> Any:
+        """Take samples at every so many steps, and keep a capsule there; return the `Taste`, None at other steps.
+
+        Call it behind the optimizer's step. Whatever the functions do to random numbers, modes and buffers, the run
+        goes on as if they had not been called.
+
+        Args:
+            every: steps from one taste to the next.
+            grid: a function that gives images, or images; see `cooking.taste.Taster.taste`.
+            metrics: a function that gives numbers by name; they are logged.
+            texts: a function that gives generated texts.
+            value_range: the image values that are black and white; guessed, and said, if None.
+        """
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise InputError(
+                f"taste(every={every!r}): it is a whole number of steps.", todo="run.taste(every=100, ...)"
+            )
+        live = self.live
+        if (live.step + 1) % every:
+            return None
+        if self._taster is None:
+            from palate.cooking.parts import is_module
+            from palate.cooking.randomness import is_generator
+
+            parts = live.parts.values()
+            self._taster = importlib.import_module("palate.cooking.taste").Taster(
+                self.folder,
+                modules=[part for part in parts if is_module(part)],
+                generators=[part for part in parts if is_generator(part)],
+                say=live.say,
+            )
+        taste = self._taster.taste(live.step + 1, grid=grid, metrics=metrics, texts=texts, value_range=value_range)
+        if taste.metrics:
+            self.log(live.step, **taste.metrics)
+        live.want_capsule("tasted")
+        return taste
 
     def knob(self, name: str, value: float, *, low: float, high: float) -> float:
         """Return the value in force of a knob of your own, which can be turned while the training goes."""
