@@ -8,6 +8,7 @@ import pytest
 
 TOGETHER = {
     "tests/capture/": "torch",
+    "tests/cooking/": "torch",
     "tests/forecast/": "scipy",
     "tests/verdict/": "scipy",
     "tests/web/": "plotly",

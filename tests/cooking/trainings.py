@@ -60,7 +60,8 @@ for line in sys.stdin:
             sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
             os.chdir(order["cwd"]); os.environ.clear(); os.environ.update(order["environment"])
             sys.argv = [order["script"]]
-            source = open(order["script"]).read()
+            with open(order["script"]) as file:
+                source = file.read()
             exec(compile(source, order["script"], "exec"), {"__name__": "__main__", "__file__": order["script"]})
         except SystemExit as end:
             status = end.code or 0
