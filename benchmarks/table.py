@@ -5,7 +5,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-ROOMS = ("loop", "verdict", "recipe", "forecast", "practice", "training", "web", "elsewhere", "house", "arms", "guard")
+ROOMS = (
+    "loop", "verdict", "recipe", "forecast", "practice", "training", "web", "house", "arms", "guard", "cooking",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

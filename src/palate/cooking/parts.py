@@ -190,13 +190,11 @@ def forgotten(parts: Mapping[str, Any]) -> list[str]:
         "a scaler of gradients": torch.amp.GradScaler,
         "an average of a model": torch.optim.swa_utils.AveragedModel,
     }
-    within = {id(one) for part in parts.values() for one in _inside(part)}
-    found = []
-    for thing in gc.get_objects():
-        kind = next((name for name, kind in kinds.items() if issubclass(type(thing), kind)), None)
-        if kind is not None and id(thing) not in known | inner | within:
-            found.append(f"{kind}: {type(thing).__qualname__}")
-    return sorted(found)
+    known |= inner | {id(one) for part in parts.values() for one in _inside(part)}
+    things = gc.get_objects()
+    named = {one: name for one in set(map(type, things)) for name, kind in kinds.items() if issubclass(one, kind)}
+    found = [thing for thing in things if type(thing) in named and id(thing) not in known]
+    return sorted(f"{named[type(thing)]}: {type(thing).__qualname__}" for thing in found)
 
 
 def _inside(part: Any) -> Iterator[Any]:

@@ -123,7 +123,7 @@ class Watch:
         InputError: the state belongs to another condition.
     """
 
-    __slots__ = ("_followers", "_listening", "_proof", "_step", "_text", "_ticking", "_unseen", "fired")
+    __slots__ = ("_followers", "_held", "_listening", "_proof", "_step", "_text", "_ticking", "_unseen", "fired")
 
     def __init__(self, condition: Followed, state: Mapping[str, object] | None = None) -> None:
         self._text, self._proof = str(condition), condition.proof
@@ -132,6 +132,7 @@ class Watch:
         self._listening = tuple(follower for follower in self._followers.values() if not follower.TICKS)
         self._unseen = sorted({follower.metric for follower in self._followers.values() if follower.metric})
         self._step = 0
+        self._held: list[str] = []
         self.fired: Fired | None = None
         if state is not None:
             self._recall(state)
@@ -160,6 +161,9 @@ class Watch:
 
     def _judge(self, step: int) -> None:
         held = [text for text, follower in self._followers.items() if follower.held]
+        if held == self._held:  # what they prove was looked at
+            return
+        self._held = held
         if proof := self._proof(held):
             parts = {text: self._followers[text] for text in proof}
             words = "; and ".join(part.words() for part in parts.values())

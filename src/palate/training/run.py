@@ -60,6 +60,7 @@ class Run:
         self._early: deque[tuple[int | None, dict[str, float]]] = deque()
         self._live: Live | None = None
         self._taster: Any = None
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -237,11 +238,12 @@ class Run:
         self.journal.event("examples", n=len(bits), right=packed.hex())
 
     def close(self) -> None:
-        """Write what the training still holds, sync and close the journal."""
-        if self._live is not None:
+        """Write what the training still holds, sync and close the journal; a second call does nothing."""
+        if self._live is not None and not self._closed:
             self._live.close()
         if self._journal is not None:
             self._journal.close()
+        self._closed = True
 
     def begin_own(self, label: str) -> None:
         """Open the journal of an own run; its label, its seed and its settings are the first that is written."""
@@ -254,10 +256,11 @@ class Run:
         Args:
             fault: the exception that ended it; None where there was none.
         """
-        if self._journal is not None:
+        if self._journal is not None and not self._closed:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
             if self._live is not None:
                 self._live.close()
+                self._live = None
             self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
 
@@ -308,7 +311,8 @@ def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = No
         InputError, RefusedError: see `Run.attach`.
     """
     global _current
-    if _current is not None and _current._live is not None and not os.environ.get(FOLDER):
+    held = _current is not None and (_current._live is not None or _current._closed)
+    if _current is not None and held and not os.environ.get(FOLDER):
         _current.end_own(None)  # a notebook begins another training
         _current = None
     run = _current or _first_run(label)
