@@ -10,7 +10,7 @@ import click
 from palate.cli.common import here, json_option, put_out, say
 from palate.cli.recipe_chunks import chunks_command
 from palate.errors import InputError
-from palate.loop.recipes import Reading, arms_of, find_recipe
+from palate.loop.recipes import Reading, arms_of, course_of_subject, find_recipe
 from palate.recipe.codec import encode
 from palate.recipe.difference import Difference, difference_lines, explain, lines_of, unseen_of
 from palate.recipe.document import dumps, to_document
@@ -96,9 +96,11 @@ def show(
     is_model = recipe.root.kind == "module" and not lens
     deep = 99 if full else depth if depth is not None else (99 if is_model and not path else 1)
     shown = lines(opened, depth=deep, details=full or not is_model or bool(path))
+    course = course_of_subject(here(), subject)
+    document = {"schema": "palate.recipe-view/1", "id": recipe.id, "view": asdict(opened), "notes": list(notes)}
     put_out(
-        {"schema": "palate.recipe-view/1", "id": recipe.id, "view": asdict(opened), "notes": list(notes)},
-        [*shown, *(f"! {note}" for note in notes)],
+        {**document, **({"course": course} if course else {})},
+        [*shown, *(f"! {note}" for note in notes), *course],
         as_json=as_json,
     )
 

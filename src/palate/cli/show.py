@@ -10,6 +10,7 @@ from palate.errors import InputError, NotFoundError
 from palate.loop.reference import foretell_run
 from palate.loop.results import Results, RunResult
 from palate.loop.run import report_now
+from palate.loop.season import course_of
 from palate.question.plan import ARMS
 from palate.recipe.codec import encode
 from palate.recipe.settings import show_value
@@ -102,6 +103,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     printed = tail_of(project.output(run.id), 1_000_000 if output else 12)
     settings = {key: show_value(value) for key, value in run.settings.items()}
     received = read_received(project.run_folder(run.id))
+    course = [] if not run.integrity.counts and run.integrity.status == "unread" else course_of(project, run.id)
     document = {
         "schema": "palate.run/1",
         **asdict(run),
@@ -110,6 +112,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         "metrics": [asdict(summary) for summary in summaries],
         "output": printed,
         **({"received": received.body()} if received is not None else {}),
+        **({"course": course} if course else {}),
         "will_end": {metric: asdict(ending) for metric, ending in endings.items()},
     }
     ending = run.exit or ("goes on" if endings else "no ending: it goes on, or was interrupted")
@@ -122,6 +125,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
             f"{metric:<20} this run will end at {e.value:.4g}, between {e.low:.4g} and {e.high:.4g} (80 %)"
             for metric, e in endings.items()
         ),
+        *course,
         *(received.lines() if received is not None else ()),
         *(f"| {line}" for line in printed),
     ]

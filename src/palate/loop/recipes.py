@@ -15,6 +15,8 @@ from palate.capture.code import is_own
 from palate.capture.documents import SUFFIXES, read_file
 from palate.errors import InputError, NotFoundError, PalateError
 from palate.ledger.ledger import Ledger
+from palate.loop.fork import training_of
+from palate.loop.season import course_of
 from palate.question.folder import place_of
 from palate.question.target import Target, find_target
 from palate.recipe.recipe import Recipe
@@ -182,9 +184,18 @@ def _of_run(project: Project, name: str) -> Recipe:
         catalog.refresh()
         run = catalog.find_run(name)
     recipe = Recipes(project.home).find(run.key)
+    if recipe is None and not run.key:
+        return dry(training_of(project, run)[0], project)
     if recipe is None:
         raise NotFoundError(f"The recipe of {run.id} was not captured.", todo="palate dry FILE.py")
     return recipe
+
+
+def course_of_subject(project: Project, text: str) -> list[str]:
+    """Return what happened in the course of what a person points at, a line each; nothing where it is no run."""
+    if not project.run_folder(text).joinpath("journal").is_file():
+        return []
+    return course_of(project, text)
 
 
 def arms_of(project: Project, name: str) -> tuple[Recipe, Recipe, Sequence[str]]:

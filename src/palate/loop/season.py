@@ -176,6 +176,29 @@ def _inverse(asked: str, before: Any) -> Amount:
     return Amount("to", before)
 
 
+def course_of(project: Project, run: str) -> list[str]:
+    """Return what happened in a run's course, a line each: its stages, what was turned, why a stage ended."""
+    return [line for event in read_journal(project.journal(run)).events if (line := _course_line(event))]
+
+
+def _course_line(event: Mapping[str, Any]) -> str:
+    kind, step = event.get("kind"), event.get("step", 0)
+    if kind == "stage":
+        return f"Step {step:,}: stage {event['name']} begins" + (f", round {event['round'] + 1}" * bool(event["round"]))
+    if kind == "until":
+        return f"Step {step:,}: stage {event['stage']} ends: {event['words']}"
+    if kind == "resumed":
+        return f"Step {step:,}: taken up from a capsule"
+    if kind != "season":
+        return ""
+    turned = ", ".join(
+        f"{name}={asked} ({_shown(event['before'][name])} -> {_shown(event['after'][name])})"
+        for name, asked in event["asked"].items()
+    )
+    by, why = event.get("author", ""), event.get("why", "")
+    return f"Step {step:,}: turned {turned}{f', by {by}' if by else ''}{f': {why}' if why else ''}"
+
+
 def seasons_of(project: Project, run: str) -> dict[int, dict[str, str]]:
     """Return what was turned in a run, by step: the amounts as they were typed."""
     turned: dict[int, dict[str, str]] = {}

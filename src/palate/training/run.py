@@ -69,7 +69,7 @@ class Run:
 
     @property
     def seed(self) -> int | None:
-        """The seed of this run; None outside of `palate run`."""
+        """The seed of this run; outside of `palate run` the one that `palate.start` was given, if any."""
         _tell("took seed", "run.seed", "")
         return self._seed
 
@@ -315,7 +315,7 @@ def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = No
     if _current is not None and held and not os.environ.get(FOLDER):
         _current.end_own(None)  # a notebook begins another training
         _current = None
-    run = _current or _first_run(label)
+    run = _current or _first_run(label, seed)
     if not os.environ.get(FOLDER):
         from palate.question.origin import note_origin
 
@@ -329,7 +329,7 @@ def current_run() -> Run:
     return _current or _first_run()
 
 
-def _first_run(label: str = "") -> Run:
+def _first_run(label: str = "", seed: int | None = None) -> Run:
     """Open the run of this process; of several threads that come first, one does, and the others get the same."""
     global _current
     with _first_use:
@@ -338,7 +338,7 @@ def _first_run(label: str = "") -> Run:
             atexit.register(_current.close)
         elif _current is None:
             label = label or _own_label()
-            run = Run(new_run_folder(label), settings=_declared)
+            run = Run(new_run_folder(label), seed=seed, settings=_declared)
             if _current is None:  # else a signal handler came first
                 _current = run
                 atexit.register(_end_own, run, os.getpid())
