@@ -9,12 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from palate.cooking.capsule import About, capsule_before, capsules_of
 from palate.errors import InputError, NotFoundError, RefusedError
 from palate.ledger.ledger import Ledger
-from palate.loop.judge import Judgement
 from palate.loop.metric import AskGoal, metric_for
 from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
@@ -27,8 +24,7 @@ from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.store.runs import RunRow
-from palate.verdict.words import size_words
-from palate.vocabulary import BASELINE, TREATMENT, Goal, Metric
+from palate.vocabulary import Goal, Metric
 
 LEAST_SHARE = 0.1
 """A horizon below this share of what remains says the wrong direction as often as the right one."""
@@ -244,99 +240,3 @@ def _other_code(project: Project, base: Target, runs: Sequence[RunRow]) -> list[
     }
     other = [run.id for run in runs if run.key and known.get(run.key, base.code) != base.code]
     return [f"The code has changed since {other[0]}: both arms go on with the code as it is now."] if other else []
-
-
-def fork_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
-    """Say of a fork's verdict what it is of: this run or this recipe, its horizons, its control, and what it cost."""
-    fork = question.target.fork
-    if fork is None or not judgement.verdict.n:
-        return []
-    return [
-        _scope_words(fork),
-        *_horizon_words(project, question, judgement),
-        *_control_words(project, question, judgement),
-        _cost_words(fork, judgement),
-    ]
-
-
-def _scope_words(fork: Fork) -> str:
-    to = f"from step {fork.at:,} over {fork.horizon:,} steps"
-    ends = ", both arms annealed to zero" if fork.anneal else ""
-    if len(fork.trunks) < 3:
-        names = " and ".join(trunk.run for trunk in fork.trunks)
-        return f"This is said of {names} alone, {to}{ends}. Three trunks or more would say it of the recipe."
-    return f"This is said of the recipe, by {len(fork.trunks)} trunks, {to}{ends}."
-
-
-def _horizon_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
-    """Tell the mean difference at shorter horizons, and warn where its sign is another one."""
-    fork, lines, signs = question.target.fork, [], set()
-    assert fork is not None
-    for horizon in sorted({*fork.looks, fork.horizon}):
-        pairs = _pairs_at(project, question, judgement, fork.at + horizon)
-        if pairs:
-            effect = question.metric.sign * float(np.mean([after - before for before, after in pairs]))
-            signs.add(effect > 0)
-            shown = size_words(abs(effect), question.shown, max(abs(effect), 1e-12))
-            lines.append(f"after {horizon:,} steps {'better' if effect > 0 else 'worse'} by {shown}")
-    if len(lines) < 2:
-        return []
-    warned = " The direction changes with the horizon: believe the longest, or go further." if len(signs) > 1 else ""
-    return [f"On the way, on average: {', '.join(lines)}.{warned}"]
-
-
-def _pairs_at(project: Project, question: Question, judgement: Judgement, step: int) -> list[tuple[float, float]]:
-    """Return the metric's values of both arms, of pairs, as they stood at a step."""
-    values = []
-    for seed in sorted(judgement.results[BASELINE].keys() & judgement.results[TREATMENT].keys()):
-        pair = [_value_at(project, judgement.results[arm][seed].id, question, step) for arm in (BASELINE, TREATMENT)]
-        if None not in pair:
-            values.append((float(pair[0] or 0), float(pair[1] or 0)))
-    return values
-
-
-def _value_at(project: Project, run: str, question: Question, step: int) -> float | None:
-    curve = read_journal(project.journal(run)).curves.get(question.metric.name)
-    if curve is None:
-        return None
-    before = np.flatnonzero(np.asarray(curve.steps) <= step)
-    return float(curve.values[before[-1]]) if len(before) else None
-
-
-def _control_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
-    """Say whether the control, where it is the trunk's own future, is that bit for bit."""
-    fork = question.target.fork
-    assert fork is not None
-    first = judgement.results[BASELINE].get(0)
-    if fork.anneal or first is None:
-        return []
-    name = question.metric.name
-    mine, theirs = (read_journal(project.journal(run)).curves.get(name) for run in (first.id, fork.trunks[0].run))
-    if mine is None or theirs is None:
-        return []
-    own = dict(zip(theirs.steps.tolist(), theirs.values.tolist(), strict=True))
-    both = [
-        (value, own[step]) for step, value in zip(mine.steps.tolist(), mine.values.tolist(), strict=True) if step in own
-    ]
-    if not both:
-        return []
-    drift = max(abs(one - other) for one, other in both)
-    if drift == 0:
-        return [f"The control is the run's own future, bit for bit ({len(both)} values of {name})."]
-    return [
-        f"The control drifts from the run's own future by up to {drift:.3g} in {name}: the capsule lacks something "
-        "of the training, in both arms alike. palate doctor TRAIN.py --resume   says what."
-    ]
-
-
-def _cost_words(fork: Fork, judgement: Judgement) -> str:
-    took = sum(one.elapsed_s for by_seed in judgement.results.values() for one in by_seed.values())
-    runs = sum(len(by_seed) for by_seed in judgement.results.values())
-    anew = _time(took * (fork.at + fork.horizon) / fork.horizon)
-    return f"{runs} forks took {_time(took)}; as many runs from their start would have taken about {anew}."
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

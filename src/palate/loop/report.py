@@ -12,8 +12,8 @@ from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import BLIND, SealedForecast
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
+from palate.loop.control import fork_words
 from palate.loop.edits import reached_words
-from palate.loop.fork import fork_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs

@@ -14,6 +14,7 @@ from palate.ledger.records import Author, SealedForecast, said_body
 from palate.loop.arrival import refuse_results
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
+from palate.loop.control import null_fork
 from palate.loop.edits import trace_edit
 from palate.loop.evidence import evidence_of
 from palate.loop.judge import Judge, Judgement, judge_now
@@ -60,6 +61,7 @@ def run_question(
         close_question(ledger, catalog, question, judgement)
         if run:
             trace_edit(project, question, judgement, opened.resources, person)
+            null_fork(catalog, question, opened.resources, person)
         return report_of(
             ledger,
             catalog,
