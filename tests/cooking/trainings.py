@@ -49,6 +49,10 @@ HOST = """
 import json, os, sys, traceback
 import numpy, torch, torch._dynamo, palate, palate.cooking.live, palate.cooking.digest
 from torch.utils import data
+import importlib, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    for name in sys.argv[1:]: importlib.import_module(name)
 for line in sys.stdin:
     order = json.loads(line)
     child = os.fork()
@@ -74,25 +78,37 @@ for line in sys.stdin:
 """
 """A process that has imported torch, and carries out each training in a fork of its own: the import takes seconds."""
 
-_hosts: list[subprocess.Popen[str]] = []
+_hosts: dict[tuple[str, ...], subprocess.Popen[str]] = {}
 
 
-def _host() -> subprocess.Popen[str]:
-    if not _hosts:
-        command = [sys.executable, "-W", "error", "-c", HOST]
-        _hosts.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-    return _hosts[0]
+def _host(preload: tuple[str, ...]) -> subprocess.Popen[str]:
+    if preload not in _hosts:
+        command = [sys.executable, "-W", "error", "-c", HOST, *preload]
+        _hosts[preload] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return _hosts[preload]
 
 
-def run(folder: Path, body: str, *, bare: bool = False, environment: dict[str, str] | None = None) -> str:
+def run(
+    folder: Path,
+    body: str,
+    *,
+    bare: bool = False,
+    environment: dict[str, str] | None = None,
+    preload: tuple[str, ...] = (),
+) -> str:
     """Run a training in a process of its own, and return what it printed; it has to end well."""
-    status, printed = attempt(folder, body, bare=bare, environment=environment)
+    status, printed = attempt(folder, body, bare=bare, environment=environment, preload=preload)
     assert status == 0, printed
     return printed
 
 
 def attempt(
-    folder: Path, body: str, *, bare: bool = False, environment: dict[str, str] | None = None
+    folder: Path,
+    body: str,
+    *,
+    bare: bool = False,
+    environment: dict[str, str] | None = None,
+    preload: tuple[str, ...] = (),
 ) -> tuple[int, str]:
     """Run a training in a process of its own; return its exit status and what it printed."""
     script = folder / "train.py"
@@ -110,7 +126,7 @@ def attempt(
             **(environment or {}),
         },
     }
-    host = _host()
+    host = _host(preload)
     assert host.stdin is not None and host.stdout is not None
     host.stdin.write(json.dumps(order) + "\n")
     host.stdin.flush()

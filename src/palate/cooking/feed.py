@@ -4,6 +4,9 @@ A pass is one `iter(loader)`. What decides its order is noted before it begins: 
 and those that the loader holds. A pass that is taken up again in another process begins with the same numbers and
 leaves out the batches that were done: by their indices alone where the main process loads them, else by loading them
 again, because workers draw random numbers of their own as they load.
+
+The loaders of accelerate load a batch ahead of the one that they give. It was loaded with the random numbers of an
+earlier moment: these are noted, and it is loaded with them again.
 """
 
 import itertools
@@ -36,9 +39,12 @@ class Pass:
         self.position = 0
         self._most: int | None = None
         self._before = _take_before(loader, self._generators)
+        self._inner = _Inner(loader, self._generators) if _loads_ahead(loader) else None
         self._batches = self._begin()
 
     def _begin(self) -> Iterator[Any]:
+        if self._inner is not None:
+            return self._inner.through()
         sampler = getattr(self._loader, "sampler", None)
         if self._owned and callable(getattr(sampler, "set_epoch", None)):
             sampler.set_epoch(self._number)  # type: ignore[union-attr]
@@ -53,9 +59,11 @@ class Pass:
         """
         _refuse_other(loader, state["facts"])
         generators = _generators_of(loader)
-        _put_before(state["before"], generators)
+        _put_before(state["before"], loader, generators)
         self = cls(loader, number=number, owned=owned)
-        self._leave_out(state["position"])
+        self._leave_out(state["position"], state.get("ahead"))
+        if self._inner is not None and self.position and state["ahead"] is None:
+            self._inner.is_over = True
         self._most = state.get("most")
         for way, kept in state["now"].items():
             if way in generators:
@@ -83,6 +91,7 @@ class Pass:
             "position": self.position,
             "most": self._most,
             "before": self._before,
+            "ahead": None if self._inner is None else self._inner.before_last,
             "now": {way: randomness.take(one) for way, one in self._generators.items()},
             "facts": facts_of(self._loader),
         }
@@ -91,34 +100,154 @@ class Pass:
         """Give what remains of this pass another order, and other random numbers; its length stays as it is."""
         length = _length(self._loader)
         if length is None or isinstance(self._loader, list | tuple | range):
-            _seed_all(self._generators, seed)
+            _seed_all(self._loader, self._generators, seed)
+            return
+        if self._inner is not None:
+            self._shuffle_ahead(seed)
             return
         self._most = length if self._most is None else self._most
-        _seed_all(self._generators, seed)
+        _seed_all(self._loader, self._generators, seed)
         self._before = _take_before(self._loader, self._generators)
         remaining, self._batches = self._most - self.position, iter(self._loader)
         self._most, self.position = remaining, 0
 
-    def _leave_out(self, count: int) -> None:
+    def _shuffle_ahead(self, seed: int) -> None:
+        """Do so where a batch is loaded ahead: the rest of another order, behind as many batches."""
+        assert self._inner is not None
+        if self.position and self._inner.before_last is None:
+            _seed_all(self._loader, self._generators, seed)  # nothing of it remains
+            return
+        if self.position:
+            self._inner.leave()
+        _seed_all(self._loader, self._generators, seed)
+        self._before = _take_before(self._loader, self._generators)
+        self._inner = _Inner(self._loader, self._generators)
+        self._batches = self._begin()
+        self._leave_out(self.position, None)
+
+    def _leave_out(self, count: int, ahead: State | None) -> None:
         """Leave out the first batches of the pass."""
-        advance = getattr(self._batches, "_next_index", None)
-        quick = advance is not None and _loads_here(self._loader)
-        for done in range(count):
-            try:
-                advance() if quick and advance is not None else next(self._batches)
-            except StopIteration:
-                raise RefusedError(
-                    f"The loader gives {done:,} batches, and the checkpoint is of behind batch {count:,} of a pass.",
-                    why="The data, or the size of a batch, are others than when the checkpoint was taken.",
-                    todo="Fork with the data and the batch size of that run.",
-                ) from None
         self.position = count
+        if self._inner is None:
+            _leave_out(self._loader, self._batches, count)
+        elif count:
+            self._inner.leave_out(count, ahead)
 
 
-def _seed_all(generators: dict[str, Any], seed: int) -> None:
+class _Inner:
+    """The loader inside of one of accelerate's, in whose place it stands when a pass over that one begins.
+
+    Attributes:
+        before_last: the states of all generators before its last batch was loaded; None where it gives no more.
+        is_over: whether it is known from the start that it gives none.
+    """
+
+    def __init__(self, outer: Any, generators: dict[str, Any]) -> None:
+        self._outer, self._loader, self._generators = outer, outer.base_dataloader, generators
+        self._batches: Iterator[Any] | None = None
+        self._ready: list[Any] = []
+        self.before_last: State | None = None
+        self.is_over = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._batches is None:
+            self._batches = iter(self._loader)
+        return self
+
+    def __next__(self) -> Any:
+        assert self._batches is not None
+        if self._ready:
+            return self._ready.pop()
+        before, self.before_last = _take_all(self._generators), None
+        batch = next(self._batches)
+        self.before_last = before
+        return batch
+
+    def through(self) -> Iterator[Any]:
+        """Yield the batches of the loader around it."""
+        if self.is_over:
+            self._outer.iteration += 1  # as it counts itself behind its last batch
+            return
+        batches = iter(self._outer)
+        self._outer.base_dataloader = self
+        try:
+            first = next(batches, _END)
+        finally:
+            self._outer.base_dataloader = self._loader
+        if first is not _END:
+            yield first
+            yield from batches
+
+    def leave(self) -> None:
+        """Have the loader around it forget its pass, which is not gone on with."""
+        self._outer.end()
+
+    def leave_out(self, count: int, ahead: State | None) -> None:
+        """Leave out so many batches, and load the one behind them with the numbers that it was loaded with."""
+        self._outer.set_epoch(self._outer.iteration)
+        self._batches = iter(self._loader)
+        _leave_out(self._loader, self._batches, count)
+        if ahead is not None:
+            _put_all(ahead, self._generators)
+            self._ready = [next(self._batches)]
+            self.before_last = ahead
+
+
+_END = object()
+
+
+_AHEAD = ("DataLoaderShard", "DataLoaderDispatcher")
+
+
+def _loads_ahead(loader: object) -> bool:
+    """Return whether a loader is one that accelerate has prepared; `isinstance` is told that those are torch's."""
+    return type(loader).__module__ == "accelerate.data_loader" and type(loader).__name__ in _AHEAD
+
+
+def _leave_out(loader: Iterable[Any], batches: Iterator[Any], count: int) -> None:
+    advance = getattr(batches, "_next_index", None)
+    quick = advance is not None and _loads_here(loader)
+    for done in range(count):
+        try:
+            advance() if quick and advance is not None else next(batches)
+        except StopIteration:
+            raise RefusedError(
+                f"The loader gives {done:,} batches, and the checkpoint is of behind batch {count:,} of a pass.",
+                why="The data, or the size of a batch, are others than when the checkpoint was taken.",
+                todo="Fork with the data and the batch size of that run.",
+            ) from None
+
+
+def _seed_all(loader: Iterable[Any], generators: dict[str, Any], seed: int) -> None:
     randomness.seed_global(seed)
     for way, one in generators.items():
         randomness.seed(one, randomness.mixed(seed, way))
+    for way, thing, name in _counters_of(loader):
+        if name.endswith("seed"):
+            setattr(thing, name, randomness.mixed(seed, way) >> 1)  # the number of an epoch is added to it
+
+
+_COUNTERS = ("iteration", "epoch", "seed", "initial_seed")
+"""Attributes of loaders and samplers that an order is made from, where they are whole numbers."""
+
+
+def _counters_of(loader: Iterable[Any]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the numbers that the order of a loader is made from: which pass it is, and seeds."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    holders = {
+        "loader": loader,
+        "sampler": getattr(loader, "sampler", None),
+        "batch_sampler": batch_sampler,
+        "batch_sampler.sampler": getattr(batch_sampler, "sampler", None),
+        "batch_sampler.batch_sampler": getattr(batch_sampler, "batch_sampler", None),
+    }
+    for way, thing in holders.items():
+        for name in _COUNTERS:
+            if type(getattr(thing, "__dict__", {}).get(name)) is int:
+                yield f"{way}.{name}", thing, name
 
 
 def facts_of(loader: Iterable[Any]) -> dict[str, Any]:
@@ -189,16 +318,28 @@ def _generators_of(loader: Iterable[Any]) -> dict[str, Any]:
 def _take_before(loader: Iterable[Any], generators: dict[str, Any]) -> State:
     held = {way: randomness.take(one) for way, one in generators.items()}
     if isinstance(loader, list | tuple | range):
-        return {"held": held, "shared": None}
+        return {"held": held, "shared": None, "counters": {}}
+    counters = {way: getattr(thing, name) for way, thing, name in _counters_of(loader)}
     if _draws_from_torch_only(loader):
-        return {"held": held, "shared": {"torch": sys.modules["torch"].get_rng_state()}}
-    return {"held": held, "shared": randomness.take_global()}
+        return {"held": held, "shared": {"torch": sys.modules["torch"].get_rng_state()}, "counters": counters}
+    return {"held": held, "shared": randomness.take_global(), "counters": counters}
 
 
-def _put_before(before: State, generators: dict[str, Any]) -> None:
-    if before["shared"] is not None:
-        randomness.put_global(before["shared"])
-    for way, kept in before["held"].items():
+def _put_before(before: State, loader: Iterable[Any], generators: dict[str, Any]) -> None:
+    kept = before.get("counters", {})
+    for way, thing, name in _counters_of(loader):
+        setattr(thing, name, kept.get(way, getattr(thing, name)))
+    _put_all(before, generators)
+
+
+def _take_all(generators: dict[str, Any]) -> State:
+    return {"held": {way: randomness.take(one) for way, one in generators.items()}, "shared": randomness.take_global()}
+
+
+def _put_all(state: State, generators: dict[str, Any]) -> None:
+    if state["shared"] is not None:
+        randomness.put_global(state["shared"])
+    for way, kept in state["held"].items():
         if way in generators:
             randomness.put(generators[way], kept)
 

@@ -4,6 +4,7 @@ No value is waited for on a GPU: what was computed there is fetched when the dev
 """
 
 import importlib
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -28,12 +29,12 @@ class Mixer:
         self._flying: deque[tuple[list[tuple[int, tuple[str, ...]]], Any, Any]] = deque()
 
     def mix(self, terms: Mapping[str, Term]) -> Any:
-        """Return the weighted sum of the terms, in their order.
+        """Return the weighted sum of the terms, in their order; where no gradients are made, it is not of a step.
 
         Raises:
             InputError: there is no term, or all have weight 0.
         """
-        total, weights, kept = None, self.weights, self._terms
+        total, weights, kept = None, self.weights, self._terms if _learns() else {}
         for name, term in terms.items():
             weight = weights.get(name)
             if weight is None:
@@ -96,6 +97,12 @@ class Mixer:
             event = torch.cuda.Event()
             event.record()
         self._flying.append(([(step, names) for step, names, _ in rows], held, event))
+
+
+def _learns() -> bool:
+    """Return whether this is no evaluation: engines compute the loss of one by the same function."""
+    torch = sys.modules.get("torch")
+    return torch is None or torch.is_grad_enabled()
 
 
 class _Done:

@@ -6,10 +6,11 @@ or a list that the training writes into. Torch is imported only where the traini
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence
+from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 from palate.cooking import randomness
+from palate.cooking.stage import matches
 from palate.errors import InputError
 
 State = Any
@@ -30,7 +31,7 @@ def parts_of(given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         members = _members(thing)
         for key, member in members.items() if members else [("", thing)]:
-            parts[f"{name}.{key}" if key else name] = member
+            parts[f"{name}.{key}" if key else name] = _unwrapped(member)
     strange = [f"{name} is a {type(thing).__qualname__}" for name, thing in parts.items() if not has_state(thing)]
     if strange:
         raise InputError(
@@ -39,6 +40,44 @@ def parts_of(given: Mapping[str, Any]) -> dict[str, Any]:
             todo="Leave it out, or give its class the two methods.",
         )
     return parts
+
+
+def _unwrapped(thing: Any) -> Any:
+    """Return what one of accelerate's wrappers is around: hooks do not work on those; and what of it has a state."""
+    if not type(thing).__module__.startswith("accelerate."):
+        return thing
+    kind = type(thing).__name__
+    if kind == "Accelerator":
+        return _Accumulation(thing)
+    return getattr(thing, _WRAPPED.get(kind, ""), thing)
+
+
+_WRAPPED = {"AcceleratedOptimizer": "optimizer", "AcceleratedScheduler": "scheduler"}
+
+_WRAPPERS = ("accelerate.", "lightning.pytorch.core.")
+"""Starts of the names of modules whose optimizers and schedulers are wrappers around those of torch."""
+
+
+class _Accumulation:
+    """What of an accelerator decides the future: how many batches were added up, and its scaler of gradients."""
+
+    def __init__(self, accelerator: Any) -> None:
+        self._accelerator = accelerator
+
+    @property
+    def scaler(self) -> Any:
+        return self._accelerator.scaler
+
+    def state_dict(self) -> State:
+        return {
+            "step": self._accelerator.step,
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self._accelerator.step = state["step"]
+        if state["scaler"] is not None and self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def _members(thing: Any) -> dict[str, Any]:
@@ -193,12 +232,69 @@ def forgotten(parts: Mapping[str, Any]) -> list[str]:
     known |= inner | {id(one) for part in parts.values() for one in _inside(part)}
     things = gc.get_objects()
     named = {one: name for one in set(map(type, things)) for name, kind in kinds.items() if issubclass(one, kind)}
-    found = [thing for thing in things if type(thing) in named and id(thing) not in known]
-    return sorted(f"{named[type(thing)]}: {type(thing).__qualname__}" for thing in found)
+    found = [
+        f"{named[type(one)]}: {type(one).__qualname__}"
+        for one in things
+        if type(one) in named and not _is_wrapper(one) and id(one) not in known
+    ]
+    found += [
+        f"an accelerator, which adds gradients up: {type(one).__qualname__}"
+        for one in things
+        if _is_wrapper(one) and _adds_up(one, parts)
+    ]
+    return sorted(found)
+
+
+def _is_wrapper(thing: Any) -> bool:
+    return str(type(thing).__module__).startswith(_WRAPPERS)
+
+
+def _adds_up(thing: Any, parts: Mapping[str, Any]) -> bool:
+    """Return whether this is an accelerator that counts batches to add up, and is no part."""
+    if type(thing).__name__ != "Accelerator" or any(isinstance(part, _Accumulation) for part in parts.values()):
+        return False
+    return int(thing.gradient_accumulation_steps) > 1
 
 
 def _inside(part: Any) -> Iterator[Any]:
-    """Yield what a part holds itself and gives the state of: the schedulers of a sequence of schedulers."""
+    """Yield what a part holds itself and gives the state of: the schedulers of a sequence, the scaler of accelerate."""
+    if isinstance(part, _Accumulation):
+        yield part.scaler
     yield from getattr(part, "_schedulers", ())
     if not is_module(part) and hasattr(part, "optimizer"):
         yield from getattr(part, "optimizers", ())
+
+
+def parameters_of(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the parameters of all models, by the name of the part and their own."""
+    for name, part in parts.items():
+        if is_module(part):
+            for key, one in part.named_parameters():
+                yield f"{name}.{key}", one
+
+
+def train_only(parts: Mapping[str, Any], wanted: Sequence[str], *, dry: bool = False) -> None:
+    """Train the parameters whose names begin so, and no others; those that are not trained lose their gradients.
+
+    Raises:
+        InputError: a name that no parameter begins with.
+    """
+    named = list(parameters_of(parts))
+    unknown = [one for one in wanted if not any(matches(name, [one]) for name, _ in named)]
+    if unknown or not wanted:
+        tops = dict.fromkeys(".".join(name.split(".")[:2]) for name, _ in named)
+        raise InputError(
+            f"train={unknown or wanted}: no parameter's name begins so.", todo=f"There are: {', '.join(tops)}"
+        )
+    for name, one in () if dry else named:
+        one.requires_grad_(matches(name, wanted))
+        if not one.requires_grad:
+            one.grad = None
+
+
+def trained(parts: Mapping[str, Any]) -> str:
+    """Return the parts and layers all of whose parameters are trained, with commas between."""
+    groups: dict[str, list[bool]] = {}
+    for name, one in parameters_of(parts):
+        groups.setdefault(".".join(name.split(".")[:2]), []).append(one.requires_grad)
+    return ",".join(name for name, needs in groups.items() if all(needs))

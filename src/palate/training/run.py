@@ -329,6 +329,11 @@ def current_run() -> Run:
     return _current or _first_run()
 
 
+def held_run() -> Run | None:
+    """Return the run of this process where it holds a training; None where it does not."""
+    return _current if _current is not None and _current._live is not None else None
+
+
 def _first_run(label: str = "", seed: int | None = None) -> Run:
     """Open the run of this process; of several threads that come first, one does, and the others get the same."""
     global _current

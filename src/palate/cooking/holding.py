@@ -1,0 +1,169 @@
+"""Holding: which capsules a run keeps, what they hold of its parts, and how they are put back in another process."""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from palate.cooking import randomness
+from palate.cooking.capsule import About, Keeper, remove_capsule
+from palate.cooking.parts import (
+    faults_of,
+    forgotten,
+    gradients_of,
+    is_module,
+    parameters_of,
+    put_gradients,
+    put_state,
+    take_state,
+)
+from palate.cooking.stage import Cadence, Every
+from palate.cooking.storable import lacks
+from palate.errors import RefusedError
+
+MOST_FAULTS = 10
+
+
+class Holding:
+    """The capsules of a run: when one is taken, how many stay, what they hold of the parts.
+
+    Args:
+        folder: of the run.
+        parts: of the training, by name.
+        seed: of the run, where somebody says it.
+        keep: when capsules are kept; palate's own way if None.
+        say: tells the person something, once.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parts: Mapping[str, Any],
+        *,
+        seed: int | None,
+        keep: Every | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder, self._parts, self._seed, self._say = folder, parts, seed, say
+        self.keeper = Keeper(folder, say)
+        self._of_run = self._cadence = Cadence(keep)
+        self._kept: dict[int, int] = {}
+        self._grad_seen: Any = None
+        self.wanted = ""
+
+    def use(self, keep: Every | None) -> None:
+        """Keep capsules as a stage wishes; as the run does if None."""
+        self._cadence = Cadence(keep) if keep is not None else self._of_run
+
+    def is_due(self, step: int, now_s: float) -> bool:
+        """Return whether a capsule is due behind a step."""
+        return bool(self.wanted) or self._cadence.is_due(step, now_s, self.keeper.cost_s)
+
+    def keep(
+        self,
+        step: int,
+        place: Mapping[str, int],
+        knobs: Mapping[str, float | str | None],
+        state: Callable[[], Mapping[str, Any]],
+        *,
+        why: str = "",
+        needed: bool = False,
+    ) -> None:
+        """Take a capsule; remove those that are too many.
+
+        Args:
+            step: steps that were done.
+            place: number of the stage, of the pass, batches of the pass.
+            knobs: what could be turned, with what was in force.
+            state: gives all that decides the future; its tensors may be the training's own.
+            why: what it is taken for.
+            needed: whether somebody waits for it.
+        """
+        why, self.wanted = why or self.wanted or "kept", ""
+        if step in self._kept:
+            return
+        left_out = tuple(forgotten(self._parts)) if not self._kept else ()
+        for line in left_out:
+            self._say(f"palate.start was not given {line}. A fork would not have its state.")
+        about = About(
+            step=step,
+            **place,
+            parts={name: type(part).__qualname__ for name, part in self._parts.items()},
+            left_out=left_out,
+            why=why,
+            versions=_versions(),
+            seed=self._seed,
+            knobs=knobs,
+        )
+        body = state()
+        wished = self._cadence.wish is not None
+        if self.keeper.keep(about, body, needed=needed or wished or why != "kept"):
+            self._kept[step] = _bytes_of(body) if why == "kept" else 0
+            for surplus in list(self._cadence.surplus({at: size for at, size in self._kept.items() if size})):
+                self._kept.pop(surplus)
+                remove_capsule(self._folder, surplus)
+
+    def state(self, *, stepped: bool) -> dict[str, Any]:
+        """Return what a capsule holds of the parts, and of the random numbers that the process shares."""
+        return {
+            "parts": {name: take_state(part) for name, part in self._parts.items()},
+            "gradients": gradients_of(self._parts) if self._carries_gradients(stepped) else None,
+            "random": randomness.take_global(),
+        }
+
+    def restore(self, body: Mapping[str, Any]) -> None:
+        """Put the parts back as a capsule has them; the random numbers come last, from whoever calls."""
+        for name, part in self._parts.items():
+            if lacks(body["parts"][name]):
+                self._say(f"{name} could not be held by the checkpoint: it begins anew.")
+            else:
+                put_state(part, body["parts"][name])
+        put_gradients(self._parts, body["gradients"] or {})
+
+    def _carries_gradients(self, stepped: bool) -> bool:
+        """Return whether gradients may be added to in the next step.
+
+        They are not where an optimizer has stepped and the gradient is another tensor than behind the last step: then
+        the training throws them away each time.
+        """
+        grad = next((one.grad for _, one in parameters_of(self._parts) if one.grad is not None), None)
+        anew = grad is not self._grad_seen
+        self._grad_seen = grad
+        return grad is not None and not (stepped and anew)
+
+
+def refuse_other(parts: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Refuse a capsule of another training, before anything was done.
+
+    Raises:
+        RefusedError: that is what it is.
+    """
+    saved = body["parts"]
+    faults = [f"{name}: the checkpoint has it, palate.start was not given it" for name in saved if name not in parts]
+    faults += [f"{name}: palate.start was given it, the checkpoint has it not" for name in parts if name not in saved]
+    for name in parts.keys() & saved.keys():
+        if is_module(parts[name]) and lacks(saved[name]):
+            faults.append(f"{name}: the checkpoint could not hold all of it")
+        faults += [f"{name}: {fault}" for fault in faults_of(parts[name], saved[name])]
+    if faults:
+        more = len(faults) - MOST_FAULTS
+        raise RefusedError(
+            "The checkpoint is of another training.",
+            why=[*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])],
+            todo="Fork the run with the code that it was made with.",
+        )
+
+
+def _versions() -> dict[str, str]:
+    torch = sys.modules.get("torch")
+    return {"python": platform.python_version(), **({"torch": torch.__version__} if torch is not None else {})}
+
+
+def _bytes_of(value: Any) -> int:
+    """Return about how many bytes the tensors of a structure take."""
+    if isinstance(value, Mapping):
+        return sum(map(_bytes_of, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes_of, value))
+    return int(value.numel() * value.element_size()) if hasattr(value, "untyped_storage") else 0

@@ -1,0 +1,206 @@
+"""Seasoning: what of a training can be turned while it goes, who asks for it, and what the next step really used."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from palate.cooking.commands import Command, Inbox, answer
+from palate.cooking.knobs import Declared, OptimizerKnobs, turned, turned_weight
+from palate.cooking.mixing import Mixer
+from palate.cooking.parts import is_module, train_only, trained
+from palate.errors import InputError, PalateError
+from palate.question.branch import TRAIN, Amount
+
+POLL_S = 0.2
+"""How often it is looked whether somebody asks for something."""
+
+
+class Logged(Protocol):
+    """The run that is held: its folder and its journal."""
+
+    folder: Path
+
+    @property
+    def journal(self) -> Any:
+        """Where rows and events go."""
+
+    def log(self, step: int | None = None, /, **metrics: float) -> None:
+        """Log metrics at a step."""
+
+
+class Seasoning:
+    """All knobs of a training: of its optimizers, the weights of its losses, its own, and what is trained.
+
+    Args:
+        run: answers stand in its folder, events in its journal.
+        parts: of the training, by name.
+        ramp: gives what every lr is multiplied with besides.
+        stepped: called behind each step of an optimizer, with its name.
+    """
+
+    def __init__(
+        self, run: Logged, parts: Mapping[str, Any], ramp: Callable[[], float], stepped: Callable[[str], None]
+    ) -> None:
+        self._run, self._parts = run, parts
+        self.mixer = Mixer()
+        self.declared: dict[str, Declared] = {}
+        self.knobs = OptimizerKnobs(parts, ramp, stepped)
+        self._inbox = Inbox(run.folder)
+        self._next_poll_s = 0.0
+        self.pending: list[Command] = []
+        self._unread: list[tuple[Command, dict[str, float | str | None]]] = []
+
+    def knob(self, name: str, value: float, *, low: float, high: float) -> float:
+        """Return the value in force of a knob that the training declares."""
+        known = self.declared.get(name)
+        if known is None:
+            if not low <= value <= high:
+                raise InputError(f"knob({name!r}, {value!r}): it is not between {low} and {high}.")
+            if name in set(self.knobs.names()) | self.mixer.weights.keys():
+                raise InputError(f"There is a knob {name!r} already.", todo=f"Name it otherwise: my_{name}")
+            known = self.declared[name] = Declared(float(value), float(low), float(high))
+        return known.value
+
+    # ---- commands
+
+    def poll(self, step: int, now_s: float) -> None:
+        """Look, every now and then, whether somebody asks for something."""
+        if now_s < self._next_poll_s:
+            return
+        self._next_poll_s = now_s + POLL_S
+        for command in self._inbox.look():
+            if isinstance(command, Command):
+                self.pending.append(command)
+            else:
+                self._refuse(command[0], command[1], step)
+
+    def carry_out(self, step: int, keep: Callable[[], None]) -> None:
+        """Turn what was asked for, a capsule first."""
+        pending, self.pending = self.pending, []
+        for command in pending:
+            try:
+                self.check(command.amounts)
+                keep()
+                self.turn(command.amounts, step, command=command)
+            except PalateError as error:
+                self._refuse(command.id, error, step)
+
+    def _refuse(self, command: str, error: PalateError, step: int) -> None:
+        told = {"step": step, "what": error.what, "why": list(error.why), "todo": list(error.todo)}
+        with contextlib.suppress(OSError):
+            answer(self._run.folder, command, "refused", told)
+
+    def read_back(self, step: int) -> None:
+        """Say what the step behind a turn really used; `step` were done, and an optimizer has stepped in the last."""
+        if not self._unread:
+            return
+        unread, self._unread = self._unread, []
+        for command, asked in unread:
+            used = {name: self.value_of(name) for name in command.amounts}
+            told = {"step": step - 1, "asked": asked, "in_force": used}
+            self._run.journal.event("in force", id=command.id, **told)
+            _tell_turned(used)
+            if command.id:
+                with contextlib.suppress(OSError):
+                    answer(self._run.folder, command.id, "in-force", told)
+
+    # ---- turning
+
+    def check(self, amounts: Mapping[str, Amount]) -> None:
+        """Refuse amounts that cannot be, all faults at once, before anything is turned.
+
+        Raises:
+            InputError: a knob that is not there, or a value out of its range.
+        """
+        faults = []
+        for name, amount in amounts.items():
+            try:
+                self._turn(name, amount, dry=True)
+            except PalateError as error:
+                faults += [error.what, *error.why]
+        if faults:
+            raise InputError("The knobs were not turned.", why=faults, todo=f"There are: {', '.join(self.names())}")
+
+    def turn(self, amounts: Mapping[str, Amount], step: int, *, command: Command | None = None) -> None:
+        """Turn knobs, note it, and look at the next step at what was really used."""
+        before = {name: self.value_of(name) for name in amounts}
+        for name, amount in amounts.items():
+            self._turn(name, amount)
+        told = {
+            "step": step,
+            "asked": {name: str(amount) for name, amount in amounts.items()},
+            "before": before,
+            "after": {name: self.value_now(name) for name in amounts},
+        }
+        known = command or Command(id="", amounts=amounts)
+        self._run.journal.event("season", id=known.id, author=known.author, why=known.why, **told)
+        self.knobs.looked_at = True
+        if command is not None:
+            with contextlib.suppress(OSError):
+                answer(self._run.folder, command.id, "applied", told)
+        self._unread.append((known, told["after"]))  # type: ignore[arg-type]
+
+    def _turn(self, name: str, amount: Amount, *, dry: bool = False) -> None:
+        if name == TRAIN:
+            train_only(self._parts, [one for one in str(amount.value).split(",") if one], dry=dry)
+        elif name in self.declared:
+            value = turned(self.declared[name], name, amount)
+            self.declared[name].value = self.declared[name].value if dry else value
+        elif name in self.mixer.weights:
+            weight = turned_weight(self.mixer.weights[name], name, amount)
+            self.mixer.weights[name] = self.mixer.weights[name] if dry else weight
+        elif name in set(self.knobs.names()):
+            before = self.knobs.state()
+            self.knobs.turn(name, amount)
+            if dry:
+                self.knobs.restore(before)
+        else:
+            raise InputError(f"{name}: there is no such knob, and no such loss.")
+
+    def names(self) -> list[str]:
+        """Return the names of all that can be turned now."""
+        has_model = any(is_module(part) for part in self._parts.values())
+        return [*self.knobs.names(), *self.mixer.weights, *self.declared, *([TRAIN] if has_model else [])]
+
+    def value_of(self, name: str) -> float | str | None:
+        """Return what was last in force of a knob."""
+        if name in self.declared:
+            return self.declared[name].value
+        if name in self.mixer.weights:
+            return self.mixer.used.get(name, self.mixer.weights[name])
+        return trained(self._parts) if name == TRAIN else self.knobs.value(name)
+
+    def value_now(self, name: str) -> float | str | None:
+        """Return what will be in force of a knob as far as is known now."""
+        if name in self.declared:
+            return self.declared[name].value
+        if name in self.mixer.weights:
+            return self.mixer.weights[name]
+        return trained(self._parts) if name == TRAIN else self.knobs.now(name)
+
+    # ---- what a capsule holds of it
+
+    def state(self) -> dict[str, Any]:
+        """Return how all is set, as plain data."""
+        return {
+            "weights": dict(self.mixer.weights),
+            "knobs": self.knobs.state(),
+            "declared": {name: knob.value for name, knob in self.declared.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Undo `state`."""
+        self.mixer.weights.update(state["weights"])
+        self.knobs.restore(state["knobs"])
+        for name, value in state["declared"].items():
+            self.declared[name] = Declared(value, float("-inf"), float("inf"))
+
+
+def _tell_turned(used: Mapping[str, Any]) -> None:
+    """Note what was in force, where a recorder listens to what this process receives."""
+    received = sys.modules.get("palate.training.received")
+    if received is not None:
+        for name, value in used.items():
+            received.tell("turned", name, str(value))
