@@ -37,6 +37,7 @@ from palate.cooking.parts import (
 )
 from palate.cooking.stage import Cadence, Cycle, Every, Spot, Stage, after, matches, stage_at
 from palate.cooking.storable import lacks
+from palate.cooking.tastings import tags_of
 from palate.cooking.until import Condition
 from palate.cooking.watch import Moment, Watch
 from palate.errors import InputError, PalateError, RefusedError
@@ -107,6 +108,7 @@ class Live:
         self._stepped = False
         self._grad_seen: Any = None
         self._fresh: dict[str, float] = {}
+        self._tags: frozenset[str] = frozenset()
         self._condition: Condition | None = None
         self._watch: Watch | None = None
         self._cycle_watch: Watch | None = None
@@ -257,6 +259,7 @@ class Live:
         if now_s >= self._next_poll_s:
             self._next_poll_s = now_s + POLL_S
             self._pending += self._new_commands()
+            self._tags = tags_of(self.run.folder)
         if self._pending and self._is_between():
             self._season(one, call)
         if (
@@ -297,11 +300,8 @@ class Live:
             elapsed_s=_now() - began_s,
             cycle=self._spot.round,
             metrics=fresh,
-            tags=self._tags(),
+            tags=self._tags,
         )
-
-    def _tags(self) -> frozenset[str]:
-        return frozenset()
 
     def _is_between(self) -> bool:
         """Whether no gradient waits for more of its kind: an optimizer has stepped in this step, or there is none."""
