@@ -26,6 +26,7 @@ from palate.cooking.holding import Holding, refuse_other
 from palate.cooking.parts import parameters_of, parts_of, train_only
 from palate.cooking.seasoning import Logged, Seasoning
 from palate.cooking.stage import Cycle, Every, Spot, Stage, after, stage_at
+from palate.cooking.tastings import tags_of
 from palate.cooking.until import Condition
 from palate.cooking.watch import Moment, Watch
 from palate.errors import InputError, PalateError, RefusedError
@@ -69,6 +70,7 @@ class Live:
         self.holding = Holding(run.folder, self.parts, seed=seed, keep=keep, say=self.say)
         self._stepped = False
         self._fresh: dict[str, float] = {}
+        self._tags: frozenset[str] = frozenset()
         self._condition: Condition | None = None
         self._watch: Watch | None = None
         self._cycle_watch: Watch | None = None
@@ -224,7 +226,8 @@ class Live:
             self.seasoning.read_back(self.step)
         self.ended = self._look() or last
         now_s = _now()
-        self.seasoning.poll(self.step, now_s)
+        if self.seasoning.poll(self.step, now_s):
+            self._tags = tags_of(self.run.folder)
         if self.seasoning.pending and self._is_between():
             self.seasoning.carry_out(self.step, lambda: self._keep(one, call, why="season", needed=True))
         if not last and (self.step == self.branch.capsule_at or self.holding.is_due(self.step, now_s)):
@@ -264,11 +267,8 @@ class Live:
             elapsed_s=_now() - began_s,
             cycle=self._spot.round,
             metrics=fresh,
-            tags=self._tags(),
+            tags=self._tags,
         )
-
-    def _tags(self) -> frozenset[str]:
-        return frozenset()
 
     def _is_between(self) -> bool:
         """Whether no gradient waits for more of its kind: an optimizer has stepped in this step, or there is none."""

@@ -65,16 +65,17 @@ class Seasoning:
 
     # ---- commands
 
-    def poll(self, step: int, now_s: float) -> None:
-        """Look, every now and then, whether somebody asks for something."""
+    def poll(self, step: int, now_s: float) -> bool:
+        """Look, every now and then, whether somebody asks for something; return whether it was looked now."""
         if now_s < self._next_poll_s:
-            return
+            return False
         self._next_poll_s = now_s + POLL_S
         for command in self._inbox.look():
             if isinstance(command, Command):
                 self.pending.append(command)
             else:
                 self._refuse(command[0], command[1], step)
+        return True
 
     def carry_out(self, step: int, keep: Callable[[], None]) -> None:
         """Turn what was asked for, a capsule first."""

@@ -4,6 +4,7 @@ The running training asks for the tags every 200 ms, so an unchanged file costs 
 """
 
 import functools
+import importlib
 import json
 import os
 import uuid
@@ -218,7 +219,7 @@ def exact_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
     >>> exact_interval(0, 0)
     (0.0, 1.0)
     """
-    from scipy.stats import beta  # takes half a second, and only here
+    beta = importlib.import_module("scipy.stats").beta  # takes half a second, and only here
 
     tail = (1 - level) / 2
     low = float(beta.ppf(tail, count, n - count + 1)) if count else 0.0

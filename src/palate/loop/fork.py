@@ -17,6 +17,7 @@ from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
 from palate.question.origin import read_origin
 from palate.question.question import Question
+from palate.question.source import read_source
 from palate.question.target import Target, find_target
 from palate.recipe.settings import Change, with_changes
 from palate.redaction import opened
@@ -215,7 +216,20 @@ def training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ..
             why=f"It says that it was: python {origin.file}",
             todo="Run the training here yourself, then fork that run.",
         )
-    return find_target(origin.file, opened(origin.arguments)), ()
+    return find_target(origin.file, _without_seed(origin.file, opened(origin.arguments))), ()
+
+
+def _without_seed(file: str, arguments: Sequence[str]) -> list[str]:
+    """Leave out the seed of a command line: a fork is given its trunk's, and a replay one for each pair."""
+    declared = read_source(Path(file)).seed
+    flag = declared.flag if declared is not None else ""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if flag and word == flag:
+            next(words, None)
+        elif not flag or word.partition("=")[0] != flag:
+            kept.append(word)
+    return kept
 
 
 def _fresh(target: Target) -> Target:
