@@ -31,6 +31,7 @@ def amounts_of(words: tuple[str, ...]) -> dict[str, Amount]:
 @click.option("--horizon", "horizons", default="", metavar="STEPS", help="How long both arms go on: 600, or 100,600.")
 @click.option("--anneal/--plain", default=None, help="Let both arms' lr fall to zero; by itself where lr is changed.")
 @click.option("--replicates", type=click.IntRange(1, 50), default=8, show_default=True, help="Pairs a run, at most.")
+@click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
 @click.option("--metric", help="The metric that is judged, as it is logged.")
 @click.option(
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
@@ -45,6 +46,7 @@ def command(
     horizons: str,
     anneal: bool | None,
     replicates: int,
+    take: str,
     metric: str | None,
     goal: Goal | None,
     margin: float | None,
@@ -52,6 +54,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Ask what a change in the middle of RUN does, beside a control that leaves the same capsule unchanged.
+
+    `last` is the newest run that keeps capsules.
 
     \b
     palate fork 2026 --at 900 --set lr=x0.3 --metric val_loss --forecast better:60
@@ -66,6 +70,7 @@ def command(
         horizons=_horizons(horizons),
         anneal=anneal,
         replicates=replicates,
+        take=take,  # type: ignore[arg-type]
     )
     project = here()
     question, words = fork_question(

@@ -296,7 +296,9 @@ class Live:
         else:
             for name, one in parameters_of(self.parts):
                 one.requires_grad_(self._trained_at_first.get(name, one.requires_grad))
-        self.run.journal.event("stage", name=stage.name, step=self.step, round=spot.round, losses=dict(stage.losses))
+        if self._arrived:
+            told = {"name": stage.name, "step": self.step, "round": spot.round}
+            self.run.journal.event("stage", **told, losses=dict(stage.losses))
 
     def _cycle_ended(self, item: Cycle) -> bool:
         """Return whether a cycle's condition holds behind the last stage of a round."""
@@ -408,7 +410,7 @@ class Live:
             seed = randomness.mixed("replicate", branch.at, branch.replicate)
             one.shuffle_rest(seed)
         amounts = branch.turns.get(self.step)
-        if amounts and self.step not in self._turned_at:
+        if amounts and self.step not in self._turned_at and not self.ended:  # else the next stage's own would win
             self._turned_at.add(self.step)
             self.seasoning.check(amounts)
             self.seasoning.turn(amounts, self.step)

@@ -16,6 +16,7 @@ from palate.errors import PalateError
 from palate.loop.ask import Person
 from palate.loop.judge import Judgement
 from palate.loop.runner import Runner
+from palate.loop.season import seasons_of
 from palate.question.branch import Fork
 from palate.question.plan import Plan
 from palate.question.question import Question
@@ -99,6 +100,9 @@ def _control_words(project: Project, question: Question, judgement: Judgement) -
         return [] if known is None else _drift_words("A null fork", known["drift"], int(known["values"]), question)
     if first is None:
         return []
+    later = [step for step in seasons_of(project, fork.trunks[0].run) if step >= fork.at]
+    if later:
+        return [f"The run itself was seasoned at step {later[0]:,}, so the control is not its future."]
     drift, values = _drift(project, first.id, question)
     return _drift_words("The control", drift, values, question)
 
@@ -140,6 +144,8 @@ def null_fork(catalog: Catalog, question: Question, resources: Resources, person
     """
     fork, project = question.target.fork, catalog.project
     if fork is None or not fork.anneal or _training(question) in _known(project):
+        return
+    if any(step >= fork.at for step in seasons_of(project, fork.trunks[0].run)):
         return
     plain = replace(question.target, fork=replace(fork, anneal=False, trunks=fork.trunks[:1]))
     plan = Plan(target=plain, arms={BASELINE: ()}, seeds=range(1), metric=question.metric, data=question.data)

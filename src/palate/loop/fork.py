@@ -25,11 +25,12 @@ from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.store.reader import read_journal
 from palate.store.runs import RunRow
-from palate.vocabulary import Goal, Metric
+from palate.vocabulary import Goal, Metric, Take
 
 LEAST_SHARE = 0.1
 """A horizon below this share of what remains says the wrong direction as often as the right one."""
 
+LEAST_PAIRS = 2
 USUAL_SHARE = 1 / 3
 """The horizon where nobody says one, as a share of what remains."""
 
@@ -51,6 +52,7 @@ class Asked:
         horizons: steps that the arms go on; the longest is run, the verdict is of it, the others are told beside it.
         anneal: whether both arms' lr falls to zero; as the knobs need it if None.
         replicates: pairs a trunk at most.
+        take: which value of the metric's curve counts.
     """
 
     runs: Sequence[str]
@@ -59,6 +61,7 @@ class Asked:
     horizons: Sequence[int] = ()
     anneal: bool | None = None
     replicates: int = 8
+    take: Take = "last"
 
 
 def fork_question(
@@ -79,10 +82,10 @@ def fork_question(
     """
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        runs = [catalog.find_run(name) for name in asked.runs]
+        runs = [_find(catalog, name) for name in asked.runs]
         names = {summary.metric for summary in catalog.summaries([run.id for run in runs])}
-    if not runs:
-        raise InputError("Which run is forked?", todo="palate list --runs   shows them")
+    if asked.replicates * len(runs) < LEAST_PAIRS:
+        raise InputError("One pair cannot be judged.", todo="--replicates 2, or several runs")
     found = [capsule_before(project.run_folder(run.id), asked.at) for run in runs]
     for run, (_, about) in zip(runs, found, strict=True):
         _refuse_knobs(run.id, about, asked.amounts)
@@ -111,9 +114,20 @@ def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: fl
         changes=turned,
         metric=metric,
         margin=margin,
-        budget=max(2, asked.replicates * len(fork.trunks)),
+        take=asked.take,
+        budget=asked.replicates * len(fork.trunks),
         data=data_of(target.data, Path.cwd()),
     )
+
+
+def _find(catalog: Catalog, name: str) -> RunRow:
+    """Return a run by the start of its id; `last` is the newest that keeps capsules."""
+    if name != "last":
+        return catalog.find_run(name)
+    kept = [run for run in catalog.runs() if capsules_of(catalog.project.run_folder(run.id))]
+    if not kept:
+        raise NotFoundError("No run keeps capsules.", todo='run = palate.start("name", model=net, optimizer=opt)')
+    return max(kept, key=lambda run: run.started_unix_s)
 
 
 def _refuse_knobs(run: str, about: About, amounts: Mapping[str, Amount]) -> None:
@@ -253,4 +267,6 @@ def _other_code(project: Project, base: Target, runs: Sequence[RunRow]) -> list[
         for arm, key in plan.keys.items()
     }
     other = [run.id for run in runs if run.key and known.get(run.key, base.code) != base.code]
+    origins = {run.id: read_origin(project.run_folder(run.id)) for run in runs if not run.key}
+    other += [run for run, origin in origins.items() if origin is not None and origin.changed]
     return [f"The code has changed since {other[0]}: both arms go on with the code as it is now."] if other else []

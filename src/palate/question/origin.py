@@ -27,12 +27,14 @@ class Origin:
         arguments: of its command line; secrets are sealed.
         cwd: where it was started.
         vouched: whether this user started it, in the project as it is placed now.
+        changed: whether the script is another one since.
     """
 
     file: str
     arguments: tuple[str | Secret, ...]
     cwd: str
     vouched: bool
+    changed: bool = False
 
 
 def note_origin(folder: Path) -> None:
@@ -45,7 +47,8 @@ def note_origin(folder: Path) -> None:
     if file is None or not file.is_file():
         return
     arguments: Sequence[Any] = sealed("", tuple(sys.argv[1:]))
-    body = {"file": str(file), "arguments": [encode(word) for word in arguments], "cwd": str(Path.cwd())}
+    words = [encode(word) for word in arguments]
+    body = {"file": str(file), "hash": _hash(file), "arguments": words, "cwd": str(Path.cwd())}
     replace_file(folder / FILE, json.dumps({**body, "seal": _seal(folder, body)}), synced=False)
 
 
@@ -56,9 +59,17 @@ def read_origin(folder: Path) -> Origin | None:
         seal = str(body.pop("seal", ""))
         words = tuple(decode(word) for word in body["arguments"])
         vouched = hmac.compare_digest(seal, _seal(folder, body))
-        return Origin(file=str(body["file"]), arguments=words, cwd=str(body["cwd"]), vouched=vouched)
+        changed = _hash(Path(body["file"])) != body["hash"]
+        return Origin(file=body["file"], arguments=words, cwd=body["cwd"], vouched=vouched, changed=changed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _hash(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _seal(folder: Path, body: dict[str, Any]) -> str:

@@ -186,6 +186,7 @@ class Run:
         metrics: Any = None,
         texts: Any = None,
         value_range: tuple[float, float] | None = None,
+        references: Any = None,
     ) -> Any:
         """Take samples at every so many steps, and keep a capsule there; return the `Taste`, None at other steps.
 
@@ -198,6 +199,7 @@ class Run:
             metrics: a function that gives numbers by name; they are logged.
             texts: a function that gives generated texts.
             value_range: the image values that are black and white; guessed, and said, if None.
+            references: real images, or what gives them: samples are compared with these in sharpness.
         """
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InputError(
@@ -215,6 +217,7 @@ class Run:
                 self.folder,
                 modules=[part for part in parts if is_module(part)],
                 generators=[part for part in parts if is_generator(part)],
+                references=references,
                 say=live.say,
             )
         taste = self._taster.taste(live.step + 1, grid=grid, metrics=metrics, texts=texts, value_range=value_range)

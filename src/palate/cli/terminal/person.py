@@ -139,6 +139,8 @@ def _difference_lines(question: Question, inside: ArmsRead) -> list[str]:
     """Say what follows from the change, what is hidden, and what nobody looked at."""
     from palate.recipe.difference import words_of
 
+    if question.target.fork is not None:
+        return ["Hidden     nothing: both arms leave one capsule, and a control of the same kind is beside each"]
     follows = inside.difference.of("entailed")
     lines = [f"Dead       {words}" for words in inside.dead]
     if follows:
