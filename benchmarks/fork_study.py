@@ -1,6 +1,6 @@
-"""What forks say at their horizons, and what the end says, of eight changes in five trainings cooked in two ways.
+"""What forks say at their horizons, and what the end says, of many changes in five trainings cooked in three ways.
 
-`python -m benchmarks.fork_study FILE` keeps the losses, about six minutes of one core's time, so that they need not be
+`python -m benchmarks.fork_study FILE` keeps the losses, which take seven minutes of a core, so that they need not be
 computed again to be looked at in another way.
 """
 
@@ -29,32 +29,41 @@ TRUNKS, FORKED, AT_ONCE = 24, 16, 4
 
 CONTROL = "control"
 
-WAYS: Mapping[str, tuple[Way, Way]] = {
+WAYS: Mapping[str, tuple[Way, ...]] = {
     "mnist1d CNN": (
         Way(optimizer="adamw", lr=0.006, schedule="cosine", steps=STEPS),
         Way(optimizer="sgd", lr=0.1, schedule="linear", steps=STEPS, examples=500),
+        Way(optimizer="sgd", lr=0.05, schedule="cosine", steps=STEPS),
     ),
     "digits MLP": (
         Way(optimizer="sgd", lr=0.08, schedule="cosine", steps=STEPS),
         Way(optimizer="adamw", lr=0.01, schedule="linear", steps=STEPS, examples=80),
+        Way(optimizer="sgd", lr=0.04, schedule="linear", steps=STEPS),
     ),
     "breast cancer MLP": (
         Way(optimizer="adamw", lr=0.001, schedule="linear", steps=STEPS),
         Way(optimizer="sgd", lr=0.03, schedule="cosine", steps=STEPS, examples=100),
+        Way(optimizer="sgd", lr=0.01, schedule="linear", steps=STEPS),
     ),
     "character LM": (
         Way(optimizer="adamw", lr=0.01, schedule="cosine", steps=STEPS),
         Way(optimizer="sgd", lr=0.2, schedule="linear", steps=STEPS, examples=4000),
+        Way(optimizer="sgd", lr=0.2, schedule="cosine", steps=STEPS),
     ),
     "denoising MLP": (
         Way(optimizer="adamw", lr=0.006, schedule="linear", steps=STEPS),
         Way(optimizer="sgd", lr=0.4, schedule="cosine", steps=STEPS, examples=100),
+        Way(optimizer="sgd", lr=0.2, schedule="linear", steps=STEPS),
     ),
 }
 """A rule may be chosen on the first way; the second, with another optimizer, rate and schedule, tests it.
 
 In the second there are few examples, which are learned by heart: what holds that back is better at the end.
+The third is there to look closer at the speed of SGD: whether momentum has to be annealed as lr has.
 """
+
+SPEEDS = 2
+"""The number of the third."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +71,7 @@ class Told:
     """Held-out losses of one arm of forks, a trunk each.
 
     Attributes:
-        way: 0 or 1, see `WAYS`.
+        way: see `WAYS`.
         at: the share of the run at which they left.
         share: the horizon, as a share of what remained; 1 is the end.
         annealed: whether both arms' lr fell to zero at the horizon.
@@ -92,6 +101,17 @@ def arms_of(dish: Dish, way: Way) -> dict[str, Knobs]:
     }
 
 
+def speeds_of() -> dict[str, Knobs]:
+    """Return arms that change how fast SGD goes, by its lr and by its momentum."""
+    return {
+        CONTROL: {},
+        "lr x3": {"lr": 3},
+        "lr x0.3": {"lr": 0.3},
+        "momentum x1.08": {"momentum": 0.97},
+        "momentum x0.56": {"momentum": 0.5},
+    }
+
+
 def told_of(dish: Dish, number: int) -> Iterator[Told]:
     """Train and fork all trunks of a dish in one of its ways.
 
@@ -99,7 +119,7 @@ def told_of(dish: Dish, number: int) -> Iterator[Told]:
         AssertionError: a control is not its trunk's own future.
     """
     kitchen = Kitchen(dish, WAYS[dish.name][number])
-    arms = arms_of(dish, kitchen.way)
+    arms = arms_of(dish, kitchen.way) if number < SPEEDS else speeds_of()
     found: dict[tuple[float, str, float, bool], list[float]] = {}
     for first in range(0, TRUNKS, AT_ONCE):
         shares = SHARES if first < FORKED else ()
@@ -146,7 +166,7 @@ def study() -> Iterator[list[Told]]:
     torch.set_num_threads(1)
     try:
         dishes = [make() for make in DISHES]
-        for number in (0, 1):
+        for number in range(SPEEDS + 1):
             for dish in dishes:
                 yield list(told_of(dish, number))
     finally:

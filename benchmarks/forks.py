@@ -1,6 +1,6 @@
 """Does a fork tell what a change does at the end? Agreement by horizon, the price of an answer, and what it covers.
 
-About seven minutes of one core; `python -m benchmarks.forks FILE` takes the losses that `benchmarks.fork_study` kept.
+About ten minutes of a core; `python -m benchmarks.forks FILE` takes the losses that `benchmarks.fork_study` kept.
 The truth of a change is its mean effect at the end over 24 trunks. A short fork agrees where its mean effect over four
 trunks has the sign that the other twenty have at the end; all choices of four of sixteen trunks count.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.fork_lanes import Kitchen, forked, gone_on
-from benchmarks.fork_study import CONTROL, FORKED, SHARES, WAYS, Told, arms_of, read, study
+from benchmarks.fork_study import CONTROL, FORKED, SHARES, SPEEDS, WAYS, Told, arms_of, read, study
 from benchmarks.fork_tasks import Dish, digits_dish, mnist1d_dish
 from benchmarks.table import Row
 from palate.loop.fork import ANNEALED, USUAL_SHARE
@@ -102,21 +102,42 @@ def fork_rows() -> Iterator[Row]:
 def agreement_rows(told: Sequence[Told]) -> Iterator[Row]:
     """Tell how often forks agree with the end: by horizon and rule, by kind of knob, task, place and way."""
     losses = Losses.read(told)
-    cells = losses.cells()
+    cells = [cell for cell in losses.cells() if cell[1] < SPEEDS]
     clear = [cell for cell in cells if losses.is_clear(cell)]
     yield Row(name="changes whose effect at the end is known", measured=len(clear), unit=f"of {len(cells)}")
+    worse = np.mean([losses.effect(cell).mean() > 0 for cell in clear])
+    yield Row(name='to call every change "worse" without a fork: agrees', measured=float(worse))
     for name, rule in RULES.items():
         for share in SHARES:
             aim = 0.9 if name == "palate's default" and share == USUAL_SHARE else None
             yield from _agreement(f"{name}, {share:.0%} of what remains", losses, clear, rule, share, aim)
         yield from _claim_rows(name, losses, clear, rule)
-    for title, key in (("", lambda cell: cell[3]), ("", lambda cell: cell[0]), ("forked at ", lambda cell: cell[2])):
-        for one in sorted({key(cell) for cell in clear}):
-            some = [cell for cell in clear if key(cell) == one]
-            for name in RULES if title else ("plain", "annealed"):
-                yield from _agreement(
-                    f"{title}{one}: {name}, {USUAL_SHARE:.0%}", losses, some, RULES[name], USUAL_SHARE
-                )
+    for title, key in PARTS.items():
+        for one in sorted({key(losses, cell) for cell in clear}):
+            some = [cell for cell in clear if key(losses, cell) == one]
+            for name, rule in RULES.items():
+                if title != "knob" or name != "palate's default":
+                    yield from _agreement(f"{title} {one}: {name}, {USUAL_SHARE:.0%}", losses, some, rule, USUAL_SHARE)
+    yield from _speed_rows(losses)
+
+
+PARTS: dict[str, Callable[[Losses, Cell], str]] = {
+    "knob": lambda losses, cell: cell[3],  # noqa: ARG005
+    "task": lambda losses, cell: cell[0],  # noqa: ARG005
+    "forked at": lambda losses, cell: f"{cell[2]:.0%}",  # noqa: ARG005
+    "examples": lambda losses, cell: "few" if cell[1] else "many",  # noqa: ARG005
+    "at the end": lambda losses, cell: "worse" if losses.effect(cell).mean() > 0 else "better",
+}
+
+
+def _speed_rows(losses: Losses) -> Iterator[Row]:
+    """Tell of SGD alone, all ways in which there is some, what annealing does for its lr and its momentum."""
+    clear = [cell for cell in losses.cells() if WAYS[cell[0]][cell[1]].optimizer == "sgd" and losses.is_clear(cell)]
+    for knob in ("lr", "momentum"):
+        some = [cell for cell in clear if knob_of(cell[3]) == knob]
+        for share in SHARES:
+            for name in ("plain", "annealed"):
+                yield from _agreement(f"{knob} of SGD: {name}, {share:.0%}", losses, some, RULES[name], share)
 
 
 def _agreement(
@@ -159,7 +180,7 @@ def price_rows() -> Iterator[Row]:
             yield from _price_rows(f"{dish.name}, {arm}", late[CONTROL], late[arm], early[CONTROL], early[arm])
 
 
-PRICED_ARMS = ("lr x0.3", "dropout x2")
+PRICED_ARMS = ("lr x0.3", "dropout x2", "noise")
 
 
 def _ends(kitchen: Kitchen, at: float, replicates: Sequence[int]) -> dict[str, Floats]:
