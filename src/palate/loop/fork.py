@@ -28,17 +28,26 @@ from palate.store.runs import RunRow
 from palate.vocabulary import Goal, Metric, Take
 
 LEAST_SHARE = 0.1
-"""A horizon below this share of what remains says the wrong direction as often as the right one."""
+"""Below this share of what remains, forks say the right direction of a higher lr, or of SGD's momentum, as a coin does.
+
+Of all changes together in three of four. Measured, as what follows, on five small trainings: `benchmarks/forks.py`.
+"""
 
 LEAST_PAIRS = 2
 USUAL_SHARE = 1 / 3
-"""The horizon where nobody says one, as a share of what remains."""
+"""The horizon where nobody says one, as a share of what remains.
+
+The sign over four trunks is that of the end in .93 (standard error .02); in .86 at 17 %, .95 at half of what remains.
+"""
 
 ANNEALED = ("lr",)
 """Knobs that need both arms to be annealed before they are compared: the end of a run anneals them too."""
 
-ASKED_LONGER = ("lr", "weight_decay")
-"""Knobs of which a horizon below a quarter of what remains is warned about."""
+ASKED_LONGER = ("lr", "momentum", "weight_decay")
+"""Knobs of which a horizon below a quarter of what remains is warned about.
+
+At 17 %, plain, SGD's momentum has the sign of the end in .66 of forks, its lr in .71; the other knobs in .89.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,14 +179,14 @@ def _horizon(asked: Asked, remains: int, run: str) -> tuple[int, list[str]]:
     if longest < LEAST_SHARE * remains:
         raise InputError(
             f"A horizon of {longest:,} steps is below {LEAST_SHARE:.0%} of the {remains:,} that remain.",
-            why="Forks so short say the wrong direction about as often as the right one.",
+            why="Forks so short say the wrong direction in one of four, of lr and momentum up to every other time.",
             todo=f"--horizon {max(1, round(remains * USUAL_SHARE))}",
         )
     words = []
     if longest < 0.25 * remains and any(name.rpartition(".")[2] in ASKED_LONGER for name in asked.amounts):
         words.append(
-            f"{longest:,} steps are {longest / remains:.0%} of what remains: of lr and weight decay, so short a "
-            "horizon often says the opposite of the end."
+            f"{longest:,} steps are {longest / remains:.0%} of what remains: of lr, momentum and weight decay, so "
+            "short a horizon often says the opposite of the end."
         )
     return longest, words
 
