@@ -296,7 +296,7 @@ class Live:
         else:
             for name, one in parameters_of(self.parts):
                 one.requires_grad_(self._trained_at_first.get(name, one.requires_grad))
-        if self._arrived:
+        if self.arrived:
             told = {"name": stage.name, "step": self.step, "round": spot.round}
             self.run.journal.event("stage", **told, losses=dict(stage.losses))
 
