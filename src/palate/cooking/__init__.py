@@ -1,0 +1,1 @@
+"""What happens inside of a training: stages, loss weights, tasting, seasoning, capsules, forks."""
