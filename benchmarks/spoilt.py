@@ -686,10 +686,16 @@ WAYS: dict[str, tuple[Way, ...]] = {
 
 
 def spoilt(kind: str, attempts: int) -> Iterator[Recipe]:
-    """Draw recipes of trainings that are spoilt in one kind, its ways in turn."""
+    """Draw recipes of trainings that are spoilt in one kind, its ways in turn.
+
+    Where each comes about and the ways are even in number, the turn is shifted each time round: every second training
+    would have every second way.
+    """
+    ways = WAYS[kind]
+    shifts = len(ways) % 2 == 0 and all(way.came_about is _always for way in ways)
     for number in range(attempts):
         rng = random.Random(f"{kind}-{number}")
-        way = WAYS[kind][number % len(WAYS[kind])]
+        way = ways[(number + number // len(ways) * shifts) % len(ways)]
         recipe = sample_recipe(rng, rng.choice(way.nets))
         while way.classes and (recipe.task == "regression" or recipe.net == "autoencoder"):
             recipe = sample_recipe(rng, rng.choice(way.nets))

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import pickle
 
 import pytest
 
@@ -217,6 +218,16 @@ def test_an_average_of_the_weights_that_is_kept_beside_them_is_no_alarm(torch, n
                 mean.lerp_(value, 0.1)
             average(x)
     assert kinds(observer) == []
+
+
+def test_a_copy_of_a_watched_network_is_not_watched(torch, nn, task):
+    net = network(nn)
+    observer = Observer(net, torch.optim.SGD(net.parameters(), lr=0.1), validation=task[0][:9])
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+    copied(task[0])
+    assert observer._called == set()
+    net(task[0])
+    assert len(observer._called) == 4
 
 
 def test_a_teacher_without_gradients_is_no_alarm(torch, nn, task):

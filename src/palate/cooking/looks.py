@@ -13,7 +13,7 @@ from a device at looks alone: at steps 1, 2, 5 and 10, and then as often as cost
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,6 +76,7 @@ class Observer:
     ) -> None:
         self._models = dict(model) if isinstance(model, Mapping) else {"": model}
         self._optimizers = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
+        self._compiled = any(_is_compiled(module) for module in self._models.values())
         self._parameters = _named_parameters(self._models)
         self._modules = _modules_of(self._models)
         groups = _groups(self._optimizers)
@@ -112,8 +113,8 @@ class Observer:
                 one.register_step_post_hook(partial(self._after_step, number)),
             )
         ]
-        if self._rows is not None:
-            self._hooks.append(next(iter(self._models.values())).register_forward_pre_hook(self._note_rows))
+        if self._rows is not None and not self._rows.full:
+            self._hooks.append(next(iter(self._models.values())).register_forward_pre_hook(_Hook(self._note_rows)))
         self._forward_hooks: list[Any] = []
         self._arm()
 
@@ -151,12 +152,15 @@ class Observer:
         return (self._spent_s + self._rows_s) / max(time.perf_counter() - self._begun_s, 1e-9)
 
     def _arm(self) -> None:
-        """Prepare a look at the next step: of all optimizers, and of what is used in the forward passes before it."""
+        """Prepare a look at the next step: of all optimizers, and of what is used in the forward passes before it.
+
+        A compiled model keeps its hooks out of sight, so that none of its parameters counts as used.
+        """
         self._waiting = set(range(len(self._optimizers)))
         self._seen, self._before, self._called = {}, {}, set()
-        owners = {id(module): module for module in self._modules.values()}
-        for module in owners.values():
-            self._forward_hooks.append(module.register_forward_pre_hook(self._note_called))
+        owners = {} if self._compiled else {id(module): module for module in self._modules.values()}
+        note = _Hook(self._note_called)
+        self._forward_hooks = [module.register_forward_pre_hook(note) for module in owners.values()]
 
     def _note_called(self, module: Any, inputs: Any) -> None:  # noqa: ARG002
         if module.training and _torch().is_grad_enabled():
@@ -322,6 +326,23 @@ class Observer:
         self._unread = []
 
 
+class _Hook:
+    """A hook that does nothing in a copy of its module: an average of the weights, or a saved network."""
+
+    def __init__(self, note: Callable[[Any, Any], None]) -> None:
+        self._note = note
+
+    def __call__(self, module: Any, inputs: Any) -> None:
+        self._note(module, inputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, (_ignore,)
+
+
+def _ignore(module: Any, inputs: Any) -> None:
+    """Do nothing."""
+
+
 def _torch() -> Any:
     import torch
 
@@ -333,7 +354,12 @@ def _named_parameters(models: Mapping[str, Any]) -> dict[str, Any]:
     named = {
         f"{key}.{name}" if key else name: p for key, model in models.items() for name, p in model.named_parameters()
     }
-    return {name: p for name, p in named.items() if p.is_floating_point() and p.numel()}
+    lazy = _torch().nn.parameter.is_lazy
+    return {name: p for name, p in named.items() if not lazy(p) and p.is_floating_point() and p.numel()}
+
+
+def _is_compiled(model: Any) -> bool:
+    return hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None
 
 
 def _modules_of(models: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def diverged(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     """Find a loss that rises and stays up.
 
     The levels of the last two tenths are above the best by 30 % of all that was won, by 25 % of the best itself and by
-    5 standard deviations of the noise (all calibrated; SageMaker's LossNotDecreasing compares two losses and has no
+    5 standard errors of the last (all calibrated; SageMaker's LossNotDecreasing compares two losses and has no
     word for it).
     """
     steps, values = curve(looks)
@@ -72,7 +72,7 @@ def diverged(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     start = float(np.median(values[:5]))
     at = int(np.argmin(levels[:-2]))
     best, now = float(min(levels[:-2].min(), start)), float(levels[-2:].min())
-    rise = max(0.3 * (start - best), 0.25 * abs(best), 5 * spread(values[-2 * width :]))
+    rise = max(0.3 * (start - best), 0.25 * abs(best), 5 * spread(values[-2 * width :]) / math.sqrt(width))
     if now - best <= rise:
         return None
     offset = len(values) - len(levels) * width
@@ -84,15 +84,16 @@ def diverged(looks: Sequence[Look], facts: Facts) -> Symptom | None:
 def spikes(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     """Find single losses far above those before them, that came back.
 
-    A spike is above the median of the last 100 losses by 4 times what the third highest of them is (so that two earlier
-    spikes hide none), and by 30 % of all that was won (calibrated); the losses after it come back half the way.
+    A spike is above the median of the last 100 losses (50 at least) by 4 times what the highest of them is, and by 30 %
+    of all that was won (calibrated); the losses after it come back half the way. An outlier that is no instability, a
+    hard example in a small batch, is mostly within what its like have done before.
     """
     steps, values = curve(looks)
     if facts.adversarial or len(values) < SHORTEST:
         return None
-    window = min(WINDOW, len(values) // 3)
+    window = int(np.clip(len(values) // 3, 50, WINDOW))
     before = np.lib.stride_tricks.sliding_window_view(values, window)[:-1]
-    median, high, late = np.median(before, axis=1), np.partition(before, -3, axis=1)[:, -3], values[window:]
+    median, high, late = np.median(before, axis=1), before.max(axis=1), values[window:]
     won = np.median(values[:5]) - np.minimum.accumulate(median)
     far = late - median > np.maximum(4 * (high - median), 0.3 * np.maximum(won, np.abs(median)))
     back = [bool(np.any(late[i + 1 : i + 1 + window] < (median[i] + late[i]) / 2)) for i in np.flatnonzero(far)]
@@ -105,7 +106,7 @@ def spikes(looks: Sequence[Look], facts: Facts) -> Symptom | None:
         f"spike at step {int(steps[window + i])}: loss {late[i]:.3g}, "
         f"the median of the {window} before it is {median[i]:.3g}{more}"
     )
-    evidence = {"loss": float(late[i]), "median": float(median[i]), "high": float(high[i]), "spikes": len(found)}
+    evidence = {"loss": float(late[i]), "median": float(median[i]), "highest": float(high[i]), "spikes": len(found)}
     return Symptom(kind="spikes", step=int(steps[window + i]), words=words, card=6, evidence=evidence)
 
 
@@ -114,8 +115,9 @@ def not_learning(looks: Sequence[Look], facts: Facts) -> Symptom | None:
 
     After 150 losses at half the peak of the learning rate or more, the last half is less than 3 % below the loss of a
     guess where that is known (7 % where only the number of classes is: they may not be equally frequent); where it is
-    not, after 200 losses, less than 4 % below the first tenth. But for the first fifth it does not fall by a standard
-    error (all calibrated; Karpathy's recipe compares with a guess).
+    not, after 200 losses, less than 4 % below the first tenth. It is above that by a standard error, has not risen by
+    a quarter, and but for the first fifth does not fall by a standard error (all calibrated; Karpathy's recipe
+    compares with a guess).
     """
     steps, values = curve(looks)
     values = values[steps >= _warmed_up(looks)]
@@ -127,7 +129,7 @@ def not_learning(looks: Sequence[Look], facts: Facts) -> Symptom | None:
         return None
     start, level = float(values[: len(values) // 10].mean()), float(values[len(values) // 2 :].mean())
     limit = start - 0.04 * abs(start) if chance is None else (0.93 if facts.chance is None else 0.97) * chance
-    if level < limit or (chance is None and not facts.fresh):
+    if not limit <= level - error <= start + 0.25 * abs(start) or (chance is None and not facts.fresh):
         return None
     than = "" if chance is None else f", a guess has {chance:.3g}"
     words = f"the loss is flat from the start: {start:.3g} at first, {level:.3g} up to step {int(steps[-1])}{than}"
@@ -152,7 +154,7 @@ def _warmed_up(looks: Sequence[Look]) -> int:
 def overfit(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     """Find a training loss that falls while that of validation rises.
 
-    The median of the last three validations is above the best of such medians by 15 % (SageMaker's Overfit has 10 %)
+    The median of the last three validations is above the best of such medians by 20 % (SageMaker's Overfit has 10 %)
     and by 3 standard deviations of their noise (calibrated), and the training loss has fallen since by 2 % of its own.
     """
     steps, train = curve(looks)
@@ -166,7 +168,7 @@ def overfit(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     width = max(10, len(train) // 10)
     then, now = _level_at(steps, train, began, width), float(np.median(train[-width:]))
     noise = spread(values)
-    if rise <= max(0.15 * abs(smooth[best]), 3 * noise) or now > then - 0.02 * abs(then):
+    if rise <= max(0.2 * abs(smooth[best]), 3 * noise) or now > then - 0.02 * abs(then):
         return None
     words = (
         f"validation loss rises since step {int(began)}: {smooth[-1]:.3g}, at its best {smooth[best]:.3g}; "
