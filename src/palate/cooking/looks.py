@@ -99,6 +99,7 @@ class Observer:
         self._unread: list[tuple[int, str, Any]] = []
         self._steps, self._next = 0, FIRST[0]
         self._spent_s, self._rows_s, self._begun_s = 0.0, 0.0, time.perf_counter()
+        self._looked, self._counted_s, self._costs_s = 0, 0.0, list[float]()
         self._rates: dict[str, float] = {}
         self._waiting: set[int] = set()
         self._seen: dict[str, Tensor] = {}
@@ -200,6 +201,8 @@ class Observer:
             if not self._waiting:
                 self._finish()
             self._spent_s += time.perf_counter() - began
+            if not self._waiting:
+                self._choose_next()
         if number == 0 and not self._waiting and self._due():
             self._arm()
 
@@ -235,14 +238,19 @@ class Observer:
         rows = self._rows.counts() if self._rows is not None else None
         bad, self._bad = tuple(self._bad), []
         self._looks.append(Look(step=self._steps, tensors=tensors, not_finite=bad, rows=rows))
-        self._choose_next()
 
     def _choose_next(self) -> None:
-        elapsed = time.perf_counter() - self._begun_s
-        looks = max(1, sum(bool(look.tensors) for look in self._looks[-KEPT:]))
-        step_s = max(elapsed - self._spent_s, 1e-9) / max(1, self._steps)
-        cost_s = self._spent_s / looks
-        owed_s = max(0.0, self._spent_s + cost_s - SHARE * elapsed)
+        """Choose the next look so that all looks cost a share of the time.
+
+        Each counts as the median one: the first pays for what is loaded, and any may have waited for other processes.
+        """
+        now = time.perf_counter()
+        self._costs_s.append(self._spent_s - self._counted_s)
+        self._counted_s = self._spent_s
+        cost_s = float(np.median(self._costs_s[-9:]))
+        step_s = max(now - self._begun_s - self._spent_s, 1e-9) / max(1, self._steps)
+        self._looked += 1
+        owed_s = max(0.0, cost_s * (self._looked + 1) - SHARE * (now - self._begun_s))
         self._next = self._steps + max(2, int(owed_s / (SHARE * step_s)) + 1)
 
     def _look_at(self, pairs: Sequence[tuple[str, Any]], optimizer: Any) -> None:

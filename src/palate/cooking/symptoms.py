@@ -154,8 +154,9 @@ def _warmed_up(looks: Sequence[Look]) -> int:
 def overfit(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     """Find a training loss that falls while that of validation rises.
 
-    The median of the last three validations is above the best of such medians by 20 % (SageMaker's Overfit has 10 %)
-    and by 3 standard deviations of their noise (calibrated), and the training loss has fallen since by 2 % of its own.
+    The median of the last three validations is above the best of such medians by 20 % and by 3 standard deviations of
+    their noise, or by 10 % (as in SageMaker's Overfit) and by 10 of them (calibrated); the training loss has fallen
+    since by 2 % of its own.
     """
     steps, train = curve(looks)
     at, values = validations(looks)
@@ -168,7 +169,8 @@ def overfit(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     width = max(10, len(train) // 10)
     then, now = _level_at(steps, train, began, width), float(np.median(train[-width:]))
     noise = spread(values)
-    if rise <= max(0.2 * abs(smooth[best]), 3 * noise) or now > then - 0.02 * abs(then):
+    share = 0.1 if rise > 10 * noise else 0.2
+    if rise <= max(share * abs(smooth[best]), 3 * noise) or now > then - 0.02 * abs(then):
         return None
     words = (
         f"validation loss rises since step {int(began)}: {smooth[-1]:.3g}, at its best {smooth[best]:.3g}; "
@@ -197,7 +199,7 @@ def leak(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     """Find validation examples that are trained on, or a validation loss far below that of training.
 
     Examples: at least 5 and 2 % of those of validation were seen in training (calibrated). Losses: validation is below
-    70 % of training at each of the last three evaluations and at two thirds of all, where both are measured in the same
+    80 % of training at each of the last three evaluations and at two thirds of all, where both are measured in the same
     mode (calibrated).
     """
     rows = next((look.rows for look in reversed(looks) if look.rows), None)
@@ -214,7 +216,7 @@ def _better_than_training(looks: Sequence[Look]) -> Symptom | None:
     if len(values) < 4 or len(train) < SHORTEST:
         return None
     levels = np.array([_level_at(steps, train, step, 30) for step in at])
-    below = values < levels - 0.3 * np.abs(levels)
+    below = values < levels - 0.2 * np.abs(levels)
     if not below[-3:].all() or below.mean() < 2 / 3:
         return None
     words = f"validation loss {values[-1]:.3g} is far below training loss {levels[-1]:.3g}, both without dropout"

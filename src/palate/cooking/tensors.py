@@ -199,8 +199,8 @@ def gradients(looks: Sequence[Look], facts: Facts) -> Symptom | None:
 
     Held against each other is gradient norm times weight norm: by how much the loss changes if the layer is scaled, so
     that neither size nor parametrisation of a layer counts. Vanishing: a thousandth of the largest layer's. Exploding:
-    100 times the loss, so that a change of 1 % would double it (both calibrated: healthy networks stay above 1/20 and
-    below 30; SageMaker's VanishingGradient has an absolute 1e-7, which depends on the scale of the loss).
+    60 times the loss (both calibrated: healthy networks stay above 1/20 and below 30; SageMaker's VanishingGradient has
+    an absolute 1e-7, which depends on the scale of the loss).
     """
     strengths = _strengths(looks, facts)
     if len(strengths) < 3:
@@ -245,7 +245,7 @@ def _vanishing(step: int, strengths: Sequence[dict[str, float]]) -> Symptom | No
 def _exploding(step: int, strengths: Sequence[dict[str, float]]) -> Symptom | None:
     largest = {name: float(np.median([s[name] for s in strengths if name in s])) for name in strengths[-1]}
     name = max(largest, key=lambda key: largest[key])
-    if largest[name] < 100:
+    if largest[name] < 60:
         return None
-    words = f"gradients explode: {name} scaled by .1 % would change the loss by {largest[name] / 10:.0f} %"
+    words = f"gradients explode: {name} scaled by 1 % would change the loss by {largest[name]:.0f} %"
     return Symptom(kind="gradients", step=step, words=words, card=6, evidence={"strength": largest[name]})
