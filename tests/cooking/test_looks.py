@@ -317,6 +317,22 @@ def test_tied_weights_unused_heads_and_weight_decay_on_some_groups_are_no_alarm(
     assert kinds(observer) == []
 
 
+def test_parameters_of_several_precisions_are_looked_at_together(torch, nn, task):
+    net = nn.ModuleList([nn.Linear(12, 8).bfloat16(), nn.Linear(8, 8).double(), nn.Linear(8, 4)])
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    observer = Observer(net, optimizer, every=5)
+    for x, y in batches(task):
+        hidden = net[1](torch.relu(net[0](x.bfloat16())).double())
+        loss = nn.functional.cross_entropy(net[2](torch.tanh(hidden).float()), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        observer.log(loss=loss)
+    assert kinds(observer) == []
+    steps = [look.step for look in observer.looks()]
+    assert steps == sorted(steps)
+
+
 def test_an_embedding_of_which_few_rows_are_used_is_no_alarm(torch, nn, task):
     net = nn.Sequential(nn.Embedding(5000, 8), nn.Flatten(), nn.ReLU(), nn.Linear(96, 4))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

@@ -103,7 +103,7 @@ class Observer:
         self._rates: dict[str, float] = {}
         self._waiting: set[int] = set()
         self._seen: dict[str, Tensor] = {}
-        self._bad: list[str] = []
+        self._bad, self._named = list[str](), False
         self._before: dict[tuple[str, ...], tuple[Any, Any]] = {}
         self._called: set[int] = set()
         self._hooks = [
@@ -127,7 +127,7 @@ class Observer:
         self._unread += [(self._steps, name, value) for name, value in later]
         if numbers or metrics:
             self._looks.append(Look(step=self._steps, losses=numbers, validation=metrics))
-        if not all(map(math.isfinite, numbers.values())) and not any(look.not_finite for look in self._looks):
+        if not all(map(math.isfinite, numbers.values())) and not self._named:
             self._name_not_finite()
         if len(self._looks) > KEPT:
             self._looks = _thinned(self._looks)
@@ -225,7 +225,7 @@ class Observer:
         return self._steps + 1 >= self._next
 
     def _finish(self) -> None:
-        """Put together what was seen of all optimizers, and choose the next step to look at."""
+        """Put together what was seen of all optimizers, and of what none of them holds."""
         held = {name for pairs in self._held for name, _ in pairs}
         others = [(name, p) for name, p in self._parameters.items() if name not in held]
         for pairs in _by_device(others):
@@ -260,8 +260,8 @@ class Observer:
         names = tuple(name for name, _ in graded)
         units = [(name, p) for name, p in graded if self.facts.parameters[name].matrix]
         with torch.no_grad():
-            read = [torch.stack(torch._foreach_norm([p.detach() for _, p in pairs]))]
-            read += [torch.stack(torch._foreach_norm([p.grad for _, p in graded]))] if graded else []
+            read = [_norms([p.detach() for _, p in pairs])]
+            read += [_norms([p.grad for _, p in graded])] if graded else []
             read += [_units(p.grad, self._modules[name]).any(dim=1) for name, p in units]
             moved = names in self._before
             read += [*self._before[names], torch.cat([_sample(p) for _, p in graded])] if moved else []
@@ -313,6 +313,7 @@ class Observer:
 
     def _name_not_finite(self) -> None:
         """Look at once which gradients and weights are not finite."""
+        self._named = True
         for name, parameter in self._parameters.items():
             for what, values in (("gradient", parameter.grad), ("weight", parameter.detach())):
                 if values is not None and not values.is_sparse and not bool(values.isfinite().all()):
@@ -332,6 +333,7 @@ class Observer:
         for (step, name, _), value in zip(self._unread, values, strict=True):
             self._looks.append(Look(step=step, losses={name: value}))
         self._unread = []
+        self._looks.sort(key=lambda look: look.step)
 
 
 class _Hook:
@@ -436,6 +438,15 @@ def _sample(values: Any) -> Any:
     """Return some hundred values, evenly spaced; all of a small tensor."""
     flat = values.detach().reshape(-1)
     return flat[:: max(1, flat.numel() // SAMPLED)]
+
+
+def _norms(values: Sequence[Any]) -> Any:
+    """Return L2 norms; those of half precision in single, where they cannot overflow."""
+    torch = _torch()
+    kinds = {value.dtype for value in values}
+    wide = torch.float64 if torch.float64 in kinds else torch.float32
+    dtype = wide if kinds & {torch.float16, torch.bfloat16} else None
+    return torch.stack([norm.float() for norm in torch._foreach_norm(values, 2, dtype)])
 
 
 def _sampled(values: Any) -> int:
