@@ -101,6 +101,7 @@ class Observer:
         self._spent_s, self._rows_s, self._begun_s = 0.0, 0.0, time.perf_counter()
         self._looked, self._counted_s, self._costs_s = 0, 0.0, list[float]()
         self._rates: dict[str, float] = {}
+        self._in_force: list[Any] = []
         self._waiting: set[int] = set()
         self._seen: dict[str, Tensor] = {}
         self._bad, self._named = list[str](), False
@@ -121,10 +122,13 @@ class Observer:
 
     def log(self, *, validation: Mapping[str, float] | None = None, **losses: Any) -> None:
         """Keep the losses of this step, the one that is minimised first; tensors are read at the next look."""
-        numbers = {name: float(value) for name, value in losses.items() if not hasattr(value, "detach")}
-        later = [(name, value.detach().clone()) for name, value in losses.items() if hasattr(value, "detach")]
-        metrics = {name: float(value) for name, value in (validation or {}).items()}
-        self._unread += [(self._steps, name, value) for name, value in later]
+        numbers: dict[str, float] = {}
+        for name, value in losses.items():
+            if hasattr(value, "detach"):
+                self._unread.append((self._steps, name, value.detach().clone()))
+            else:
+                numbers[name] = float(value)
+        metrics = {name: float(value) for name, value in validation.items()} if validation else {}
         if numbers or metrics:
             self._looks.append(Look(step=self._steps, losses=numbers, validation=metrics))
         if not all(map(math.isfinite, numbers.values())) and not self._named:
@@ -207,11 +211,16 @@ class Observer:
             self._arm()
 
     def _note_rates(self) -> None:
-        """Keep the learning rates of this step where they changed; those on a device are read at looks alone."""
-        rates = _rates(self._optimizers)
-        if not self._waiting:
-            rates = {name: self._rates.get(name, 0.0) if hasattr(r, "detach") else r for name, r in rates.items()}
-        rates = {name: float(rate) for name, rate in rates.items()}
+        """Keep the learning rates of this step where they changed; those on a device are read at looks alone.
+
+        That a rate is the same object is enough to go on: this runs at every step.
+        """
+        in_force = [group.get("lr") for optimizer in self._optimizers for group in optimizer.param_groups]
+        on_device = any(hasattr(rate, "detach") for rate in in_force)
+        if not self._waiting and (on_device or in_force == self._in_force):
+            return
+        self._in_force = in_force
+        rates = {name: float(rate) for name, rate in _rates(self._optimizers).items()}
         if rates != self._rates:
             self._rates = rates
             self._looks.append(Look(step=self._steps, rates=rates))
