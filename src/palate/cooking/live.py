@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.cooking import randomness
+from palate.cooking.alarm import Alarm
 from palate.cooking.capsule import read_capsule
 from palate.cooking.feed import Pass, count_samples
 from palate.cooking.holding import Holding, refuse_other
@@ -44,7 +45,8 @@ class Live:
         given: the parts, by name; see `parts.parts_of`.
         seed: of the run, where somebody says it.
         keep: when capsules are kept; palate's own way if None.
-        branch: how it departs from the plain run.
+        branch: how it departs from the plain run; it is not watched then.
+        symptoms: whether it is watched for what often goes wrong.
 
     Raises:
         InputError: a part without a state.
@@ -59,6 +61,7 @@ class Live:
         seed: int | None = None,
         keep: Every | None = None,
         branch: Branch | None = None,
+        symptoms: bool = True,
     ) -> None:
         self.run = run
         self.parts = parts_of(given)
@@ -85,6 +88,7 @@ class Live:
         self._said: set[str] = set()
         self._turned_at: set[int] = set()
         self.arrived = not self.branch.capsule
+        self._alarm = Alarm(self.parts, self._tell, fresh=True) if symptoms and branch is None else None
         self._branched = False
         self._capsule = read_capsule(Path(self.branch.capsule)) if self.branch.capsule else None
         if self._capsule is not None:
@@ -95,6 +99,9 @@ class Live:
     def stages(self, *plan: Stage | Cycle) -> Iterator[Stage]:
         """Yield the stages in their order, each when the one before it has ended."""
         self._refuse_plan(plan)
+        if self._alarm is not None:  # what stands still in a stage may be meant to
+            self._alarm.stop()
+            self._alarm = None
         spot = Spot(*self._capsule["spot"]) if self._capsule is not None else Spot()
         if self._capsule is not None and self._capsule["cycle_watch"] is not None:
             item = plan[spot.item]
@@ -150,6 +157,8 @@ class Live:
         return self._watch is None or self._in_epochs
 
     def _begin_loop(self, until: Condition | None) -> None:
+        if until is not None:
+            self._stage_began = (self.step, self.samples, _now())
         if self._in_epochs and until is not None:
             raise InputError(
                 "run.steps has an `until` of its own inside of run.epochs.",
@@ -192,12 +201,22 @@ class Live:
             with contextlib.suppress(PalateError):
                 self.run.journal.event("said", words=words, step=self.step)
 
+    def _tell(self, kind: str, step: int, words: str, advice: str, season: str) -> None:
+        """Tell of a symptom, and keep it with the run."""
+        self.run.journal.event("symptom", symptom=kind, step=step, words=words, advice=advice)
+        forked = (
+            f" Whether that helps here: palate fork {self.run.folder.name} --at {step} --set {season}" if season else ""
+        )
+        self.say(f"{words} {_sentence(advice)}{forked}")
+
     def close(self) -> None:
         """Write what is still on its way; said in the journal: how many steps there were."""
         if self._process != os.getpid():
             return
         for step, row in self.seasoning.mixer.rows(self.step, last=True):
             self.run.log(step, **row)
+        if self._alarm is not None:
+            self._alarm.close()
         if self.step:
             self.run.journal.event("steps", steps=self.step, samples=self.samples, epoch=self.epoch)
         self.holding.keeper.close()
@@ -217,7 +236,10 @@ class Live:
             call: the number of the loop, where there are several.
             last: whether there are no more; no capsule is kept then.
         """
+        alarm = self._alarm
         for at, row in self.seasoning.mixer.rows(self.step):
+            if alarm is not None:
+                alarm.log(self._fresh, row if len(row) == 1 else {})
             self._fresh.update(row)
             self.run.journal.log(at, row)
         self.step += 1
@@ -228,6 +250,8 @@ class Live:
         now_s = _now()
         if self.seasoning.poll(self.step, now_s):
             self._tags = tags_of(self.run.folder)
+            if alarm is not None:
+                alarm.look(now_s)
         if self.seasoning.pending and self._is_between():
             self.seasoning.carry_out(self.step, lambda: self._keep(one, call, why="season", needed=True))
         if not last and (self.step == self.branch.capsule_at or self.holding.is_due(self.step, now_s)):
@@ -415,3 +439,7 @@ class Live:
             self.seasoning.check(amounts)
             self.seasoning.turn(amounts, self.step)
         self.over = self.over or self.is_end(self.step)
+
+
+def _sentence(advice: str) -> str:
+    return "" if not advice else f"What often helps: {advice[0].lower()}{advice[1:].rstrip('.')}."

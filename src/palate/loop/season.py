@@ -189,6 +189,8 @@ def _course_line(event: Mapping[str, Any]) -> str:
         return f"Step {step:,}: stage {event['stage']} ends: {event['words']}"
     if kind == "resumed":
         return f"Step {step:,}: taken up from a capsule"
+    if kind == "symptom":
+        return f"Step {step:,}: {event['words']}"
     if kind != "season":
         return ""
     turned = ", ".join(

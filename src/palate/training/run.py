@@ -117,12 +117,15 @@ class Run:
         if self._live is not None:
             self._live.saw(metrics)
 
-    def attach(self, *, seed: int | None = None, keep: "Every | None" = None, **parts: Any) -> Self:
+    def attach(
+        self, *, seed: int | None = None, keep: "Every | None" = None, symptoms: bool = True, **parts: Any
+    ) -> Self:
         """Hold a training: what it is made of, so that it can be tasted, seasoned and forked; return this run.
 
         Args:
             seed: of the training, where it is not `palate run` that chose it; noted, nothing is seeded with it.
-            keep: when a capsule is kept: palate.every(50); often at first, then seldom, if None.
+            keep: when a capsule is kept: every(50); often at first, then seldom, if None.
+            symptoms: whether it is watched for what often goes wrong.
             parts: models, optimizers, schedulers, scalers, averages, generators, and dictionaries and lists that the
                 training writes into: `model=net, optimizer=opt, best=best`.
 
@@ -135,7 +138,7 @@ class Run:
 
         if self._live is not None:
             raise InputError("This run holds a training already.", todo="Call palate.start, or run.attach, once.")
-        self._live = Live(self, parts, seed=seed, keep=keep, branch=branch_of_process())
+        self._live = Live(self, parts, seed=seed, keep=keep, branch=branch_of_process(), symptoms=symptoms)
         return self
 
     @property
@@ -295,7 +298,14 @@ def _step_by_name(step: int | None, metrics: dict[str, Any]) -> int | None:
     )
 
 
-def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = None, **parts: Any) -> Run:
+def start(
+    label: str = "",
+    *,
+    seed: int | None = None,
+    keep: "Every | None" = None,
+    symptoms: bool = True,
+    **parts: Any,
+) -> Run:
     """Begin a training that palate holds; return its run, with steps, mix, taste and the like.
 
         run = palate.start("colorize", model=net, optimizer=opt, scheduler=sched)
@@ -308,6 +318,7 @@ def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = No
         label: names the run where `palate run` did not start it; the script's name if empty.
         seed: see `Run.attach`, as the rest.
         keep: when a capsule is kept.
+        symptoms: whether it is watched for what often goes wrong.
         parts: what the training is made of.
 
     Raises:
@@ -324,7 +335,7 @@ def start(label: str = "", *, seed: int | None = None, keep: "Every | None" = No
 
         with contextlib.suppress(OSError):  # then it cannot be forked, which is said there
             note_origin(run.folder)
-    return run.attach(seed=seed, keep=keep, **parts)
+    return run.attach(seed=seed, keep=keep, symptoms=symptoms, **parts)
 
 
 def current_run() -> Run:
