@@ -8,6 +8,7 @@ from tests.cooking.trainings import run
 
 from palate.cooking.capsule import capsules_of
 from palate.question.branch import Branch, capsule_path
+from palate.store.reader import read_journal
 
 pytestmark = pytest.mark.slow
 
@@ -218,3 +219,28 @@ def test_tasting_changes_no_bit_of_the_run_and_keeps_samples_with_a_capsule(tmp_
     assert sorted(path.name for path in (trunk / "samples").glob("*.png")) == ["00000005.png", "00000010.png"]
     assert {5, 10} <= capsules_of(trunk).keys()
     assert capsules_of(trunk)[5].why == "tasted"
+
+
+SEASONED = """
+import time
+opt = torch.optim.SGD(net.parameters(), lr=.1)
+run = palate.start("t", model=net, optimizer=opt)
+for epoch in run.epochs(100):
+    for x, y in run.steps(loader):
+        noise = run.knob("noise", .1, low=0, high=1)
+        loss = run.mix(ce=F.cross_entropy(net(x) + noise, y))
+        opt.zero_grad(); loss.backward(); opt.step()
+        if run.step == 3: run.season(lr="x0.5", noise=.2, why="a test")
+        time.sleep(.005)
+print(noise)
+"""
+
+
+def test_a_training_can_season_itself(tmp_path):
+    printed = run(tmp_path, SHUFFLED + SEASONED)
+    assert "0.2" in printed
+    events = read_journal(run_of(tmp_path) / "journal").events
+    [season] = [event for event in events if event["kind"] == "season"]
+    [force] = [event for event in events if event["kind"] == "in force"]
+    assert season["why"] == "a test" and season["author"] == "the training"
+    assert force["in_force"]["lr"] == pytest.approx(0.05) and force["in_force"]["noise"] == 0.2

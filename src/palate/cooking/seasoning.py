@@ -61,6 +61,7 @@ class Seasoning:
             if name in set(self.knobs.names()) | self.mixer.weights.keys():
                 raise InputError(f"There is a knob {name!r} already.", todo=f"Name it otherwise: my_{name}")
             known = self.declared[name] = Declared(float(value), float(low), float(high))
+        known.low, known.high = low, high  # of one that came from a capsule nobody had said them
         return known.value
 
     # ---- commands

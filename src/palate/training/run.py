@@ -229,6 +229,20 @@ class Run:
         live.want_capsule("tasted")
         return taste
 
+    def season(self, *, why: str = "", **amounts: Any) -> None:
+        """Ask this run to turn knobs, as `palate season` does: `run.season(lr="x0.3", adv=0.05, why="too sharp")`.
+
+        It is done between two steps, within .2 s; what comes of it stands in the run's folder, and in `palate show`.
+
+        Raises:
+            InputError: an amount that is none.
+        """
+        from palate.cooking.commands import ask
+        from palate.question.branch import parse_amount
+
+        turned = {name: parse_amount(name, amount) for name, amount in amounts.items()}
+        ask(self.live.run.folder, turned, author=os.environ.get("PALATE_AUTHOR", "the training"), why=why)
+
     def knob(self, name: str, value: float, *, low: float, high: float) -> float:
         """Return the value in force of a knob of your own, which can be turned while the training goes."""
         return self.live.knob(name, value, low=low, high=high)
