@@ -23,6 +23,7 @@ from palate.forecast.density import (
     class_densities,
     densities_of,
     reference_densities,
+    tilt_bounds,
 )
 from palate.forecast.score import Entry, Observed, _kink, score, score_all, score_bounds
 
@@ -296,3 +297,11 @@ def test_a_score_without_a_known_noise_is_provisional():
         difference=1.0, standard_error=1.4, scale=Scale(margin=1, seed_sd=1), settled=None, noise="none"
     )
     assert score(Entry(said=Forecast(answer="better", confidence=60), reference=EVEN, seen=observed)).provisional
+
+
+def test_the_bounds_of_a_tilt_are_the_inverse_of_each_other_and_hold_the_ratio_one():
+    for answer, size in (("better", None), ("better", SIZES[0]), ("worse", None), ("same", None)):
+        for low, high in tilt_bounds(Forecast(answer=answer, confidence=80, size=size)).values():
+            assert low * high == pytest.approx(1)
+            assert 0 < low <= 1 <= high
+    assert any(high > 1.01 for _, high in tilt_bounds(Forecast(answer="better", confidence=95)).values())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from palate.errors import InputError
-from palate.forecast.calibration import BAND, Claim, calibration_of
+from palate.forecast.calibration import BAND, CURVE_FROM, Claim, calibration_of
 from palate.forecast.skill import CLOSE, Scored, _rise_after, log_wealth, skill_of, trend_of
 
 LOOKS = 300
@@ -191,3 +191,9 @@ def test_isotonic_rates_pool_adjacent_violators():
 def test_confidences_that_are_not_probabilities_are_refused():
     with pytest.raises(InputError):
         Claim(confidence=1.2, hit=True, better=0.5, was_better=False)
+
+
+@pytest.mark.parametrize(("n", "has"), [(CURVE_FROM - 1, False), (CURVE_FROM, True)])
+def test_the_curve_is_drawn_from_exactly_so_many_claims_on(n, has):
+    made = claims([0.5 + 0.01 * (place % 40) for place in range(n)], [place % 3 for place in range(n)])
+    assert bool(calibration_of(made, rng=np.random.default_rng(0)).curve) is has
