@@ -138,6 +138,19 @@ for epoch in (run.epochs(3) if not BARE else range(3)):
         og.zero_grad(); lg.backward(); og.step()
 report(gen=gen, critic=critic, og=og, oc=oc)
 """,
+    "a generator that steps seldom": """
+gen = nn.Linear(3, 6); critic = nn.Linear(6, 1)
+og, oc = torch.optim.Adam(gen.parameters(), lr=.01), torch.optim.Adam(critic.parameters(), lr=.01)
+if not BARE: run = palate.start("t", model={"gen": gen, "critic": critic}, optimizer=[og, oc], keep=every(1))
+for epoch in (run.epochs(3) if not BARE else range(3)):
+    for i, (x, y) in enumerate(run.steps(loader) if not BARE else loader):
+        fake = gen(torch.randn(len(x), 3))
+        lc = critic(fake.detach()).mean() - critic(x).mean()
+        oc.zero_grad(); lc.backward(); oc.step()
+        (-critic(fake).mean()).backward(inputs=list(gen.parameters()))
+        if (i if BARE else run.step) % 4 == 3: og.step(); og.zero_grad()
+report(gen=gen, critic=critic, og=og, oc=oc)
+""",
     "LBFGS": """
 net = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 2))
 opt = torch.optim.LBFGS(net.parameters(), lr=.5, max_iter=4, history_size=3)

@@ -134,7 +134,7 @@ def test_it_goes_on_in_the_middle_of_any_stage_and_round(staged, step):
 
 
 WRONG = {
-    "a name that no parameter has": ('Stage("a", train=["tail"], until=steps(3))', "no parameter's name begins so"),
+    "a name that no parameter has": ('Stage("a", train=["tail"], until=steps(3))', "no parameter's name has it"),
     "no stage": ("", "has no stage"),
     "no stage but a number": ("3", "takes stages and cycles"),
 }

@@ -38,7 +38,7 @@ def command(
     palate season last --undo
     """
     from palate.forecast.answer import parse_forecast
-    from palate.loop.season import going_run, season, undoing
+    from palate.loop.season import going_run, season
 
     if said:
         parse_forecast(said, why)
@@ -46,23 +46,23 @@ def command(
         raise InputError("--undo goes without knobs.", todo=f"palate season {run} --undo")
     project = here()
     going = going_run(project, run)
-    amounts = undoing(project, going) if undo else amounts_of(turned)
+    amounts = amounts_of(turned)
     who = whoami(author, agent).name
     told = []
-    for one in season(project, going, amounts, author=who, why=why, forecast=said, within_s=within_s):
+    for one in season(project, going, amounts, author=who, why=why, forecast=said, undo=undo, within_s=within_s):
         told.append(one)
         for line in one.lines() if not as_json and one.kind != "refused" else ():
             say(line)
     last = told[-1]
     step = int(told[0].body.get("step", 0))
-    words = " ".join(f"--set {name}={amount}" for name, amount in amounts.items())
-    commands = [f"palate fork {going.id} --at {step} {words}"]
+    words = " ".join(f"--set {name}={amount}" for name, amount in told[0].body.get("asked", {}).items())
+    commands = [f"palate fork {going.id} --at {step} {words} --metric NAME"]
     if last.kind == "refused":
         raise RefusedError(str(last.body.get("what", "")), why=last.body.get("why", ()), todo=last.body.get("todo", ()))
     document = {
         "schema": "palate.season/1",
         "run": going.id,
-        "asked": {name: str(amount) for name, amount in amounts.items()},
+        "asked": dict(told[0].body.get("asked", {})),
         "answers": [{"kind": one.kind, **one.body} for one in told],
         "forecast": said or None,
         "next": commands,

@@ -40,7 +40,8 @@ class Command:
         author: who asks.
         why: a few words.
         unix_s: when.
-        forecast: what the author expects, as sealed; empty where none was made.
+        forecast: what the author expects, as it was typed; empty where nothing was said.
+        undo: whether it puts back what the last one turned, instead.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Command:
     why: str = ""
     unix_s: float = 0.0
     forecast: str = ""
+    undo: bool = False
 
     @property
     def words(self) -> str:
@@ -97,7 +99,7 @@ def _read(place: Path, command: str) -> Command | tuple[str, PalateError]:
 
 def _command_of(command: str, body: Any) -> Command:
     amounts = {str(name): parse_amount(str(name), given) for name, given in body["amounts"].items()}
-    if not amounts:
+    if not amounts and not body.get("undo"):
         raise InputError("The command turns no knob.", todo="palate season RUN lr=x0.3")
     return Command(
         id=command,
@@ -106,11 +108,20 @@ def _command_of(command: str, body: Any) -> Command:
         why=str(body.get("why", "")),
         unix_s=float(body.get("unix_s", 0.0)),
         forecast=str(body.get("forecast", "")),
+        undo=bool(body.get("undo", False)),
     )
 
 
-def ask(folder: Path, amounts: Mapping[str, Amount], *, author: str, why: str = "", forecast: str = "") -> str:
-    """Ask a run to turn some knobs; return the id of the command.
+def ask(
+    folder: Path,
+    amounts: Mapping[str, Amount],
+    *,
+    author: str,
+    why: str = "",
+    forecast: str = "",
+    undo: bool = False,
+) -> str:
+    """Ask a run to turn some knobs, or to put back the last turn; return the id of the command.
 
     Raises:
         OSError: the run's folder cannot be written.
@@ -122,6 +133,7 @@ def ask(folder: Path, amounts: Mapping[str, Amount], *, author: str, why: str = 
         "why": why,
         "unix_s": time.time(),
         "forecast": forecast,
+        "undo": undo,
     }
     make_folder(folder / FOLDER)
     replace_file(folder / FOLDER / f"{command}.asked.json", json.dumps(body))

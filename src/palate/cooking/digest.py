@@ -41,12 +41,26 @@ def _pieces(value: Any) -> Iterator[bytes]:
         for one in value:
             yield from _pieces(one)
     elif hasattr(value, "untyped_storage"):
-        torch = importlib.import_module("torch")
-
-        flat = value.detach().cpu().contiguous().reshape(-1)
-        yield f"{value.dtype}{tuple(value.shape)}".encode()
-        yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+        yield from _of_tensor(value)
     elif hasattr(value, "tobytes"):
         yield value.tobytes()
+    else:
+        yield from _of_object(value)
+
+
+def _of_tensor(tensor: Any) -> Iterator[bytes]:
+    torch = importlib.import_module("torch")
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    yield f"{tensor.dtype}{tuple(tensor.shape)}".encode()
+    yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+
+
+def _of_object(value: Any) -> Iterator[bytes]:
+    """Yield what an object is in every process: no order of a set, and no place in memory."""
+    if isinstance(value, set | frozenset):
+        yield repr(sorted(map(repr, value))).encode()
+    elif " object at 0x" in repr(value):
+        yield type(value).__qualname__.encode()
+        yield from _pieces(getattr(value, "__dict__", {}))
     else:
         yield repr(value).encode()

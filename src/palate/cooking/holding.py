@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from palate.cooking.parts import (
     forgotten,
     gradients_of,
     is_module,
-    parameters_of,
+    is_optimizer,
     put_gradients,
     put_state,
     take_state,
@@ -49,8 +49,25 @@ class Holding:
         self.keeper = Keeper(folder, say)
         self._of_run = self._cadence = Cadence(keep)
         self._kept: dict[int, int] = {}
-        self._grad_seen: Any = None
+        self._optimizers = {name: part for name, part in parts.items() if is_optimizer(part)}
+        self._grad_seen: dict[str, Any] = {}
+        self._carried: set[str] = set(self._optimizers)
         self.wanted = ""
+
+    def note_step(self, stepped: Collection[str]) -> None:
+        """Hear which optimizers stepped in the step that was just done.
+
+        The gradients of one are not added to in the next step where it has stepped, and its gradient is another tensor
+        than it was behind the step before: then the training throws them away each time.
+        """
+        for name, optimizer in self._optimizers.items():
+            grad = next((one.grad for one in optimizer.param_groups[0]["params"] if one.grad is not None), None)
+            anew = grad is None or grad is not self._grad_seen.get(name)
+            self._grad_seen[name] = grad
+            if name in stepped and anew:
+                self._carried.discard(name)
+            else:
+                self._carried.add(name)
 
     def use(self, keep: Every | None) -> None:
         """Keep capsules as a stage wishes; as the run does if None."""
@@ -104,11 +121,11 @@ class Holding:
                 self._kept.pop(surplus)
                 remove_capsule(self._folder, surplus)
 
-    def state(self, *, stepped: bool) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Return what a capsule holds of the parts, and of the random numbers that the process shares."""
         return {
             "parts": {name: take_state(part) for name, part in self._parts.items()},
-            "gradients": gradients_of(self._parts) if self._carries_gradients(stepped) else None,
+            "gradients": gradients_of(self._parts) if self._carried or not self._optimizers else None,
             "random": randomness.take_global(),
         }
 
@@ -120,17 +137,6 @@ class Holding:
             else:
                 put_state(part, body["parts"][name])
         put_gradients(self._parts, body["gradients"] or {})
-
-    def _carries_gradients(self, stepped: bool) -> bool:
-        """Return whether gradients may be added to in the next step.
-
-        They are not where an optimizer has stepped and the gradient is another tensor than behind the last step: then
-        the training throws them away each time.
-        """
-        grad = next((one.grad for _, one in parameters_of(self._parts) if one.grad is not None), None)
-        anew = grad is not self._grad_seen
-        self._grad_seen = grad
-        return grad is not None and not (stepped and anew)
 
 
 def refuse_other(parts: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -54,9 +54,20 @@ class OptimizerKnobs:
         self._ramp, self._stepped = ramp, stepped
         self._own: dict[str, list[tuple[dict[str, Any], str, Any]]] = {}
         self.looked_at = False
+        self._hooks: list[Any] = []
         for name, optimizer in self.optimizers.items():
-            optimizer.register_step_pre_hook(self._before(name))
-            optimizer.register_step_post_hook(self._behind(name))
+            self._hooks += [
+                optimizer.register_step_pre_hook(self._before(name)),
+                optimizer.register_step_post_hook(self._behind(name)),
+            ]
+
+    def close(self) -> None:
+        """Let go of the optimizers: they step as if palate had never been there."""
+        for name in list(self._own):
+            self._put_back(name)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
 
     def names(self) -> Iterator[str]:
         """Yield the knobs that can be turned: `lr` is that of all optimizers, `generator.lr` that of one."""
@@ -115,6 +126,8 @@ class OptimizerKnobs:
 
     def _before(self, name: str) -> Callable[..., None]:
         def put_in_force(optimizer: Any, *_: object) -> None:
+            if name in self._own:  # the step before was ended by an exception
+                self._put_back(name)
             ramp, settings = self._ramp(), self.settings[name]
             if ramp != 1.0 or settings:
                 self._own[name] = list(self._put_in_force(optimizer, settings, ramp))
@@ -140,11 +153,23 @@ class OptimizerKnobs:
 
     def _behind(self, name: str) -> Callable[..., None]:
         def put_back(*_: object) -> None:
-            for group, key, own in self._own.pop(name, ()):
-                group[key] = own
+            self._put_back(name)
             self._stepped(name)
 
         return put_back
+
+    def _put_back(self, name: str) -> None:
+        for group, key, own in self._own.pop(name, ()):
+            group[key] = own
+
+    def forget(self, name: str) -> None:
+        """Forget what was last in force of a knob: only a step that comes says what is."""
+        for optimizer, _ in self._those_named(name):
+            self.in_force[optimizer] = {}
+
+    def is_read(self, name: str) -> bool:
+        """Return whether a step of each of its optimizers has said what is in force of a knob."""
+        return all(self.in_force[optimizer] for optimizer, _ in self._those_named(name))
 
     def state(self) -> dict[str, Any]:
         """Return how they are set, as plain data."""

@@ -13,7 +13,6 @@ to somebody else calls the same verbs: `begin`, `take_up`, `arrive`, `step_done`
 import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,14 +23,17 @@ from palate.cooking.alarm import Alarm
 from palate.cooking.capsule import read_capsule
 from palate.cooking.feed import Pass, count_samples
 from palate.cooking.holding import Holding, refuse_other
-from palate.cooking.parts import parameters_of, parts_of, train_only
+from palate.cooking.parts import parameters_of, parts_of, tops_words, train_only, unknown_names
 from palate.cooking.seasoning import Logged, Seasoning
 from palate.cooking.stage import Cycle, Every, Spot, Stage, after, stage_at
 from palate.cooking.tastings import tags_of
-from palate.cooking.until import Condition
+from palate.cooking.until import Condition, faults_of
 from palate.cooking.watch import Moment, Watch
 from palate.errors import InputError, PalateError, RefusedError
 from palate.question.branch import Branch
+
+UNHEARD_STEPS = 1_000
+"""Steps of a stage after which it is said that a condition's metric was never logged."""
 
 NO_STAGE = Stage("training")
 _now = time.monotonic
@@ -71,20 +73,21 @@ class Live:
         self.stage = NO_STAGE
         self.seasoning = Seasoning(run, self.parts, self._ramp, self._optimizer_stepped)
         self.holding = Holding(run.folder, self.parts, seed=seed, keep=keep, say=self.say)
-        self._stepped = False
+        self._stepped: set[str] = set()
         self._fresh: dict[str, float] = {}
         self._tags: frozenset[str] = frozenset()
         self._condition: Condition | None = None
         self._watch: Watch | None = None
         self._cycle_watch: Watch | None = None
         self._spot = Spot()
-        self._stage_began = (0, 0, 0.0)
+        self._stage_began = (0, 0, _now(), 0)
+        self._began_unix_s = time.time()
+        self._in_cycle = False
         self._in_epochs = False
         self._call = 0
         self._trained_at_first: dict[str, bool] = {}
         self.ended = self.over = False
         self._process = os.getpid()
-        self._thread = threading.get_ident()
         self._said: set[str] = set()
         self._turned_at: set[int] = set()
         self.arrived = not self.branch.capsule
@@ -107,6 +110,7 @@ class Live:
             item = plan[spot.item]
             self._cycle_watch = item.until.watch(self._capsule["cycle_watch"]) if isinstance(item, Cycle) else None
         while (stage := stage_at(plan, spot)) is not None and not self.over:
+            self._in_cycle = isinstance(plan[spot.item], Cycle)
             self._enter(stage, spot)
             yield stage
             spot = after(plan, spot, self._cycle_ended)
@@ -116,16 +120,16 @@ class Live:
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
             raise InputError(f"epochs({n!r}): it is a whole number.", todo="for epoch in run.epochs(10):")
         first = self._capsule["epoch"] if self._capsule is not None and not self.arrived else 0
-        self._begin_watch(self.stage.until)
+        self.begin(None)
         self._in_epochs = True
         try:
             epoch = first
             while (n is None or epoch < n) and not self.over:
                 self.epoch, self._call = epoch, 0
                 yield epoch
-                if self._look():
+                self.epoch = epoch = epoch + 1
+                if self.ended or self._look():
                     break
-                epoch += 1
         finally:
             self._in_epochs = False
 
@@ -135,12 +139,17 @@ class Live:
         if self._skips(call):
             return
         self._begin_loop(until)
-        one = self.take_up(loader, owned=not self._in_epochs)
+        one = self.take_up(loader, owned=not self._is_one_pass())
         self.arrive(one, call)
         while not self.ended:
             for batch in one:
-                yield batch
-                if self.step_done(count_samples(batch), one, call):
+                samples = count_samples(batch)
+                try:
+                    yield batch
+                except GeneratorExit:  # the loop was left by `break`: a step that was done counts
+                    self._count_step(samples)
+                    raise
+                if self.step_done(samples, one, call):
                     return
             if self._is_one_pass():
                 return
@@ -151,14 +160,15 @@ class Live:
                     todo="Give run.steps a DataLoader or a list, or another `until`.",
                 )
             self.epoch += 1
-            one = Pass(loader, number=self.epoch, owned=True)
+            self.ended = self._look()
+            one = one if self.ended else Pass(loader, number=self.epoch, owned=True)
 
     def _is_one_pass(self) -> bool:
         return self._watch is None or self._in_epochs
 
     def _begin_loop(self, until: Condition | None) -> None:
         if until is not None:
-            self._stage_began = (self.step, self.samples, _now())
+            self._stage_began = (self.step, self.samples, _now(), self.epoch)
         if self._in_epochs and until is not None:
             raise InputError(
                 "run.steps has an `until` of its own inside of run.epochs.",
@@ -175,6 +185,7 @@ class Live:
 
     def begin(self, until: Condition | None) -> None:
         """Begin a loop that ends on a condition, or on that of its stage."""
+        self.ended = False
         self._begin_watch(until if until is not None else self.stage.until)
 
     def mix(self, **terms: Any) -> Any:
@@ -217,6 +228,7 @@ class Live:
             self.run.log(step, **row)
         if self._alarm is not None:
             self._alarm.close()
+        self.seasoning.knobs.close()
         if self.step:
             self.run.journal.event("steps", steps=self.step, samples=self.samples, epoch=self.epoch)
         self.holding.keeper.close()
@@ -237,28 +249,52 @@ class Live:
             last: whether there are no more; no capsule is kept then.
         """
         alarm = self._alarm
-        for at, row in self.seasoning.mixer.rows(self.step):
-            if alarm is not None:
-                alarm.log(self._fresh, row if len(row) == 1 else {})
-            self._fresh.update(row)
-            self.run.journal.log(at, row)
+        stepped, self._stepped = self._stepped, set()
+        self.holding.note_step(stepped)
+        self._take_rows()
         self.step += 1
         self.samples += samples
-        if self._is_between():
+        between = bool(stepped) or not self.seasoning.knobs.optimizers
+        if between:
             self.seasoning.read_back(self.step)
         self.ended = self._look() or last
         now_s = _now()
         if self.seasoning.poll(self.step, now_s):
-            self._tags = tags_of(self.run.folder)
+            self._tags = tags_of(self.run.folder, self._began_unix_s)
+            self._say_never()
             if alarm is not None:
                 alarm.look(now_s)
-        if self.seasoning.pending and self._is_between():
+        if self.seasoning.pending and between:
             self.seasoning.carry_out(self.step, lambda: self._keep(one, call, why="season", needed=True))
         if not last and (self.step == self.branch.capsule_at or self.holding.is_due(self.step, now_s)):
             self._keep(one, call)
         self._arrive_at_fork(one)
-        self._stepped = False
         return self.ended or self.over
+
+    def _take_rows(self) -> None:
+        """Log the terms that are known by now; of a GPU's, which come together, conditions see each."""
+        rows = list(self.seasoning.mixer.rows(self.step))
+        for place, (at, row) in enumerate(rows):
+            if place:
+                self.ended = self._look() or self.ended
+            if self._alarm is not None:
+                self._alarm.log(self._fresh, row if len(row) == 1 else {})
+            self._fresh.update(row)
+            self.run.journal.log(at, row)
+
+    def _count_step(self, samples: int) -> None:
+        """Count a step behind which the loop was left, where an optimizer stepped in it."""
+        if self._stepped:
+            self._stepped = set()
+            self._take_rows()
+            self.step += 1
+            self.samples += samples
+
+    def _say_never(self) -> None:
+        """Say once that a condition waits for a metric that is never logged."""
+        if self._watch is not None and self.step - self._stage_began[0] >= UNHEARD_STEPS:
+            for words in self._watch.never():
+                self.say(words)
 
     def is_end(self, step: int) -> bool:
         """Return whether the run ends behind so many steps, as far as is known before."""
@@ -266,6 +302,8 @@ class Live:
 
     def _look(self) -> bool:
         """Hold the conditions against what was logged; return whether the stage has ended."""
+        if self.ended:
+            return True
         watch, fresh = self._watch, self._fresh
         self._fresh = {}
         self.over = self.over or self.is_end(self.step)
@@ -282,24 +320,20 @@ class Live:
         )
         return True
 
-    def _moment(self, fresh: Mapping[str, float]) -> Moment:
-        step, samples, began_s = self._stage_began
+    def _moment(self, fresh: Mapping[str, float], *, rounds: int = 0) -> Moment:
+        step, samples, began_s, epoch = self._stage_began
         return Moment(
             step=self.step - step,
             samples=self.samples - samples,
-            epoch=self.epoch,
+            epoch=self.epoch - epoch,
             elapsed_s=_now() - began_s,
-            cycle=self._spot.round,
+            cycle=self._spot.round + 1 + rounds if self._in_cycle else 0,
             metrics=fresh,
             tags=self._tags,
         )
 
-    def _is_between(self) -> bool:
-        """Whether no gradient waits for more of its kind: an optimizer has stepped in this step, or there is none."""
-        return self._stepped or not self.seasoning.knobs.optimizers
-
-    def _optimizer_stepped(self, _: str) -> None:
-        self._stepped = True
+    def _optimizer_stepped(self, name: str) -> None:
+        self._stepped.add(name)
 
     def _ramp(self) -> float:
         return self.branch.ramp(self.step)
@@ -309,7 +343,8 @@ class Live:
     def _enter(self, stage: Stage, spot: Spot) -> None:
         """Begin a stage: its weights, what it trains, when it keeps capsules."""
         self.stage, self._spot, self._call = stage, spot, 0
-        self._stage_began = (self.step, self.samples, _now())
+        self._stage_began = (self.step, self.samples, _now(), self.epoch)
+        self._began_unix_s, self._tags = time.time(), frozenset()
         for name, weight in stage.losses.items():
             self.seasoning.mixer.weights[name] = float(weight)
         self.holding.use(stage.keep)
@@ -329,8 +364,9 @@ class Live:
         if self.over:
             return True
         watch = self._cycle_watch or item.until.watch()
-        self._cycle_watch = watch
-        fired = watch.saw(self._moment({}))
+        self._cycle_watch, fresh, self._fresh = watch, self._fresh, {}
+        watch.saw(self._moment(fresh))
+        fired = watch.saw(self._moment({}, rounds=1))
         if fired is not None:
             self._cycle_watch = None
             self.run.journal.event("until", stage="cycle", step=self.step, words=fired.words, evidence=fired.evidence)
@@ -344,11 +380,20 @@ class Live:
             raise InputError(
                 "run.stages takes stages and cycles of them.", why=strange, todo='Stage("main", until=...)'
             )
+        conditions = [(item.until, False) for item in plan if isinstance(item, Stage) and item.until is not None]
         for item in plan:
-            if isinstance(item, Cycle) and self._cycle_watch is None and self._capsule is None:
-                item.until.watch()
+            if isinstance(item, Cycle):
+                conditions += [(item.until, True), *((one.until, True) for one in item.stages if one.until is not None)]
+        faults = [fault for condition, cycles in conditions for fault in faults_of(condition, cycles=cycles)]
+        unknown = [one for stage in _stages_in(plan) for one in unknown_names(self.parts, stage.train or ())]
+        if faults or unknown:
+            named = [f"train=[{one!r}]: no parameter's name has it; {tops_words(self.parts)}" for one in unknown]
+            raise InputError("The stages cannot be carried out.", why=[*faults, *named])
 
     def _begin_watch(self, condition: Condition | None) -> None:
+        faults = () if condition is None else faults_of(condition, cycles=self._in_cycle)
+        if faults:
+            raise InputError(f"{condition} can never hold.", why=faults, todo="Mend the condition.")
         self._condition = condition
         self._watch = None if condition is None else condition.watch()
 
@@ -366,7 +411,7 @@ class Live:
 
     def state(self, one: Pass, call: int) -> dict[str, Any]:
         """Return all that decides the future of this run; tensors are the training's own."""
-        step, samples, began_s = self._stage_began
+        step, samples, began_s, epoch = self._stage_began
         return {
             "step": self.step,
             "samples": self.samples,
@@ -375,20 +420,26 @@ class Live:
             "call": call,
             "ended": self.ended,
             "spot": self._spot.body(),
-            "stage_began": [self.step - step, self.samples - samples, _now() - began_s],
+            "stage_began": [self.step - step, self.samples - samples, _now() - began_s, self.epoch - epoch],
             "trained_at_first": dict(self._trained_at_first),
             "pass": one.state(),
             "watch": None if self._watch is None else self._watch.state(),
             "cycle_watch": None if self._cycle_watch is None else self._cycle_watch.state(),
             "fresh": dict(self._fresh),
             **self.seasoning.state(),
-            **self.holding.state(stepped=self._stepped),
+            **self.holding.state(),
         }
 
     def _skips(self, call: int) -> bool:
         """Return whether this loop was over when the capsule was taken."""
         if self.arrived or self._capsule is None:
-            return self.over
+            return self.over or (self._in_epochs and self.ended)
+        if self._capsule["call"] and not self._in_epochs and self.stage is NO_STAGE:
+            raise RefusedError(
+                "This loop cannot be gone on with.",
+                why="It is not the first of the training's loops, and what stands between them would be done again.",
+                todo="Write the epochs as: for epoch in run.epochs(10):   or the loops as run.stages(...)",
+            )
         if self._capsule["in_epochs"] and not self._in_epochs:
             raise RefusedError(
                 "This loop cannot be gone on with.",
@@ -403,13 +454,12 @@ class Live:
         """Return the pass that comes next: from its start, or from where the capsule was taken."""
         capsule, self._capsule = self._capsule, None
         if self.arrived or capsule is None:
-            self.ended = False
             return Pass(loader, number=self.epoch, owned=owned)
         self.arrived = True
         self.step, self.samples, self.epoch = capsule["step"], capsule["samples"], capsule["epoch"]
         self.holding.restore(capsule)
-        steps, samples, seconds = capsule["stage_began"]
-        self._stage_began = (self.step - steps, self.samples - samples, _now() - seconds)
+        steps, samples, seconds, epochs = capsule["stage_began"]
+        self._stage_began = (self.step - steps, self.samples - samples, _now() - seconds, self.epoch - epochs)
         self._trained_at_first = dict(capsule["trained_at_first"])
         self.seasoning.restore(capsule)
         if self._condition is not None and capsule["watch"] is not None:
@@ -439,6 +489,11 @@ class Live:
             self.seasoning.check(amounts)
             self.seasoning.turn(amounts, self.step)
         self.over = self.over or self.is_end(self.step)
+
+
+def _stages_in(plan: Iterable[Stage | Cycle]) -> Iterator[Stage]:
+    for item in plan:
+        yield from (item,) if isinstance(item, Stage) else item.stages
 
 
 def _sentence(advice: str) -> str:

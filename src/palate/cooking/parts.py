@@ -230,12 +230,12 @@ def forgotten(parts: Mapping[str, Any]) -> list[str]:
         "an average of a model": torch.optim.swa_utils.AveragedModel,
     }
     known |= inner | {id(one) for part in parts.values() for one in _inside(part)}
-    things = gc.get_objects()
+    things, own = gc.get_objects(), {id(one) for _, one in parameters_of(parts)}
     named = {one: name for one in set(map(type, things)) for name, kind in kinds.items() if issubclass(one, kind)}
     found = [
         f"{named[type(one)]}: {type(one).__qualname__}"
         for one in things
-        if type(one) in named and not _is_wrapper(one) and id(one) not in known
+        if type(one) in named and not _is_wrapper(one) and id(one) not in known and _is_of(one, own)
     ]
     found += [
         f"an accelerator, which adds gradients up: {type(one).__qualname__}"
@@ -243,6 +243,13 @@ def forgotten(parts: Mapping[str, Any]) -> list[str]:
         if _is_wrapper(one) and _adds_up(one, parts)
     ]
     return sorted(found)
+
+
+def _is_of(thing: Any, parameters: set[int]) -> bool:
+    """Return whether an optimizer, or that of a scheduler, has one of these parameters; anything else may."""
+    optimizer = getattr(thing, "optimizer", thing)
+    groups = getattr(optimizer, "param_groups", None)
+    return groups is None or any(id(one) in parameters for group in groups for one in group["params"])
 
 
 def _is_wrapper(thing: Any) -> bool:
@@ -274,20 +281,42 @@ def parameters_of(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def train_only(parts: Mapping[str, Any], wanted: Sequence[str], *, dry: bool = False) -> None:
-    """Train the parameters whose names begin so, and no others; those that are not trained lose their gradients.
+    """Train the parameters whose names hold one of these, and no others; the others lose their gradients.
 
     Raises:
-        InputError: a name that no parameter begins with.
+        InputError: a name that no parameter's has.
     """
     named = list(parameters_of(parts))
-    unknown = [one for one in wanted if not any(matches(name, [one]) for name, _ in named)]
+    unknown = unknown_names(parts, wanted)
     if unknown or not wanted:
-        tops = dict.fromkeys(".".join(name.split(".")[:2]) for name, _ in named)
-        raise InputError(
-            f"train={unknown or wanted}: no parameter's name begins so.", todo=f"There are: {', '.join(tops)}"
-        )
+        raise InputError(f"train={unknown or wanted}: no parameter's name has it.", todo=tops_words(parts))
     for name, one in () if dry else named:
         one.requires_grad_(matches(name, wanted))
+        if not one.requires_grad:
+            one.grad = None
+
+
+def unknown_names(parts: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
+    """Return the names that no parameter's name has."""
+    named = [name for name, _ in parameters_of(parts)]
+    return [one for one in wanted if not any(matches(name, [one]) for name in named)]
+
+
+def tops_words(parts: Mapping[str, Any]) -> str:
+    """Name the layers of the models."""
+    tops = dict.fromkeys(".".join(name.split(".")[:2]) for name, _ in parameters_of(parts))
+    return f"there are: {', '.join(tops)}"
+
+
+def trained_now(parts: Mapping[str, Any]) -> dict[str, bool]:
+    """Return of each parameter whether it is trained."""
+    return {name: one.requires_grad for name, one in parameters_of(parts)}
+
+
+def train_as(parts: Mapping[str, Any], before: Mapping[str, bool]) -> None:
+    """Train what was trained when `trained_now` returned this."""
+    for name, one in parameters_of(parts):
+        one.requires_grad_(before.get(name, one.requires_grad))
         if not one.requires_grad:
             one.grad = None
 

@@ -69,7 +69,8 @@ def mixed(*parts: object) -> int:
 
 def is_generator(thing: object) -> bool:
     """Return whether something is a generator of random numbers of its own."""
-    return isinstance(thing, random.Random) or _type_name(thing) in _TAKERS
+    plain = isinstance(thing, random.Random) and not isinstance(thing, random.SystemRandom)
+    return plain or _type_name(thing) in _TAKERS
 
 
 def take(generator: Any) -> Any:
@@ -137,7 +138,7 @@ def _held(thing: object) -> Iterator[tuple[str, object]]:
     name = _type_name(thing)
     if name.startswith(_CLOSED) or isinstance(thing, str | bytes | int | float | type | None.__class__):
         return
-    if isinstance(thing, Mapping):
+    if isinstance(thing, dict):  # any other mapping may read files, or draw numbers, to tell what it holds
         yield from ((f"[{key!r}]", value) for key, value in list(thing.items())[:_MOST])
     elif isinstance(thing, list | tuple):
         yield from ((f"[{place}]", value) for place, value in enumerate(thing[:100]))

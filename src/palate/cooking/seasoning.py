@@ -3,13 +3,14 @@
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from palate.cooking.commands import Command, Inbox, answer
 from palate.cooking.knobs import Declared, OptimizerKnobs, turned, turned_weight
 from palate.cooking.mixing import Mixer
-from palate.cooking.parts import is_module, train_only, trained
+from palate.cooking.parts import is_module, train_as, train_only, trained, trained_now
 from palate.errors import InputError, PalateError
 from palate.question.branch import TRAIN, Amount
 
@@ -51,6 +52,7 @@ class Seasoning:
         self._next_poll_s = 0.0
         self.pending: list[Command] = []
         self._unread: list[tuple[Command, dict[str, float | str | None]]] = []
+        self._before: list[tuple[Mapping[str, Amount], Mapping[str, Any], dict[str, Any], dict[str, bool]]] = []
 
     def knob(self, name: str, value: float, *, low: float, high: float) -> float:
         """Return the value in force of a knob that the training declares."""
@@ -83,9 +85,13 @@ class Seasoning:
         pending, self.pending = self.pending, []
         for command in pending:
             try:
-                self.check(command.amounts)
+                if not command.undo:
+                    self.check(command.amounts)
                 keep()
-                self.turn(command.amounts, step, command=command)
+                if command.undo:
+                    self._undo(step, command)
+                else:
+                    self.turn(command.amounts, step, command=command)
             except PalateError as error:
                 self._refuse(command.id, error, step)
 
@@ -100,6 +106,9 @@ class Seasoning:
             return
         unread, self._unread = self._unread, []
         for command, asked in unread:
+            if not all(self._is_read(name) for name in command.amounts):
+                self._unread.append((command, asked))
+                continue
             used = {name: self.value_of(name) for name in command.amounts}
             told = {"step": step - 1, "asked": asked, "in_force": used}
             self._run.journal.event("in force", id=command.id, **told)
@@ -107,6 +116,12 @@ class Seasoning:
             if command.id:
                 with contextlib.suppress(OSError):
                     answer(self._run.folder, command.id, "in-force", told)
+
+    def _is_read(self, name: str) -> bool:
+        """Return whether a knob was used since it was turned: a loss term may be computed every tenth step only."""
+        if name in self.declared or name == TRAIN:
+            return True
+        return name in self.mixer.used if name in self.mixer.weights else self.knobs.is_read(name)
 
     # ---- turning
 
@@ -128,8 +143,35 @@ class Seasoning:
     def turn(self, amounts: Mapping[str, Amount], step: int, *, command: Command | None = None) -> None:
         """Turn knobs, note it, and look at the next step at what was really used."""
         before = {name: self.value_of(name) for name in amounts}
+        self._before.append((amounts, before, self.state(), trained_now(self._parts)))
         for name, amount in amounts.items():
             self._turn(name, amount)
+        self._note(amounts, before, step, command)
+
+    def _undo(self, step: int, command: Command) -> Command:
+        """Put back what the last season turned, exactly; return the command with what that is."""
+        if not self._before:
+            raise InputError("Nothing was turned since the training was started, so there is nothing to put back.")
+        turned_then, before, state, flags = self._before.pop()
+        now = {name: self.value_of(name) for name in turned_then}
+        amounts = {name: _inverse(amount, before[name]) for name, amount in turned_then.items()}
+        self.restore(state)
+        train_as(self._parts, flags)
+        known = replace(command, amounts=amounts)
+        self._note(amounts, now, step, known)
+        return known
+
+    def _note(
+        self,
+        amounts: Mapping[str, Amount],
+        before: Mapping[str, float | str | None],
+        step: int,
+        command: Command | None,
+    ) -> None:
+        """Keep what was turned, and look at the next step at what is really used."""
+        for name in amounts:
+            self.mixer.used.pop(name, None)
+            self.knobs.forget(name)
         told = {
             "step": step,
             "asked": {name: str(amount) for name, amount in amounts.items()},
@@ -198,6 +240,13 @@ class Seasoning:
         self.knobs.restore(state["knobs"])
         for name, value in state["declared"].items():
             self.declared[name] = Declared(value, float("-inf"), float("inf"))
+
+
+def _inverse(amount: Amount, before: Any) -> Amount:
+    """Return the amount that puts back what another one turned, as far as an amount can say it."""
+    if amount.how == "times" and float(amount.value) > 0:
+        return Amount("times", 1 / float(amount.value))
+    return Amount("to", before)
 
 
 def _tell_turned(used: Mapping[str, Any]) -> None:

@@ -157,19 +157,26 @@ def _slot(word: Word) -> tuple[Any, ...]:
             return word.author, word.kind, word.step, word.against
 
 
-def tags_of(run_folder: Path) -> frozenset[str]:
-    """Return the tags that hold for any sample of a run; one `stat` where nobody said anything since the last call."""
+def tags_of(run_folder: Path, since_unix_s: float = 0.0) -> frozenset[str]:
+    """Return the tags that hold for any sample of a run; one `stat` where nobody said anything since the last call.
+
+    Args:
+        run_folder: of the run.
+        since_unix_s: tags that were said before do not count.
+    """
     path = os.path.join(run_folder, FILE)  # noqa: PTH118  asked five times a second
     try:
         known = os.stat(path)  # noqa: PTH116
     except OSError:
         return frozenset()
-    return _tags_at(str(run_folder), known.st_ino, known.st_size, known.st_mtime_ns)
+    tags = _tags_at(str(run_folder), known.st_ino, known.st_size, known.st_mtime_ns)
+    return frozenset(tag for tag, said_s in tags if said_s >= since_unix_s)
 
 
 @functools.lru_cache(maxsize=64)
-def _tags_at(run_folder: str, _inode: int, _size: int, _mtime_ns: int) -> frozenset[str]:
-    return frozenset(word.value for word in in_force(read_words(Path(run_folder))) if word.kind == "tag")
+def _tags_at(run_folder: str, _inode: int, _size: int, _mtime_ns: int) -> tuple[tuple[str, float], ...]:
+    words = in_force(read_words(Path(run_folder)))
+    return tuple((word.value, word.time.timestamp()) for word in words if word.kind == "tag")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,8 @@ def _known(project: Project) -> dict[str, dict[str, float]]:
 def _cost_words(fork: Fork, judgement: Judgement) -> str:
     took = sum(one.elapsed_s for by_seed in judgement.results.values() for one in by_seed.values())
     runs = sum(len(by_seed) for by_seed in judgement.results.values())
-    anew = _time(took * (fork.at + fork.horizon) / fork.horizon)
+    made = sum(fork.at - trunk.step + fork.horizon for trunk in fork.trunks) / len(fork.trunks)
+    anew = _time(took * (fork.at + fork.horizon) / made)
     return f"{runs} forks took {_time(took)}; as many runs from their start would have taken about {anew}."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from palate.bounded import read_text
 from palate.capture.documents import read_file
 from palate.errors import InputError
-from palate.loop.fork import metric_among, training_of
+from palate.loop.fork import find_kept, metric_among, training_of
 from palate.loop.metric import AskGoal, metric_for
 from palate.loop.season import seasons_of
 from palate.question.branch import Amount, parse_amount
@@ -37,17 +37,16 @@ class Cooked:
 
     def text(self) -> str:
         """Return it as YAML."""
-        lines = ["# What was turned, at which step: palate cook FILE --seeds 5   replays it on new seeds.", "train: "]
-        lines[-1] += f"'{self.train}'"
-        lines += [f"arguments: [{', '.join(_quoted(word) for word in self.arguments)}]", "turns:"]
-        for step in sorted(self.turns):
-            inner = ", ".join(f"{name}: {_quoted(amount)}" for name, amount in self.turns[step].items())
-            lines.append(f"  {step}: {{{inner}}}")
-        return "\n".join(lines) + "\n"
+        import yaml
 
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "''") + "'"
+        body = {
+            "train": self.train,
+            "arguments": list(self.arguments),
+            "turns": {step: dict(self.turns[step]) for step in sorted(self.turns)},
+        }
+        head = "# What was turned, at which step: palate cook FILE --seeds 5   replays it on new seeds.\n"
+        written: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=120)
+        return head + written
 
 
 def read_cooked(path: Path) -> Cooked:
@@ -72,8 +71,12 @@ def read_cooked(path: Path) -> Cooked:
             faults.append(f"{step}: {amounts}: a step, and the knobs that are turned there")
     if faults:
         raise InputError(f"{path} cannot be cooked.", why=faults, todo="turns: {900: {lr: x0.3, adv: .05}}")
-    turns = {step: {str(name): str(amount) for name, amount in some.items()} for step, some in body["turns"].items()}
+    turns = {step: {str(name): _typed(amount) for name, amount in some.items()} for step, some in body["turns"].items()}
     return Cooked(train=body["train"], arguments=tuple(map(str, body.get("arguments") or ())), turns=turns)
+
+
+def _typed(amount: Any) -> str:
+    return ",".join(map(str, amount)) if isinstance(amount, list) else str(amount)
 
 
 def cooked_of_run(project: Project, name: str) -> Cooked:
@@ -85,7 +88,7 @@ def cooked_of_run(project: Project, name: str) -> Cooked:
     """
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        run = catalog.find_run(name)
+        run = find_kept(catalog, name)
     turns = seasons_of(project, run.id)
     if not turns:
         raise InputError(f"Nothing was turned in {run.id}.", todo=f"palate season {run.id} lr=x0.3   while it goes")

@@ -13,6 +13,7 @@ from palate.cooking.capsule import About, capsule_before, capsules_of
 from palate.errors import InputError, NotFoundError, RefusedError
 from palate.ledger.ledger import Ledger
 from palate.loop.metric import AskGoal, metric_for
+from palate.loop.trust import Trust, command_lines
 from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
 from palate.question.origin import read_origin
@@ -91,16 +92,20 @@ def fork_question(
     """
     with Catalog.open(project) as catalog:
         catalog.refresh()
-        runs = [_find(catalog, name) for name in asked.runs]
+        runs = [find_kept(catalog, name) for name in asked.runs]
         names = {summary.metric for summary in catalog.summaries([run.id for run in runs])}
+    if len({run.id for run in runs}) < len(runs):
+        raise InputError("A run is named twice.", why="Its forks would be the same runs, and count as more.")
     if asked.replicates * len(runs) < LEAST_PAIRS:
         raise InputError("One pair cannot be judged.", todo="--replicates 2, or several runs")
     found = [capsule_before(project.run_folder(run.id), asked.at) for run in runs]
     for run, (_, about) in zip(runs, found, strict=True):
-        _refuse_knobs(run.id, about, asked.amounts)
+        _refuse_knobs(project, run.id, about, asked.amounts)
     remains = min(_last_step(project, run) for run in runs) - asked.at
     horizon, words = _horizon(asked, remains, runs[0].id)
-    base, changes = training_of(project, runs[0])
+    trainings = [(run.id, *training_of(project, run)) for run in runs]
+    _refuse_unlike(trainings)
+    _, base, changes = trainings[0]
     words += _other_code(project, base, runs)
     anneal = _anneals(asked.amounts) if asked.anneal is None else asked.anneal
     trunks = tuple(
@@ -129,7 +134,7 @@ def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: fl
     )
 
 
-def _find(catalog: Catalog, name: str) -> RunRow:
+def find_kept(catalog: Catalog, name: str) -> RunRow:
     """Return a run by the start of its id; `last` is the newest that keeps capsules."""
     if name != "last":
         return catalog.find_run(name)
@@ -139,14 +144,16 @@ def _find(catalog: Catalog, name: str) -> RunRow:
     return max(kept, key=lambda run: run.started_unix_s)
 
 
-def _refuse_knobs(run: str, about: About, amounts: Mapping[str, Amount]) -> None:
+def _refuse_knobs(project: Project, run: str, about: About, amounts: Mapping[str, Amount]) -> None:
     if not amounts:
         raise InputError("Nothing is changed, so there is no question.", todo="--set lr=x0.3")
-    unknown = [name for name in amounts if name not in about.knobs]
+    kept = capsules_of(project.run_folder(run)).values()  # terms of a loss are known behind the first step only
+    known = {name for one in kept for name in one.knobs}
+    unknown = [name for name in amounts if name not in known]
     if unknown:
         raise InputError(
             f"{run} has no knob {', '.join(unknown)}.",
-            why=f"At step {about.step} it had: {', '.join(about.knobs)}.",
+            why=f"It had: {', '.join(sorted(known))}.",
             todo=f"--set {next(iter(about.knobs), 'lr')}=x0.3",
         )
 
@@ -208,7 +215,9 @@ def metric_among(name: str | None, logged: set[str]) -> str:
     """
     if name is None:
         raise InputError(
-            "Which metric is judged?", why=f"The run logged: {', '.join(sorted(logged))}.", todo="--metric val_acc"
+            "Which metric is judged?",
+            why=f"The run logged: {', '.join(sorted(logged))}." if logged else "",
+            todo="--metric val_acc",
         )
     if logged and name not in logged:
         raise InputError(f"The run did not log {name}.", why=f"It logged: {', '.join(sorted(logged))}.")
@@ -219,13 +228,19 @@ def training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ..
     """Return what a run was a training of, as it is now, and the settings that it had different.
 
     Raises:
-        RefusedError: that is not known, or this user did not start it.
+        RefusedError: that is not known, or this user did not start it here.
     """
     for experiment in Ledger.of(project.chain).experiments() if run.key else ():
         plan = experiment.question.plan
         for arm, key in plan.keys.items():
             if key == run.key:
+                if not Trust.of(project).knows(experiment.question):
+                    raise _not_yours(run.id, command_lines(experiment.question))
                 return _fresh(plan.target_of(arm)), plan.arms[arm]
+    return _started_by_hand(project, run), ()
+
+
+def _started_by_hand(project: Project, run: RunRow) -> Target:
     origin = read_origin(project.run_folder(run.id))
     if origin is None:
         raise RefusedError(
@@ -234,12 +249,27 @@ def training_of(project: Project, run: RunRow) -> tuple[Target, tuple[Change, ..
             todo="Start the training as a script: python train.py",
         )
     if not origin.vouched:
+        raise _not_yours(run.id, [f"python {origin.file}"])
+    if origin.module:
         raise RefusedError(
-            f"{run.id} was not started by you at this place, so nothing of it is started.",
-            why=f"It says that it was: python {origin.file}",
-            todo="Run the training here yourself, then fork that run.",
+            f"{run.id} was started as python -m {origin.module}, and is started again as a script only.",
+            todo=f"Start the training as a script: python {origin.file}",
         )
-    return find_target(origin.file, _without_seed(origin.file, opened(origin.arguments))), ()
+    if origin.cwd != str(Path.cwd()):
+        raise RefusedError(
+            f"{run.id} was started in another folder, {origin.cwd}.",
+            why="Its relative paths would lead elsewhere from here.",
+            todo=f"cd {origin.cwd}   then type the same command again",
+        )
+    return find_target(origin.file, _without_seed(origin.file, opened(origin.arguments)))
+
+
+def _not_yours(run: str, command: Sequence[str]) -> RefusedError:
+    return RefusedError(
+        f"{run} was not started by you at this place, so nothing of it is started.",
+        why=["It says that it was:", *command],
+        todo="Run the training here yourself, then fork that run.",
+    )
 
 
 def _without_seed(file: str, arguments: Sequence[str]) -> list[str]:
@@ -256,15 +286,27 @@ def _without_seed(file: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _fresh(target: Target) -> Target:
-    """Return a target with the code that is there now, where it has a file."""
+    """Return a target that this user asked for with the code that is there now, where it has a file."""
     if target.task.kind not in ("script", "function"):
-        return target
+        return replace(target, task=replace(target.task, vouched=True))
     name = f":{target.task.name}" if target.task.name else ""
     try:
         now = find_target(f"{target.task.file}{name}")
     except NotFoundError as error:
         raise RefusedError(f"{target.task.file} is not there any more.", todo="Put it back.") from error
     return replace(target, task=now.task, code=now.code, versions=now.versions, sources=now.sources)
+
+
+def _refuse_unlike(trainings: Sequence[tuple[str, Target, tuple[Change, ...]]]) -> None:
+    """Refuse trunks that are not of one training: all forks would be started as the first one's."""
+    (first, base, changes), *rest = trainings
+    for run, target, other in rest:
+        if (target.task, target.argv, target.settings, other) != (base.task, base.argv, base.settings, changes):
+            raise InputError(
+                f"{run} is not of the same training as {first}.",
+                why="They were started with other arguments or settings, and a fork starts all trunks alike.",
+                todo="Fork runs that differ in their seed alone.",
+            )
 
 
 def _other_code(project: Project, base: Target, runs: Sequence[RunRow]) -> list[str]:

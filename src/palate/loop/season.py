@@ -118,6 +118,7 @@ def season(
     author: str,
     why: str = "",
     forecast: str = "",
+    undo: bool = False,
     within_s: float = 30.0,
 ) -> Iterator[Answered]:
     """Ask a run to turn knobs; yield its answers as they come: applied or refused, then what was in force.
@@ -127,9 +128,9 @@ def season(
         RefusedError: no answer came in time.
     """
     folder = project.run_folder(run.id)
-    if not amounts:
+    if not amounts and not undo:
         raise InputError("Nothing is turned.", todo=f"palate season {run.id} lr=x0.3")
-    command = ask(folder, amounts, author=author, why=why, forecast=forecast)
+    command = ask(folder, amounts, author=author, why=why, forecast=forecast, undo=undo)
     told: set[Answer] = set()
     until_s = time.monotonic() + within_s
     while "in-force" not in told and "refused" not in told:
@@ -137,6 +138,8 @@ def season(
             if kind not in told:
                 told.add(kind)
                 yield Answered(kind=kind, body=body)
+        if not is_going(project, run) and not answers(folder, command):
+            raise RefusedError(f"{run.id} has ended, and did not hear the command.", todo=f"palate show {run.id}")
         if time.monotonic() > until_s:
             raise _no_answer(run, applied="applied" in told, within_s=within_s)
         time.sleep(LOOK_S)
@@ -155,25 +158,6 @@ def _no_answer(run: RunRow, *, applied: bool, within_s: float) -> RefusedError:
         "gradients.",
         todo=f"palate show {run.id}",
     )
-
-
-def undoing(project: Project, run: RunRow) -> dict[str, Amount]:
-    """Return the amounts that put back what the last season of a run turned.
-
-    Raises:
-        RefusedError: it was never seasoned.
-    """
-    events = [one for one in read_journal(project.journal(run.id)).events if one.get("kind") == "season"]
-    if not events:
-        raise RefusedError(f"{run.id} was never seasoned, so there is nothing to put back.")
-    last = events[-1]
-    return {name: _inverse(str(asked), last["before"].get(name)) for name, asked in last["asked"].items()}
-
-
-def _inverse(asked: str, before: Any) -> Amount:
-    if asked[:1] == "x" and float(asked[1:]) > 0:
-        return Amount("times", 1 / float(asked[1:]))
-    return Amount("to", before)
 
 
 def course_of(project: Project, run: str) -> list[str]:

@@ -39,7 +39,7 @@ class Amount:
 
     def __str__(self) -> str:
         sign = {"times": "x", "to": "", "pin": "="}[self.how]
-        return f"{sign}{self.value:.6g}" if isinstance(self.value, float) else f"{sign}{self.value}"
+        return f"{sign}{self.value!r}" if isinstance(self.value, float) else f"{sign}{self.value}"
 
 
 def parse_amount(name: str, given: object) -> Amount:

@@ -28,6 +28,7 @@ class Origin:
         cwd: where it was started.
         vouched: whether this user started it, in the project as it is placed now.
         changed: whether the script is another one since.
+        module: what was started by `python -m`; "" for a script.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Origin:
     cwd: str
     vouched: bool
     changed: bool = False
+    module: str = ""
 
 
 def note_origin(folder: Path) -> None:
@@ -48,7 +50,9 @@ def note_origin(folder: Path) -> None:
         return
     arguments: Sequence[Any] = sealed("", tuple(sys.argv[1:]))
     words = [encode(word) for word in arguments]
-    body = {"file": str(file), "hash": _hash(file), "arguments": words, "cwd": str(Path.cwd())}
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    module = spec.name if spec is not None else ""
+    body = {"file": str(file), "hash": _hash(file), "arguments": words, "cwd": str(Path.cwd()), "module": module}
     replace_file(folder / FILE, json.dumps({**body, "seal": _seal(folder, body)}), synced=False)
 
 
@@ -60,7 +64,14 @@ def read_origin(folder: Path) -> Origin | None:
         words = tuple(decode(word) for word in body["arguments"])
         vouched = hmac.compare_digest(seal, _seal(folder, body))
         changed = _hash(Path(body["file"])) != body["hash"]
-        return Origin(file=body["file"], arguments=words, cwd=body["cwd"], vouched=vouched, changed=changed)
+        return Origin(
+            file=body["file"],
+            arguments=words,
+            cwd=body["cwd"],
+            vouched=vouched,
+            changed=changed,
+            module=body["module"],
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -225,7 +225,8 @@ class Run:
             )
         taste = self._taster.taste(live.step + 1, grid=grid, metrics=metrics, texts=texts, value_range=value_range)
         if taste.metrics:
-            self.log(live.step, **taste.metrics)
+            self.journal.log(live.step, taste.metrics)
+            live.saw(taste.metrics)
         live.want_capsule("tasted")
         return taste
 
@@ -278,10 +279,12 @@ class Run:
         """
         if self._journal is not None and not self._closed:
             exit_word = "ok" if fault is None else "stopped" if isinstance(fault, KeyboardInterrupt) else "crashed"
-            if self._live is not None:
-                self._live.close()
+            try:
+                if self._live is not None:
+                    self._live.close()
+            finally:  # what the training still held may be lost, how it ended is not
                 self._live = None
-            self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
+                self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
 
     def _sealed(self) -> dict[str, Any]:
