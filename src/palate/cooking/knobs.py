@@ -109,11 +109,17 @@ class OptimizerKnobs:
         return [(one, key) for one in wanted if one in self.optimizers and key in self._keys(self.optimizers[one])]
 
     def value(self, name: str) -> float | None:
-        """Return what is in force of a knob as far as is known: at the last step, else as it stands now."""
-        for optimizer, key in self._those_named(name):
-            known = self.in_force[optimizer].get(key)
+        """Return what is in force of a knob as far as is known: at the last step, else as it stands now.
+
+        Where several optimizers have it, it is that of the first that stepped.
+        """
+        named = self._those_named(name)
+        read = [self.in_force[optimizer][key] for optimizer, key in named if key in self.in_force[optimizer]]
+        if read:
+            return read[0]
+        for optimizer, key in named:
             setting = self.settings[optimizer].get(key, IDLE)
-            return known if known is not None else float(setting.of(self.optimizers[optimizer].param_groups[0][key]))
+            return float(setting.of(self.optimizers[optimizer].param_groups[0][key]))
         return None
 
     def now(self, name: str) -> float | None:
@@ -168,8 +174,8 @@ class OptimizerKnobs:
             self.in_force[optimizer] = {}
 
     def is_read(self, name: str) -> bool:
-        """Return whether a step of each of its optimizers has said what is in force of a knob."""
-        return all(self.in_force[optimizer] for optimizer, _ in self._those_named(name))
+        """Return whether a step of one of its optimizers has said what is in force of a knob."""
+        return any(self.in_force[optimizer] for optimizer, _ in self._those_named(name))
 
     def state(self) -> dict[str, Any]:
         """Return how they are set, as plain data."""

@@ -235,6 +235,8 @@ class Runner:
 
     def _take(self, ended: Ended) -> None:
         """End the run's journal and take in what it gave; from then on others may make it."""
+        if ended.id not in self._going:  # a reading before the runs that was given up, and ended late
+            return
         arm, seed, began_s = self._going.pop(ended.id)
         try:
             why = write_ending(self._project, ended)

@@ -39,7 +39,9 @@ class Amount:
 
     def __str__(self) -> str:
         sign = {"times": "x", "to": "", "pin": "="}[self.how]
-        return f"{sign}{self.value!r}" if isinstance(self.value, float) else f"{sign}{self.value}"
+        short = f"{self.value:.6g}" if isinstance(self.value, float) else str(self.value)
+        exact = isinstance(self.value, str) or float(short) == self.value
+        return f"{sign}{short if exact else repr(self.value)}"
 
 
 def parse_amount(name: str, given: object) -> Amount:
