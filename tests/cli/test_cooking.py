@@ -1,5 +1,6 @@
 """Forks, seasons and replays as a person meets them: real trainings, a real worker, the command line."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -111,6 +112,28 @@ def test_a_fork_that_cannot_be_is_refused_before_anything_is_started(trunk, argu
     refused = place.call("fork", run, *arguments, "--metric", "val_loss", "--no-forecast")
     assert refused.returncode != 0
     assert said in refused.stdout + refused.stderr
+
+
+def test_trunks_are_different_runs_of_one_training(trunk, tmp_path):
+    place, run = trunk
+    options = ("--at", "20", "--set", "lr=x2", "--metric", "val_loss", "--no-forecast")
+    assert "named twice" in place.call("fork", run, run, *options).stderr
+    assert "One pair cannot be judged" in place.call("fork", run, *options, "--replicates", "1").stderr
+    before = set((place.folder / ".palate" / "runs").iterdir())
+    by_hand(place, "--seed", "3", "--lr", ".2")
+    [other] = set((place.folder / ".palate" / "runs").iterdir()) - before
+    assert "not of the same training" in place.call("fork", run, other.name, *options).stderr
+
+
+def test_a_run_that_somebody_else_started_or_in_another_folder_starts_nothing(trunk, tmp_path):
+    place, run = trunk
+    shutil.copytree(place.folder, tmp_path / "copy")
+    options = ("--at", "20", "--set", "lr=x2", "--metric", "val_loss", "--no-forecast")
+    assert "was not started by you at this place" in Workplace(tmp_path / "copy").call("fork", run, *options).stderr
+    inner = Workplace(place.folder / "inner")
+    inner.folder.mkdir()
+    inner.environment["PALATE_HOME"] = place.environment["PALATE_HOME"]
+    assert f"was started in another folder, {place.folder}" in inner.call("fork", run, *options).stderr
 
 
 def test_a_fork_goes_on_with_the_code_of_another_training_only_if_the_parts_are_alike(trunk, tmp_path):
