@@ -36,7 +36,9 @@ NAMED = 5
     "--resume", "resumed", metavar="SCRIPT", help="Whether this training, taken up again, goes on bit by bit."
 )
 @click.option("--at", type=click.IntRange(min=0), default=7, show_default=True, help="With --resume: the step.")
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="With --resume: how many.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=13, show_default=True, help="With --resume: steps behind it."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @json_option
 def command(

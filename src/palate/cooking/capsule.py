@@ -114,7 +114,12 @@ def read_capsule(path: Path) -> dict[str, Any]:
         ) from error
     if form != FORMAT:
         raise StoreError(f"The capsule {path} is of format {form}; this palate reads {FORMAT}.", todo="Update palate.")
-    return {name: restored(value) for name, value in body.items()}
+    try:
+        return {name: restored(value) for name, value in body.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"The capsule {path} holds what palate does not write.", why=f"{type(error).__name__}: {error}"
+        ) from error
 
 
 class Keeper:
@@ -229,10 +234,8 @@ class _Copier:
 
     def copy(self, value: Any) -> Any:
         """Return a copy of a structure whose tensors are its own."""
-        if isinstance(value, collections.Counter | collections.OrderedDict):
+        if type(value) in (dict, collections.Counter, collections.OrderedDict):
             return type(value)({key: self.copy(one) for key, one in value.items()})
-        if isinstance(value, Mapping):
-            return {key: self.copy(one) for key, one in value.items()}
         if type(value) in (list, tuple):
             return type(value)([self.copy(one) for one in value])
         return self._tensor(value) if hasattr(value, "untyped_storage") else copy.deepcopy(value)

@@ -14,18 +14,20 @@ can ask at once, on a network's disk too. They stay: who changed what, when, and
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from palate.bounded import parse_json
+from palate.bounded import parse_json, read_text
 from palate.errors import InputError, PalateError
 from palate.question.branch import Amount, parse_amount
 from palate.store.private import make_folder, replace_file
 
 FOLDER = "commands"
+MOST_BYTES = 100_000
 Answer = Literal["applied", "refused", "in-force"]
 ANSWERS: tuple[Answer, ...] = ("applied", "refused", "in-force")
 
@@ -80,7 +82,10 @@ class Inbox:
         if changed_ns == self._changed_ns:
             return []
         self._changed_ns = changed_ns if time.time_ns() - changed_ns > 2_000_000_000 else -1
-        names = {path.name for path in place.iterdir()}
+        try:
+            names = {path.name for path in place.iterdir()}
+        except OSError:  # a file in the place of the folder: nobody can ask for anything
+            return []
         new = sorted(name for name in names if name.endswith(".asked.json") and name not in self._seen)
         self._seen |= set(new)
         ids = [name.removesuffix(".asked.json") for name in new]
@@ -89,7 +94,9 @@ class Inbox:
 
 def _read(place: Path, command: str) -> Command | tuple[str, PalateError]:
     try:
-        body = parse_json((place / f"{command}.asked.json").read_text(encoding="utf-8"), "The command")
+        if not stat.S_ISREG(os.lstat(place / f"{command}.asked.json").st_mode):
+            raise InputError("The command is no plain file.", todo="palate season RUN lr=x0.3   writes one")
+        body = parse_json(read_text(place / f"{command}.asked.json", most=MOST_BYTES), "The command")
         return _command_of(command, body)
     except PalateError as error:
         return command, error

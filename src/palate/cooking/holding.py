@@ -100,6 +100,21 @@ class Holding:
         why, self.wanted = why or self.wanted or "kept", ""
         if step in self._kept:
             return
+        try:
+            self._take(step, place, knobs, state, why=why, needed=needed)
+        except Exception as error:  # noqa: BLE001  the training goes on without this capsule, whatever its parts do
+            self._say(f"No capsule could be taken at step {step:,}: {type(error).__name__}: {error}")
+
+    def _take(
+        self,
+        step: int,
+        place: Mapping[str, int],
+        knobs: Mapping[str, float | str | None],
+        state: Callable[[], Mapping[str, Any]],
+        *,
+        why: str,
+        needed: bool,
+    ) -> None:
         left_out = tuple(forgotten(self._parts)) if not self._kept else ()
         for line in left_out:
             self._say(f"palate.start was not given {line}. A fork would not have its state.")
@@ -125,6 +140,7 @@ class Holding:
         """Return what a capsule holds of the parts, and of the random numbers that the process shares."""
         return {
             "parts": {name: take_state(part) for name, part in self._parts.items()},
+            "types": {name: type(part).__qualname__ for name, part in self._parts.items()},
             "gradients": gradients_of(self._parts) if self._carried or not self._optimizers else None,
             "random": randomness.take_global(),
         }
@@ -149,6 +165,9 @@ def refuse_other(parts: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     faults = [f"{name}: the checkpoint has it, palate.start was not given it" for name in saved if name not in parts]
     faults += [f"{name}: palate.start was given it, the checkpoint has it not" for name in parts if name not in saved]
     for name in parts.keys() & saved.keys():
+        kinds = [type(parts[name]).__qualname__, body["types"].get(name)]
+        if is_optimizer(parts[name]) and kinds[0] != kinds[1]:
+            faults.append(f"{name}: it is {kinds[0]}, and was {kinds[1]}")
         if is_module(parts[name]) and lacks(saved[name]):
             faults.append(f"{name}: the checkpoint could not hold all of it")
         faults += [f"{name}: {fault}" for fault in faults_of(parts[name], saved[name])]

@@ -16,6 +16,8 @@ OF_OPTIMIZERS = ("lr", "weight_decay", "momentum", "dampening", "eps", "alpha", 
 """Entries of an optimizer's groups that can be a knob, where they are numbers."""
 
 LR = "lr"
+MOST_VALUE, MOST = 1e12, {"momentum": 0.999999, "dampening": 1.0, "alpha": 0.999999, "rho": 0.999999}
+"""The largest value of a knob; of some a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class OptimizerKnobs:
         if len(keys) > 1:
             yield from (f"{name}.{key}" for name, some in keys.items() for key in some)
 
+    def _lead(self, optimizer: str, key: str) -> dict[str, Any]:
+        """Return the group that stands for all: that with the largest value, as weight decay is often 0 in some."""
+        groups: list[dict[str, Any]] = self.optimizers[optimizer].param_groups
+        return max(groups, key=lambda group: float(group.get(key, 0.0)))
+
     def _keys(self, optimizer: Any) -> list[str]:
         group = optimizer.param_groups[0] if optimizer.param_groups else {}
         return [key for key in OF_OPTIMIZERS if _is_number(group.get(key))]
@@ -88,7 +95,11 @@ class OptimizerKnobs:
         """
         for optimizer, key in self._those_named(name):
             before = self.settings[optimizer].get(key, IDLE)
-            self.settings[optimizer][key] = self._turned(optimizer, key, before, amount)
+            after = self._turned(optimizer, key, before, amount)
+            value = float(after.of(float(self._lead(optimizer, key)[key])))
+            if not value <= MOST.get(key, MOST_VALUE):
+                raise InputError(f"{key}={amount}: it would be {value:.6g}.", todo=f"{key}=x0.3")
+            self.settings[optimizer][key] = after
 
     def _turned(self, optimizer: str, key: str, before: Turned, amount: Amount) -> Turned:
         value = float(amount.value)
@@ -98,7 +109,7 @@ class OptimizerKnobs:
             return Turned(factor=before.factor * value)
         if value < 0:
             raise InputError(f"{key}={amount}: it cannot be below 0.", todo=f"{key}=x0.3")
-        scheduled = float(self.optimizers[optimizer].param_groups[0][key])
+        scheduled = float(self._lead(optimizer, key)[key])
         if amount.how == "pin" or scheduled == 0:
             return Turned(pinned=value)
         return Turned(factor=value / scheduled)
@@ -119,14 +130,14 @@ class OptimizerKnobs:
             return read[0]
         for optimizer, key in named:
             setting = self.settings[optimizer].get(key, IDLE)
-            return float(setting.of(self.optimizers[optimizer].param_groups[0][key]))
+            return float(setting.of(self._lead(optimizer, key)[key]))
         return None
 
     def now(self, name: str) -> float | None:
         """Return what a knob would be if its optimizer stepped now."""
         for optimizer, key in self._those_named(name):
             setting = self.settings[optimizer].get(key, IDLE)
-            scheduled = float(self.optimizers[optimizer].param_groups[0][key])
+            scheduled = float(self._lead(optimizer, key)[key])
             return float(setting.of(scheduled)) * (self._ramp() if key == LR else 1.0)
         return None
 
@@ -154,8 +165,7 @@ class OptimizerKnobs:
                 yield group, key, own
 
     def _read_back(self, name: str, optimizer: Any) -> None:
-        group = optimizer.param_groups[0]
-        self.in_force[name] = {key: float(group[key]) for key in self._keys(optimizer)}
+        self.in_force[name] = {key: float(self._lead(name, key)[key]) for key in self._keys(optimizer)}
 
     def _behind(self, name: str) -> Callable[..., None]:
         def put_back(*_: object) -> None:

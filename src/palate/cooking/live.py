@@ -82,7 +82,7 @@ class Live:
         self._spot = Spot()
         self._stage_began = (0, 0, _now(), 0)
         self._began_unix_s = time.time()
-        self._in_cycle = False
+        self._in_cycle = self._open = False
         self._in_epochs = False
         self._call = 0
         self._trained_at_first: dict[str, bool] = {}
@@ -138,7 +138,20 @@ class Live:
         call, self._call = self._call, self._call + 1
         if self._skips(call):
             return
+        if self._open:
+            raise InputError(
+                "run.steps is called inside of another run.steps.",
+                why="The steps of a training are counted in one loop at a time.",
+                todo="Go through the inner loader as it is: for x, y in val_loader:",
+            )
         self._begin_loop(until)
+        self._open = True
+        try:
+            yield from self._batches(loader, call)
+        finally:
+            self._open = False
+
+    def _batches(self, loader: Iterable[Any], call: int) -> Iterator[Any]:
         one = self.take_up(loader, owned=not self._is_one_pass())
         self.arrive(one, call)
         while not self.ended:
@@ -266,8 +279,9 @@ class Live:
                 alarm.look(now_s)
         if self.seasoning.pending and between:
             self.seasoning.carry_out(self.step, lambda: self._keep(one, call, why="season", needed=True))
-        if not last and (self.step == self.branch.capsule_at or self.holding.is_due(self.step, now_s)):
-            self._keep(one, call)
+        asked = self.step == self.branch.capsule_at
+        if not last and (asked or (not self.branch.capsule and self.holding.is_due(self.step, now_s))):
+            self._keep(one, call, needed=asked)
         self._arrive_at_fork(one)
         return self.ended or self.over
 

@@ -138,10 +138,28 @@ def put_state(thing: Any, state: State) -> None:
     elif randomness.is_generator(thing):
         randomness.put(thing, state)
     elif isinstance(thing, MutableMapping):
-        thing.clear()
-        thing.update(copy.deepcopy(state))
+        _put_mapping(thing, state)
     else:
-        thing[:] = copy.deepcopy(state)
+        thing.clear()
+        thing.extend(copy.deepcopy(state))
+
+
+def _put_mapping(thing: MutableMapping[Any, Any], state: Mapping[Any, Any]) -> None:
+    """Put a dictionary's entries back; tensors that are there keep their place, as an optimizer may hold them."""
+    kept = {}
+    for name, value in state.items():
+        there = thing.get(name)
+        if (
+            there is not None
+            and hasattr(there, "untyped_storage")
+            and getattr(there, "shape", None) == getattr(value, "shape", None)
+        ):
+            there.data.copy_(value)
+            kept[name] = there
+        else:
+            kept[name] = copy.deepcopy(value)
+    thing.clear()
+    thing.update(kept)
 
 
 def _put_optimizer(optimizer: Any, state: dict[str, Any]) -> None:

@@ -94,6 +94,8 @@ class Seasoning:
                     self.turn(command.amounts, step, command=command)
             except PalateError as error:
                 self._refuse(command.id, error, step)
+            except (ValueError, TypeError, OverflowError) as error:
+                self._refuse(command.id, InputError("The command cannot be carried out.", why=str(error)), step)
 
     def _refuse(self, command: str, error: PalateError, step: int) -> None:
         told = {"step": step, "what": error.what, "why": list(error.why), "todo": list(error.todo)}

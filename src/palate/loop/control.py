@@ -29,6 +29,9 @@ from palate.training.launch import Resources
 from palate.verdict.words import size_words
 from palate.vocabulary import BASELINE, TREATMENT
 
+LEAST_TRUNKS = 3
+"""Runs whose forks say something of the recipe, and not of these runs alone."""
+
 FILE = "null-forks.json"
 """File in the project's folder with what null forks gave, by the code of the training."""
 
@@ -39,20 +42,20 @@ def fork_words(project: Project, question: Question, judgement: Judgement) -> li
     if fork is None or not judgement.verdict.n:
         return []
     return [
-        _scope_words(fork),
+        _scope_words(fork, min(len(fork.trunks), judgement.verdict.n)),
         *_horizon_words(project, question, judgement),
         *_control_words(project, question, judgement),
         _cost_words(fork, judgement),
     ]
 
 
-def _scope_words(fork: Fork) -> str:
+def _scope_words(fork: Fork, used: int) -> str:
     to = f"from step {fork.at:,} over {fork.horizon:,} steps"
     ends = ", both arms annealed to zero" if fork.anneal else ""
-    if len(fork.trunks) < 3:
-        names = " and ".join(trunk.run for trunk in fork.trunks)
+    if used < LEAST_TRUNKS:
+        names = " and ".join(trunk.run for trunk in fork.trunks[:used])
         return f"This is said of {names} alone, {to}{ends}. Three trunks or more would say it of the recipe."
-    return f"This is said of the recipe, by {len(fork.trunks)} trunks, {to}{ends}."
+    return f"This is said of the recipe, by {used} trunks, {to}{ends}."
 
 
 def _horizon_words(project: Project, question: Question, judgement: Judgement) -> list[str]:

@@ -135,13 +135,13 @@ def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: fl
 
 
 def find_kept(catalog: Catalog, name: str) -> RunRow:
-    """Return a run by the start of its id; `last` is the newest that keeps capsules."""
+    """Return a run by the start of its id; `last` is the newest with capsules, one started by hand if there is any."""
     if name != "last":
         return catalog.find_run(name)
     kept = [run for run in catalog.runs() if capsules_of(catalog.project.run_folder(run.id))]
     if not kept:
         raise NotFoundError("No run keeps capsules.", todo='run = palate.start("name", model=net, optimizer=opt)')
-    return max(kept, key=lambda run: run.started_unix_s)
+    return max(kept, key=lambda run: (not run.key, run.started_unix_s))
 
 
 def _refuse_knobs(project: Project, run: str, about: About, amounts: Mapping[str, Amount]) -> None:
@@ -254,6 +254,12 @@ def _started_by_hand(project: Project, run: RunRow) -> Target:
         raise RefusedError(
             f"{run.id} was started as python -m {origin.module}, and is started again as a script only.",
             todo=f"Start the training as a script: python {origin.file}",
+        )
+    if origin.several:
+        raise RefusedError(
+            f"{run.id} is one of several trainings of {origin.file}, and a fork could not tell which.",
+            why="The script calls palate.start several times.",
+            todo="Give each training a script of its own, or write them as stages: run.stages(...)",
         )
     if origin.cwd != str(Path.cwd()):
         raise RefusedError(

@@ -332,12 +332,17 @@ def report_of(
             *reached_words(catalog.project, question, judgement),
             *_arrival_words(catalog, question, judgement),
             *_shared_words(catalog, judgement),
-            *same_seed_words(question.plan, _received(catalog, judgement)),
+            *_seed_words(catalog, question, judgement),
             *fork_words(catalog.project, question, judgement),
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
     )
+
+
+def _seed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:
+    """Say where the seed goes nowhere; a fork's replicates have random numbers of their own, whatever is seeded."""
+    return [] if question.target.fork is not None else same_seed_words(question.plan, _received(catalog, judgement))
 
 
 def _arrival_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:

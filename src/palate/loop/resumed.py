@@ -8,7 +8,8 @@ from typing import Any
 
 from palate.bounded import parse_json
 from palate.cooking.capsule import capsules_of
-from palate.errors import InputError, RunsFailedError
+from palate.cooking.digest import CLOCKS
+from palate.errors import RunsFailedError
 from palate.question.branch import Branch, capsule_path
 from palate.question.target import Target
 from palate.store.project import Project
@@ -17,6 +18,10 @@ from palate.training.launch import Ended, Engines, Resources
 from palate.training.outcome import begin_run, tail_of
 
 SEED = 0
+EARLY_WORDS = (
+    "That was in the first pass over the loader. Samplers and data sets with a state of their own show in a later one: "
+    "--at behind it."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class Resumed:
         first: the first step at which a metric differs, with the metric; None where none does.
         points: how many values of metrics were compared.
         left_out: what the capsule does not hold, a line each.
+        pass_number: of the pass over the loader in which it was taken, from 0.
     """
 
     at: int
@@ -40,6 +46,7 @@ class Resumed:
     first: tuple[int, str] | None
     points: int
     left_out: tuple[str, ...]
+    pass_number: int = 0
 
     @property
     def exact(self) -> bool:
@@ -65,7 +72,8 @@ class Resumed:
         if self.exact:
             told = f"Bit for bit: taken up at step {self.at} in a new process, it is at step {self.steps} what it was."
             alike = f"Compared: {', '.join(self.alike)}, and {self.points} values of metrics."
-            return [told, alike, *self._left_out()]
+            early = [] if self.pass_number else [EARLY_WORDS]
+            return [told, alike, *early, *self._left_out()]
         first = f", from step {self.first[0]} on ({self.first[1]})" if self.first is not None else ""
         return [
             f"Not the same: taken up at step {self.at} in a new process, it differs{first}.",
@@ -73,7 +81,8 @@ class Resumed:
             *([f"These do not: {', '.join(self.alike)}."] if self.alike else []),
             *self._left_out(),
             "What decides it is not known to palate.start: hand it over (an optimizer, an average, a generator, a "
-            "dictionary), or it depends on time, threads, files or what came before the loop.",
+            "dictionary), or it depends on time, threads, files or what came before the loop. A counter of your own, "
+            "or that of `enumerate(run.steps(loader))`, begins at 0 again: use run.step.",
             "Forks are fair all the same: both arms lack it alike. They are not the run's own future.",
         ]
 
@@ -82,23 +91,27 @@ class Resumed:
 
 
 def try_resuming(project: Project, target: Target, resources: Resources, *, at: int, steps: int) -> Resumed:
-    """Run a training for some steps, and again from a capsule in their middle; compare all that is held, bit by bit.
+    """Run a training up to a step and some steps behind it, and again from a capsule there; compare bit by bit.
+
+    Args:
+        project: in whose folder it is tried; nothing of it stays.
+        target: the training.
+        resources: what it is run with.
+        at: the step of the capsule.
+        steps: how many steps come behind it.
 
     Raises:
-        InputError: the step is not before the end.
         RunsFailedError: the training failed, or keeps no capsules.
     """
-    if not at < steps:
-        raise InputError(f"--at {at} is not before --steps {steps}.", todo=f"--at {steps // 3} --steps {steps}")
     project.make()
     with tempfile.TemporaryDirectory(prefix="resume-", dir=project.home) as folder, Engines(resources) as engines:
         place = Path(folder)
-        trunk = Branch(stop=steps, capsule_at=at, digest=str(place / "trunk.json"))
+        trunk = Branch(stop=at + steps, capsule_at=at, digest=str(place / "trunk.json"))
         _carry_out(engines, target, place / "trunk", trunk)
         capsule = capsule_path(place / "trunk", at)
         if not capsule.is_file():
             raise _no_capsule(target, place, at)
-        again = Branch(capsule=str(capsule), at=at, stop=steps - at, digest=str(place / "again.json"))
+        again = Branch(capsule=str(capsule), at=at, stop=steps, digest=str(place / "again.json"))
         _carry_out(engines, target, place / "again", again)
         return _compared(place, at)
 
@@ -146,6 +159,7 @@ def _compared(place: Path, at: int) -> Resumed:
         first=first,
         points=points,
         left_out=tuple(dict.fromkeys(line for about in kept.values() for line in about.left_out)),
+        pass_number=kept[at].epoch,
     )
 
 
@@ -159,10 +173,12 @@ def _first_difference(mine: Content, theirs: Content, at: int) -> tuple[tuple[in
     """Return the first step at which a metric differs, and how many values were compared."""
     differ, points = [], 0
     for name, curve in mine.curves.items():
+        if name.endswith(CLOCKS):
+            continue
         other = theirs.curves.get(name)
         known = dict(zip(other.steps.tolist(), other.values.tolist(), strict=True)) if other is not None else {}
         for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
-            points += 1
+            points += step in known
             if step >= at and step in known and repr(known[step]) != repr(value):
                 differ.append((int(step), name))
     return min(differ, default=None), points

@@ -53,7 +53,7 @@ def parse_amount(name: str, given: object) -> Amount:
     Raises:
         InputError: it is no amount.
     """
-    if name.rpartition(".")[2] == TRAIN:
+    if name == TRAIN:
         return Amount("to", ",".join(given) if isinstance(given, list | tuple) else str(given))
     text = str(given).strip()
     how: How = "times" if text[:1] in ("x", "*") else "pin" if text[:1] == "=" else "to"

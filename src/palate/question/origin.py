@@ -29,6 +29,7 @@ class Origin:
         vouched: whether this user started it, in the project as it is placed now.
         changed: whether the script is another one since.
         module: what was started by `python -m`; "" for a script.
+        several: whether the script calls palate.start several times.
     """
 
     file: str
@@ -37,10 +38,15 @@ class Origin:
     vouched: bool
     changed: bool = False
     module: str = ""
+    several: bool = False
 
 
-def note_origin(folder: Path) -> None:
+def note_origin(folder: Path, *, several: bool = False) -> None:
     """Keep what started this process's run in the run's folder; nothing where it was no script.
+
+    Args:
+        folder: the run's.
+        several: whether the script begins several trainings.
 
     Raises:
         OSError: the folder cannot be written.
@@ -53,6 +59,7 @@ def note_origin(folder: Path) -> None:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     module = spec.name if spec is not None else ""
     body = {"file": str(file), "hash": _hash(file), "arguments": words, "cwd": str(Path.cwd()), "module": module}
+    body["several"] = several
     replace_file(folder / FILE, json.dumps({**body, "seal": _seal(folder, body)}), synced=False)
 
 
@@ -71,6 +78,7 @@ def read_origin(folder: Path) -> Origin | None:
             vouched=vouched,
             changed=changed,
             module=body["module"],
+            several=body["several"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

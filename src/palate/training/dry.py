@@ -40,7 +40,9 @@ def capture_arms(
     """
     recipes: dict[str, Recipe] = {}
     faults: list[SetupFailedError] = []
-    with tempfile.TemporaryDirectory(prefix="dry-", dir=home if home.is_dir() else None) as folder:
+    place = home if home.is_dir() else None
+    # a run that was given up may still write when the folder goes
+    with tempfile.TemporaryDirectory(prefix="dry-", dir=place, ignore_cleanup_errors=True) as folder:
         for name, changes in arms.items():
             here = Path(folder) / name
             here.mkdir()

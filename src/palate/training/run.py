@@ -344,15 +344,21 @@ def start(
     global _current
     held = _current is not None and (_current._live is not None or _current._closed)
     if _current is not None and held and not os.environ.get(FOLDER):
-        _current.end_own(None)  # a notebook begins another training
+        _current.end_own(None)  # a notebook, or a script, begins another training
+        _note_origin(_current.folder, several=True)
         _current = None
     run = _current or _first_run(label, seed)
     if not os.environ.get(FOLDER):
-        from palate.question.origin import note_origin
-
-        with contextlib.suppress(OSError):  # then it cannot be forked, which is said there
-            note_origin(run.folder)
+        _note_origin(run.folder, several=held)
     return run.attach(seed=seed, keep=keep, symptoms=symptoms, **parts)
+
+
+def _note_origin(folder: Path, *, several: bool) -> None:
+    """Keep what started a run with it; where it cannot be, the run cannot be forked, which is said there."""
+    from palate.question.origin import note_origin
+
+    with contextlib.suppress(OSError):
+        note_origin(folder, several=several)
 
 
 def current_run() -> Run:

@@ -432,8 +432,10 @@ def _run_script(file: str, order: Message) -> None:
     module = types.ModuleType("__main__")
     module.__file__ = shown
     sys.modules["__main__"] = module
-    exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
-    training_run.current_run().close()
+    try:
+        exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
+    finally:  # a script that ends by sys.exit, or by a fault, writes what its training still holds
+        training_run.current_run().close()
 
 
 def _run_command(argv: list[str], order: Message) -> None:
