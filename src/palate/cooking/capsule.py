@@ -224,6 +224,14 @@ def remove_capsule(folder: Path, step: int) -> None:
             one.unlink()
 
 
+def _copy_of(value: Any) -> Any:
+    """Return a copy of an object; itself where none can be made: what cannot be copied is not stored either."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001  any object's own code raises anything
+        return value
+
+
 class _Copier:
     """Copies tensors into memory that is used again, each storage once."""
 
@@ -238,7 +246,7 @@ class _Copier:
             return type(value)({key: self.copy(one) for key, one in value.items()})
         if type(value) in (list, tuple):
             return type(value)([self.copy(one) for one in value])
-        return self._tensor(value) if hasattr(value, "untyped_storage") else copy.deepcopy(value)
+        return self._tensor(value) if hasattr(value, "untyped_storage") else _copy_of(value)
 
     def _tensor(self, tensor: Any) -> Any:
         tensor = tensor.detach()
