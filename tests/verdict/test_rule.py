@@ -71,6 +71,104 @@ def test_beyond_the_budget_the_interval_ends_where_the_e_value_is_200(n):
     assert beyond_budget(make_pairs([0.0] * n, (differences + shift).tolist())) == pytest.approx(200, rel=1e-6)
 
 
+def test_the_interval_beyond_the_budget_has_no_end_where_no_effect_reaches_its_evidence():
+    # of an effect without end, E_n is (1 + n g)^((n - 1) / 2): 3 for n = 2 and g = 4, and more with one pair more
+    assert sequence_half_width(2, 1.0, g=4.0, evidence=3.0) == math.inf
+    assert sequence_half_width(2, 1.0, g=4.0, evidence=3.01) == math.inf
+    assert 20 < sequence_half_width(2, 1.0, g=4.0, evidence=2.99) < math.inf
+    assert sequence_half_width(3, 1.0, g=4.0, evidence=3.0) < math.inf
+    assert beyond_budget(make_pairs([0.0, 0.0], [1.0, 1.0], resolution=1e-9), g=4.0) == pytest.approx(3.0)
+
+
+def test_the_e_value_with_a_noise_prior_is_that_by_hand_and_of_no_difference_at_all_it_is_1():
+    # n = 4, dbar = 2, SS = 2, d0 = 2 of variance 3, g = 2: 9^-1/2 * (24 / (8 + 16 / 9))^3
+    pairs = make_pairs([0, 0, 0, 0], [1, 2, 3, 2], resolution=1e-9)
+    assert beyond_budget(pairs, Noise(d0=2, variance=3.0), g=2.0) == pytest.approx((24 / (8 + 16 / 9)) ** 3 / 3)
+    assert beyond_budget(make_pairs([0.1, 0.2], [0.1, 0.2], resolution=0.0)) == 1.0
+
+
+def test_a_verdict_beyond_the_budget_takes_an_e_value_of_200():
+    """The interval ends where the e-value is 200 (see above): a mean that is a little further from 0 is a verdict."""
+    differences = np.random.default_rng(4).normal(0, 1, 12)
+    differences -= differences.mean()
+    half = sequence_half_width(12, float(np.std(differences, ddof=1)))
+    base = np.random.default_rng(5).normal(0, 1, 12)
+    for share, kind in ((0.999, "unclear"), (1.001, "better"), (-0.999, "unclear"), (-1.001, "worse")):
+        pairs = make_pairs(base, base + differences + share * half, resolution=1e-9)
+        assert judge(pairs, Terms(budget=5)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "equal_half", "kind"),
+    [(1.0, 1.0, 0.8, "unclear"), (1.01, 1.0, 0.8, "better"), (-1.0, 1.0, 0.8, "unclear"), (-1.01, 1.0, 0.8, "worse"),
+     (0.25, 0.5, 0.25, "unclear"), (0.24, 0.5, 0.25, "same"), (-0.25, 0.5, 0.25, "unclear"), (-0.24, 0.5, 0.25, "same"),
+     (0.25, 0.2, 0.25, "better"), (0.24, 0.2, 0.25, "better_small"), (-0.25, 0.2, 0.25, "worse"),
+     (-0.24, 0.2, 0.25, "worse_small"), (0.0, 0.0, 0.0, "same")],
+)  # fmt: skip
+def test_what_lies_on_a_border_is_neither_beyond_nor_within_it(mean, half, equal_half, kind):
+    assert classify(mean, half, equal_half, 0.5) == kind
+
+
+@pytest.mark.parametrize(("n", "reason"), [(4, ""), (5, "budget"), (6, "past_budget")])
+def test_an_open_verdict_says_when_the_budget_is_used_up_and_when_it_is_passed(n, reason):
+    pairs = make_pairs([0.1, 0.5, 0.3, 0.2, 0.4, 0.3][:n], [0.3, 0.2, 0.4, 0.5, 0.1, 0.2][:n])
+    judged = judge(pairs, Terms(budget=5, margin=1e-6))
+    assert (judged.kind, judged.reason) == ("unclear", reason)
+
+
+@pytest.mark.parametrize(("n", "spread"), [(2, 3.0), (5, 3.0), (6, None)])
+def test_disagreement_is_the_least_spread_of_up_to_five_pairs(n, spread):
+    pairs = make_pairs([0.1, 0.5, 0.3, 0.2, 0.4, 0.3][:n], [0.3, 0.2, 0.4, 0.5, 0.1, 0.2][:n])
+    assert judge(pairs, disagreement=9.0).spread == pytest.approx(spread or estimate_spread(pairs))
+
+
+def test_where_no_effects_are_known_their_sd_is_two_seed_sds():
+    # by hand: mean 2, s_p^2 = 5, s~^2 = 6: prior variance 2^2 * 5 = 20, of the mean 6 / 2 = 3; with an sd of 1, 1 and 3
+    pairs = make_pairs([1.0, 3.0], [2.0, 6.0], resolution=1e-9)
+    assert judge(pairs).effect == pytest.approx(2 * 20 / 23)
+    assert judge(pairs, Terms(effect_sd=1.0)).effect == pytest.approx(2 * 1 / 4)
+    assert judge(pairs).variance == pytest.approx(2.0)
+    assert judge(pairs).standard_error == pytest.approx(math.sqrt(3))
+
+
+def test_an_effect_is_not_shrunk_out_of_its_interval():
+    base = np.linspace(0, 1, 12)
+    pairs = make_pairs(base, base + 5 + 0.01 * (-1.0) ** np.arange(12), resolution=1e-9)
+    for sign, end in ((1, "low"), (-1, "high")):
+        verdict = judge(
+            make_pairs(sign * pairs.baseline, sign * pairs.treatment, resolution=1e-9), Terms(effect_sd=1e-3)
+        )
+        assert verdict.effect == getattr(verdict, end) == pytest.approx(sign * 5, rel=0.1)
+
+
+def test_without_a_margin_the_least_that_matters_is_a_seed_sd_or_a_step_of_the_metric():
+    lists = [1.0, 3.0], [2.0, 6.0]  # s_p^2 = 5, by hand as above
+    assert judge(make_pairs(*lists, resolution=1.0)).margin == pytest.approx(math.sqrt(5))
+    assert judge(make_pairs(*lists, resolution=4.0)).margin == 4.0
+    assert judge(make_pairs(*lists, resolution=4.0), Terms(margin=0.5)).margin == 0.5
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind"),
+    [((0, 1, 2, 1), "unclear"), ((0, 2, 2, 2), "failed"), ((0, 2, 2, 3), "unclear"), ((1, 0, 1, 2), "unclear"),
+     ((2, 0, 2, 2), "failed"), ((2, 0, 3, 2), "unclear"), ((0, 0, 0, 0), "unclear")],
+)  # fmt: skip
+def test_an_arm_has_failed_where_two_runs_failed_and_none_finished(counts, kind):
+    baseline, treatment, baseline_runs, treatment_runs = counts
+    failures = Failures(
+        baseline=baseline, treatment=treatment, baseline_runs=baseline_runs, treatment_runs=treatment_runs
+    )
+    verdict = judge(None, failures=failures)
+    assert (verdict.kind, verdict.reason) == (kind, "" if kind == "failed" else "no_pairs")
+
+
+@pytest.mark.parametrize(("n", "curves", "kind"), [(1, None, "unclear"), (1, True, "nothing"), (2, None, "nothing")])
+def test_a_change_did_nothing_where_two_values_agree_or_a_whole_curve(n, curves, kind):
+    values = [0.1, 0.2][:n]
+    assert judge(make_pairs(values, values), bit_identical=curves).kind == kind
+    assert judge(make_pairs(values, values), bit_identical=False).kind != "nothing"
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_seed_sd_is_that_of_the_pairs_and_of_one_pair_that_of_the_prior(n):
     noise = Noise(d0=6, variance=0.5)
