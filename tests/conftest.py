@@ -16,6 +16,9 @@ TOGETHER = {
 }
 """Tests that share an import which takes long: of the processes that run tests, one pays it."""
 
+APART = ("live", "stages", "hf", "lightning", "accelerate", "fork_engines", "examples", "alarm")
+"""Of the tests of cooking, those that train in processes of their own: they need no torch here, and take minutes."""
+
 EXAMPLES = 20
 """Examples of each law in the fast suite; hypothesis's own hundred otherwise."""
 
@@ -45,6 +48,9 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            if file.startswith("tests/cooking/") and file.removesuffix(".py").rpartition("/test_")[2] in APART:
+                return file
             return next((group for place, group in TOGETHER.items() if nodeid.startswith(place)), nodeid)
 
     return Together(config, log)
