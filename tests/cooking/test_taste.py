@@ -309,7 +309,10 @@ def test_preferences_are_counted_with_their_exact_interval():
     said = [word(kind="preference", value=name, step=step) for step, name in enumerate(["a"] * 9 + ["b"] + [""])]
     preferred = preferred_of(said, "a")
     assert (preferred.n, preferred.count, preferred.neither) == (10, 9, 1)
-    assert preferred.words == "preferred in 9 of 10 (90%, exact 95 % interval 55% to 100%; 1 without a difference)"
+    assert preferred.words == (
+        "preferred in 9 of 10 (90%, exact 95 % interval 55% to 100%; 1 without a difference; "
+        "of these two runs alone, as if neighbouring samples were independent)"
+    )
     assert "may be chance" in preferred_of(said[:3], "b").words or preferred_of(said[:3], "b").count == 0
     # NIST/SEMATECH e-Handbook, 7.2.4.1: 4 of 20, 90 %
     assert exact_interval(4, 20, 0.90) == pytest.approx((0.071354, 0.401029), abs=1e-6)

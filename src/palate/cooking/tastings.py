@@ -204,7 +204,8 @@ class Preferred:
             return f"preferred in 0 of 0{same}"
         can = "" if self.low > 0.5 or self.high < 0.5 else "; that may be chance"
         share = f"{self.count / self.n:.0%}, exact 95 % interval {self.low:.0%} to {self.high:.0%}"
-        return f"preferred in {self.count} of {self.n} ({share}{same}{can})"
+        alone = "; of these two runs alone, as if neighbouring samples were independent"
+        return f"preferred in {self.count} of {self.n} ({share}{same}{can}{alone})"
 
 
 def preferred_of(words: Sequence[Word], run: str) -> Preferred:
