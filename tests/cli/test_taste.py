@@ -14,6 +14,7 @@ from palate.cli.plain import shown
 from palate.cli.taste import pairs_of, read_tasted
 from palate.cli.terminal.keys import split_keys
 from palate.cli.terminal.pictures import fit, picture, resized, sixels, way_of
+from palate.cli.terminal.strip import _wrapped
 from palate.cli.terminal.tasting import Blind, Looking, Pair, Wish, compare, look
 from palate.cooking.png import read_png
 from palate.cooking.taste import Taster
@@ -375,3 +376,9 @@ def test_blind_shows_no_name_and_says_how_many_were_preferred(workplace, run):
     told = json.loads(workplace.process("taste", "3f9c", "--json").stdout)
     assert len(told["said"]) == 3
     assert "Blind, against 77ab-control: preferred in" in workplace.process("taste", "3f9c").stdout
+
+
+def test_text_is_wrapped_into_any_width():
+    assert _wrapped("abc", 0) == ["a", "b", "c"]
+    assert _wrapped("", 0) == [""]
+    assert _wrapped("abcde", 2) == ["ab", "cd", "e"]

@@ -250,16 +250,11 @@ def forgotten(parts: Mapping[str, Any]) -> list[str]:
     known |= inner | {id(one) for part in parts.values() for one in _inside(part)}
     things, own = gc.get_objects(), {id(one) for _, one in parameters_of(parts)}
     named = {one: name for one in set(map(type, things)) for name, kind in kinds.items() if issubclass(one, kind)}
-    found = [
-        f"{named[type(one)]}: {type(one).__qualname__}"
-        for one in things
-        if type(one) in named and not _is_wrapper(one) and id(one) not in known and _is_of(one, own)
-    ]
-    found += [
-        f"an accelerator, which adds gradients up: {type(one).__qualname__}"
-        for one in things
-        if _is_wrapper(one) and _adds_up(one, parts)
-    ]
+    wrappers = {one for one in set(map(type, things)) if str(one.__module__).startswith(_WRAPPERS)}
+    kept = [one for one in things if type(one) in named and type(one) not in wrappers and id(one) not in known]
+    found = [f"{named[type(one)]}: {type(one).__qualname__}" for one in kept if _is_of(one, own)]
+    adding = [one for one in things if type(one) in wrappers and _adds_up(one, parts)]
+    found += [f"an accelerator, which adds gradients up: {type(one).__qualname__}" for one in adding]
     return sorted(found)
 
 
@@ -268,10 +263,6 @@ def _is_of(thing: Any, parameters: set[int]) -> bool:
     optimizer = getattr(thing, "optimizer", thing)
     groups = getattr(optimizer, "param_groups", None)
     return groups is None or any(id(one) in parameters for group in groups for one in group["params"])
-
-
-def _is_wrapper(thing: Any) -> bool:
-    return str(type(thing).__module__).startswith(_WRAPPERS)
 
 
 def _adds_up(thing: Any, parts: Mapping[str, Any]) -> bool:

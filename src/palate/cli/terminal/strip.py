@@ -156,7 +156,7 @@ def _line(row: int, column: int, text: str, most: int, *, dim: bool = False, bol
 
 
 def _wrapped(text: str, wide: int) -> list[str]:
-    plain = shown(text)
+    plain, wide = shown(text), max(1, wide)
     return [plain[place : place + wide] for place in range(0, len(plain), wide)] or [""]
 
 
