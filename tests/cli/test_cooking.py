@@ -145,7 +145,7 @@ def test_a_fork_goes_on_with_the_code_of_another_training_only_if_the_parts_are_
     command = [sys.executable, "train.py"]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
-    assert "The checkpoint is of another training." in ended.stderr
+    assert "The capsule is of another training." in ended.stderr
     assert "[12, 8] and [16, 8] are the shapes" in ended.stderr
 
 

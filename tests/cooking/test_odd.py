@@ -160,3 +160,40 @@ def test_a_capsule_of_another_optimizer_is_refused(torch):
 def test_a_branch_holds_a_knobs_name_whatever_it_ends_with():
     branch = Branch(turns={3: {"nz.train": Amount("to", 0.5)}})
     assert Branch.read(branch.text()) == branch
+
+
+def test_undoing_a_season_leaves_what_a_stage_has_set_since(tmp_path, torch):
+    live, _ = seasoned(tmp_path, torch, [torch.nn.Parameter(torch.ones(1))], lr="x0.5")
+    live.seasoning.mixer.weights["adv"] = 0.5  # as a stage that begins sets it
+    ask(tmp_path, {}, author="ada", undo=True)
+    live.seasoning.poll(1, 1.0)
+    live.seasoning.carry_out(1, lambda: None)
+    assert live.seasoning.mixer.weights == {"adv": 0.5}
+    assert live.seasoning.value_now("lr") == pytest.approx(0.1)
+    live.close()
+
+
+def test_parts_that_cannot_be_looked_at_are_trained_unwatched(tmp_path, torch):
+    net = torch.nn.Sequential(torch.nn.LazyLinear(4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    live = Live(FakeRun(tmp_path), {"model": net, "optimizer": optimizer}, keep=every(10**9))
+    for _ in live.steps(LOADER):
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+    live.close()
+    assert live.step == 4
+
+
+def test_a_look_that_fails_is_the_last_and_the_step_is_done(tmp_path, torch):
+    from palate.cooking.looks import Observer
+
+    net = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    observer = Observer(net, optimizer)
+    observer._held = None
+    before = net.weight.detach().clone()
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert isinstance(observer.fault, TypeError)
+    assert not torch.equal(before, net.weight)

@@ -1,6 +1,5 @@
 """Stages and cycles of them: their losses, what they train, when they end, and going on in the middle of one."""
 
-import json
 import re
 
 import pytest
@@ -114,7 +113,7 @@ def test_a_stage_trains_what_it_says_with_its_losses_and_ends(staged):
     assert [(name, int(step)) for name, step, _ in told][:3] == [("first", 5), ("head", 8), ("rest", 10)]
     assert "['4.weight', '4.bias']" in told[1][2]
     assert "['0.weight', '0.bias', '1.weight', '1.bias']" in told[2][2]
-    assert told[-1][0] == "rest" and len(told) % 2 == 1
+    assert [name for name, *_ in told] == ["first", *["head", "rest"] * 3]  # best in round 1, two rounds without
     content = read_journal(trunk / "journal")
     fired = [event for event in content.events if event["kind"] == "until"]
     assert fired[0]["stage"] == "first" and fired[-1]["stage"] == "cycle"
@@ -170,8 +169,8 @@ for x, y in run.steps(iter([(X, Y)] * 3), until=steps(10)):
     assert "gives no more batches" in printed
 
 
-def test_conditions_are_part_of_what_a_stage_shows():
-    stage = Stage("gan", until=steps(3))
-    assert json.loads(json.dumps(str(stage.until))) == "steps(3)"
+def test_conditions_that_count_to_nothing_are_refused():
     with pytest.raises(InputError):
         cycles_without_improvement(0, "fid")
+    with pytest.raises(InputError):
+        steps(0)

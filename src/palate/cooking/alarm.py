@@ -1,5 +1,6 @@
 """Symptoms while a training goes on: taken from looks, told once each, with the card that says what helps."""
 
+import contextlib
 import importlib
 import math
 import time
@@ -43,7 +44,8 @@ class Alarm:
         self._observer = None
         if models and optimizers:
             looks = importlib.import_module("palate.cooking.looks")
-            self._observer = looks.Observer(models, optimizers, fresh=fresh)
+            with contextlib.suppress(Exception):  # parts that nobody can look at are not watched
+                self._observer = looks.Observer(models, optimizers, fresh=fresh)
         self._tell = tell
         self._told: set[str] = set()
         self._wait_s, self._next_s = FIRST_S, time.monotonic() + FIRST_S
@@ -81,6 +83,8 @@ class Alarm:
             self._observer = None
 
     def _judge(self) -> None:
+        if self._observer is not None and self._observer.fault is not None:
+            self.stop()
         cards = importlib.import_module("palate.cooking.cards")
         for symptom in self._observer.symptoms() if self._observer is not None else ():
             if symptom.kind not in self._told and symptom.kind not in UNSURE:

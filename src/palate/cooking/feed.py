@@ -215,8 +215,8 @@ def _leave_out(loader: Iterable[Any], batches: Iterator[Any], count: int) -> Non
             advance() if quick and advance is not None else next(batches)
         except StopIteration:
             raise RefusedError(
-                f"The loader gives {done:,} batches, and the checkpoint is of behind batch {count:,} of a pass.",
-                why="The data, or the size of a batch, are others than when the checkpoint was taken.",
+                f"The loader gives {done:,} batches, and the capsule is of behind batch {count:,} of a pass.",
+                why="The data, or the size of a batch, are others than when the capsule was taken.",
                 todo="Fork with the data and the batch size of that run.",
             ) from None
 
@@ -275,7 +275,7 @@ def _refuse_other(loader: Iterable[Any], facts: dict[str, Any]) -> None:
     other = [f"{_SAID[name]}: {facts[name]} then, {now[name]} now" for name in _SAID if facts.get(name) != now[name]]
     if other:
         raise RefusedError(
-            "The data come in another way than when the checkpoint was taken.",
+            "The data come in another way than when the capsule was taken.",
             why=other,
             todo="Give run.steps the loader of that run.",
         )

@@ -149,7 +149,7 @@ class Holding:
         """Put the parts back as a capsule has them; the random numbers come last, from whoever calls."""
         for name, part in self._parts.items():
             if lacks(body["parts"][name]):
-                self._say(f"{name} could not be held by the checkpoint: it begins anew.")
+                self._say(f"{name} could not be held by the capsule: it begins anew.")
             else:
                 put_state(part, body["parts"][name])
         put_gradients(self._parts, body["gradients"] or {})
@@ -162,19 +162,19 @@ def refuse_other(parts: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         RefusedError: that is what it is.
     """
     saved = body["parts"]
-    faults = [f"{name}: the checkpoint has it, palate.start was not given it" for name in saved if name not in parts]
-    faults += [f"{name}: palate.start was given it, the checkpoint has it not" for name in parts if name not in saved]
+    faults = [f"{name}: the capsule has it, palate.start was not given it" for name in saved if name not in parts]
+    faults += [f"{name}: palate.start was given it, the capsule has it not" for name in parts if name not in saved]
     for name in parts.keys() & saved.keys():
         kinds = [type(parts[name]).__qualname__, body["types"].get(name)]
         if is_optimizer(parts[name]) and kinds[0] != kinds[1]:
             faults.append(f"{name}: it is {kinds[0]}, and was {kinds[1]}")
         if is_module(parts[name]) and lacks(saved[name]):
-            faults.append(f"{name}: the checkpoint could not hold all of it")
+            faults.append(f"{name}: the capsule could not hold all of it")
         faults += [f"{name}: {fault}" for fault in faults_of(parts[name], saved[name])]
     if faults:
         more = len(faults) - MOST_FAULTS
         raise RefusedError(
-            "The checkpoint is of another training.",
+            "The capsule is of another training.",
             why=[*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])],
             todo="Fork the run with the code that it was made with.",
         )

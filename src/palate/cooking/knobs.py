@@ -194,6 +194,12 @@ class OptimizerKnobs:
             for name, settings in self.settings.items()
         }
 
+    def put_back_one(self, name: str, state: Mapping[str, Any]) -> None:
+        """Set one knob as it was when `state` was taken."""
+        for optimizer, key in self._those_named(name):
+            saved = state[optimizer].get(key)
+            self.settings[optimizer][key] = IDLE if saved is None else Turned(*saved)
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Undo `state`."""
         for name, settings in state.items():

@@ -5,8 +5,9 @@
         loss = run.mix(l1=F.l1_loss(net(x), y), adv=lambda: bce(critic(net(x))))
         opt.zero_grad(); loss.backward(); opt.step(); sched.step()
 
-All that palate does, it does between two steps: when the next batch is asked for. Nothing of it draws a random number
-or touches a weight, so that a training with palate computes, bit for bit, what it computes without. A loop that belongs
+What palate does, it does between two steps, when the next batch is asked for; but for the hooks around an optimizer's
+step, which put turned knobs in force and look for symptoms, and for tasting. Nothing of it draws a random number or
+touches a weight, so that a training with palate computes, bit for bit, what it computes without. A loop that belongs
 to somebody else calls the same verbs: `begin`, `take_up`, `arrive`, `step_done`, `close`.
 """
 
@@ -186,7 +187,7 @@ class Live:
             raise InputError(
                 "run.steps has an `until` of its own inside of run.epochs.",
                 why="Within an epoch it is one pass over the loader.",
-                todo="Leave run.epochs out, or give the condition to the stage: palate.Stage(..., until=...)",
+                todo="Leave run.epochs out, or give the condition to the stage: Stage(..., until=...)",
             )
         if not self._in_epochs:
             self.begin(until)
@@ -298,9 +299,10 @@ class Live:
 
     def _count_step(self, samples: int) -> None:
         """Count a step behind which the loop was left, where an optimizer stepped in it."""
-        if self._stepped:
+        if self._stepped and self._process == os.getpid():
             self._stepped = set()
-            self._take_rows()
+            with contextlib.suppress(PalateError):  # a loop that an exception ended is left late, its journal closed
+                self._take_rows()
             self.step += 1
             self.samples += samples
 
@@ -457,7 +459,7 @@ class Live:
         if self._capsule["in_epochs"] and not self._in_epochs:
             raise RefusedError(
                 "This loop cannot be gone on with.",
-                why="The checkpoint was taken inside of run.epochs, and run.steps is called outside of it.",
+                why="The capsule was taken inside of run.epochs, and run.steps is called outside of it.",
                 todo="Fork the run with the code that it was made with.",
             )
         if call > self._capsule["call"]:

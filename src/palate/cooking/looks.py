@@ -92,6 +92,7 @@ class Observer:
             fresh=fresh,
             same_mode=not augmented and not any(_has_dropout(module) for module in self._models.values()),
         )
+        self.fault: Exception | None = None
         self._rows = None if validation is None else RowTable(validation, training)
         self._every = every
         self._idle: dict[str, Any] = {}
@@ -111,14 +112,22 @@ class Observer:
             hook
             for number, one in enumerate(self._optimizers)
             for hook in (
-                one.register_step_pre_hook(partial(self._before_step, number)),
-                one.register_step_post_hook(partial(self._after_step, number)),
+                one.register_step_pre_hook(partial(self._safely, self._before_step, number)),
+                one.register_step_post_hook(partial(self._safely, self._after_step, number)),
             )
         ]
         if self._rows is not None and not self._rows.full:
             self._hooks.append(next(iter(self._models.values())).register_forward_pre_hook(_Hook(self._note_rows)))
         self._forward_hooks: list[Any] = []
         self._arm()
+
+    def _safely(self, look: Callable[..., None], *given: Any) -> None:
+        """Take a look; one that fails is the last: the training goes on unwatched, whatever its parts are."""
+        if self.fault is None:
+            try:
+                look(*given)
+            except Exception as error:  # noqa: BLE001  an outermost loop: it stands within an optimizer's step
+                self.fault = error
 
     def log(self, *, validation: Mapping[str, float] | None = None, **losses: Any) -> None:
         """Keep the losses of this step, the one that is minimised first; tensors are read at the next look."""

@@ -188,25 +188,25 @@ def faults_of(thing: Any, state: State) -> list[str]:
 
 def _model_faults(model: Any, state: State) -> list[str]:
     if not isinstance(state, Mapping) or "state" not in state:
-        return ["the checkpoint has no model there"]
+        return ["the capsule has no model there"]
     saved, own = state["state"], model.state_dict()
-    faults = [f"{name}: the checkpoint has it, the model has not" for name in saved if name not in own]
-    faults += [f"{name}: the model has it, the checkpoint has not" for name in own if name not in saved]
+    faults = [f"{name}: the capsule has it, the model has not" for name in saved if name not in own]
+    faults += [f"{name}: the model has it, the capsule has not" for name in own if name not in saved]
     for name in own.keys() & saved.keys():
         shapes = [getattr(one, "shape", None) for one in (own[name], saved[name])]
         if shapes[0] != shapes[1] and None not in shapes:
             told = " and ".join(str(list(shape or ())) for shape in shapes)
-            faults.append(f"{name}: {told} are the shapes in the model and in the checkpoint")
+            faults.append(f"{name}: {told} are the shapes in the model and in the capsule")
     return faults
 
 
 def _optimizer_faults(optimizer: Any, state: State) -> list[str]:
     if not isinstance(state, Mapping) or "param_groups" not in state:
-        return ["the checkpoint has no optimizer there"]
+        return ["the capsule has no optimizer there"]
     groups, saved = optimizer.param_groups, state["param_groups"]
     if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved]:
         sizes = [" + ".join(str(len(one["params"])) for one in some) for some in (groups, saved)]
-        return [f"it has {sizes[0]} parameters in its groups, the checkpoint {sizes[1]}"]
+        return [f"it has {sizes[0]} parameters in its groups, the capsule {sizes[1]}"]
     missing = (saved[0].keys() ^ groups[0].keys()) - {"initial_lr", "params", "param_names"} if saved else set()
     return [f"it is another optimizer: {', '.join(sorted(missing))} stand in one of the two only"] if missing else []
 

@@ -151,17 +151,27 @@ class Seasoning:
         self._note(amounts, before, step, command)
 
     def _undo(self, step: int, command: Command) -> Command:
-        """Put back what the last season turned, exactly; return the command with what that is."""
+        """Put back what the last season turned, exactly, and nothing else; return the command with what that is."""
         if not self._before:
             raise InputError("Nothing was turned since the training was started, so there is nothing to put back.")
         turned_then, before, state, flags = self._before.pop()
         now = {name: self.value_of(name) for name in turned_then}
         amounts = {name: _inverse(amount, before[name]) for name, amount in turned_then.items()}
-        self.restore(state)
-        train_as(self._parts, flags)
+        for name in turned_then:
+            self._put_back(name, state, flags)
         known = replace(command, amounts=amounts)
         self._note(amounts, now, step, known)
         return known
+
+    def _put_back(self, name: str, state: Mapping[str, Any], flags: Mapping[str, bool]) -> None:
+        if name == TRAIN:
+            train_as(self._parts, flags)
+        elif name in state["declared"]:
+            self.declared[name].value = state["declared"][name]
+        elif name in state["weights"]:
+            self.mixer.weights[name] = state["weights"][name]
+        else:
+            self.knobs.put_back_one(name, state["knobs"])
 
     def _note(
         self,
@@ -241,7 +251,7 @@ class Seasoning:
         self.mixer.weights.update(state["weights"])
         self.knobs.restore(state["knobs"])
         for name, value in state["declared"].items():
-            self.declared[name] = Declared(value, float("-inf"), float("inf"))
+            self.declared[name] = Declared(value, float("-inf"), float("inf"))  # until `knob` says its range
 
 
 def _inverse(amount: Amount, before: Any) -> Amount:
