@@ -12,6 +12,7 @@ to somebody else calls the same verbs: `begin`, `take_up`, `arrive`, `step_done`
 """
 
 import contextlib
+import importlib
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from palate.cooking import randomness
 from palate.cooking.alarm import Alarm
 from palate.cooking.capsule import read_capsule
 from palate.cooking.feed import Pass, count_samples
+from palate.cooking.lanes.meeting import Meeting
 from palate.cooking.holding import Holding, refuse_other
 from palate.cooking.parts import parameters_of, parts_of, tops_words, train_only, unknown_names
 from palate.cooking.seasoning import Logged, Seasoning
@@ -92,7 +94,9 @@ class Live:
         self._said: set[str] = set()
         self._turned_at: set[int] = set()
         self.arrived = not self.branch.capsule
-        self._alarm = Alarm(self.parts, self._tell, fresh=True) if symptoms and branch is None else None
+        self._meeting = Meeting.of_process()
+        alone = branch is None and (self._meeting is None or self._meeting.folder is None)
+        self._alarm = Alarm(self.parts, self._tell, fresh=True) if symptoms and alone else None
         self._branched = False
         self._capsule = read_capsule(Path(self.branch.capsule)) if self.branch.capsule else None
         if self._capsule is not None:
@@ -154,6 +158,10 @@ class Live:
 
     def _batches(self, loader: Iterable[Any], call: int) -> Iterator[Any]:
         one = self.take_up(loader, owned=not self._is_one_pass())
+        together = self._together(one, loader)
+        if together is not None:
+            yield from together.batches(call)
+            return
         self.arrive(one, call)
         while not self.ended:
             for batch in one:
@@ -176,6 +184,13 @@ class Live:
             self.epoch += 1
             self.ended = self._look()
             one = one if self.ended else Pass(loader, number=self.epoch, owned=True)
+
+    def _together(self, one: Pass, loader: Iterable[Any]) -> Any:
+        """Return how this loop is gone through with those of other runs; None where it is not."""
+        if self._meeting is None or self._meeting.alone:
+            return None
+        joint = importlib.import_module("palate.cooking.lanes.joint")
+        return joint.joined(self, self._meeting, one, loader)
 
     def _is_one_pass(self) -> bool:
         return self._watch is None or self._in_epochs

@@ -5,6 +5,7 @@ there is nothing else the runner waits for that run.
 """
 
 import contextlib
+import itertools
 import os
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
+from palate.loop.lanes import Lanes
 from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
@@ -73,6 +75,7 @@ class Runner:
         self._person = person
         self._engines = engines or Engines(resources)
         self._going: dict[str, tuple[Arm, int, float]] = {}
+        self._groups: dict[str, str] = {}
         self._ended: deque[Ended] = deque()
         self._results: dict[Arm, dict[int, RunResult]] = {}
         self._received: dict[Arm, dict[int, Received]] = {}
@@ -84,6 +87,7 @@ class Runner:
         self._began_unix_s = time.time()
         self._lost: set[tuple[Arm, int]] = set()
         self._news = False
+        self._lanes = Lanes(catalog.project, plan, resources, self._say)
         self._around = contextlib.ExitStack()
         self.made = 0
         self.reused = 0
@@ -108,6 +112,7 @@ class Runner:
                 if write_stop(self._project, run_id):
                     self._read_back(run_id, arm, stopped=True)
         self._going.clear()
+        self._lanes.close()
         self._claims.close()
 
     def __iter__(self) -> Iterator[Results]:
@@ -124,6 +129,8 @@ class Runner:
         for arm, by_seed in self._received.items():
             for seed, received in by_seed.items():
                 self._apartness.shared_at_once(self._results[arm][seed].id, received, 0.0, 0.0)
+        for arm, results in self._results.items():
+            self._lanes.known(arm, [one.id for one in results.values()])
         self._check()
         yield self._results
         while self._submit():
@@ -156,17 +163,34 @@ class Runner:
         What other processes make is waited for, once nothing else is missing.
         """
         waits: list[tuple[Arm, int]] = []
-        while len(self._going) < self._workers and (missing := self._next(waits)) is not None:
+        while self._has_room() and (missing := self._next(waits)) is not None:
             arm, seed = missing
-            order = begin(self._project, self._plan, arm, seed)
-            self._seen.add(order.id)
-            self._claims.tell(self._plan.keys[arm], seed, order.id)
-            self._going[order.id] = (arm, seed, time.monotonic())
-            self._engines.submit(self._plan.target_of(arm).task, order)
-            self._person.watch(RunStarted(arm, seed, order, self._plan.settings[arm]))
+            self._start(arm, [seed, *self._more(arm, seed)])
         if waits and not self._going and not self._news:
             self._say_waits(*waits[0])
         return bool(self._going or waits or self._news)
+
+    def _has_room(self) -> bool:
+        return len({self._groups.get(run_id, run_id) for run_id in self._going}) < self._workers
+
+    def _start(self, arm: Arm, seeds: list[int]) -> None:
+        """Start runs of an arm, together where there are several."""
+        begun = [begin(self._project, self._plan, arm, seed) for seed in seeds]
+        for seed, order in zip(seeds, self._lanes.orders(arm, begun), strict=True):
+            self._seen.add(order.id)
+            self._claims.tell(self._plan.keys[arm], seed, order.id)
+            self._going[order.id] = (arm, seed, time.monotonic())
+            if order.group:
+                self._groups[order.id] = order.group
+            self._engines.submit(self._plan.target_of(arm).task, order)
+            self._person.watch(RunStarted(arm, seed, order, self._plan.settings[arm]))
+
+    def _more(self, arm: Arm, first: int) -> Iterator[int]:
+        """Claim more seeds of an arm that are missing, where several can be computed together."""
+        most = self._lanes.size(arm) - 1
+        going = {seed for of, seed, _ in self._going.values() if of == arm}
+        missing = [one for one in self._plan.seeds if one not in self._results[arm] and one not in going | {first}]
+        yield from itertools.islice((seed for seed in missing if self._is_free(arm, seed)), max(most, 0))
 
     def _next(self, waits: list[tuple[Arm, int]]) -> tuple[Arm, int] | None:
         """Claim the next run that is missing, and put those that others make into `waits`.
@@ -238,11 +262,13 @@ class Runner:
         if ended.id not in self._going:  # a reading before the runs that was given up, and ended late
             return
         arm, seed, began_s = self._going.pop(ended.id)
+        ended = self._lanes.shared(ended)
         try:
             why = write_ending(self._project, ended)
             if why:
                 self._lose(ended, arm, seed, why)
             else:
+                self._lanes.heard(arm, ended.id)
                 self._take_in(ended, arm, seed, began_s)
         except OSError as error:
             raise StoreError(
@@ -360,6 +386,7 @@ class Runner:
         if not file:
             return False
         self._workers = 1
+        self._lanes.forbid()
         self._say(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
         self._set_aside(runs, f"another run wrote {file} at the same time")
         for arm, by_seed in self._results.items():

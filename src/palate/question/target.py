@@ -61,6 +61,8 @@ class Order:
         guarded: whether what it does to files is heard of, as in Python; a command is any program.
         secrets: values that are to be taken out of what it prints.
         branch: how it departs from the plain run; None where it does not.
+        lanes: where it meets other runs, to compute their steps together; "" where it does not.
+        group: of the runs that it meets; they are started together. "" where it meets none.
     """
 
     id: str
@@ -77,6 +79,8 @@ class Order:
     guarded: bool = True
     secrets: tuple[str, ...] = ()
     branch: Branch | None = None
+    lanes: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

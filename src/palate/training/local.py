@@ -143,10 +143,15 @@ class LocalLauncher:
         self._log.close()
 
     def _start_waiting(self) -> None:
-        while self._ready and self._waiting and len(self._going) < self.workers:
+        while self._ready and self._waiting and self._has_room(self._waiting[0]):
             order = self._waiting.popleft()
             self._going[order.id] = _Going(order, time.monotonic())
             self._request(message_of(order, self._threads))
+
+    def _has_room(self, order: Order) -> bool:
+        """Return whether a run can be started: those of a group count as one, and all of them are started."""
+        going = {one.order.group or one.order.id for one in self._going.values()}
+        return order.group in going or len(going) < self.workers
 
     def _send(self, run_id: str, number: int) -> None:
         self._request({"id": run_id, "send": int(number)})

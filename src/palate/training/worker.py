@@ -29,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from palate.cooking.lanes.meeting import VARIABLE as LANES
 from palate.question.branch import VARIABLE as BRANCH
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
@@ -165,6 +166,7 @@ def message_of(order: Order, threads: int) -> Message:
         "environment": {
             **training_run.environment_of(order.folder, order.seed, order.settings),
             BRANCH: order.branch.text() if order.branch is not None else "",
+            LANES: order.lanes,
         },
         "threads": threads,
         "place": order.place and order.place.body(),
