@@ -102,8 +102,9 @@ class _Reading:
                 if not _is_machinery(key, item):
                     yield item
         for hooks in ("_forward_hooks", "_forward_pre_hooks"):
-            if attributes.get(hooks):
-                yield Setting(hooks.removeprefix("_"), describe(list(attributes[hooks].values())))
+            theirs = [hook for hook in (attributes.get(hooks) or {}).values() if not _is_palates(hook)]
+            if theirs:
+                yield Setting(hooks.removeprefix("_"), describe(theirs))
         if self._has_extra_repr(type(module)):
             yield Setting("says", _extra_repr(module))
 
@@ -176,6 +177,12 @@ class _Reading:
                 yield Setting(name, Symbol(kind="reference", text=path_text(self._seen[id(child)]) or "itself"))
             else:
                 yield self.module(child, name, (*path, name))
+
+
+def _is_palates(hook: Any) -> bool:
+    """Return whether a hook is one that palate looks at a training with; it changes nothing."""
+    held = getattr(hook, "func", hook)
+    return any(str(getattr(one, "__module__", "")).startswith("palate.") for one in (held, type(held)))
 
 
 def _is_machinery(key: str, item: Item) -> bool:

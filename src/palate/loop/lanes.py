@@ -7,6 +7,7 @@ come after them.
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,12 @@ from palate.vocabulary import Arm
 MOST, FEWEST = 8, 3
 """Runs that are started together."""
 
+AFTER = 3
+"""Pairs that are made one by one first: a clear change needs no more."""
+
+REST_S = 2.0
+"""Seconds that are waited for the rest of a group to end, before the results are looked at."""
+
 FOLDER = "lanes"
 """Folder of the first of the runs, in which they meet; it is gone when they have ended."""
 
@@ -34,6 +41,7 @@ class _Group:
     folder: Path
     size: int
     going: set[str] = field(default_factory=set)
+    ends_s: float = float("inf")
 
 
 class Lanes:
@@ -51,6 +59,7 @@ class Lanes:
         self._possible = plan.target.fork is None and resources.timeout_s is None and len(plan.seeds) > FEWEST
         self._can: dict[Arm, bool] = {}
         self._groups: dict[str, _Group] = {}
+        self._ended: dict[str, _Group] = {}
 
     def forbid(self) -> None:
         """Start no runs together from now on: they would not be apart."""
@@ -110,8 +119,15 @@ class Lanes:
             shutil.rmtree(group.folder, ignore_errors=True)
         self._groups.clear()
 
+    def more_ends(self, run_id: str) -> bool:
+        """Return whether others of an ended run's group end in this moment, so that they are looked at together."""
+        group = self._ended.get(run_id)
+        return group is not None and bool(group.going) and time.monotonic() < group.ends_s + REST_S
+
     def _left(self, group: _Group, run_id: str) -> None:
         group.going.discard(run_id)
+        group.ends_s = min(group.ends_s, time.monotonic())
+        self._ended[run_id] = group
         if not group.going:
             shutil.rmtree(group.folder, ignore_errors=True)
 

@@ -17,7 +17,7 @@ from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
-from palate.loop.lanes import Lanes
+from palate.loop import lanes
 from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
@@ -87,7 +87,7 @@ class Runner:
         self._began_unix_s = time.time()
         self._lost: set[tuple[Arm, int]] = set()
         self._news = False
-        self._lanes = Lanes(catalog.project, plan, resources, self._say)
+        self._lanes = lanes.Lanes(catalog.project, plan, resources, self._say)
         self._around = contextlib.ExitStack()
         self.made = 0
         self.reused = 0
@@ -140,8 +140,10 @@ class Runner:
                 continue
             self._wait()
             while self._ended:
-                self._take(self._ended.popleft())
-                yield self._results
+                ended = self._ended.popleft()
+                self._take(ended)
+                if self._ended or not self._lanes.more_ends(ended.id):
+                    yield self._results
 
     def _wait(self) -> None:
         """Wait a moment for runs to end: those that go, and those that other processes make."""
@@ -171,7 +173,10 @@ class Runner:
         return bool(self._going or waits or self._news)
 
     def _has_room(self) -> bool:
-        return len({self._groups.get(run_id, run_id) for run_id in self._going}) < self._workers
+        """Return whether anything can be started: runs that are computed together take the place of two."""
+        groups = {self._groups[run_id] for run_id in self._going if run_id in self._groups}
+        single = sum(run_id not in self._groups for run_id in self._going)
+        return single + 2 * len(groups) < self._workers
 
     def _start(self, arm: Arm, seeds: list[int]) -> None:
         """Start runs of an arm, together where there are several."""
@@ -187,6 +192,8 @@ class Runner:
 
     def _more(self, arm: Arm, first: int) -> Iterator[int]:
         """Claim more seeds of an arm that are missing, where several can be computed together."""
+        if not all(len(by_seed) >= lanes.AFTER for by_seed in self._results.values()):
+            return
         most = self._lanes.size(arm) - 1
         going = {seed for of, seed, _ in self._going.values() if of == arm}
         missing = [one for one in self._plan.seeds if one not in self._results[arm] and one not in going | {first}]

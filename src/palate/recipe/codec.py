@@ -169,7 +169,7 @@ def _encode_float(value: float) -> Any:
 
 
 def _encode_mapping(value: Mapping[Any, Any]) -> Any:
-    if type(value) is dict and all(type(key) is str for key in value) and TAG not in value:
+    if all(type(key) is str for key in value) and TAG not in value:  # any mapping: a plain one is what is read back
         return {key: encode(item) for key, item in value.items()}
     pairs = [[encode(key), encode(item)] for key, item in value.items()]
     return _tagged("dict", sorted(pairs, key=lambda pair: canonical_text(pair[0])))

@@ -618,7 +618,9 @@ class Journal:
 
     def _start_syncer(self) -> None:
         if self._syncer is None:
-            self._syncer = threading.Thread(target=_sync_in_background, args=(weakref.ref(self),), daemon=True)
+            self._syncer = threading.Thread(
+                target=_sync_in_background, args=(weakref.ref(self),), name="palate-sync", daemon=True
+            )
             with contextlib.suppress(RuntimeError):  # no thread can be started: the operating system writes by itself
                 self._syncer.start()
 

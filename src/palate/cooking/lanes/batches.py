@@ -63,15 +63,20 @@ class Data:
         self.numbers: Sequence[Any] | None = None
         self.examples: Any = None
         if isinstance(loader, DataLoader):
-            self.examples = _examples_of(loader.dataset)
+            before = randomness.take_global()
+            try:
+                self.examples = _examples_of(loader.dataset)
+            finally:
+                randomness.put_global(before)  # the run goes on as if its data had not been read
         else:
             self.numbers = loader  # type: ignore[assignment]
 
     def digest(self) -> str:
         """Return what tells them from other data."""
-        digest = hashlib.blake2b(digest_size=16)
-        _digest_into(digest, self.numbers if self.examples is None else self.examples)
-        return digest.hexdigest()
+        digest = digest_of(self.numbers if self.examples is None else self.examples)
+        if not digest:
+            raise ValueError("its batches hold something other than tensors and numbers")
+        return digest
 
     def orders(
         self, lanes: Sequence[dict[str, Any]], generators: Mapping[str, Any], begun: Sequence[Random] = ()
@@ -153,10 +158,10 @@ def _examples_of(data: Any) -> Any:
     if type(data) is Subset:
         index = torch.as_tensor(list(data.indices))
         return _mapped(_examples_of(data.dataset), lambda one: one[index])
-    before = take_random({})
+    before = _shared_random()
     examples = default_collate([data[place] for place in range(len(data))])
     again = default_collate([data[place] for place in range(min(8, len(data)))])
-    if not _same(before, take_random({})):
+    if before != _shared_random():
         raise ValueError("its data are made with random numbers as they are loaded")
     held = list(_tensors_in(examples))
     if not held or any(type(one) is not Tensor for one in held):
@@ -166,6 +171,14 @@ def _examples_of(data: Any) -> Any:
     if not all(torch.equal(one[: len(a)], a) for one, a in zip(held, _tensors_in(again), strict=True)):
         raise ValueError("its data are others each time they are loaded")
     return examples
+
+
+def _shared_random() -> bytes:
+    """Return what tells whether random numbers were drawn: Python's, numpy's or torch's."""
+    state = randomness.take_global()
+    numpy = state.get("numpy", {}).get("state", {})
+    told = (state["python"], str(numpy.get("pos")), bytes(numpy.get("key", b"")), state["torch"].numpy().tobytes())
+    return repr(told).encode()
 
 
 def _mapped(tree: Any, of: Callable[[Tensor], Tensor]) -> Any:
@@ -188,15 +201,42 @@ def _tensors_in(tree: Any) -> Iterable[Any]:
         yield tree
 
 
-def _digest_into(digest: Any, tree: Any) -> None:
-    if isinstance(tree, range):
-        digest.update(repr(tree).encode())
-        return
-    for one in _tensors_in(tree):
-        if isinstance(one, Tensor):
-            digest.update(f"{one.dtype} {tuple(one.shape)}".encode())
-            digest.update(one.detach().contiguous().view(torch.uint8).numpy() if one.numel() else b"")
-        elif isinstance(one, int | float | str | bool | None):
-            digest.update(repr(one).encode())
-        else:
-            raise ValueError(f"its batches hold a {type(one).__qualname__}")
+def digest_of(value: Any) -> str:
+    """Return what tells a value from others; "" for what cannot be told.
+
+    Raises:
+        ValueError: it is a loader whose data cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        _digest_into(digest, value)
+    except TypeError:
+        return ""
+    return digest.hexdigest()
+
+
+def _digest_into(digest: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if value.numel() else b"")
+    elif type(value).__module__ == "numpy" and hasattr(value, "tobytes"):
+        digest.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
+    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | range | torch.dtype | torch.device):
+        digest.update(f"{type(value).__name__} {value!r}".encode())
+    elif isinstance(value, Mapping):
+        digest.update(f"{len(value)}".encode())
+        for name, one in value.items():
+            _digest_into(digest, name)
+            _digest_into(digest, one)
+    elif isinstance(value, list | tuple):
+        digest.update(f"{len(value)}".encode())
+        for one in value:
+            _digest_into(digest, one)
+    elif isinstance(value, torch.nn.Module):
+        _digest_into(digest, value.state_dict())
+    elif isinstance(value, DataLoader):
+        if fault := loader_fault(value):
+            raise ValueError(fault.replace("its ", "a ", 1))
+        _digest_into(digest, Data(value).examples)
+    else:
+        raise TypeError(type(value).__qualname__)

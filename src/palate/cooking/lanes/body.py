@@ -25,6 +25,12 @@ _CHANGES = frozenset({
     "append", "appendleft", "extend", "insert", "add", "update", "clear", "pop", "popleft", "remove", "discard",
     "setdefault", "sort", "reverse",
 })  # fmt: skip
+_CODE = (
+    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, type, types.GetSetDescriptorType,
+    types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType, property,
+)  # fmt: skip
+"""What is the same in all runs of one program."""
+
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), range, slice)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
@@ -33,12 +39,14 @@ class Body:
     Attributes:
         code: of the function, or of the file, that it is in.
         left: names that it sets or changes, and that are read outside of it.
-        used: models, optimizers and the like that it uses, by how they are written.
+        carried: names whose values, from before it, it reads or changes and sets.
+        used: what it uses and does not set, by how it is written: numbers, tensors, models, loaders.
         faults: why several runs cannot go through it at once.
     """
 
     code: types.CodeType
     left: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     used: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
@@ -74,8 +82,14 @@ def read_body(frame: types.FrameType, known: tuple[type, ...]) -> Body:
     if loop.orelse:
         reader.faults.append(f"line {loop.lineno}: the loop has an else")
     left = tuple(sorted((reader.stored | _names_in(loop.target)) & outside) + sorted(reader.changed))
-    faults = tuple(dict.fromkeys(reader.faults))
-    return Body(code=code, left=tuple(dict.fromkeys(left)), used=reader.used, faults=faults)
+    carried = (_read_first(loop.body, _names_in(loop.target)) & reader.stored) | reader.changed
+    return Body(
+        code=code,
+        left=tuple(dict.fromkeys(left)),
+        carried=tuple(sorted(carried & values.keys())),
+        used=reader.used,
+        faults=tuple(dict.fromkeys(reader.faults)),
+    )
 
 
 def put_names(code: types.CodeType, values: Mapping[str, Any]) -> None:
@@ -130,8 +144,10 @@ class _Reader:
             self._fault(node, f"{', '.join(node.names)} is set for all runs at once")
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
             self.stored.add(node.id)
-        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(value := self._value(node), self._known):
-            self.used[ast.unparse(node)] = value
+        elif isinstance(node, ast.Name | ast.Attribute):
+            value = self._value(node)
+            if not isinstance(value, (_Unknown, *_CODE)):
+                self.used[ast.unparse(node)] = value
         elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
             self._read_change(node, node.value, "set")
         elif isinstance(node, ast.Call):
@@ -280,6 +296,40 @@ def _loop_at(scope: ast.AST, line: int) -> ast.For | None:
         if isinstance(one, ast.For) and one.lineno <= line <= (one.iter.end_lineno or one.lineno)
     ]
     return max(heads, key=lambda one: one.lineno, default=None)
+
+
+def _read_first(statements: list[ast.stmt], known: set[str]) -> set[str]:
+    """Return the names that may be read before they are set, in the order of the statements.
+
+    What is set under a condition, or in a loop that may not be gone through, may not be set.
+    """
+    found: set[str] = set()
+    stored = set(known)
+    for statement in statements:
+        inner = [one for name in ("body", "orelse", "finalbody", "handlers") for one in getattr(statement, name, [])]
+        if isinstance(statement, ast.If | ast.For | ast.While | ast.Try | ast.With):
+            heads = [one for one in ast.iter_child_nodes(statement) if one not in inner]
+            found |= {name for head in heads for name in _loaded(head)} - stored
+            targets = _names_in(statement.target) if isinstance(statement, ast.For) else set()
+            body = [one for one in inner if isinstance(one, ast.stmt)]
+            body += [one for handler in getattr(statement, "handlers", []) for one in handler.body]
+            found |= _read_first(body, stored | targets)
+            if isinstance(statement, ast.With):
+                stored |= {name for one in ast.walk(statement) for name in _stored(one)}
+            continue
+        found |= set(_loaded(statement)) - stored
+        stored |= {name for one in ast.walk(statement) for name in _stored(one)}
+    return found
+
+
+def _loaded(node: ast.AST) -> list[str]:
+    names = [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]
+    changed = [one.target.id for one in ast.walk(node) if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)]
+    return names + changed
+
+
+def _stored(node: ast.AST) -> list[str]:
+    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else []
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:

@@ -37,11 +37,8 @@ OWN_STEPS = 2
 PRICED_AT = 16
 """Step of a loop at which the leader looks whether it is worth it."""
 
-WORTH = 0.6
-"""The most that the steps of all lanes may cost, of what those of as many single runs cost."""
-
-MEET_S, LOOK_S = 60.0, 0.004
-"""Seconds that the first run waits for the others, at most, and between two looks."""
+LOOK_S = 0.004
+"""Seconds between two looks for what another process writes."""
 
 NEAR, NEAR_ROWS, WITHIN = 0.02, 1e-3, 3.0
 """How far apart equal things may be: weights, of the way that they have moved; what is logged, of its size; and, later,
@@ -119,9 +116,26 @@ class Together:
             "before": before,
             "now": now,
             "digest": digest,
+            "used": self._used(),
+            "carried": self._carried(),
             "step": live.step,
             "groups": repr([_rates(part) for part in live.parts.values() if is_optimizer(part)]),
         }
+
+    def _used(self) -> dict[str, str]:
+        """Return what tells the values that the loop uses: they must be alike in all runs."""
+        parts = list(self._live.parts.values())
+        models = [one for part in parts if is_module(part) for one in part.modules()]
+        used = {name: one for name, one in self._body.used.items() if not _is_among(one, [*parts, *models])}
+        return {name: _batches().digest_of(one) for name, one in used.items()}
+
+    def _carried(self) -> dict[str, Any]:
+        """Return the values of variables that the loop goes on from."""
+        from palate.cooking.lanes.body import loop_frame
+
+        frame = loop_frame()
+        names = {} if frame is None else frame.f_locals
+        return {name: _plain(name, names[name]) for name in self._body.carried if name in names}
 
     # ---- the run itself
 
@@ -129,7 +143,7 @@ class Together:
         """Fork the leader, once all are there; this run goes on by itself, and is held against its lane."""
         assert self.folder is not None
         names = [self.folder / f"start-{lane}" for lane in range(self._meeting.lanes)]
-        until_s = time.monotonic() + MEET_S
+        until_s = time.monotonic() + self._meeting.wait_s
         while not all(one.exists() for one in names) and time.monotonic() < until_s:
             if (self.folder / "alone").exists():
                 break
@@ -169,7 +183,11 @@ class Together:
             while not live.ended:
                 for batch in batches:
                     samples = count_samples(batch)
-                    yield batch
+                    try:
+                        yield batch
+                    except GeneratorExit:
+                        live._count_step(samples)
+                        raise
                     if self._leader is not None:
                         over = self._leader.step_done(samples)
                     else:
@@ -342,6 +360,10 @@ class _Leader:
         for key, words in (("digest", "the data"), ("groups", "the settings of the optimizer"), ("step", "the step")):
             if any(one[key] != starts[0][key] for one in starts):
                 self.give_up(f"{words} differ from seed to seed")
+        for name in starts[0]["used"]:
+            if any(one["used"].get(name) != starts[0]["used"][name] for one in starts):
+                self.give_up(f"{name} differs from seed to seed")
+        self._lift([one["carried"] for one in starts])
         live = self._live
         self._stacks = Stacks(live.parts, [one["parts"] for one in starts])
         self._pass_generators = live_generators(self._data.loader)
@@ -364,6 +386,32 @@ class _Leader:
         live.seasoning.mixer = _LaneMixer(live.seasoning.mixer)
         self._python = _python_state()
         self._cpu_s = 0.0
+
+    def _lift(self, carried: list[Mapping[str, Any]]) -> None:
+        """Give the loop's variables a value for each lane, where they differ."""
+        from palate.cooking.lanes.body import put_names
+
+        lifted = {}
+        for name, first in carried[0].items():
+            values = [one.get(name) for one in carried]
+            if any(value != first for value in values):
+                lifted[name] = self._lifted(name, values)
+        put_names(self._body.code, lifted)
+
+    def _lifted(self, name: str, values: list[Any]) -> Any:
+        from palate.cooking.lanes.tensors import LaneNumber
+
+        first = values[0]
+        if all(isinstance(one, int | float) for one in values):
+            return LaneNumber(values, self.give_up)
+        if all(type(one) is type(first) for one in values):
+            if isinstance(first, list | tuple) and len({len(one) for one in values}) == 1:
+                return type(first)(self._lifted(name, list(one)) for one in zip(*values, strict=True))
+            if isinstance(first, dict) and all(one.keys() == first.keys() for one in values):
+                return {key: self._lifted(name, [one[key] for one in values]) for key in first}
+            if all(one == first for one in values):
+                return first
+        return self.give_up(f"{name} differs from seed to seed")
 
     def begin_pass(self) -> None:
         """Begin another pass of all lanes."""
@@ -448,7 +496,7 @@ class _Leader:
         """Give up where the steps of all lanes are not cheaper than those of single runs."""
         steps = PRICED_AT - PRICED_AT // 2
         price = self._singles(time.process_time() - self._cpu_s, steps)
-        if price > WORTH * self._meeting.lanes:
+        if price > self._meeting.worth * self._meeting.lanes:
             self.give_up(f"{self._meeting.lanes} together cost {price:.1f} single runs: it is not worth it")
 
     def _singles(self, cpu_s: float, steps: int) -> float:
@@ -684,6 +732,21 @@ def _of_lane(value: Any, lane: int) -> float:
     return float(value.values[lane] if hasattr(value, "values") else value)
 
 
+def _plain(name: str, value: Any) -> Any:
+    """Return a variable's value, where it is plain.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_plain(name, one) for one in value)
+    if type(value) is dict:
+        return {key: _plain(name, one) for key, one in value.items()}
+    raise ValueError(f"{name} is a {type(value).__qualname__}, which the loop goes on from")
+
+
 def _is_near(mine: float, lane: float, spread: float) -> bool:
     if mine != mine or lane != lane:
         return mine != mine and lane != lane
@@ -789,8 +852,8 @@ def _counts(condition: Condition | None) -> bool:
 
 
 def _threads() -> int:
-    """Return how many threads the process has, without the one that writes capsules, which the leader has no need of."""
-    own = sum(one.name == "palate-capsules" for one in threading.enumerate())
+    """Return how many threads the process has, without palate's own, which write files that the leader does not."""
+    own = sum(one.name.startswith("palate-") for one in threading.enumerate())
     try:
         return len(os.listdir("/proc/self/task")) - own
     except OSError:

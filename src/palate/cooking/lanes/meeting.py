@@ -15,12 +15,16 @@ class Meeting:
         folder: that they share; None where it is only asked whether the run could meet any.
         lane: its number, from 0.
         lanes: how many there are.
+        worth: the most that the steps of all may cost, of what those of as many single runs cost.
+        wait_s: seconds that the first waits for the others, at most.
         loops: how many loops they have met at.
         alone: why it goes on by itself from now on; "" where it does not.
     """
 
-    def __init__(self, folder: Path | None, lane: int = 0, lanes: int = 1) -> None:
-        self.folder, self.lane, self.lanes = folder, lane, lanes
+    def __init__(
+        self, folder: Path | None, lane: int = 0, lanes: int = 1, *, worth: float = 0.6, wait_s: float = 60.0
+    ) -> None:
+        self.folder, self.lane, self.lanes, self.worth, self.wait_s = folder, lane, lanes, worth, wait_s
         self.loops = 0
         self.alone = ""
 
@@ -33,10 +37,11 @@ class Meeting:
         if text == "ask":
             return cls(None)
         told = json.loads(text)
-        return cls(Path(told["folder"]), told["lane"], told["lanes"])
+        return cls(Path(told.pop("folder")), told.pop("lane"), told.pop("lanes"), **told)
 
     def text(self) -> str:
         """Return what tells a process of it."""
         if self.folder is None:
             return "ask"
-        return json.dumps({"folder": str(self.folder), "lane": self.lane, "lanes": self.lanes})
+        numbers = {"lane": self.lane, "lanes": self.lanes, "worth": self.worth, "wait_s": self.wait_s}
+        return json.dumps({"folder": str(self.folder), **numbers})

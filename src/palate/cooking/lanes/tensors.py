@@ -9,6 +9,7 @@ guessed: the lanes give up, which ends their process, and each run goes on by it
 """
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -220,7 +221,7 @@ class Lanes(TorchFunctionMode):
             random = self._random_of(generator)
             if generator is not None:
                 kwargs["generator"] = generator
-            in_place = func.__name__.endswith("_")
+            in_place = func.__name__.endswith("_") and not _is_loaders()
             if in_place and not is_lanes(args[0]):
                 self.give_up(f"{func.__name__} draws into a tensor that all runs share")
             shown = {name: whole(value) if is_lanes(value) else value for name, value in kwargs.items()}
@@ -365,6 +366,16 @@ def whole_in_place(tensor: Tensor) -> Tensor:
     return functorch.get_unwrapped(tensor)  # type: ignore[no-any-return]
 
 
+def _is_loaders() -> bool:
+    """Return whether a DataLoader draws, as it does when a pass over it begins: it looks at what is returned only."""
+    frame, far = sys._getframe(2), 0
+    while frame is not None and far < 6:
+        if frame.f_code.co_filename == torch.utils.data.dataloader.__file__:
+            return True
+        frame, far = frame.f_back, far + 1  # type: ignore[assignment]
+    return False
+
+
 def _one_by_one(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Carry out a function of lists of tensors tensor by tensor: vmap knows none of these."""
     method = name.removeprefix("_foreach_")
@@ -396,6 +407,7 @@ _REFUSED = {
     Tensor.numpy: ".numpy() is called on values that differ from run to run",
     Tensor.__array__: "a tensor that differs from run to run is handed to numpy",
     Tensor.tolist: ".tolist() is called on values that may differ from run to run",
+    Tensor.untyped_storage: "a tensor is stored inside of the loop",
     Tensor.__reduce_ex__: "a tensor is stored inside of the loop",
     torch.autograd.grad: "torch.autograd.grad is called",
     torch.autograd.backward: "torch.autograd.backward is called",

@@ -1,0 +1,301 @@
+"""Many seeds at once: each run comes to what it comes to alone, or goes on alone and says why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="lanes are of torch")
+
+from palate.cooking.lanes.meeting import Meeting
+from palate.question.target import Order, Task
+from palate.store.reader import Content, read_journal
+from palate.training.local import LocalLauncher
+from palate.training.outcome import begin_run
+
+LANES = 3
+
+RUNNER = """
+import sys, torch
+with open(sys.argv[1]) as file:
+    source = file.read()
+exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
+"""
+
+HEAD = """
+import sys, torch, palate
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from palate.cooking import steps, plateau
+seed = palate.seed_everything()
+data = torch.Generator().manual_seed(9)
+X = torch.randn(300, 6, generator=data); Y = (X[:, 0] + .5 * torch.randn(300, generator=data) > 0).long()
+net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(.2), nn.Linear(16, 2))
+opt = torch.optim.Adam(net.parameters(), lr=1e-2)
+loader = DataLoader(TensorDataset(X, Y), batch_size=20, shuffle=True)
+
+def evaluate():
+    net.eval()
+    with torch.no_grad():
+        loss = F.cross_entropy(net(X), Y).item()
+    net.train()
+    return loss
+"""
+
+LOOP = """
+run = palate.start("net", model=net, optimizer=opt)
+for x, y in run.steps(loader, until=steps(40)):
+    loss = run.mix(ce=F.cross_entropy(net(x), y))
+    opt.zero_grad(); loss.backward(); opt.step()
+run.log(run.step, final=evaluate())
+"""
+
+
+class Together:
+    """Makes runs of a body together, and each alone, in one warm worker."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "train.py").write_text(RUNNER)
+        self.folder, self.made = folder, 0
+        self.launcher = LocalLauncher(Task(kind="script", file=str(folder / "train.py"), warm=("torch",)), workers=2)
+
+    def make(self, body: str, *, lanes: int = LANES) -> list[Content]:
+        """Return the journals of the runs of a body, whose seeds are 0, 1, ...: together, or alone where one."""
+        self.made += 1
+        place = self.folder / str(self.made)
+        place.mkdir()
+        (place / "body.py").write_text(body)
+        orders = [self._order(place, seed, lanes) for seed in range(lanes)]
+        return self._run(orders)
+
+    def alone(self, body: str) -> list[Content]:
+        self.made += 1
+        place = self.folder / str(self.made)
+        place.mkdir()
+        (place / "body.py").write_text(body)
+        return self._run([self._order(place, seed, 1) for seed in range(LANES)])
+
+    def _order(self, place: Path, seed: int, lanes: int) -> Order:
+        folder, meet = place / f"run-{seed}", place / "meet"
+        folder.mkdir()
+        meet.mkdir(exist_ok=True)
+        begin_run(folder / "journal", key="key", label="body", seed=seed, settings={})
+        text = Meeting(meet, seed, lanes, worth=99, wait_s=5).text() if lanes > 1 else ""
+        return Order(
+            id=f"{self.made}-{seed}", folder=folder, seed=seed, settings={}, argv=(str(place / "body.py"),),
+            lanes=text, group=str(meet) if text else "",
+        )  # fmt: skip
+
+    def _run(self, orders: list[Order]) -> list[Content]:
+        for order in orders:
+            self.launcher.submit(order)
+        ended: dict[str, int] = {}
+        while len(ended) < len(orders):
+            ended.update({one.id: one.status for one in self.launcher.poll()})
+        for order in orders:
+            output = (order.folder / "output.log").read_text()
+            assert ended[order.id] == 0 or "on purpose" in output, output
+        return [read_journal(order.folder / "journal") for order in orders]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    made = Together(tmp_path_factory.mktemp("lanes"))
+    with made.launcher:
+        yield made
+
+
+def lanes_of(content: Content) -> dict:
+    [event] = [one for one in content.events if one["kind"] == "lanes"][-1:]
+    return event
+
+
+def assert_equal(made: list[Content], alone: list[Content], *, near: float = 1e-3) -> None:
+    for one, other in zip(made, alone, strict=True):
+        assert one.curves.keys() == other.curves.keys()
+        for name, curve in other.curves.items():
+            assert list(one.curves[name].steps) == list(curve.steps), name
+            assert list(one.curves[name].values) == pytest.approx(list(curve.values), rel=near, abs=1e-6), name
+
+
+QUALIFY = {
+    "dropout, a pass after another, evaluated behind the loop": HEAD + LOOP,
+    "clipped, scheduled, summed up, evaluated within, lists and totals": HEAD
+    + """
+sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, 40)
+run = palate.start("net", model=net, optimizer=opt, scheduler=sched)
+total, history, best = 0.0, [], None
+for number, (x, y) in enumerate(run.steps(loader, until=steps(40))):
+    loss = run.mix(ce=F.cross_entropy(net(x), y, label_smoothing=.1), l2=lambda: net[0].weight.square().sum())
+    opt.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), .5)
+    opt.step()
+    sched.step()
+    total += loss.item()
+    if number % 10 == 9:
+        history.append(round(loss.item(), 4))
+        run.log(run.step, val=evaluate(), rate=sched.get_last_lr()[0], text=float(len(f"{loss:.3f}")))
+run.log(run.step, mean=total / 40, last=history[-1], many=len(history), x=float(x.sum()), end=evaluate())
+""",
+    "epochs, BatchNorm, convolution, SGD with momentum, evaluated by a loader": HEAD
+    + """
+net = nn.Sequential(nn.Conv1d(1, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+opt = torch.optim.SGD(net.parameters(), lr=.05, momentum=.9, nesterov=True, weight_decay=1e-3)
+held = DataLoader(TensorDataset(X[:60], Y[:60]), batch_size=30)
+run = palate.start("net", model=net, optimizer=opt)
+seen = []
+for epoch in run.epochs(3):
+    for x, y in run.steps(DataLoader(TensorDataset(X, Y), batch_size=10, shuffle=True)):
+        loss = run.mix(ce=F.cross_entropy(net(x.unsqueeze(1)), y))
+        opt.zero_grad(); loss.backward(); opt.step()
+        seen.append(loss.item())
+        if run.step % 15 == 0:
+            net.eval()
+            with torch.no_grad():
+                right = sum((net(a.unsqueeze(1)).argmax(1) == b).sum().item() for a, b in held)
+            net.train()
+            run.log(run.step, right=right / 60)
+    run.log(run.step, epoch_loss=sum(seen[-30:]) / 30)
+    net.eval(); run.log(run.step, val=float(F.cross_entropy(net(X.unsqueeze(1)), Y))); net.train()
+""",
+    "random numbers in the loop, a generator of its own, numbers for batches": HEAD
+    + """
+mine = torch.Generator().manual_seed(seed + 5)
+run = palate.start("net", model=net, optimizer=opt, mine=mine)
+for step in run.steps(range(40)):
+    rows = torch.randint(0, 300, (20,), generator=mine)
+    x = X[rows] + .1 * torch.randn(20, 6)
+    x = F.dropout(x, .1) * torch.rand_like(x)
+    loss = F.mse_loss(net(x)[:, 0], Y[rows].float())
+    opt.zero_grad(set_to_none=False); loss.backward(); opt.step()
+    run.log(step, mse=loss)
+run.log(run.step, final=evaluate(), drawn=torch.rand(1).item(), mine=torch.rand(1, generator=mine).item())
+""",
+    "letters: embedding, tied weights, layer norm, accumulated gradients, an average of the weights": HEAD
+    + """
+class Letters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(12, 8)
+        self.norm = nn.LayerNorm(8)
+        self.out = nn.Linear(8, 12, bias=False)
+        self.out.weight = self.embed.weight
+        self.calls = 0
+    def forward(self, letters):
+        self.calls += 1
+        return self.out(self.norm(self.embed(letters)).cumsum(1))
+net = Letters()
+average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(.9))
+opt = torch.optim.AdamW(net.parameters(), lr=3e-3)
+text = torch.randint(0, 12, (400, 9), generator=data)
+run = palate.start("letters", model=net, optimizer=opt, average=average)
+for (line,) in run.steps(DataLoader(TensorDataset(text), batch_size=16, shuffle=True, drop_last=True), until=steps(40)):
+    logits = net(line[:, :-1])
+    loss = run.mix(nll=F.cross_entropy(logits.reshape(-1, 12), line[:, 1:].reshape(-1)))
+    (loss / 2).backward()
+    if run.step % 2:
+        opt.step(); opt.zero_grad()
+        average.update_parameters(net)
+run.log(run.step, calls=net.calls, average=average.module.embed.weight.abs().sum().item())
+""",
+    "inside of a function, what it left is used": HEAD
+    + """
+def train(run, net, opt):
+    total = count = 0
+    kept = {}
+    for x, y in run.steps(loader, until=steps(40)):
+        loss = F.cross_entropy(net(x), y)
+        opt.zero_grad(); loss.backward(); opt.step()
+        total += loss.item() * len(x); count += len(x)
+        kept["last"] = loss.item()
+    return total / count, kept
+run = palate.start("net", model=net, optimizer=opt)
+mean, kept = train(run, net, opt)
+run.log(run.step, mean=mean, final=evaluate(), **kept)
+""",
+}
+
+
+@pytest.mark.parametrize("name", QUALIFY)
+def test_runs_made_together_come_to_what_each_comes_to_alone(together, name):
+    made, alone = together.make(QUALIFY[name]), together.alone(QUALIFY[name])
+    assert [lanes_of(one).get("alone") for one in made] == [None] * LANES
+    assert [lanes_of(one)["lane"] for one in made] == list(range(LANES))
+    assert_equal(made, alone)
+
+
+LONE = {
+    "a plain number of Python's": (HEAD + LOOP.replace("loss.backward()", "loss.backward(); z = float(loss)"), "float"),
+    "left by break": (HEAD + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 20: break"), "break"),
+    "a branch": (HEAD + LOOP.replace("opt.step()", "opt.step()\n    if loss > .6: opt.step()"), "differs from run"),
+    "numpy": (HEAD + LOOP.replace("opt.step()", "opt.step(); z = loss.detach().numpy()"), "numpy"),
+    "Python's random numbers": (
+        "import random\n" + HEAD + LOOP.replace("opt.step()", "opt.step(); z = random.random()"), "random numbers"),
+    "data by seed": (HEAD + "X = X + torch.randn(300, 6)\nloader = DataLoader(TensorDataset(X, Y), 20)\n" + LOOP, "data"),
+    "held out by seed": (
+        HEAD + "Z = X[torch.randperm(300)[:50]]\n"
+        + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=net(Z).sum().item())"),
+        "Z differs"),
+    "a number by seed": (HEAD + "scale = 1 + seed / 9\n" + LOOP.replace("mix(ce=", "mix(ce=scale * "), "scale differs"),
+    "a meter": (
+        HEAD + "class Meter:\n    total = 0\n    def add(self, x): self.total += x\nmeter = Meter()\n"
+        + LOOP.replace("opt.step()", "opt.step(); meter.add(loss.item())"), "meter.add(...) may keep"),
+    "a file": (
+        HEAD + "import pathlib\n" + LOOP.replace("opt.step()", "opt.step(); pathlib.Path('x').write_text('x')"), "files"),
+    "a saved model": (
+        HEAD + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 20: torch.save(net.state_dict(), 'x.pt')"),
+        "stored"),
+    "a scheduler that is no part": (
+        HEAD + "sched = torch.optim.lr_scheduler.StepLR(opt, 5)\n" + LOOP.replace("opt.step()", "opt.step(); sched.step()"),
+        "sched is used"),
+    "a generator that is no part": (
+        HEAD + "g = torch.Generator().manual_seed(seed)\n"
+        + LOOP.replace("net(x)", "net(x + torch.randn(20, 6, generator=g))"), "g is used"),
+    "LBFGS": (HEAD.replace("Adam(net.parameters(), lr=1e-2)", "LBFGS(net.parameters())")
+              + LOOP.replace("opt.step()", "opt.step(lambda: loss)"), "LBFGS"),
+    "until a plateau": (HEAD + LOOP.replace("steps(40)", "steps(40) | plateau('ce')"), "another step"),
+    "a loader with an order of its own": (
+        HEAD + "loader = DataLoader(TensorDataset(X, Y), batch_sampler=[[1, 2, 3]] * 50)\n" + LOOP, "sampler"),
+    "data with noise": (
+        HEAD + "class Noisy(TensorDataset):\n    def __getitem__(self, i): return X[i] + torch.rand(1), Y[i]\n"
+        "loader = DataLoader(Noisy(X, Y), 20)\n" + LOOP, "random numbers"),
+    "a short loop": (HEAD + LOOP.replace("steps(40)", "steps(9)"), "fewer than"),
+    "one fails before the loop": (HEAD + "if seed == 1: raise SystemExit('on purpose')\n" + LOOP, "did not come"),
+    "one fails after it": (HEAD + LOOP + "if seed == 0: raise SystemExit('on purpose')\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONE)
+def test_a_run_that_cannot_be_made_with_others_goes_on_alone_and_says_why(together, name):
+    body, why = LONE[name]
+    made, alone = together.make(body), together.alone(body)
+    came = [one for one in made if "ce" in one.curves]
+    assert len(came) >= 2
+    if why:
+        assert all(why in lanes_of(one)["alone"] for one in came), [lanes_of(one) for one in came]
+    assert_equal(made, alone, near=0 if why else 1e-3)
+
+
+def test_a_run_alone_notes_whether_it_could_be_made_with_others(together, tmp_path):
+    noted = {}
+    for name, body in {"can": HEAD + LOOP, "cannot": LONE["left by break"][0]}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.py").write_text(body)
+        begin_run(tmp_path / name / "journal", key="key", label="body", seed=0, settings={})
+        order = Order(id=name, folder=tmp_path / name, seed=0, settings={}, argv=(str(tmp_path / f"{name}.py"),),
+                      lanes="ask")  # fmt: skip
+        together._run([order])
+        noted[name] = lanes_of(read_journal(tmp_path / name / "journal"))
+    assert noted["can"]["can"] is True
+    assert noted["cannot"]["can"] is False and "break" in noted["cannot"]["why"]
+
+
+def test_a_meeting_is_told_to_a_process_once(monkeypatch):
+    text = Meeting(Path("/somewhere"), 1, 3).text()
+    monkeypatch.setenv("PALATE_LANES", text)
+    met = Meeting.of_process()
+    assert met is not None and (met.lane, met.lanes) == (1, 3)
+    assert json.loads(text)["folder"] == "/somewhere"
+    assert Meeting.of_process() is None
