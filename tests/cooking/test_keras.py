@@ -221,6 +221,24 @@ def test_what_was_asked_to_leave_from_a_capsule_or_turn_knobs_is_refused(tmp_pat
     assert "Keras trains, and palate was asked to leave from a capsule or to turn knobs at a step." in printed
 
 
+def test_a_season_is_refused_while_it_trains_and_it_is_said_why(tmp_path):
+    body = """
+from pathlib import Path
+from palate.engines.keras import Palate
+from palate.errors import RefusedError
+from palate.loop.season import going_run
+from palate.store.project import find_project
+class Asks(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        try: going_run(find_project(Path.cwd(), os.environ), "last")
+        except RefusedError as error: said.append(str(error))
+said = []
+made().fit(x, y, callbacks=[Palate("t"), Asks()], **{**how, "epochs": 1})
+assert "cannot be seasoned: Keras trains it." in said[0], said
+"""
+    Kitchen(tmp_path, MODEL + body + "report()", ("keras", "palate.engines.keras")).held()
+
+
 def test_nothing_is_seeded_unless_it_is_asked_for_and_then_weights_and_order_are_the_seeds(tmp_path):
     body = """
 from palate.engines.keras import Palate, seed
