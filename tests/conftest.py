@@ -16,7 +16,7 @@ TOGETHER = {
 }
 """Tests that share an import which takes long: of the processes that run tests, one pays it."""
 
-APART = ("live", "stages", "hf", "lightning", "accelerate", "fork_engines", "examples", "alarm")
+APART = ("live", "stages", "hf", "lightning", "keras", "fastai", "accelerate", "fork_engines", "examples", "alarm")
 """Of the tests of cooking, those that train in processes of their own: they need no torch here, and take minutes."""
 
 EXAMPLES = 20

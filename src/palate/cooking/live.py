@@ -14,7 +14,6 @@ to somebody else calls the same verbs: `begin`, `take_up`, `arrive`, `step_done`
 import contextlib
 import importlib
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,10 +26,11 @@ from palate.cooking.feed import Pass, count_samples
 from palate.cooking.lanes.meeting import Meeting
 from palate.cooking.holding import Holding, refuse_other
 from palate.cooking.parts import parameters_of, parts_of, tops_words, train_only, unknown_names
+from palate.cooking.said import Said
 from palate.cooking.seasoning import Logged, Seasoning
 from palate.cooking.stage import Cycle, Every, Spot, Stage, after, stage_at
 from palate.cooking.tastings import tags_of
-from palate.cooking.until import Condition, faults_of
+from palate.cooking.until import Condition, faults_of, refuse_never
 from palate.cooking.watch import Moment, Watch
 from palate.errors import InputError, PalateError, RefusedError
 from palate.question.branch import Branch
@@ -91,7 +91,7 @@ class Live:
         self._trained_at_first: dict[str, bool] = {}
         self.ended = self.over = False
         self._process = os.getpid()
-        self._said: set[str] = set()
+        self._said = Said(run)
         self._turned_at: set[int] = set()
         self.arrived = not self.branch.capsule
         self._meeting = Meeting.of_process()
@@ -235,11 +235,7 @@ class Live:
 
     def say(self, words: str) -> None:
         """Tell the person, once, on standard error, and in the journal."""
-        if words not in self._said:
-            self._said.add(words)
-            print(f"palate: {words}", file=sys.stderr, flush=True)
-            with contextlib.suppress(PalateError):
-                self.run.journal.event("said", words=words, step=self.step)
+        self._said.say(words, self.step)
 
     def _tell(self, kind: str, step: int, words: str, advice: str, season: str) -> None:
         """Tell of a symptom, and keep it with the run."""
@@ -422,9 +418,8 @@ class Live:
             raise InputError("The stages cannot be carried out.", why=[*faults, *named])
 
     def _begin_watch(self, condition: Condition | None) -> None:
-        faults = () if condition is None else faults_of(condition, cycles=self._in_cycle)
-        if faults:
-            raise InputError(f"{condition} can never hold.", why=faults, todo="Mend the condition.")
+        if condition is not None:
+            refuse_never(condition, cycles=self._in_cycle)
         self._condition = condition
         self._watch = None if condition is None else condition.watch()
 

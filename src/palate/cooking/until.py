@@ -49,6 +49,7 @@ __all__ = [
     "minutes",
     "parse_condition",
     "plateau",
+    "refuse_never",
     "samples",
     "steps",
     "target",
@@ -313,6 +314,22 @@ def faults_of(condition: Condition, *, known_steps: int | None = None, cycles: b
         cycles: whether the stage is one of a cycle of stages.
     """
     return tuple(dict.fromkeys(_faults(condition, known_steps, cycles)))
+
+
+def refuse_never(condition: Condition, *, cycles: bool = False, more: Iterable[str] = ()) -> None:
+    """Refuse a condition that can never hold, as far as that is known before the training.
+
+    Args:
+        condition: of one stage.
+        cycles: whether the stage is one of a cycle of stages.
+        more: faults of it that are known besides, a sentence each.
+
+    Raises:
+        InputError: that is what it is, with all its faults.
+    """
+    faults = [*faults_of(condition, cycles=cycles), *more]
+    if faults:
+        raise InputError(f"{condition} can never hold.", why=faults, todo="Mend the condition.")
 
 
 def _faults(condition: Condition, known_steps: int | None, cycles: bool) -> Iterator[str]:

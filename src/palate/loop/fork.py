@@ -13,6 +13,7 @@ from palate.cooking.capsule import About, capsule_before, capsules_of
 from palate.errors import InputError, NotFoundError, RefusedError
 from palate.ledger.ledger import Ledger
 from palate.loop.metric import AskGoal, metric_for
+from palate.loop.season import refuse_heard
 from palate.loop.trust import Trust, command_lines
 from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
@@ -93,6 +94,8 @@ def fork_question(
     with Catalog.open(project) as catalog:
         catalog.refresh()
         runs = [find_kept(catalog, name) for name in asked.runs]
+        for run in runs:
+            refuse_heard(project, run, "forked")
         names = {summary.metric for summary in catalog.summaries([run.id for run in runs])}
     if len({run.id for run in runs}) < len(runs):
         raise InputError("A run is named twice.", why="Its forks would be the same runs, and count as more.")
@@ -140,6 +143,8 @@ def find_kept(catalog: Catalog, name: str) -> RunRow:
         return catalog.find_run(name)
     kept = [run for run in catalog.runs() if capsules_of(catalog.project.run_folder(run.id))]
     if not kept:
+        for run in sorted(catalog.runs(), key=lambda run: run.started_unix_s)[-1:]:
+            refuse_heard(catalog.project, run, "forked")
         raise NotFoundError("No run keeps capsules.", todo='run = palate.start("name", model=net, optimizer=opt)')
     return max(kept, key=lambda run: (not run.key, run.started_unix_s))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from palate.cooking.capsule import capsules_of
 from palate.cooking.commands import Answer, answers, ask
+from palate.cooking.heard import EVENT, why_not
 from palate.errors import InputError, RefusedError
 from palate.question.branch import Amount
 from palate.store.catalog import Catalog
@@ -84,6 +85,7 @@ def going_run(project: Project, name: str) -> RunRow:
             why="Only a run that goes can be seasoned.",
             todo=f"Fork it: palate fork {run.id} --at STEP --set lr=x0.3",
         )
+    refuse_heard(project, run, "seasoned")
     if not capsules_of(project.run_folder(run.id)):
         raise RefusedError(
             f"{run.id} hears no commands (yet).",
@@ -91,6 +93,29 @@ def going_run(project: Project, name: str) -> RunRow:
             todo='run = palate.start("name", model=net, optimizer=opt)   for batch in run.steps(loader):',
         )
     return run
+
+
+def refuse_heard(project: Project, run: RunRow, what: str) -> None:
+    """Refuse a run whose engine has the loop, and of which palate only hears.
+
+    Args:
+        project: the run's.
+        run: the run.
+        what: what is asked of it: "seasoned".
+
+    Raises:
+        RefusedError: that is what it is.
+    """
+    if not project.journal(run.id).exists():
+        return
+    events = read_journal(project.journal(run.id)).events
+    engine = next((str(event.get("engine", "")) for event in events if event.get("kind") == EVENT), "")
+    if engine:
+        raise RefusedError(
+            f"{run.id} cannot be {what}: {engine} trains it.",
+            why=why_not(engine),
+            todo="Ask it of whole runs: palate run train.py -c lr=0.03",
+        )
 
 
 def is_going(project: Project, run: RunRow) -> bool:

@@ -29,6 +29,7 @@ from palate.store.project import find_project
 from palate.store.row import refuse_bad_row
 
 if TYPE_CHECKING:
+    from palate.cooking.heard import Heard
     from palate.cooking.live import Live
     from palate.cooking.stage import Cycle, Every, Stage
     from palate.cooking.until import Condition
@@ -59,6 +60,7 @@ class Run:
         self._label: str | None = None
         self._early: deque[tuple[int | None, dict[str, float]]] = deque()
         self._live: Live | None = None
+        self._heard: Heard | None = None
         self._taster: Any = None
         self._closed = False
 
@@ -116,6 +118,8 @@ class Run:
         journal.log(step, metrics)
         if self._live is not None:
             self._live.saw(metrics)
+        elif self._heard is not None:
+            self._heard.saw(metrics)
 
     def attach(
         self, *, seed: int | None = None, keep: "Every | None" = None, symptoms: bool = True, **parts: Any
@@ -136,10 +140,37 @@ class Run:
         from palate.cooking.live import Live  # not in every process that imports palate
         from palate.question.branch import branch_of_process
 
-        if self._live is not None:
+        if self._has_training:
             raise InputError("This run holds a training already.", todo="Call palate.start, or run.attach, once.")
         self._live = Live(self, parts, seed=seed, keep=keep, branch=branch_of_process(), symptoms=symptoms)
         return self
+
+    def hear(self, engine: str) -> "Heard":
+        """Hear of a training whose engine has the loop: it is logged and stopped, but not held; see `engines.ear`.
+
+        Args:
+            engine: what has the loop: "Keras".
+
+        Raises:
+            InputError: the run has a training already.
+            RefusedError: this process was asked to depart from a plain run, which such a training cannot.
+        """
+        from palate.cooking.heard import Heard
+        from palate.question.branch import branch_of_process
+
+        if self._has_training:
+            raise InputError(
+                "This run has a training already.",
+                why="A run is of one training: a second would log over its steps.",
+                todo="Give the same Palate() to both fits: the second goes on in the run, and in its steps.",
+            )
+        self._heard = Heard(self, engine, branch_of_process())
+        return self._heard
+
+    @property
+    def _has_training(self) -> bool:
+        """Whether a training was begun in it, held or heard of."""
+        return self._live is not None or self._heard is not None
 
     @property
     def live(self) -> "Live":
@@ -262,6 +293,8 @@ class Run:
         """Write what the training still holds, sync and close the journal; a second call does nothing."""
         if self._live is not None and not self._closed:
             self._live.close()
+        if self._heard is not None and not self._closed:
+            self._heard.close()
         if self._journal is not None:
             self._journal.close()
         self._closed = True
@@ -282,8 +315,10 @@ class Run:
             try:
                 if self._live is not None:
                     self._live.close()
+                if self._heard is not None:
+                    self._heard.close()
             finally:  # what the training still held may be lost, how it ended is not
-                self._live = None
+                self._live = self._heard = None
                 self.journal.event("ending", exit=exit_word, detail="" if fault is None else self._told(fault)[:200])
         self.close()
 
@@ -341,8 +376,18 @@ def start(
     Raises:
         InputError, RefusedError: see `Run.attach`.
     """
+    return next_run(label, seed).attach(seed=seed, keep=keep, symptoms=symptoms, **parts)
+
+
+def next_run(label: str = "", seed: int | None = None) -> Run:
+    """Return the run that a training begins in; where this process's own run has had one, that ends and another begins.
+
+    Args:
+        label: names the run where `palate run` did not start it; the script's name if empty.
+        seed: of the training; noted, nothing is seeded with it.
+    """
     global _current
-    held = _current is not None and (_current._live is not None or _current._closed)
+    held = _current is not None and (_current._has_training or _current._closed)
     if _current is not None and held and not os.environ.get(FOLDER):
         _current.end_own(None)  # a notebook, or a script, begins another training
         _note_origin(_current.folder, several=True)
@@ -350,7 +395,7 @@ def start(
     run = _current or _first_run(label, seed)
     if not os.environ.get(FOLDER):
         _note_origin(run.folder, several=held)
-    return run.attach(seed=seed, keep=keep, symptoms=symptoms, **parts)
+    return run
 
 
 def _note_origin(folder: Path, *, several: bool) -> None:
