@@ -1,6 +1,9 @@
 """Many seeds at once: each run comes to what it comes to alone, or goes on alone and says why."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,21 +63,22 @@ class Together:
         self.folder, self.made = folder, 0
         self.launcher = LocalLauncher(Task(kind="script", file=str(folder / "train.py"), warm=("torch",)), workers=2)
 
-    def make(self, body: str, *, lanes: int = LANES) -> list[Content]:
-        """Return the journals of the runs of a body, whose seeds are 0, 1, ...: together, or alone where one."""
-        self.made += 1
-        place = self.folder / str(self.made)
-        place.mkdir()
-        (place / "body.py").write_text(body)
-        orders = [self._order(place, seed, lanes) for seed in range(lanes)]
-        return self._run(orders)
+    def make(self, body: str) -> list[Content]:
+        """Return the journals of the runs of a body, whose seeds are 0, 1, ..., made together."""
+        place = self._place(body)
+        return self._run([self._order(place, seed, LANES) for seed in range(LANES)])
 
     def alone(self, body: str) -> list[Content]:
+        """Return the journals of the same runs, each made alone."""
+        place = self._place(body)
+        return self._run([self._order(place, seed, 1) for seed in range(LANES)])
+
+    def _place(self, body: str) -> Path:
         self.made += 1
         place = self.folder / str(self.made)
         place.mkdir()
         (place / "body.py").write_text(body)
-        return self._run([self._order(place, seed, 1) for seed in range(LANES)])
+        return place
 
     def _order(self, place: Path, seed: int, lanes: int) -> Order:
         folder, meet = place / f"run-{seed}", place / "meet"
@@ -107,8 +111,8 @@ def together(tmp_path_factory):
 
 
 def lanes_of(content: Content) -> dict:
-    [event] = [one for one in content.events if one["kind"] == "lanes"][-1:]
-    return event
+    """Return what a run noted last of being made with others; nothing where it noted nothing."""
+    return next((one for one in reversed(content.events) if one["kind"] == "lanes"), {})
 
 
 def assert_equal(made: list[Content], alone: list[Content], *, near: float = 1e-3) -> None:
@@ -218,7 +222,12 @@ run.log(run.step, mean=mean, final=evaluate(), **kept)
 }
 
 
-@pytest.mark.parametrize("name", QUALIFY)
+def some(names, *fast):
+    """Mark all but a few as slow."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", some(QUALIFY, "clipped, scheduled, summed up, evaluated within, lists and totals"))
 def test_runs_made_together_come_to_what_each_comes_to_alone(together, name):
     made, alone = together.make(QUALIFY[name]), together.alone(QUALIFY[name])
     assert [lanes_of(one).get("alone") for one in made] == [None] * LANES
@@ -233,7 +242,8 @@ LONE = {
     "numpy": (HEAD + LOOP.replace("opt.step()", "opt.step(); z = loss.detach().numpy()"), "numpy"),
     "Python's random numbers": (
         "import random\n" + HEAD + LOOP.replace("opt.step()", "opt.step(); z = random.random()"), "random numbers"),
-    "data by seed": (HEAD + "X = X + torch.randn(300, 6)\nloader = DataLoader(TensorDataset(X, Y), 20)\n" + LOOP, "data"),
+    "data by seed": (
+        HEAD + "X = X + torch.randn(300, 6)\nloader = DataLoader(TensorDataset(X, Y), 20)\n" + LOOP, "data"),
     "held out by seed": (
         HEAD + "Z = X[torch.randperm(300)[:50]]\n"
         + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=net(Z).sum().item())"),
@@ -243,12 +253,14 @@ LONE = {
         HEAD + "class Meter:\n    total = 0\n    def add(self, x): self.total += x\nmeter = Meter()\n"
         + LOOP.replace("opt.step()", "opt.step(); meter.add(loss.item())"), "meter.add(...) may keep"),
     "a file": (
-        HEAD + "import pathlib\n" + LOOP.replace("opt.step()", "opt.step(); pathlib.Path('x').write_text('x')"), "files"),
+        HEAD + "import pathlib\n" + LOOP.replace("opt.step()", "opt.step(); pathlib.Path('x').write_text('x')"),
+        "files"),
     "a saved model": (
         HEAD + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 20: torch.save(net.state_dict(), 'x.pt')"),
         "stored"),
     "a scheduler that is no part": (
-        HEAD + "sched = torch.optim.lr_scheduler.StepLR(opt, 5)\n" + LOOP.replace("opt.step()", "opt.step(); sched.step()"),
+        HEAD + "sched = torch.optim.lr_scheduler.StepLR(opt, 5)\n"
+        + LOOP.replace("opt.step()", "opt.step(); sched.step()"),
         "sched is used"),
     "a generator that is no part": (
         HEAD + "g = torch.Generator().manual_seed(seed)\n"
@@ -267,7 +279,7 @@ LONE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LONE)
+@pytest.mark.parametrize("name", some(LONE, "left by break", "held out by seed", "one fails before the loop"))
 def test_a_run_that_cannot_be_made_with_others_goes_on_alone_and_says_why(together, name):
     body, why = LONE[name]
     made, alone = together.make(body), together.alone(body)
@@ -299,3 +311,33 @@ def test_a_meeting_is_told_to_a_process_once(monkeypatch):
     assert met is not None and (met.lane, met.lanes) == (1, 3)
     assert json.loads(text)["folder"] == "/somewhere"
     assert Meeting.of_process() is None
+
+
+SETTLED_LATE = (
+    """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=1e-2)
+options = parser.parse_args()
+"""
+    + HEAD.replace("lr=1e-2", "lr=options.lr")
+    + LOOP.replace("steps(40)", "steps(400)").replace("final", "val_loss")
+)
+
+
+@pytest.mark.slow
+def test_palate_run_makes_seeds_together_by_itself_behind_the_first_pairs(tmp_path):
+    (tmp_path / "train.py").write_text(SETTLED_LATE)
+    command = [sys.executable, "-m", "palate", "run", "train.py", "-c", "lr=1.0001e-2", "--metric", "val_loss"]
+    options = ["--no-forecast", "--margin", "1e-9", "--pairs", "8", "--json"]
+    environment = {**os.environ, "PALATE_HOME": str(tmp_path / ".palate")}
+    told = subprocess.run(
+        [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    report = json.loads(told.stdout)
+    runs = [one["id"] for arm in ("baseline", "treatment") for one in report["runs"][arm]]
+    noted = {run: lanes_of(read_journal(tmp_path / ".palate" / "runs" / run / "journal")) for run in runs}
+    assert sum(bool(one.get("can")) for one in noted.values()) >= 2  # the first of each arm is asked
+    met = [one for one in noted.values() if "lane" in one]
+    assert len(met) >= 5 and all(one["price"] < one["lanes"] for one in met), (noted, told.stderr)
+    assert not list((tmp_path / ".palate" / "runs").glob("*/lanes"))

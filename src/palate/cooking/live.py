@@ -23,8 +23,8 @@ from palate.cooking import randomness
 from palate.cooking.alarm import Alarm
 from palate.cooking.capsule import read_capsule
 from palate.cooking.feed import Pass, count_samples
-from palate.cooking.lanes.meeting import Meeting
 from palate.cooking.holding import Holding, refuse_other
+from palate.cooking.lanes.meeting import Meeting
 from palate.cooking.parts import parameters_of, parts_of, tops_words, train_only, unknown_names
 from palate.cooking.said import Said
 from palate.cooking.seasoning import Logged, Seasoning

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
+from palate.loop import lanes
 from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
-from palate.loop import lanes
 from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember

@@ -31,12 +31,14 @@ Random = Mapping[str, Any]
 """The states of a lane's generators: "torch", and those of the loader by the way to them."""
 
 
-def loader_fault(loader: Iterable[Any]) -> str:
+def loader_fault(loader: Any) -> str:
     """Return why the batches of a loader cannot be given to several lanes at once; "" where they can."""
     if type(loader) in (range, list, tuple):
         return ""
     if type(loader) is not DataLoader:
         return f"its batches come from a {type(loader).__qualname__}: a DataLoader, a list or a range can be shared"
+    if any(not isinstance(one, torch.Generator) for one in randomness.generators_behind(loader).values()):
+        return "its loader draws from generators that are not torch's"
     if loader.num_workers:
         return "its loader has workers"
     if loader.collate_fn is not default_collate:
@@ -45,7 +47,7 @@ def loader_fault(loader: Iterable[Any]) -> str:
     if not plain:
         return "its loader has a sampler of its own"
     try:
-        examples = len(loader.dataset)  # type: ignore[arg-type]
+        examples = len(loader.dataset)
     except TypeError:
         return "its data have no length"
     return f"it has more than {MOST_EXAMPLES:,} examples" if examples > MOST_EXAMPLES else ""
@@ -106,14 +108,14 @@ class Data:
 
     def _indices(self, generators: Mapping[str, Any], begun: Random | None) -> list[list[int]]:
         iterator: Any = iter(self.loader)
-        if begun is not None and not _same(begun, take_random(generators)):
+        if begun is not None and not is_same(begun, take_random(generators)):
             raise ValueError("a pass over the loader does not begin again as it began")
         found, before = [], None
         with contextlib.suppress(StopIteration):
             while True:
                 found.append(list(iterator._next_index()))
                 before = before or take_random(generators)
-        if before is not None and not _same(before, take_random(generators)):
+        if before is not None and not is_same(before, take_random(generators)):
             raise ValueError("its sampler draws as it goes")
         return found
 
@@ -147,7 +149,8 @@ def put_random(states: Random, generators: Mapping[str, Any]) -> None:
         randomness.put(one, states[way])
 
 
-def _same(a: Random, b: Random) -> bool:
+def is_same(a: Random, b: Random) -> bool:
+    """Return whether two states of generators are equal."""
     return all(torch.equal(value, b[way]) if isinstance(value, Tensor) else value == b[way] for way, value in a.items())
 
 
@@ -217,26 +220,30 @@ def digest_of(value: Any) -> str:
 
 def _digest_into(digest: Any, value: Any) -> None:
     if isinstance(value, Tensor):
+        flat = value.detach().cpu().contiguous().reshape(-1)
         digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if value.numel() else b"")
+        digest.update(flat.view(torch.uint8).numpy() if value.numel() else b"")
     elif type(value).__module__ == "numpy" and hasattr(value, "tobytes"):
         digest.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
-    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | range | torch.dtype | torch.device):
+    elif isinstance(value, _WRITTEN):
         digest.update(f"{type(value).__name__} {value!r}".encode())
-    elif isinstance(value, Mapping):
+    elif isinstance(value, torch.nn.Module | DataLoader):
+        _digest_into(digest, _held_by(value))
+    elif isinstance(value, Mapping | list | tuple):
         digest.update(f"{len(value)}".encode())
-        for name, one in value.items():
-            _digest_into(digest, name)
+        for one in itertools.chain.from_iterable(value.items()) if isinstance(value, Mapping) else value:
             _digest_into(digest, one)
-    elif isinstance(value, list | tuple):
-        digest.update(f"{len(value)}".encode())
-        for one in value:
-            _digest_into(digest, one)
-    elif isinstance(value, torch.nn.Module):
-        _digest_into(digest, value.state_dict())
-    elif isinstance(value, DataLoader):
-        if fault := loader_fault(value):
-            raise ValueError(fault.replace("its ", "a ", 1))
-        _digest_into(digest, Data(value).examples)
     else:
         raise TypeError(type(value).__qualname__)
+
+
+_WRITTEN = (type(None), bool, int, float, complex, str, bytes, range, torch.dtype, torch.device)
+
+
+def _held_by(value: Any) -> Any:
+    """Return the weights of a model, or the data of a loader."""
+    if not isinstance(value, DataLoader):
+        return value.state_dict()
+    if fault := loader_fault(value):
+        raise ValueError(fault.replace("its ", "a ", 1))
+    return Data(value).examples

@@ -32,6 +32,8 @@ _CODE = (
 """What is the same in all runs of one program."""
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), range, slice)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """A loop.
@@ -87,7 +89,7 @@ def read_body(frame: types.FrameType, known: tuple[type, ...]) -> Body:
         code=code,
         left=tuple(dict.fromkeys(left)),
         carried=tuple(sorted(carried & values.keys())),
-        used=reader.used,
+        used={name: value for name, value in reader.used.items() if name not in carried},
         faults=tuple(dict.fromkeys(reader.faults)),
     )
 
@@ -99,7 +101,7 @@ def put_names(code: types.CodeType, values: Mapping[str, Any]) -> None:
         return
     names = frame.f_locals
     for name, value in values.items():
-        held = names.get(name)
+        held: Any = names.get(name)
         if type(held) is type(value) and isinstance(held, list):
             held[:] = value
         elif type(held) is type(value) and isinstance(held, dict | set):
@@ -134,24 +136,32 @@ class _Reader:
         self.faults.append(f"line {getattr(node, 'lineno', '?')}: {words}")
 
     def _read(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Break | ast.Return | ast.Raise) and self._depth == 0:
-            word = type(node).__name__.lower()
-            if not (word == "break" and _in_inner_loop(self._top, node)):
-                self._fault(node, f"the loop is left by `{word}`: end it by run.steps(loader, until=steps(n))")
-        elif isinstance(node, ast.Yield | ast.YieldFrom | ast.Await) and self._depth == 0:
-            self._fault(node, "the loop is in a generator or a coroutine")
+        if isinstance(node, ast.Call):
+            self._read_call(node)
+        elif isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
+            self._read_place(node)
         elif isinstance(node, ast.Global | ast.Nonlocal):
             self._fault(node, f"{', '.join(node.names)} is set for all runs at once")
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            self.stored.add(node.id)
-        elif isinstance(node, ast.Name | ast.Attribute):
-            value = self._value(node)
-            if not isinstance(value, (_Unknown, *_CODE)):
-                self.used[ast.unparse(node)] = value
-        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-            self._read_change(node, node.value, "set")
-        elif isinstance(node, ast.Call):
-            self._read_call(node)
+        elif self._depth == 0:
+            self._read_way_out(node)
+
+    def _read_way_out(self, node: ast.AST) -> None:
+        """Note where the loop is left before its end."""
+        if isinstance(node, ast.Return | ast.Raise) or (isinstance(node, ast.Break) and not _is_inner(self._top, node)):
+            word = type(node).__name__.lower()
+            self._fault(node, f"the loop is left by `{word}`: end it by run.steps(loader, until=steps(n))")
+        elif isinstance(node, ast.Yield | ast.YieldFrom | ast.Await):
+            self._fault(node, "the loop is in a generator or a coroutine")
+
+    def _read_place(self, node: ast.Name | ast.Attribute | ast.Subscript) -> None:
+        """Note what is set, and what is used."""
+        if not isinstance(node.ctx, ast.Load):
+            if isinstance(node, ast.Name):
+                self.stored.add(node.id)
+            else:
+                self._read_change(node, node.value, "set")
+        elif not isinstance(node, ast.Subscript) and not isinstance(value := self._value(node), (_Unknown, *_CODE)):
+            self.used[ast.unparse(node)] = value
 
     def _read_change(self, node: ast.AST, holder: ast.expr, how: str) -> None:
         """Note that something is changed: a list or a dictionary by name, or else a fault."""
@@ -167,27 +177,26 @@ class _Reader:
     def _read_call(self, node: ast.Call) -> None:
         func = node.func
         value = self._value(func)
+        holder = self._value(func.value) if isinstance(func, ast.Attribute) else None
         if isinstance(value, types.MethodType):
             self._read_function(node, value.__func__, value.__self__)
-            return
-        if isinstance(value, types.FunctionType):
-            bound = [] if not isinstance(func, ast.Attribute) else [self._value(func.value)]
-            is_method = bool(bound) and not isinstance(bound[0], types.ModuleType | type)
-            self._read_function(node, value, *(bound if is_method else []))
-            return
-        if not isinstance(func, ast.Attribute):
-            plain = (_Unknown, type, types.BuiltinFunctionType, functools.partial, *self._known)
-            if not isinstance(value, plain):
-                self._read_function(node, getattr(type(value), "__call__", None), value)
-            return
-        holder = self._value(func.value)
+        elif isinstance(value, types.FunctionType):
+            bound = holder is not None and not isinstance(holder, types.ModuleType | type)
+            self._read_function(node, value, *([holder] if bound else []))
+        elif isinstance(func, ast.Attribute):
+            self._read_method(node, func, holder)
+        elif not isinstance(value, (_Unknown, type, types.BuiltinFunctionType, functools.partial, *self._known)):
+            self._read_function(node, vars(type(value)).get("__call__"), value)
+
+    def _read_method(self, node: ast.Call, func: ast.Attribute, holder: Any) -> None:
+        """Note what a method may change that cannot be read."""
         if isinstance(holder, list | dict | set):
             if func.attr in _CHANGES:
                 self._read_change(node, func.value, "changed")
-        elif isinstance(holder, _Unknown):
-            if not self._is_made(func.value):
-                self._fault(node, f"{ast.unparse(func)}(...) may keep something for all runs at once")
-        elif not isinstance(holder, (*self._known, *_PLAIN, types.ModuleType, type, tuple)):
+            return
+        told = not isinstance(holder, _Unknown)
+        known = isinstance(holder, (*self._known, *_PLAIN, types.ModuleType, type, tuple))
+        if not (known if told else self._is_made(func.value)):
             self._fault(node, f"{ast.unparse(func)}(...) may keep something for all runs at once")
 
     def _read_function(self, node: ast.Call, value: Any, *bound: Any) -> None:
@@ -324,7 +333,9 @@ def _read_first(statements: list[ast.stmt], known: set[str]) -> set[str]:
 
 def _loaded(node: ast.AST) -> list[str]:
     names = [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]
-    changed = [one.target.id for one in ast.walk(node) if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)]
+    changed = [
+        one.target.id for one in ast.walk(node) if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)
+    ]
     return names + changed
 
 
@@ -341,7 +352,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
         yield from _walk(one)
 
 
-def _in_inner_loop(top: ast.AST, node: ast.AST) -> bool:
+def _is_inner(top: ast.AST, node: ast.AST) -> bool:
     """Return whether a `break` leaves a loop inside of this one."""
     inner = [one for one in ast.walk(top) if one is not top and isinstance(one, ast.For | ast.While)]
     return any(node is one for loop in inner for one in ast.walk(loop))

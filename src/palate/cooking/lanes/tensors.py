@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 from torch._C import _functorch as functorch
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  as everybody calls it
 from torch.overrides import TorchFunctionMode
 
 GiveUp = Callable[[str], NoReturn]
@@ -143,7 +143,7 @@ class Randomness:
         return drawn
 
 
-class Lanes(TorchFunctionMode):
+class Lanes(TorchFunctionMode):  # type: ignore[misc]  # torch is Any where types are checked
     """The mode in which the body of a loop computes all lanes.
 
     Args:
@@ -188,7 +188,7 @@ class Lanes(TorchFunctionMode):
 
     def wrapped(self, whole: Tensor) -> Tensor:
         """Return a tensor whose first dimension is the lanes as one of lanes; only while it is open."""
-        return functorch._add_batch_dim(whole, 0, self._level)  # type: ignore[no-any-return]
+        return functorch._add_batch_dim(whole, 0, self._level)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -248,7 +248,7 @@ class Lanes(TorchFunctionMode):
         return random
 
     def _dropping(self, func: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def drop(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        def drop(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
             if not training or p == 0.0:
                 return input
             shape, kind = input.shape, input.dtype
@@ -263,9 +263,9 @@ class Lanes(TorchFunctionMode):
 
     def _refusing(self, func: Callable[..., Any], words: str) -> Callable[..., Any]:
         def refuse(*args: Any, **kwargs: Any) -> Any:
-            if isinstance(args[0], Tensor) and not is_lanes(args[0]):
-                return func(*args, **kwargs)
-            self.give_up(words)
+            if not isinstance(args[0], Tensor) or is_lanes(args[0]):
+                self.give_up(words)
+            return func(*args, **kwargs)
 
         return refuse
 
@@ -278,22 +278,22 @@ class Lanes(TorchFunctionMode):
 
         return agree
 
-    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
         """Compute a linear layer for all lanes by one product of matrices."""
         tensors = (input, weight) if bias is None else (input, weight, bias)
         if not all(map(is_lanes, tensors)) or weight.dim() != 2:
             return F.linear(input, weight, bias)
-        x, w = whole(input), whole(weight)
+        values, w = whole(input), whole(weight)
         b = None if bias is None else whole(bias)
 
         def compute() -> Tensor:
-            flat = x.reshape(self.lanes, -1, x.shape[-1])
+            flat = values.reshape(self.lanes, -1, values.shape[-1])
             out = torch.bmm(flat, w.mT) if b is None else torch.baddbmm(b.unsqueeze(1), flat, w.mT)
-            return out.reshape(*x.shape[:-1], w.shape[1])
+            return out.reshape(*values.shape[:-1], w.shape[1])
 
         return self.wrapped(self.outside(compute))
 
-    def _cross_entropy(self, input: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _cross_entropy(self, input: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002
         """Compute the mean cross-entropy of all lanes at once, where it is that of classes."""
         plain = not args and kwargs.keys() <= {"label_smoothing"}
         if not plain or not is_lanes(input) or not is_lanes(target) or input.dim() != 2 or target.dim() != 1:
@@ -326,7 +326,7 @@ class Lanes(TorchFunctionMode):
         return format(self._item(tensor), form) if is_lanes(tensor) and not tensor.dim() else format(tensor, form)
 
     def _deepcopy(self, tensor: Tensor, memo: Any) -> Tensor:
-        return tensor.detach().clone() if is_lanes(tensor) else tensor.__deepcopy__(memo)  # type: ignore[no-untyped-call]
+        return tensor.detach().clone() if is_lanes(tensor) else tensor.__deepcopy__(memo)
 
     def _data(self, tensor: Tensor) -> Tensor:
         return tensor.detach() if is_lanes(tensor) else tensor.data
@@ -344,12 +344,12 @@ class Lanes(TorchFunctionMode):
             tensor.grad = gradient
 
     def _requires_grad(self, tensor: Tensor) -> bool:
-        return whole_in_place(tensor).requires_grad if is_lanes(tensor) else tensor.requires_grad
+        return bool((whole_in_place(tensor) if is_lanes(tensor) else tensor).requires_grad)
 
 
 def is_lanes(value: object) -> bool:
     """Return whether something is a tensor of lanes."""
-    return isinstance(value, Tensor) and functorch.is_batchedtensor(value)
+    return isinstance(value, Tensor) and bool(functorch.is_batchedtensor(value))
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -363,7 +363,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 def whole_in_place(tensor: Tensor) -> Tensor:
     """Return what a tensor of lanes is around, itself: its memory, its gradient."""
-    return functorch.get_unwrapped(tensor)  # type: ignore[no-any-return]
+    return functorch.get_unwrapped(tensor)
 
 
 def _is_loaders() -> bool:

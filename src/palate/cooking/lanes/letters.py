@@ -1,0 +1,58 @@
+"""What the processes of runs that are computed together tell each other: files that are whole once they are there."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palate.cooking.storable import restored, storable
+
+LOOK_S = 0.004
+"""Seconds between two looks for what another process writes."""
+
+
+def write(path: Path, body: Mapping[str, Any]) -> None:
+    """Write what one process tells another; whoever sees the file sees all of it.
+
+    Raises:
+        ValueError: something of it cannot be written.
+    """
+    torch = importlib.import_module("torch")
+    left_out: list[str] = []
+    stored = storable(dict(body), "", left_out)
+    if left_out:
+        raise ValueError(f"{left_out[0]} cannot be handed over")
+    beside = path.with_name(f"{path.name}.part")
+    torch.save(stored, beside)
+    beside.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what `write` wrote."""
+    torch = importlib.import_module("torch")
+    body: dict[str, Any] = restored(torch.load(path, weights_only=True))
+    return body
+
+
+def write_words(path: Path, words: str) -> None:
+    """Write a sentence; whoever sees the file sees all of it."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(words, encoding="utf-8")
+    beside.replace(path)
+
+
+def words_in(path: Path) -> str:
+    """Return the sentence in a file; "" where it is not there."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
