@@ -13,6 +13,7 @@ does not survive a fork. What happens to runs once they are started is in `child
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import importlib.util
 import json
@@ -72,6 +73,8 @@ def main() -> None:
         try:
             call = load(seen)
             _warm_up()
+            if task.kind == "script":  # nothing of the training's own is there yet: what is looks through less
+                gc.freeze()
         except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
             _reply(reply_fd, {"failed": traceback.format_exc()[-LONGEST_FAULT:]})
             raise SystemExit(1) from None
@@ -215,6 +218,8 @@ def _warm_up() -> None:
     if torch is None:
         return
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    for name in ("live", "until", "looks", "lanes.joint"):  # what a held training imports
+        importlib.import_module(f"palate.cooking.{name}")
     if torch.cuda.is_initialized():
         raise RuntimeError(
             "This file starts CUDA when it is imported, and a process cannot be forked after that. "

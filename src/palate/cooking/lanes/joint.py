@@ -25,7 +25,7 @@ from palate.cooking.lanes.batches import Data, digest_of, put_random
 from palate.cooking.lanes.body import loop_frame, put_names
 from palate.cooking.lanes.fit import body_of, faults_of_loop, is_among, plain_value, rates_of
 from palate.cooking.lanes.leader import OWN_STEPS, Leader
-from palate.cooking.lanes.letters import LOOK_S, is_alive, read, write, write_words
+from palate.cooking.lanes.letters import LOOK_S, Door, read, wait_at, write, write_words
 from palate.cooking.lanes.meeting import Meeting
 from palate.cooking.lanes.stacks import tensors_of
 from palate.cooking.parts import is_module, is_optimizer, put_state, take_state
@@ -55,6 +55,7 @@ class Together:
         self._steps = 0
         self._leader: Leader | None = None
         self._leader_pid = 0
+        self._door: Door | None = None
         self._rows: list[tuple[int | None, dict[str, Any]]] = []
         self._began_cpu_s: list[float] = []
         self._first: list[Any] = []
@@ -132,11 +133,13 @@ class Together:
             alone = self._read_words("alone")
             self._go_alone(alone or f"{len(missing)} of {len(names)} runs did not come to the loop")
             return self._pass
-        self._write("pid", {"pid": os.getpid()})
+        self._door = Door(self.folder / "door")
+        self._write_words("begun", "")
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
+            self._door.forget()
             self._leader = Leader(self._live, self._meeting, self.folder, self._body, data)
             return self._leader
         self._leader_pid = pid
@@ -219,8 +222,6 @@ class Together:
             os.kill(self._leader_pid, signal.SIGKILL)
         _, status = os.waitpid(self._leader_pid, 0)
         self._leader_pid = 0
-        if self._meeting.alone:
-            return
         fault = "the loop was left before its end" if left else self._read_words("fault")
         fault = fault or (f"their process ended with status {status}" if status else "")
         end = {} if fault else self._read("end-0")
@@ -230,6 +231,8 @@ class Together:
         else:
             self._write_words("agreed", "")
             self._note(end["price"])
+        if self._door is not None:
+            self._door.open()
 
     def _compare(self, end: dict[str, Any]) -> str:
         """Return in what this run is not what its lane has come to; "" where it is."""
@@ -247,14 +250,13 @@ class Together:
     def _take_over(self) -> bool:
         """Wait for the leader; take what it has come to, and return whether it has."""
         assert self.folder is not None
-        first = self._read("pid")["pid"] if (self.folder / "pid").exists() else 0
-        while not (self.folder / "agreed").exists():
-            if (self.folder / "alone").exists() or (first and not is_alive(first)):
-                self._go_alone(self._read_words("alone") or "the first of the runs has ended")
-                return False
-            if not first and (self.folder / "pid").exists():
-                first = self._read("pid")["pid"]
+        while not any((self.folder / name).exists() for name in ("begun", "alone")):
             time.sleep(LOOK_S)
+        if (self.folder / "begun").exists():
+            wait_at(self.folder / "door")
+        if not (self.folder / "agreed").exists():
+            self._go_alone(self._read_words("alone") or "the first of the runs has ended")
+            return False
         end = self._read(f"end-{self._meeting.lane}")
         self._take(end)
         self._note(end["price"])

@@ -1,5 +1,6 @@
 """What the processes of runs that are computed together tell each other: files that are whole once they are there."""
 
+import fcntl
 import importlib
 import os
 from collections.abc import Mapping
@@ -45,6 +46,32 @@ def write_words(path: Path, words: str) -> None:
 def words_in(path: Path) -> str:
     """Return the sentence in a file; "" where it is not there."""
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+class Door:
+    """Behind which others wait, without looking, until it is opened, or until this process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def open(self) -> None:
+        """Let those in who wait."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        os.close(self._file)
+
+    def forget(self) -> None:
+        """Leave it to the process that this one was forked from."""
+        os.close(self._file)
+
+
+def wait_at(path: Path) -> None:
+    """Wait until a door is opened."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
 
 
 def is_alive(pid: int) -> bool:
