@@ -12,6 +12,7 @@ to somebody else calls the same verbs: `begin`, `take_up`, `arrive`, `step_done`
 """
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -24,7 +25,9 @@ from palate.cooking.alarm import Alarm
 from palate.cooking.capsule import read_capsule
 from palate.cooking.feed import Pass, count_samples
 from palate.cooking.holding import Holding, refuse_other
+from palate.cooking.mixing import FLUSH_EVERY
 from palate.cooking.parts import parameters_of, parts_of, tops_words, train_only, unknown_names
+from palate.cooking.quiet import RESTLESS, Quiet, next_of, quiet_of
 from palate.cooking.seasoning import Logged, Seasoning
 from palate.cooking.stage import Cycle, Every, Spot, Stage, after, stage_at
 from palate.cooking.tastings import tags_of
@@ -35,6 +38,9 @@ from palate.question.branch import Branch
 
 UNHEARD_STEPS = 1_000
 """Steps of a stage after which it is said that a condition's metric was never logged."""
+
+FETCH_S = 0.05
+"""How often it is looked whether terms have come from a GPU."""
 
 NO_STAGE = Stage("training")
 _now = time.monotonic
@@ -72,9 +78,13 @@ class Live:
         self.branch = branch or Branch()
         self.step = self.samples = self.epoch = 0
         self.stage = NO_STAGE
-        self.seasoning = Seasoning(run, self.parts, self._ramp, self._optimizer_stepped)
-        self.holding = Holding(run.folder, self.parts, seed=seed, keep=keep, say=self.say)
         self._stepped: set[str] = set()
+        ramp = self._ramp if self.branch.anneal else None
+        self.seasoning = Seasoning(run, self.parts, ramp, self._stepped.add)
+        self._mixer = self.seasoning.mixer
+        self.holding = Holding(run.folder, self.parts, seed=seed, keep=keep, say=self.say)
+        self._quiet = RESTLESS
+        self._marks = (self.branch.at, self.branch.end, self.branch.capsule_at, *self.branch.turns)
         self._fresh: dict[str, float] = {}
         self._tags: frozenset[str] = frozenset()
         self._condition: Condition | None = None
@@ -151,6 +161,7 @@ class Live:
             yield from self._batches(loader, call)
         finally:
             self._open = False
+            self._write_late()
 
     def _batches(self, loader: Iterable[Any], call: int) -> Iterator[Any]:
         one = self.take_up(loader, owned=not self._is_one_pass())
@@ -199,12 +210,12 @@ class Live:
 
     def begin(self, until: Condition | None) -> None:
         """Begin a loop that ends on a condition, or on that of its stage."""
-        self.ended = False
+        self.ended, self._quiet = False, RESTLESS
         self._begin_watch(until if until is not None else self.stage.until)
 
-    def mix(self, **terms: Any) -> Any:
+    def mix(self, terms: Mapping[str, Any]) -> Any:
         """Return the weighted sum of named loss terms; see `Mixer.mix`."""
-        return self.seasoning.mixer.mix(terms)
+        return self._mixer.mix(terms)
 
     def knob(self, name: str, value: float, *, low: float, high: float) -> float:
         """Return the value in force of a knob that the training declares."""
@@ -216,7 +227,7 @@ class Live:
 
     def want_capsule(self, why: str) -> None:
         """Have a capsule kept when this step has been done."""
-        self.holding.wanted = why
+        self.holding.wanted, self._quiet = why, RESTLESS
 
     def say(self, words: str) -> None:
         """Tell the person, once, on standard error, and in the journal."""
@@ -262,31 +273,82 @@ class Live:
             call: the number of the loop, where there are several.
             last: whether there are no more; no capsule is kept then.
         """
-        alarm = self._alarm
-        stepped, self._stepped = self._stepped, set()
+        quiet, step, now_s, stepped, mixer = self._quiet, self.step + 1, _now(), self._stepped, self._mixer
         self.holding.note_step(stepped)
-        self._take_rows()
+        if (
+            step >= quiet.step
+            or now_s >= self.seasoning.next_poll_s
+            or now_s >= quiet.until_s
+            or self.samples + samples >= quiet.samples
+            or self.epoch != quiet.epoch
+            or self._fresh
+            or mixer.has_new
+            or last
+        ):
+            return self._attend(samples, one, call, now_s, last=last)
+        stepped.clear()
+        if mixer.on_device:
+            mixer.hold(self.step)
+        if terms := mixer.terms:
+            mixer.terms = {}
+            if len(terms) == 1 and self._alarm is not None:
+                self._alarm.log({}, terms)
+            self.run.journal.log_soon(self.step, terms, now_s)
+        self.step, self.samples = step, self.samples + samples
+        return False
+
+    def _attend(self, samples: int, one: Pass, call: int, now_s: float, *, last: bool) -> bool:
+        """Do so where more may be due than to count."""
+        between = bool(self._stepped) or not self.seasoning.knobs.optimizers
+        self._stepped.clear()
+        self._take_rows(now_s)
         self.step += 1
         self.samples += samples
-        between = bool(stepped) or not self.seasoning.knobs.optimizers
         if between:
             self.seasoning.read_back(self.step)
+        seen = self._tags
         self.ended = self._look() or last
-        now_s = _now()
         if self.seasoning.poll(self.step, now_s):
+            self.run.journal.write_late()
             self._tags = tags_of(self.run.folder, self._began_unix_s)
             self._say_never()
-            if alarm is not None:
-                alarm.look(now_s)
+            if self._alarm is not None:
+                self._alarm.look(now_s)
         if self.seasoning.pending and between:
             self.seasoning.carry_out(self.step, lambda: self._keep(one, call, why="season", needed=True))
         asked = self.step == self.branch.capsule_at
         if not last and (asked or (not self.branch.capsule and self.holding.is_due(self.step, now_s))):
             self._keep(one, call, needed=asked)
         self._arrive_at_fork(one)
+        if self.ended:
+            self._write_late()
+        self._quiet = self._foreseen(now_s) if self._tags == seen else RESTLESS
         return self.ended or self.over
 
-    def _take_rows(self) -> None:
+    def _foreseen(self, now_s: float) -> Quiet:
+        """Return up to when nothing is due but to count steps, as far as is known now."""
+        mixer = self._mixer
+        mixer.has_new = False
+        busy = self.ended or self.over or self._cycle_watch is not None or self.seasoning.is_waiting
+        if busy or (self.holding.wanted and not self.branch.capsule):
+            return RESTLESS
+        quiet = Quiet(math.inf, math.inf, math.inf, self.epoch)
+        if self._watch is not None:
+            quiet = quiet_of(self._watch, self._stage_began, self.epoch, mixer.weights)
+        step = min(quiet.step, next_of(self._marks, self.step))
+        if not self.branch.capsule:
+            step = min(step, self.holding.next_due(self.step))
+        if mixer.is_fetching:
+            step = min(step, self.step + FLUSH_EVERY)
+        until_s = min(quiet.until_s, now_s + FETCH_S) if mixer.is_fetching else quiet.until_s
+        return quiet._replace(step=step, until_s=until_s)
+
+    def _write_late(self) -> None:
+        """Write the rows that wait, where the journal is still this run's."""
+        with contextlib.suppress(PalateError):
+            self.run.journal.write_late()
+
+    def _take_rows(self, now_s: float) -> None:
         """Log the terms that are known by now; of a GPU's, which come together, conditions see each."""
         rows = list(self.seasoning.mixer.rows(self.step))
         for place, (at, row) in enumerate(rows):
@@ -295,14 +357,14 @@ class Live:
             if self._alarm is not None:
                 self._alarm.log(self._fresh, row if len(row) == 1 else {})
             self._fresh.update(row)
-            self.run.journal.log(at, row)
+            self.run.journal.log_soon(at, row, now_s)
 
     def _count_step(self, samples: int) -> None:
         """Count a step behind which the loop was left, where an optimizer stepped in it."""
         if self._stepped and self._process == os.getpid():
-            self._stepped = set()
+            self._stepped.clear()
             with contextlib.suppress(PalateError):  # a loop that an exception ended is left late, its journal closed
-                self._take_rows()
+                self._take_rows(_now())
             self.step += 1
             self.samples += samples
 
@@ -347,9 +409,6 @@ class Live:
             metrics=fresh,
             tags=self._tags,
         )
-
-    def _optimizer_stepped(self, name: str) -> None:
-        self._stepped.add(name)
 
     def _ramp(self) -> float:
         return self.branch.ramp(self.step)

@@ -179,7 +179,7 @@ class Run:
         Each term is logged as it is without its weight. One that is given as a function is not called at weight 0:
         `run.mix(l1=F.l1_loss(out, y), adv=lambda: bce(critic(out)))`.
         """
-        return self.live.mix(**terms)
+        return (self._live or self.live).mix(terms)
 
     def taste(
         self,
@@ -204,6 +204,8 @@ class Run:
             value_range: the image values that are black and white; guessed, and said, if None.
             references: real images, or what gives them: samples are compared with these in sharpness.
         """
+        if type(every) is int and every > 0 and self._live is not None and (self._live.step + 1) % every:
+            return None
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InputError(
                 f"taste(every={every!r}): it is a whole number of steps.", todo="run.taste(every=100, ...)"
