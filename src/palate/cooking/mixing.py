@@ -90,7 +90,7 @@ class Mixer:
         terms, self.terms = self.terms, {}
         if terms:
             yield step, terms
-        if self._on_device and (last or len(self._on_device) >= FLUSH_EVERY):
+        if self._on_device and (last or self.is_full):
             self._send()
         while self._flying and (last or self._flying[0][2].query()):
             names, held, event = self._flying.popleft()
@@ -103,6 +103,11 @@ class Mixer:
     def is_fetching(self) -> bool:
         """Whether values of steps that were done are still on their device, or on their way."""
         return bool(self._on_device or self._flying)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many steps' values are on their device that they are to be fetched."""
+        return len(self._on_device) >= FLUSH_EVERY
 
     def hold(self, step: int) -> None:
         """Keep the terms of a step on their device until they are fetched with others."""
