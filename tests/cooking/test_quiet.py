@@ -81,3 +81,26 @@ def test_rows_of_steps_that_were_done_are_written_however_the_loop_is_left(how, 
         run.close()
     assert read_journal(tmp_path / "journal").curves["a"].steps.tolist()[:13] == list(range(13))
     run.close()
+
+
+def test_terms_on_a_device_are_fetched_together_and_each_stands_at_its_own_step(tmp_path, torch):
+    class Far(torch.Tensor):
+        """A tensor that says that it is on a device."""
+
+        is_cpu = False
+
+    def away(value):
+        return torch.tensor(value).as_subclass(Far)
+
+    parameter = torch.nn.Parameter(torch.ones(1))
+    run = Run(tmp_path).attach(optimizer=torch.optim.SGD([parameter], lr=0.01), keep=every(10**9), symptoms=False)
+    held = []
+    for place, _ in enumerate(run.steps(LOADER * 25)):
+        run.mix(**({"far": away(place / 8), "near": torch.tensor(2.0)} if place % 5 else {"near": torch.tensor(1.0)}))
+        held.append(len(run.live._mixer._on_device))
+    run.close()
+    curves = read_journal(tmp_path / "journal").curves
+    assert curves["far"].steps.tolist() == [step for step in range(100) if step % 5]
+    assert curves["far"].values.tolist() == [step / 8 for step in range(100) if step % 5]
+    assert sorted(curves["near"].steps.tolist()) == list(range(100))
+    assert 16 <= max(held) <= 32 + 1
