@@ -19,6 +19,9 @@ from palate.question.branch import Branch, capsule_path, parse_amount
 from palate.store.reader import read_journal
 
 STEPS = 20_000
+TRAINED = 500
+"""Steps of a training that are measured at once."""
+
 SEASONS = 10
 
 TRAIN = """
@@ -92,6 +95,12 @@ def _project() -> Iterator[Path]:
 
 
 def loop_rows() -> Iterator[Row]:
+    """Measure what a step costs more: of a loop that does nothing but sum its terms, and of one that trains."""
+    yield from _bare_loop_rows()
+    yield from _training_loop_rows()
+
+
+def _bare_loop_rows() -> Iterator[Row]:
     """Measure what a step costs more with steps, mix of four terms, taste and the look for commands."""
     import torch
 
@@ -122,7 +131,7 @@ def loop_rows() -> Iterator[Row]:
 
         list(run.steps(batches[:10]))  # the first capsule, and the look for forgotten parts, come once
         live.holding.keeper.wait()
-        spent = [min(_cpu_us(work) / STEPS for _ in range(3)) for work in (bare, held)]
+        spent = _in_turn([bare, held], STEPS, turns=5)
         inbox, looked = Inbox(run.folder), []
         for _ in range(2000):
             started = time.perf_counter_ns()
@@ -134,6 +143,58 @@ def loop_rows() -> Iterator[Row]:
     look_us = statistics.median(looked)
     yield Row(name="one look for commands, median", measured=look_us, unit="us")
     yield Row(name="... a step, at 200 steps a second", measured=look_us * 5 / 200, unit="us", target=1)
+
+
+def _training_loop_rows() -> Iterator[Row]:
+    """Measure the same where a model is trained, its optimizer's step is hooked into and symptoms are watched for.
+
+    A real step leaves no line of palate's code in the processor's cache, so that each costs several times as much.
+    """
+    import torch
+
+    from palate.cooking import every, steps
+    from palate.training.run import close_current, start
+
+    torch.set_num_threads(1)
+    batches = [torch.randn(8, 4) for _ in range(TRAINED)]
+
+    def step_of(net: Any, optimizer: Any, batch: Any, mix: Callable[..., Any]) -> None:
+        a, b, c, d = net(batch).mean(0)
+        loss = mix(a=a, b=b, c=c, d=d)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    pairs = [(net, torch.optim.SGD(net.parameters(), lr=1e-3)) for net in (torch.nn.Linear(4, 4) for _ in range(2))]
+
+    def bare() -> None:
+        for batch in batches:
+            step_of(*pairs[0], batch, lambda a, b, c, d: a + 0.5 * b + 2.0 * c + d)
+
+    with _project():
+        net, optimizer = pairs[1]
+        run = start("bench", model=net, optimizer=optimizer, keep=every(10**9))
+        run.live.seasoning.mixer.weights.update(b=0.5, c=2.0)
+        given = iter(run.steps(batches, until=steps(10**9)))
+
+        def held() -> None:
+            for _ in batches:
+                step_of(net, optimizer, next(given), run.mix)
+                run.taste(every=10**9)
+
+        held()
+        run.live.holding.keeper.wait()
+        spent = _in_turn([bare, held], TRAINED, turns=40)
+        close_current()
+    yield Row(name="a training step of 4 terms: CPU, bare", measured=spent[0], unit="us")
+    name = "... attached, with hooks and symptoms: CPU a step more than bare"
+    yield Row(name=name, measured=spent[1] - spent[0], unit="us")
+
+
+def _in_turn(works: list[Callable[[], None]], steps: int, *, turns: int) -> list[float]:
+    """Return the least CPU time a step of each, which take turns: what else the machine does hits all alike."""
+    spent = [[_cpu_us(work) / steps for work in works] for _ in range(turns)]
+    return [min(one) for one in zip(*spent, strict=True)]
 
 
 def _cpu_us(work: Callable[[], None]) -> float:

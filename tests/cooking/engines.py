@@ -8,7 +8,7 @@ from typing import Any
 from tests.cooking.trainings import run
 
 from palate.cooking.capsule import capsules_of
-from palate.question.branch import Branch, capsule_path
+from palate.question.branch import Branch, capsule_path, parse_amount
 from palate.store.reader import read_journal
 
 
@@ -58,6 +58,35 @@ class Kitchen:
         for step in steps:
             assert self.held(self.branch(trunk, step)) == bare, step
         return trunk
+
+    def forks_to_its_horizon_and_equals_itself(self) -> Path:
+        """Assert that of three forks two with the same random numbers are equal; return the last one's folder."""
+        self.held()
+        trunk = self.newest()
+        control, again, other = (self.held(self.branch(trunk, 4, replicate=number, stop=6)) for number in (1, 1, 2))
+        assert control == again
+        assert control["model"] != other["model"]
+        assert events(self.newest(), "steps")[-1]["steps"] == 10
+        return self.newest()
+
+    def differs_by_a_turned_knob_alone(self, schedule: str) -> None:
+        """Assert that a fork whose rate is turned differs from then on, and its schedule, of this name, does not."""
+        bare = self.bare()
+        self.held()
+        trunk = self.newest()
+        turned = self.held(self.branch(trunk, 8, turns={10: {"lr": parse_amount("lr", "x0.5")}}))
+        assert turned["model"] != bare["model"]
+        assert turned[schedule] == bare[schedule]
+        (told,) = events(self.newest(), "in force")
+        assert told["step"] == 10
+        mine, theirs = curves(self.newest())["ce"], curves(trunk)["ce"]
+        assert all(mine[step] == theirs[step] for step in (8, 9, 10))
+        assert mine[12] != theirs[12]
+
+    def ends_behind(self, steps: int) -> None:
+        """Assert that the held run ends behind so many steps."""
+        self.held()
+        assert events(self.newest(), "steps")[-1]["steps"] == steps
 
 
 def curves(run_folder: Path) -> dict[str, dict[int, float]]:

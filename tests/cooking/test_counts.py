@@ -17,7 +17,9 @@ class FakeRun:
 
     def __init__(self, folder):
         self.folder, self.events, self.rows = folder, [], []
-        self.journal = SimpleNamespace(event=self.event, log=lambda step, row: self.rows.append((step, row)))
+        self.journal = SimpleNamespace(
+            event=self.event, log_soon=lambda step, row, _: self.rows.append((step, row)), write_late=lambda: None
+        )
 
     def event(self, kind, **told):
         self.events.append({"kind": kind, **told})
@@ -85,11 +87,11 @@ def test_a_tag_ends_the_stage_in_which_it_was_given_and_no_later_one(live):
     early = datetime.now(UTC) - timedelta(seconds=60)
     (live.run.folder / "samples").mkdir()
     say_word(live.run.folder, Word(author="ada", time=early, step=1, kind="tag", value="done"))
-    live.seasoning._next_poll_s = 0.0
+    live.seasoning.next_poll_s = 0.0
     seen = 0
     for _ in live.stages(Stage("a", until=tasted("done") | steps(30))):
         for _ in live.steps(LOADER):
-            live.seasoning._next_poll_s = 0.0
+            live.seasoning.next_poll_s = 0.0
             seen += 1
     assert seen == 30
 

@@ -33,7 +33,7 @@ def test_what_is_no_amount_is_refused_with_what_to_type(typed):
 def knobs_of(torch, optimizer, ramp=lambda: 1.0):
     steps = []
     knobs = OptimizerKnobs({"optimizer": optimizer}, ramp, steps.append)
-    knobs.looked_at = True
+    knobs.look()
     return knobs, steps
 
 

@@ -1,10 +1,9 @@
 """What Lightning trains is held by a callback: bit for bit what it is without, and gone on with from any step."""
 
 import pytest
-from tests.cooking.engines import Kitchen, curves, events
+from tests.cooking.engines import Kitchen, curves
 
 from palate.cooking.commands import answers
-from palate.question.branch import parse_amount
 
 pytestmark = pytest.mark.slow
 
@@ -87,29 +86,12 @@ def test_attached_it_equals_the_bare_run_and_goes_on_bitwise(how, tmp_path):
 
 
 def test_a_fork_ends_at_its_horizon_and_equals_itself(tmp_path):
-    cook = kitchen(tmp_path)
-    cook.held()
-    trunk = cook.newest()
-    control, again, other = (cook.held(cook.branch(trunk, 4, replicate=number, stop=6)) for number in (1, 1, 2))
-    assert control == again
-    assert control["model"] != other["model"]
-    assert events(cook.newest(), "steps")[-1]["steps"] == 10
-    assert max(curves(cook.newest())["val_loss"]) == 9  # it is validated behind its last step
+    last = kitchen(tmp_path).forks_to_its_horizon_and_equals_itself()
+    assert max(curves(last)["val_loss"]) == 9  # it is validated behind its last step
 
 
 def test_a_fork_with_a_turned_knob_differs_from_its_control_by_that_alone(tmp_path):
-    cook = kitchen(tmp_path)
-    bare = cook.bare()
-    cook.held()
-    trunk = cook.newest()
-    turned = cook.held(cook.branch(trunk, 8, turns={10: {"lr": parse_amount("lr", "x0.5")}}))
-    assert turned["model"] != bare["model"]
-    assert turned["schedulers"] == bare["schedulers"]
-    (told,) = events(cook.newest(), "in force")
-    assert told["step"] == 10
-    mine, theirs = curves(cook.newest())["ce"], curves(trunk)["ce"]
-    assert all(mine[step] == theirs[step] for step in (8, 9, 10))
-    assert mine[12] != theirs[12]
+    kitchen(tmp_path).differs_by_a_turned_knob_alone("schedulers")
 
 
 def test_what_lightning_logs_and_the_terms_of_the_loss_are_in_the_run(tmp_path):
@@ -122,9 +104,7 @@ def test_what_lightning_logs_and_the_terms_of_the_loss_are_in_the_run(tmp_path):
 
 
 def test_it_ends_when_a_condition_holds(tmp_path):
-    cook = kitchen(tmp_path, until="steps(9)")
-    cook.held()
-    assert events(cook.newest(), "steps")[-1]["steps"] == 9
+    kitchen(tmp_path, until="steps(9)").ends_behind(9)
 
 
 def test_a_loader_without_a_length_is_refused_and_it_is_said_what_to_type(tmp_path):

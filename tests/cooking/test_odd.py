@@ -142,7 +142,7 @@ def test_a_season_is_undone_exactly(tmp_path, torch):
     for amount in ("x0.7", "=0.01", ".02"):
         ask(tmp_path, {"lr": parse_amount("lr", amount)}, author="ada")
         ask(tmp_path, {}, author="ada", undo=True)
-        live.seasoning._next_poll_s = 0.0
+        live.seasoning.next_poll_s = 0.0
         live.seasoning.poll(1, 1.0)
         live.seasoning.carry_out(1, lambda: None)
         assert live.seasoning.state() == before

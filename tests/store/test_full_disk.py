@@ -102,6 +102,27 @@ def test_dropped_and_waiting_points_are_counted_where_there_is_never_room_again(
     assert f"{400 - there} points are lost" in ended.stderr
 
 
+def test_rows_that_are_given_together_and_dropped_are_counted_each(tmp_path):
+    path = tmp_path / "journal"
+    text = """
+journals.PENDING_BYTES = 0
+log(50, 51)
+fill()
+log(51, 53)
+for step in range(53, 73):
+    journal.log_soon(step, {"loss": step / 7}, journal._late_s if step > 53 else 1e9)
+journal.write_late()
+free()
+log(80, 90)
+journal.close()
+"""
+    assert played(path, text, 0).returncode == 0
+    read = read_journal(path)
+    [lost] = [event["points"] for event in read.events if event["kind"] == "lost"]
+    assert len(steps(path)) + lost == 50 + 3 + 20 + 10
+    assert steps(path)[-10:] == list(range(80, 90))
+
+
 def test_a_row_of_a_signal_handler_that_is_dropped_is_dropped_once(tmp_path):
     path = tmp_path / "journal"
     text = """

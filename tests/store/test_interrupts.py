@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -113,6 +114,36 @@ def test_a_row_that_is_interrupted_at_any_bytecode_is_there_or_not_and_spoils_no
         journal.close()
         without, with_it = (sorted(points(some)) for some in (rows + AFTER, [*rows, CALLS[name], *AFTER]))
         assert read_points(path) in ([with_it] if returned else [without, with_it]), at
+        path.unlink()
+        if not raised:
+            break
+    assert at > 100
+
+
+SOON = [(3, {"a": 5.5}), (4, {"a": 0.1}), (5, {"a": 6.5}), (6, {"a": 2.5, "b": 0.7}), (9, {"a": 7.5})]
+
+
+@EVERY
+@pytest.mark.parametrize("call", ["write_late", "log", "event"])
+def test_rows_that_are_written_together_are_there_however_their_writing_is_interrupted(call, every, tmp_path):
+    at = 0
+    while True:
+        at += every
+        path = tmp_path / f"journal {at}"
+        journal, rows = begun(path, "")
+        journal._late_s = time.monotonic()
+        for row in SOON:
+            journal.log_soon(*row, journal._late_s)
+        assert len(journal._late) == len(SOON)
+        call_it = {"write_late": journal.write_late, "event": lambda journal=journal: journal.event("told"),
+                   "log": lambda journal=journal: journal.log(10, {"a": 8.5})}[call]  # fmt: skip
+        raised, returned = interrupted(call_it, at)
+        for row in AFTER:
+            journal.log(*row)
+        journal.close()
+        own = [(10, {"a": 8.5})] if call == "log" else []
+        either = [sorted(points([*rows, *SOON, *some, *AFTER])) for some in (own, [])]
+        assert read_points(path) in (either[:1] if returned else either), at
         path.unlink()
         if not raised:
             break
@@ -302,6 +333,29 @@ def test_a_handler_that_logs_at_any_bytecode_of_a_call_is_kept(name, every, tmp_
         journal.close()
         nested = [(100, {"a": 9.5, "handler": 0.5})] if raised else []
         assert read_points(path) == sorted(points([*rows, CALLS[name], *nested, *AFTER])), at
+        path.unlink()
+
+
+@EVERY
+def test_a_handler_that_logs_while_rows_are_written_together_is_kept(every, tmp_path):
+    at, raised = 0, True
+    while raised:
+        at += every
+        path = tmp_path / f"journal {at}"
+        journal, rows = begun(path, "")
+        journal._late_s = time.monotonic()
+        for row in SOON:
+            journal.log_soon(*row, journal._late_s)
+        handler, before = Handler(at, journal), sys.gettrace()
+        sys.settrace(handler.trace)
+        try:
+            journal.write_late()
+        finally:
+            sys.settrace(before)
+        raised = handler.raised
+        journal.close()
+        nested = [(100, {"a": 9.5, "handler": 0.5})] if raised else []
+        assert read_points(path) == sorted(points([*rows, *SOON, *nested])), at
         path.unlink()
 
 

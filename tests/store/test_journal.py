@@ -210,6 +210,75 @@ def test_kill_minus_nine_loses_no_point_that_log_returned_from(tmp_path):
         assert len(read.curves["loss"]) > int(said[-1])
 
 
+LATE = """
+import os, sys, time
+from palate.store.journal import Journal
+journal = Journal.open(sys.argv[1])
+for step in range(200):
+    now_s = time.monotonic()
+    journal.log_soon(step, {"loss": step / 7}, now_s)
+    print(step, flush=True)
+    if step >= 150:
+        time.sleep(0.06)
+    if step == 160:
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_rows_that_come_fast_are_written_32_at_a_time_and_slow_ones_at_once(tmp_path):
+    path = tmp_path / "journal"
+    ended = subprocess.run([sys.executable, "-c", LATE, str(path)], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stdout.split()[-1] == "160"
+    assert read_journal(path).curves["loss"].steps.tolist() == list(range(161))
+
+
+def test_a_process_that_is_killed_loses_fewer_than_32_rows_that_were_to_be_written_soon(tmp_path):
+    path = tmp_path / "journal"
+    killed = LATE.replace("step == 160", "step == 140")
+    subprocess.run([sys.executable, "-c", killed, str(path)], capture_output=True, text=True, timeout=60)
+    there = read_journal(path).curves["loss"].steps.tolist()
+    assert there == list(range(len(there)))
+    assert 141 - 32 < len(there) <= 141
+
+
+def test_rows_that_are_written_together_stand_in_their_order_with_their_own_times(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+    journal.log(0, {"loss": 1.0})
+    journal.log(1, {"loss": 0.9, "other": 2.0})
+    begun_s = journal._late_s = time.monotonic()
+    for step in range(2, 22):
+        row = {"loss": step / 7, "other": 1.0} if step % 5 == 0 else {"loss": step / 7}
+        journal.log_soon(step, row, begun_s + step / 1000)
+    journal.event("told")
+    journal.log(30, {"loss": 0.25})
+    journal.close()
+    loss = read_journal(tmp_path / "journal").curves["loss"]
+    assert loss.steps.tolist() == [*range(22), 30]
+    assert loss.values[2:22].tolist() == [step / 7 for step in range(2, 22)]
+    late_ms = 1000 * np.diff(loss.elapsed_s[2:22])
+    assert late_ms.round().tolist() == [1] * 19
+
+
+def test_threads_that_log_beside_rows_that_are_written_soon_lose_nothing(tmp_path):
+    journal = Journal.open(tmp_path / "journal")
+
+    def log_on():
+        for step in range(2_000):
+            journal.log(step, {"of the thread": step / 7})
+
+    thread = threading.Thread(target=log_on)
+    thread.start()
+    for step in range(20_000):
+        journal.log_soon(step, {"loss": step / 7}, time.monotonic())
+    thread.join()
+    journal.close()
+    curves = read_journal(tmp_path / "journal").curves
+    assert curves["loss"].steps.tolist() == list(range(20_000))
+    assert curves["loss"].values.tolist() == [step / 7 for step in range(20_000)]
+    assert curves["of the thread"].steps.tolist() == list(range(2_000))
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")

@@ -56,6 +56,19 @@ class RunOptions:
     agent: bool | None
 
 
+def judged_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says by which metric arms are judged: `metric`, `goal` and `margin`."""
+    for option in (
+        click.option("--margin", type=float, help="Smallest difference that matters, in the unit that is logged."),
+        click.option(
+            "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
+        ),
+        click.option("--metric", help="The metric that is judged, as it is logged."),
+    ):
+        command = option(command)
+    return command
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what decides how runs are carried out and who forecasts; the command gets it as `options`."""
 

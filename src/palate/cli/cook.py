@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from palate.cli.ask import answer
-from palate.cli.common import RunOptions, goal_asker, here, json_option, put_out, run_options
+from palate.cli.common import RunOptions, goal_asker, here, json_option, judged_options, put_out, run_options
 from palate.vocabulary import Goal
 
 
@@ -15,11 +15,7 @@ from palate.vocabulary import Goal
     "--write", "place", type=click.Path(path_type=Path), help="Write what was turned in RUN, and run nothing."
 )
 @click.option("--seeds", type=click.IntRange(2, 100), default=5, show_default=True, help="Seed pairs at most.")
-@click.option("--metric", help="The metric that is judged, as it is logged.")
-@click.option(
-    "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
-)
-@click.option("--margin", type=float, help="Smallest difference that matters, in the unit that is logged.")
+@judged_options
 @run_options
 @json_option
 def command(

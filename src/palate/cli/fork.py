@@ -3,7 +3,7 @@
 import click
 
 from palate.cli.ask import answer
-from palate.cli.common import RunOptions, goal_asker, here, json_option, run_options, say
+from palate.cli.common import RunOptions, goal_asker, here, json_option, judged_options, run_options, say
 from palate.errors import InputError
 from palate.question.branch import Amount, parse_amount
 from palate.vocabulary import Goal
@@ -32,11 +32,7 @@ def amounts_of(words: tuple[str, ...]) -> dict[str, Amount]:
 @click.option("--anneal/--plain", default=None, help="Let both arms' lr fall to zero; by itself where lr is changed.")
 @click.option("--replicates", type=click.IntRange(1, 50), default=8, show_default=True, help="Pairs a run, at most.")
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
-@click.option("--metric", help="The metric that is judged, as it is logged.")
-@click.option(
-    "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
-)
-@click.option("--margin", type=float, help="Smallest difference that matters, in the unit that is logged.")
+@judged_options
 @run_options
 @json_option
 def command(

@@ -346,6 +346,11 @@ def _put_all(state: State, generators: dict[str, Any]) -> None:
 
 def count_samples(batch: Any) -> int:
     """Return how many examples a batch holds: the length of its first tensor or array; 1 where there is none."""
+    first = batch
+    while (type(first) is tuple or type(first) is list) and first:
+        first = first[0]
+    if known := getattr(first, "shape", None):  # a pair of tensors and the like, without the generators below
+        return int(known[0])
     for one in itertools.islice(_flat(batch), 50):
         shape = getattr(one, "shape", None)
         if shape is not None and len(shape):

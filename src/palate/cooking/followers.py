@@ -68,6 +68,10 @@ class Count(Follower):
         self.held, self.at, self.reached = True, moment.step, moment[self.place]  # type: ignore[assignment]
         return True
 
+    def rests(self) -> Mapping[str, float]:
+        """Return what it waits for."""
+        return {} if self.held else {Moment._fields[self.place]: self.least}
+
     def words(self) -> str:
         """Say what was reached."""
         return f"{self.said} at step {self.at:,}"
@@ -87,6 +91,10 @@ class Tag(Follower):
             return False
         self.held, self.at = True, moment.step
         return True
+
+    def rests(self) -> Mapping[str, float]:
+        """Return nothing: it waits for a person."""
+        return {}
 
     def words(self) -> str:
         """Say when it was given."""

@@ -23,6 +23,8 @@ from palate.cooking.storable import lacks
 from palate.errors import RefusedError
 
 MOST_FAULTS = 10
+LOOKUPS = 100
+"""Steps in which it is looked up which parameter has a gradient, where the one that had one has none."""
 
 
 class Holding:
@@ -49,25 +51,13 @@ class Holding:
         self.keeper = Keeper(folder, say)
         self._of_run = self._cadence = Cadence(keep)
         self._kept: dict[int, int] = {}
-        self._optimizers = {name: part for name, part in parts.items() if is_optimizer(part)}
-        self._grad_seen: dict[str, Any] = {}
-        self._carried: set[str] = set(self._optimizers)
+        self._gradients = [(name, Gradients(part)) for name, part in parts.items() if is_optimizer(part)]
         self.wanted = ""
 
     def note_step(self, stepped: Collection[str]) -> None:
-        """Hear which optimizers stepped in the step that was just done.
-
-        The gradients of one are not added to in the next step where it has stepped, and its gradient is another tensor
-        than it was behind the step before: then the training throws them away each time.
-        """
-        for name, optimizer in self._optimizers.items():
-            grad = next((one.grad for one in optimizer.param_groups[0]["params"] if one.grad is not None), None)
-            anew = grad is None or grad is not self._grad_seen.get(name)
-            self._grad_seen[name] = grad
-            if name in stepped and anew:
-                self._carried.discard(name)
-            else:
-                self._carried.add(name)
+        """Hear which optimizers stepped in the step that was just done."""
+        for name, gradients in self._gradients:
+            gradients.note(stepped=name in stepped)
 
     def use(self, keep: Every | None) -> None:
         """Keep capsules as a stage wishes; as the run does if None."""
@@ -76,6 +66,10 @@ class Holding:
     def is_due(self, step: int, now_s: float) -> bool:
         """Return whether a capsule is due behind a step."""
         return bool(self.wanted) or self._cadence.is_due(step, now_s, self.keeper.cost_s)
+
+    def next_due(self, step: int) -> int:
+        """Return the next step behind which a capsule may be due, where nobody wants one before."""
+        return self._cadence.next_due(step)
 
     def keep(
         self,
@@ -141,9 +135,13 @@ class Holding:
         return {
             "parts": {name: take_state(part) for name, part in self._parts.items()},
             "types": {name: type(part).__qualname__ for name, part in self._parts.items()},
-            "gradients": gradients_of(self._parts) if self._carried or not self._optimizers else None,
+            "gradients": gradients_of(self._parts) if self._are_carried() else None,
             "random": randomness.take_global(),
         }
+
+    def _are_carried(self) -> bool:
+        """Return whether what comes depends on the gradients as they are now."""
+        return not self._gradients or any(gradients.carried for _, gradients in self._gradients)
 
     def restore(self, body: Mapping[str, Any]) -> None:
         """Put the parts back as a capsule has them; the random numbers come last, from whoever calls."""
@@ -153,6 +151,35 @@ class Holding:
             else:
                 put_state(part, body["parts"][name])
         put_gradients(self._parts, body["gradients"] or {})
+
+
+class Gradients:
+    """Whether the gradients of an optimizer are added to in the step that comes.
+
+    They are not where it has stepped, and the gradient of a parameter is another tensor than it was behind the step
+    before: then the training throws them away each time. One parameter stands for all; which one has a gradient is
+    looked up in the first steps only, as that takes long in a model of many.
+    """
+
+    __slots__ = ("_grad", "_lookups", "_one", "_optimizer", "carried")
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self._one: Any = None
+        self._grad: Any = None
+        self._lookups = LOOKUPS
+        self.carried = True
+
+    def note(self, *, stepped: bool) -> None:
+        """Hear that a step was done, and whether the optimizer stepped in it."""
+        grad = None if self._one is None else self._one.grad
+        if grad is None and self._lookups:
+            self._lookups -= 1
+            graded = (one for one in self._optimizer.param_groups[0]["params"] if one.grad is not None)
+            self._one = next(graded, self._one)
+            grad = None if self._one is None else self._one.grad
+        self.carried = not stepped or (grad is not None and grad is self._grad)
+        self._grad = grad
 
 
 def refuse_other(parts: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -45,17 +45,20 @@ class OptimizerKnobs:
 
     Args:
         parts: of the training, by name; the optimizers among them count.
-        ramp: gives what every lr is multiplied with besides, 1 where nothing is annealed.
+        ramp: gives what every lr is multiplied with besides; None where nothing is annealed.
         stepped: called behind each step of an optimizer, with its name.
     """
 
-    def __init__(self, parts: Mapping[str, Any], ramp: Callable[[], float], stepped: Callable[[str], None]) -> None:
+    def __init__(
+        self, parts: Mapping[str, Any], ramp: Callable[[], float] | None, stepped: Callable[[str], object]
+    ) -> None:
         self.optimizers = {name: part for name, part in parts.items() if is_optimizer(part)}
         self.settings: dict[str, dict[str, Turned]] = {name: {} for name in self.optimizers}
         self.in_force: dict[str, dict[str, float]] = {name: {} for name in self.optimizers}
-        self._ramp, self._stepped = ramp, stepped
+        self._ramp, self._stepped = ramp or (lambda: 1.0), stepped
+        self._at_rest = ramp is None
         self._own: dict[str, list[tuple[dict[str, Any], str, Any]]] = {}
-        self.looked_at = False
+        self._looked_at = False
         self._hooks: list[Any] = []
         for name, optimizer in self.optimizers.items():
             self._hooks += [
@@ -93,6 +96,7 @@ class OptimizerKnobs:
         Raises:
             InputError: there is none of this name, or the value is out of its range.
         """
+        self._at_rest = False
         for optimizer, key in self._those_named(name):
             before = self.settings[optimizer].get(key, IDLE)
             after = self._turned(optimizer, key, before, amount)
@@ -143,12 +147,14 @@ class OptimizerKnobs:
 
     def _before(self, name: str) -> Callable[..., None]:
         def put_in_force(optimizer: Any, *_: object) -> None:
+            if self._at_rest:
+                return
             if name in self._own:  # the step before was ended by an exception
                 self._put_back(name)
             ramp, settings = self._ramp(), self.settings[name]
             if ramp != 1.0 or settings:
                 self._own[name] = list(self._put_in_force(optimizer, settings, ramp))
-            if self.looked_at:
+            if self._looked_at:
                 self._read_back(name, optimizer)
 
         return put_in_force
@@ -168,15 +174,22 @@ class OptimizerKnobs:
         self.in_force[name] = {key: float(self._lead(name, key)[key]) for key in self._keys(optimizer)}
 
     def _behind(self, name: str) -> Callable[..., None]:
+        own, stepped = self._own, self._stepped
+
         def put_back(*_: object) -> None:
-            self._put_back(name)
-            self._stepped(name)
+            if own:
+                self._put_back(name)
+            stepped(name)
 
         return put_back
 
     def _put_back(self, name: str) -> None:
         for group, key, own in self._own.pop(name, ()):
             group[key] = own
+
+    def look(self) -> None:
+        """Note from now on, at each step of an optimizer, what is in force there."""
+        self._looked_at, self._at_rest = True, False
 
     def forget(self, name: str) -> None:
         """Forget what was last in force of a knob: only a step that comes says what is."""
@@ -196,12 +209,14 @@ class OptimizerKnobs:
 
     def put_back_one(self, name: str, state: Mapping[str, Any]) -> None:
         """Set one knob as it was when `state` was taken."""
+        self._at_rest = False
         for optimizer, key in self._those_named(name):
             saved = state[optimizer].get(key)
             self.settings[optimizer][key] = IDLE if saved is None else Turned(*saved)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Undo `state`."""
+        self._at_rest = self._at_rest and not any(state.values())
         for name, settings in state.items():
             if name in self.settings:
                 self.settings[name] = {key: Turned(*one) for key, one in settings.items()}

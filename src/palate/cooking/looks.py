@@ -108,18 +108,44 @@ class Observer:
         self._bad, self._named = list[str](), False
         self._before: dict[tuple[str, ...], tuple[Any, Any]] = {}
         self._called: set[int] = set()
+        self._due_at = 0
         self._hooks = [
             hook
             for number, one in enumerate(self._optimizers)
             for hook in (
-                one.register_step_pre_hook(partial(self._safely, self._before_step, number)),
-                one.register_step_post_hook(partial(self._safely, self._after_step, number)),
+                one.register_step_pre_hook(partial(self._in_front, number)),
+                one.register_step_post_hook(partial(self._behind, number)),
             )
         ]
         if self._rows is not None and not self._rows.full:
             self._hooks.append(next(iter(self._models.values())).register_forward_pre_hook(_Hook(self._note_rows)))
         self._forward_hooks: list[Any] = []
         self._arm()
+
+    def _in_front(self, number: int, optimizer: Any, *given: Any) -> None:
+        if number in self._waiting:
+            self._safely(self._before_step, number, optimizer, *given)
+
+    def _behind(self, number: int, optimizer: Any, *given: Any) -> None:
+        """Count a step that is not looked at and whose learning rates are the same objects; see to any other."""
+        if not self._waiting and self.fault is None:
+            if number:
+                return
+            if self._steps + 2 < self._due_at and self._is_unchanged():
+                self._steps += 1
+                return
+        self._safely(self._after_step, number, optimizer, *given)
+
+    def _is_unchanged(self) -> bool:
+        """Return whether each group's learning rate is the very number that it was."""
+        place, known = 0, self._in_force
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                rate = group.get("lr")
+                if place == len(known) or rate is not known[place] or type(rate) is not float:
+                    return False
+                place += 1
+        return place == len(known)
 
     def _safely(self, look: Callable[..., None], *given: Any) -> None:
         """Take a look; one that fails is the last: the training goes on unwatched, whatever its parts are."""
@@ -216,8 +242,11 @@ class Observer:
             self._spent_s += time.perf_counter() - began
             if not self._waiting:
                 self._choose_next()
-        if number == 0 and not self._waiting and self._due():
-            self._arm()
+        if number == 0 and not self._waiting:
+            if self._due():
+                self._arm()
+            else:
+                self._due_at = self._next_due()
 
     def _note_rates(self) -> None:
         """Keep the learning rates of this step where they changed; those on a device are read at looks alone.
@@ -241,6 +270,13 @@ class Observer:
         if self._every is not None:
             return (self._steps + 1) % self._every == 0
         return self._steps + 1 >= self._next
+
+    def _next_due(self) -> int:
+        """Return the next step that is looked at, where that one is not the next of all."""
+        some = [step for step in FIRST if step > self._steps]
+        if self._every is None:
+            return int(min([*some, self._next]))
+        return min([*some, (self._steps // self._every + 1) * self._every])
 
     def _finish(self) -> None:
         """Put together what was seen of all optimizers, and of what none of them holds."""

@@ -37,19 +37,23 @@ class Seasoning:
     Args:
         run: answers stand in its folder, events in its journal.
         parts: of the training, by name.
-        ramp: gives what every lr is multiplied with besides.
+        ramp: gives what every lr is multiplied with besides; None where nothing is annealed.
         stepped: called behind each step of an optimizer, with its name.
     """
 
     def __init__(
-        self, run: Logged, parts: Mapping[str, Any], ramp: Callable[[], float], stepped: Callable[[str], None]
+        self,
+        run: Logged,
+        parts: Mapping[str, Any],
+        ramp: Callable[[], float] | None,
+        stepped: Callable[[str], object],
     ) -> None:
         self._run, self._parts = run, parts
         self.mixer = Mixer()
         self.declared: dict[str, Declared] = {}
         self.knobs = OptimizerKnobs(parts, ramp, stepped)
         self._inbox = Inbox(run.folder)
-        self._next_poll_s = 0.0
+        self.next_poll_s = 0.0
         self.pending: list[Command] = []
         self._unread: list[tuple[Command, dict[str, float | str | None]]] = []
         self._before: list[tuple[Mapping[str, Amount], Mapping[str, Any], dict[str, Any], dict[str, bool]]] = []
@@ -70,15 +74,20 @@ class Seasoning:
 
     def poll(self, step: int, now_s: float) -> bool:
         """Look, every now and then, whether somebody asks for something; return whether it was looked now."""
-        if now_s < self._next_poll_s:
+        if now_s < self.next_poll_s:
             return False
-        self._next_poll_s = now_s + POLL_S
+        self.next_poll_s = now_s + POLL_S
         for command in self._inbox.look():
             if isinstance(command, Command):
                 self.pending.append(command)
             else:
                 self._refuse(command[0], command[1], step)
         return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something was asked for that is not done, or something done whose effect is not known."""
+        return bool(self.pending or self._unread)
 
     def carry_out(self, step: int, keep: Callable[[], None]) -> None:
         """Turn what was asked for, a capsule first."""
@@ -192,7 +201,7 @@ class Seasoning:
         }
         known = command or Command(id="", amounts=amounts)
         self._run.journal.event("season", id=known.id, author=known.author, why=known.why, **told)
-        self.knobs.looked_at = True
+        self.knobs.look()
         if command is not None:
             with contextlib.suppress(OSError):
                 answer(self._run.folder, command.id, "applied", told)

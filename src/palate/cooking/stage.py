@@ -151,6 +151,10 @@ class Cadence:
         self._last_s = now_s
         return True
 
+    def next_due(self, step: int) -> int:
+        """Return the next step behind which one may be due."""
+        return (step // self._every + 1) * self._every
+
     def surplus(self, kept: Mapping[int, int]) -> Iterator[int]:
         """Yield the steps of capsules that are to be removed, and keep fewer from then on; none where a wish is.
 

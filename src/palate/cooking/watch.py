@@ -74,6 +74,13 @@ class Follower:
         """Look at a step; return whether something changed."""
         raise NotImplementedError
 
+    def rests(self) -> Mapping[str, float] | None:
+        """Return, by the name of a moment's count, how far it has to be before anything changes, if nothing is logged.
+
+        Epochs and tags are not counted: who has new ones looks. None: it has to look at every step.
+        """
+        return None if self.TICKS else {}
+
     def words(self) -> str:
         """Say why it holds."""
         raise NotImplementedError
@@ -152,6 +159,22 @@ class Watch:
         if changed:
             self._judge(moment.step)
         return self.fired
+
+    def rests(self) -> dict[str, float] | None:
+        """Return how far counts have to be before anything changes where nothing is logged; see `Follower.rests`."""
+        found: dict[str, float] = {}
+        for follower in self._ticking:
+            counts = follower.rests()
+            if counts is None:
+                return None
+            for name, least in counts.items():
+                found[name] = min(least, found.get(name, least))
+        return found
+
+    def hears(self, names: Collection[str]) -> bool:
+        """Return whether it waits for one of these metrics."""
+        heard = {follower.metric for follower in self._listening}
+        return bool(names) and (None in heard or not heard.isdisjoint(names))
 
     def _listen(self, moment: Moment) -> None:
         if self._unseen:

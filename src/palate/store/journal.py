@@ -1,9 +1,9 @@
 """The journal of one run: the complete record of what was logged; standard library only.
 
 Each row is one unbuffered write to an O_APPEND descriptor, so that a process that is killed loses no row for which
-`log` has returned. (A few calls write a second record: now and then a STATE, and the event `lost`.) There is one lock,
-on the journal itself, and no shared memory: network file systems, Slurm arrays and Ray work. See `layout` for the
-bytes.
+`log` has returned. (A few calls write a second record: now and then a STATE, and the event `lost`.) Rows that are given
+by `log_soon` are written together, at most 32 of them and .05 s later. There is one lock, on the journal itself, and no
+shared memory: network file systems, Slurm arrays and Ray work. See `layout` for the bytes.
 
 A call is atomic. What it will have changed is put down first, in one attribute (`_flight`); then it is written; then
 the journal's state follows. Whatever interrupts it (an exception that a signal handler raises, at any bytecode), the
@@ -14,6 +14,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import struct
 import sys
@@ -27,7 +28,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple, Self
 
-from palate.errors import InputError, StoreError
+from palate.errors import InputError, PalateError, StoreError
 from palate.store import layout as lay
 from palate.store.journal_file import (
     cannot_write,
@@ -63,6 +64,9 @@ STATE_OVER = len(lay.FORM_2.seal(lay.STATE, b"", 0)[0])
 CLOSING_BYTES = 512
 """A journal that is closed gets a STATE where this much was written since the last."""
 
+LATE_ROWS, LATE_S = 32, 0.05
+"""Rows given by `log_soon` are written when so many wait, or so long after the last ones."""
+
 TURN_S = 0.05
 _tuple = tuple.__new__
 """Makes a named tuple in a third of the time that its class takes."""
@@ -74,6 +78,9 @@ _opening = threading.RLock()
 
 Deferred = Callable[..., None]
 """A call of a signal handler in the middle of another, to be made when that has ended; called with itself."""
+
+Late = tuple[int, tuple[str, ...], tuple[float, ...], float]
+"""A row that waits: its step, its names, its values, and when it was given on the clock of `time.monotonic`."""
 
 
 class _At(NamedTuple):
@@ -111,6 +118,7 @@ class _Flight(NamedTuple):
     next_step: int | None = None
     declared: Declared | None = None
     deferred: Deferred | None = None
+    late: tuple[Late, ...] = ()
 
 
 class _Pending(NamedTuple):
@@ -141,6 +149,8 @@ class Journal:
         self._at = _At(0, 0)
         self._flight: _Flight | None = None
         self._deferred: deque[Deferred] = deque()
+        self._late: deque[Late] = deque()
+        self._late_s = -math.inf
         self._foreign = False
         self._pending: _Pending | None = None
         self._told = False
@@ -202,7 +212,48 @@ class Journal:
             with self._lock:
                 if self._flight is not None:
                     self._settle()
+                if self._late:
+                    self._write_late()
                 self._row(step, metrics)
+        finally:
+            if self._deferred:
+                self._write_deferred()
+
+    def log_soon(self, step: int, metrics: Mapping[str, float], now_s: float) -> None:
+        """Append one row of plain numbers with those to come: it is written .05 s, or 32 rows, later at most.
+
+        It stands before all that is logged after it. A process that is killed loses what waits; one that ends by an
+        exception does not. Where rows come slower than every .05 s, each is written at once.
+
+        Args:
+            step: a whole number.
+            metrics: numbers by name; a row of names that the journal does not know yet is written at once.
+            now_s: the time on the clock of `time.monotonic`.
+
+        Raises:
+            InputError, JournalTakenError: see `log`.
+        """
+        names = tuple(metrics)
+        if names not in self._shapes:
+            self.log(step, metrics)
+            return
+        self._late.append((step, names, tuple(metrics.values()), now_s))
+        if now_s - self._late_s >= LATE_S or len(self._late) >= LATE_ROWS:
+            self._late_s = now_s
+            self.write_late()
+
+    def write_late(self) -> None:
+        """Write the rows that `log_soon` was given, now.
+
+        Raises:
+            JournalTakenError: see `log`.
+        """
+        if not self._late or (self._lock.locked() and self._is_nested()):  # the call that it is nested in has them
+            return
+        try:
+            with self._lock:
+                self._settle()
+                self._write_late()
         finally:
             if self._deferred:
                 self._write_deferred()
@@ -216,6 +267,7 @@ class Journal:
         try:
             with self._lock:
                 self._settle()
+                self._write_late()
                 self._event(payload)
         finally:
             if self._deferred:
@@ -239,16 +291,28 @@ class Journal:
         self.close()
 
     def __del__(self) -> None:
-        """Let the lock go, where an exception kept the journal from being used."""
+        """Write what waits; let the lock go, where an exception kept the journal from being used."""
+        if self._late and self._descriptor >= 0:
+            with contextlib.suppress(PalateError, OSError):
+                self.write_late()
         self._file.close()
         if self._marks is not None:
             self._marks.close()
 
-    def _row(self, step: int | None, metrics: Mapping[str, float], deferred: Deferred | None = None) -> None:
+    def _row(
+        self,
+        step: int | None,
+        metrics: Mapping[str, float],
+        deferred: Deferred | None = None,
+        late: tuple[Late, ...] = (),
+    ) -> None:
         if self._at.dropped:
             self._tell_dropped()
         crc, size, before_ms, last_step, rows, lost, dropped, state_end, due = self._at
-        elapsed_ms = (time.monotonic_ns() - self._zero_ns) // 1_000_000
+        given_ns = int(late[0][3] * 1e9) if late else time.monotonic_ns()
+        elapsed_ms = (given_ns - self._zero_ns) // 1_000_000
+        if elapsed_ms < before_ms:  # two clocks, rounded
+            elapsed_ms = before_ms
         shape = self._shapes.get(tuple(metrics))
         declared = None
         try:
@@ -269,8 +333,40 @@ class Journal:
         size += len(record)
         known = next_step if -STEPS <= next_step < STEPS else None
         after = _tuple(_At, (crc, size, elapsed_ms, step, rows + 1, lost, dropped, state_end, due))
-        self._append(_tuple(_Flight, (record, after, shape, known, declared, deferred)))
+        self._append(_tuple(_Flight, (record, after, shape, known, declared, deferred, late)))
         if size >= due and self._pending is None:
+            self._write_state()
+
+    def _write_late(self) -> None:
+        """Write the rows that wait, those of the same names in a row together."""
+        while self._late:
+            rows = tuple(self._late)
+            shape = self._shapes.get(rows[0][1])
+            if shape is not None and shape.next_step == rows[0][0]:
+                self._rows(shape, rows)
+            else:
+                step, names, values, _ = rows[0]
+                self._row(step, dict(zip(names, values, strict=True)), late=rows[:1])
+
+    def _rows(self, shape: Shape, rows: tuple[Late, ...]) -> None:
+        """Write the first of some rows, as many as follow each other by their names and steps, as one record."""
+        if self._at.dropped:
+            self._tell_dropped()
+        crc, size, last_ms, last_step, count, lost, dropped, state_end, due = self._at
+        names, stride, form, zero_ns = rows[0][1], shape.stride, self._form, self._zero_ns
+        next_step, timed = rows[0][0], []
+        for step, others, values, at_s in rows:
+            if step != next_step or others != names:
+                break
+            at_ms = max(last_ms, (int(at_s * 1e9) - zero_ns) // 1_000_000)
+            timed.append((min(at_ms - last_ms, LONGEST_DT_MS), values))
+            last_ms, last_step, next_step = at_ms, step, step + stride
+        records, crc = shape.rows(timed, crc, form)
+        packed, done = b"".join(records), len(timed)
+        after = _At(crc, size + len(packed), last_ms, last_step, count + done, lost, dropped, state_end, due)
+        known = next_step if -STEPS <= next_step < STEPS else None
+        self._append(_Flight(packed, after, shape, known, late=rows[:done]))
+        if after.size >= due and self._pending is None:
             self._write_state()
 
     def _event(self, payload: bytes, deferred: Deferred | None = None) -> None:
@@ -331,7 +427,7 @@ class Journal:
 
     def _take_in(self, flight: _Flight) -> None:
         """Let the state follow a record that stands; doing it twice does no harm."""
-        _, after, shape, next_step, declared, deferred = flight
+        _, after, shape, next_step, declared, deferred, late = flight
         if declared is not None:
             self._keys.update(declared.keys)
             self._shapes[declared.names] = declared.shape
@@ -341,7 +437,15 @@ class Journal:
         self._at = after
         if deferred is not None:
             self._end_deferred(deferred)
+        if late:
+            self._end_late(late)
         self._flight = None
+
+    def _end_late(self, rows: tuple[Late, ...]) -> None:
+        """Take rows that are written off those that wait."""
+        for row in rows:
+            if self._late and self._late[0] is row:
+                self._late.popleft()
 
     def _end_deferred(self, deferred: Deferred | None) -> None:
         """Take a call of a signal handler that was made off the queue."""
@@ -432,8 +536,10 @@ class Journal:
             pending.waiting.extend(flight.record)
             self._take_in(flight)
         else:
-            self._at = self._at._replace(dropped=self._at.dropped + 1, last_step=flight.after.last_step)
+            dropped = self._at.dropped + flight.after.rows - self._at.rows
+            self._at = self._at._replace(dropped=dropped, last_step=flight.after.last_step)
             self._end_deferred(flight.deferred)
+            self._end_late(flight.late)
             self._flight = None
         self._owe(self._at.rows + self._at.lost + self._at.dropped)
         if time.monotonic() >= self._retry_at:
@@ -509,6 +615,7 @@ class Journal:
     def _finish(self) -> None:
         """Write all that is still to be written, before the journal is closed."""
         self._settle()
+        self._write_late()
         while self._deferred and self._deferred[0] != self._close_deferred:
             self._write_one(self._deferred[0])
         self._retry_at = 0.0
@@ -634,9 +741,10 @@ class Journal:
         self._flight = self._pending = None
         self._at = self._at._replace(dropped=0)
         self._deferred.clear()
+        self._late.clear()
 
 
-_CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.close)}
+_CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.write_late, Journal.close)}
 _WAITS = {Journal._await_turn.__code__}
 
 
@@ -671,6 +779,9 @@ def _sync_in_background(reference: "weakref.ref[Journal]") -> None:
         journal = reference()
         if journal is None or journal._descriptor < 0:
             return
+        if journal._late:  # a step that lasts: what was done before it is in the file meanwhile
+            with contextlib.suppress(PalateError, OSError):
+                journal.write_late()
         if journal._dirty.is_set():
             journal._dirty.clear()
             with contextlib.suppress(OSError):

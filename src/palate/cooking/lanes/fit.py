@@ -36,9 +36,9 @@ def faults_of_loop(live: Any, body: Body, loader: Iterable[Any]) -> Iterator[str
     tensors = [one for part in live.parts.values() if is_module(part) for one in part.parameters()]
     if not tensors or any(one.device.type != "cpu" for one in tensors):
         yield "its model is not on the CPU"
-    if live.branch.turns or live.branch.capsule or not _counts(live._condition):
+    if live.branch.turns or live.branch.capsule or not _counts(live._ending.condition):
         yield "its loop may end at another step for each run"
-    if live.stage.losses or live._in_cycle:
+    if live.stage.losses or live._ending.in_cycle:
         yield "it goes through stages"
     yield from filter(None, [loader_fault(loader)])
     yield from body.faults

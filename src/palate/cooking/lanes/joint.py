@@ -322,6 +322,10 @@ class _Listening:
         self._rows.append((step, dict(metrics)))
         self.inner.log(step, metrics)
 
+    def log_soon(self, step: int | None, metrics: dict[str, Any], now_s: float) -> None:
+        self._rows.append((step, dict(metrics)))
+        self.inner.log_soon(step, metrics, now_s)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 

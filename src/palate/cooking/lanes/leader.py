@@ -83,7 +83,7 @@ class Leader:
         self._numbers = iter(range(self._order.length))
         self._rows = _Rows(self._number, self.give_up)
         live.run._journal = self._rows
-        live.seasoning.mixer = _LaneMixer(live.seasoning.mixer)
+        live._mixer = live.seasoning.mixer = _LaneMixer(live.seasoning.mixer)
         self._python = _python_state()
         self._cpu_s = 0.0
 
@@ -154,9 +154,9 @@ class Leader:
         self.close()
         live = self._live
         self._steps += 1
-        live._stepped = set()
+        live._stepped.clear()
         for step, row in live.seasoning.mixer.rows(live.step):
-            live._fresh.update(row)
+            live._ending.fresh.update(row)
             self._rows.log(step, row)
         live.step += 1
         live.samples += samples
