@@ -244,22 +244,39 @@ def test_the_first_loss_is_held_against_the_number_of_classes(first, told):
     assert kinds(looks, replace(TEN, fresh=False)) == kinds(looks, FACTS) == []
 
 
-def test_a_noise_ball_is_told_by_what_a_lower_rate_would_win():
-    values = np.concatenate([falling(100), 0.5 + 0.05 * np.random.default_rng(0).standard_normal(400)])
-    noisy = Tensor(weight=1.0, gradient=0.1, ratio=1e-3, gain=0.1)
-    symptom = the(curve(values, first=noisy))
+def jittering(excess=0.1, *, glances=20, fall=0.0, swing=0.5):
+    """Looks at a loss of 0.5 that jitters, and at what glances found since its start."""
+    level = 0.5 + np.linspace(fall, 0, 400)
+    values = np.concatenate([falling(100), level + 0.05 * np.random.default_rng(0).standard_normal(400)])
+    found = excess + swing * excess * np.resize([1, -1], glances)
+    seen = [
+        Look(step=int(step), excess=value) for step, value in zip(np.linspace(310, 499, glances), found, strict=True)
+    ]
+    return sorted([*curve(values), *seen], key=lambda look: look.step)
+
+
+def test_a_noise_ball_is_told_by_how_far_the_loss_is_above_that_of_averaged_weights():
+    symptom = the(jittering())
     assert symptom.kind == "noise_ball"
     assert symptom.words.endswith("with a learning rate that goes to 0 it could fall by about 20%")
-    assert kinds(curve(values, first=replace(noisy, gain=0.05))) == []
-    assert kinds(curve(falling(500, noise=0.2), first=noisy)) != ["noise_ball"]
+    assert kinds(jittering(0.035)) == []
+    assert kinds(jittering(glances=4)) == []
+
+
+def test_a_loss_that_still_falls_by_itself_is_in_no_noise_ball():
+    assert kinds(jittering(fall=0.2)) == ["noise_ball"]
+    assert kinds(jittering(fall=0.4)) == []
+
+
+def test_glances_that_contradict_each_other_tell_nothing():
+    assert kinds(jittering(swing=3)) == ["noise_ball"]
+    assert kinds(jittering(swing=6)) == []
 
 
 def test_a_rate_that_was_lowered_leaves_no_noise_ball():
-    values = np.concatenate([falling(100), 0.5 + 0.05 * np.random.default_rng(0).standard_normal(400)])
-    noisy = Tensor(weight=1.0, gradient=0.1, ratio=1e-3, gain=0.1)
-    looks = curve(values, first=noisy)
-    lowered = [*looks[:300], Look(step=looks[299].step, rates={"0": 0.01}), *looks[300:]]
-    assert kinds(lowered) == []
+    looks = jittering()
+    at = next(i for i, look in enumerate(looks) if look.step == 350)
+    assert kinds([*looks[:at], Look(step=350, rates={"0": 0.01}), *looks[at:]]) == []
 
 
 def test_losses_that_are_lowered_against_each_other_have_no_level():

@@ -1,0 +1,35 @@
+"""When to do what costs time, so that it costs no more than a share of it."""
+
+import time
+from statistics import median
+
+GAP = 2
+"""Fewest steps from one time to the next."""
+
+
+class Pace:
+    """Says at which steps something is done.
+
+    Args:
+        share: of the time that it may cost.
+        first: step at which it is done first.
+    """
+
+    def __init__(self, share: float, first: int) -> None:
+        self._share, self.next = share, first
+        self._begun_s, self.spent_s = time.perf_counter(), 0.0
+        self._counted_s, self._costs_s, self._times = 0.0, list[float](), 0
+
+    def choose(self, steps: int) -> None:
+        """Choose the next step, after it was done at this one and the time for that was added to `spent_s`.
+
+        Each time counts as the median one: the first pays for what is loaded, and any may have waited for other
+        processes.
+        """
+        elapsed_s = time.perf_counter() - self._begun_s
+        self._costs_s = [*self._costs_s[-8:], self.spent_s - self._counted_s]
+        self._counted_s = self.spent_s
+        self._times += 1
+        step_s = max(elapsed_s - self.spent_s, 1e-9) / max(1, steps)
+        owed_s = max(0.0, median(self._costs_s) * (self._times + 1) - self._share * elapsed_s)
+        self.next = steps + max(GAP, int(owed_s / (self._share * step_s)) + 1)
