@@ -95,33 +95,34 @@ EVERY = (1, 5)
 """Steps between two rows of a log, whose loss is then the mean: as palate hears them, and as many trainings log."""
 
 
-def doctor_rows(patients: Sequence[Patient]) -> Iterator[Row]:
+def doctor_rows(patients: Sequence[Patient], python: Path = PEER_PYTHON) -> Iterator[Row]:
     """Measure what each doctor says of healthy and of spoilt trainings; nothing where none is installed."""
     kinds = [kind for kind, _ in patients]
     for every in EVERY:
-        answers = _asked([_thinned(log, every) for _, log in patients])
+        answers = _asked([thinned(log, every) for _, log in patients], python)
         for name in DOCTORS:
             if name in answers:
                 found = [[(rule, bool(warns)) for rule, warns in one] for one in answers[name]["findings"]]
-                yield from _rows_of(name, f"{name} {answers[name]['version']}, each {every}", kinds, found)
+                said = f"{name} {answers[name]['version']}, a row in {every}"
+                yield from _rows_of(name, said, kinds, found)
             elif every == 1:
                 print(f"{name} is not installed, so not measured: ./scripts/bench symptoms", file=sys.stderr)
 
 
-def _asked(logs: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+def _asked(logs: Sequence[Sequence[Mapping[str, float]]], python: Path) -> dict[str, Any]:
     """Ask the doctors where they are installed; nothing where there is no such place."""
-    if not PEER_PYTHON.exists():
+    if not python.exists():
         return {}
     with tempfile.TemporaryDirectory() as folder:
         for number, log in enumerate(logs):
             lines = "".join(json.dumps(row) + "\n" for row in log)
             (Path(folder) / f"{number}.jsonl").write_text(lines, encoding="utf-8")
-        command = [str(PEER_PYTHON), "-m", "benchmarks.doctors", folder]
+        command = [str(python), "-m", "benchmarks.doctors", folder]
         answers: dict[str, Any] = json.loads(subprocess.check_output(command, text=True, cwd=REPOSITORY))
     return answers
 
 
-def _thinned(log: Sequence[Mapping[str, float]], every: int) -> list[Mapping[str, float]]:
+def thinned(log: Sequence[Mapping[str, float]], every: int) -> list[Mapping[str, float]]:
     """Return a log with the mean loss of so many steps at a time."""
     thin: list[Mapping[str, float]] = []
     losses: list[float] = []

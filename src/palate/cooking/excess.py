@@ -9,7 +9,7 @@ FEWEST, SHARE = 4, 0.2
 """Glances that the average reaches back: a fifth of all, and 4 at least."""
 
 SETS = 8
-"""Sets of parameters with an average of their own: those that have gradients change where parts are frozen or skipped."""
+"""Most sets of parameters with an average of their own; they change where parts are frozen or skipped."""
 
 
 class Excess:

@@ -31,6 +31,7 @@ from palate.cooking.measured import (
     modules_of,
     named_parameters,
     norms,
+    numbers_of,
     rates_of,
     sample,
     sampled,
@@ -356,7 +357,7 @@ class Observer:
         if not self._unread and not self._unread_glances:
             return
         glances = [(step, number) for step, numbers in self._unread_glances for number in numbers]
-        values = _read([value for _, _, value in self._unread] + [number for _, number in glances])
+        values = numbers_of([value for _, _, value in self._unread] + [number for _, number in glances])
         found = values[len(self._unread) :]
         excess: dict[int, float] = {}
         for (step, _), value in zip(glances, found, strict=True):
@@ -366,14 +367,6 @@ class Observer:
         self._looks += [Look(step=step, excess=value) for step, value in excess.items()]
         self._unread, self._unread_glances = [], []
         self._looks.sort(key=lambda look: look.step)
-
-
-def _read(numbers: Sequence[Any]) -> list[float]:
-    """Read numbers from their device; one transfer where there is one."""
-    if len({number.device for number in numbers}) != 1:
-        return [float(number) for number in numbers]
-    found: list[float] = _torch().stack([number.float().reshape(()) for number in numbers]).tolist()
-    return found
 
 
 class _Hook:

@@ -128,3 +128,11 @@ def scaler_skips(optimizer: Any) -> bool:
     """Return whether a fused optimizer will skip this step, as a GradScaler found values that are not finite."""
     found = getattr(optimizer, "found_inf", None)
     return found is not None and bool(float(found))
+
+
+def numbers_of(numbers: Sequence[Any]) -> list[float]:
+    """Read numbers from their device: one transfer where it is one."""
+    if len({number.device for number in numbers}) != 1:
+        return [float(number) for number in numbers]
+    found: list[float] = _torch().stack([number.float().reshape(()) for number in numbers]).tolist()
+    return found
