@@ -24,7 +24,7 @@ EVALUATIONS = 15
 Part = Literal["development", "held out"]
 """On the trainings of the first part the rules' numbers are chosen, on those of the other they are judged."""
 
-SEEDS: dict[Part, str] = {"development": "", "held out": "held-out-"}
+SEEDS: dict[Part, str] = {"development": "", "held out": "unseen-"}
 
 Log = list[dict[str, float]]
 """What is logged of a training: a row a step with `loss`, `lr`, `grad_norm`; now and then one with `val_loss`."""

@@ -324,3 +324,18 @@ def test_whatever_is_logged_is_judged_and_not_stumbled_over(values):
 def test_a_loss_that_falls_smoothly_has_no_symptom_of_its_shape(end, times, n):
     shapes = {"diverged", "spikes", "not_learning", "noise_ball"}
     assert not shapes & set(kinds(curve(falling(n, start=end * times, end=end, noise=0)), FACTS))
+
+
+def test_units_that_were_idle_at_five_looks_are_dead_once_those_span_50_steps():
+    looks = [Look(step=step, tensors=tensors(first=Tensor(weight=1.0, gradient=0.1, idle=0.0))) for step in (1, 2, 5)]
+    dead = tensors(first=Tensor(weight=1.0, gradient=0.1, ratio=1e-3, idle=0.6))
+    early = [*looks, Look(step=10, tensors=looks[0].tensors), Look(step=40, tensors=dead)]
+    assert kinds(early) == []
+    late = [*early[:-1], Look(step=60, tensors=dead)]
+    assert [(found.kind, found.step) for found in detect(late, TEN)] == [("dead_units", 1)]
+
+
+def test_a_loss_that_creeps_down_by_less_than_a_hundredth_is_flat():
+    noise = 0.001 * np.random.default_rng(5).standard_normal(300)
+    assert kinds(curve(2.31 - np.linspace(0, 0.02, 300) + noise)) == ["not_learning"]
+    assert kinds(curve(2.31 - np.linspace(0, 0.12, 300) + noise)) == []

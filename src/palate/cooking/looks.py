@@ -44,6 +44,7 @@ from palate.cooking.pace import Pace
 from palate.cooking.rows import RowTable
 from palate.cooking.seen import Facts, Look, Symptom, Tensor
 from palate.cooking.symptoms import detect
+from palate.cooking.tensors import IDLE_LOOKS
 
 FIRST = (1, 2, 5, 10)
 """Steps that are looked at whatever it costs: most faults are there from the start."""
@@ -56,9 +57,6 @@ GLANCE_SHARE = 0.006
 
 ROWS_SHARE = 0.003
 """Share of the time for comparing examples of training with those of validation, where these are given."""
-
-IDLE_LOOKS = 5
-"""Looks in a row without a gradient after which a unit counts as idle."""
 
 KEPT = 20_000
 """Looks kept in memory; beyond them the older half is thinned."""

@@ -116,8 +116,8 @@ def not_learning(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     After 150 losses at half the peak of the learning rate or more, the last half is less than 3 % below the loss of a
     guess where that is known (7 % where only the number of classes is: they may not be equally frequent); where it is
     not, after 200 losses, less than 4 % below the first tenth. It is above that by a standard error, has not risen by
-    a quarter, and but for the first fifth does not fall by a standard error (all calibrated; Karpathy's recipe
-    compares with a guess).
+    a quarter, and but for the first fifth does not fall by a standard error and 1 % (all calibrated; Karpathy's
+    recipe compares with a guess).
     """
     steps, values = curve(looks)
     values = values[steps >= _warmed_up(looks)]
@@ -125,9 +125,9 @@ def not_learning(looks: Sequence[Look], facts: Facts) -> Symptom | None:
     if facts.adversarial or len(values) < (200 if chance is None else 150):
         return None
     fell, error = fall(values[len(values) // 5 :])
-    if fell > error:
-        return None
     start, level = float(values[: len(values) // 10].mean()), float(values[len(values) // 2 :].mean())
+    if fell > max(error, 0.01 * abs(level)):
+        return None
     limit = start - 0.04 * abs(start) if chance is None else (0.93 if facts.chance is None else 0.97) * chance
     if not limit <= level - error <= start + 0.25 * abs(start) or (chance is None and not facts.fresh):
         return None
