@@ -1,6 +1,7 @@
 """When to do what costs time, so that it costs no more than a share of it."""
 
 import time
+from collections.abc import Callable
 from statistics import median
 
 GAP = 2
@@ -13,11 +14,12 @@ class Pace:
     Args:
         share: of the time that it may cost.
         first: step at which it is done first.
+        clock: gives the time in seconds.
     """
 
-    def __init__(self, share: float, first: int) -> None:
-        self._share, self.next = share, first
-        self._begun_s, self.spent_s = time.perf_counter(), 0.0
+    def __init__(self, share: float, first: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._share, self.next, self._clock = share, first, clock
+        self._begun_s, self.spent_s = clock(), 0.0
         self._counted_s, self._costs_s, self._times = 0.0, list[float](), 0
 
     def choose(self, steps: int) -> None:
@@ -26,7 +28,7 @@ class Pace:
         Each time counts as the median one: the first pays for what is loaded, and any may have waited for other
         processes.
         """
-        elapsed_s = time.perf_counter() - self._begun_s
+        elapsed_s = self._clock() - self._begun_s
         self._costs_s = [*self._costs_s[-8:], self.spent_s - self._counted_s]
         self._counted_s = self.spent_s
         self._times += 1
