@@ -1,8 +1,8 @@
-"""How often the symptoms' detectors are wrong: `python -m benchmarks.symptoms`.
+"""How often the symptoms' detectors are wrong: `./scripts/bench symptoms`, or `python -m benchmarks.symptoms`.
 
 Healthy trainings and trainings that were spoilt on purpose are watched, and the detectors are asked at 12 moments of
-each. Every second training, by its number, is of the development half on which the numbers of the rules were chosen;
-the other half is held out, and what the rows give.
+each. The numbers of the rules were chosen on trainings of the development part. The rows are those of the part that was
+held out: other trainings, drawn by other seeds from the same variety.
 """
 
 import argparse
@@ -14,25 +14,29 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
 import torch
 
-from benchmarks.kitchen import Recipe, cook, cook_gan, healthy, prepare
-from benchmarks.spoilt import WAYS, prepare_spoilt, spoilt, way_of
+from benchmarks.doctors import doctor_rows
+from benchmarks.kitchen import Log, Part, cook, cook_gan, healthy, prepare
+from benchmarks.pantry import Recipe
+from benchmarks.spoilt import prepare_spoilt, spoilt, way_of
 from benchmarks.table import Row, put_out
 from palate.cooking.looks import Observer
 from palate.cooking.seen import Facts, Kind, Look
 from palate.cooking.symptoms import detect
 
-HEALTHY = 560
-SPOILT = 36
-"""Trainings of each kind that came about; half of them are held out."""
+HEALTHY = 510
+"""Healthy trainings that had learnt, in each part."""
 
-ATTEMPTS = 400
+SPOILT = 36
+"""Trainings of each kind that came about, in each part."""
+
 MOMENTS = 12
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -42,32 +46,55 @@ FALSE_TARGET, HIT_TARGET = 0.02, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One training and what was seen of it; `share` is what looking cost."""
+    """One training: what was seen of it, what was logged of it, and as `share` what looking cost."""
 
     recipe: Recipe
     facts: Facts
     looks: list[Look]
+    log: Log
     share: float
     came_about: bool = True
 
 
-def symptom_rows(folder: Path | None = None) -> Iterator[Row]:
-    """Measure false alarms on healthy trainings and hits on spoilt ones, both of the held-out halves."""
-    with tempfile.TemporaryDirectory() as own:
-        place = folder or Path(own)
-        place.mkdir(parents=True, exist_ok=True)
-        sound = held_out(list(watch_healthy(place)))
-        alarms = [alarms_of(one) for one in sound]
-        n = len(sound)
-        for kind in KINDS:
-            share = sum(kind in found for found in alarms) / n
-            yield Row(name=f"{kind}: false alarms, {n} healthy trainings", measured=share, target=FALSE_TARGET)
-        yield Row(name=f"any alarm, {n} healthy trainings", measured=sum(map(bool, alarms)) / n)
-        for kind in KINDS:
-            ill = held_out(list(watch_spoilt(place, kind)))
-            share = sum(kind in alarms_of(one) for one in ill) / len(ill)
-            yield Row(name=f"{kind}: hits, {len(ill)} spoilt", measured=share, target=HIT_TARGET, at_least=True)
+def rows() -> Iterator[Row]:
+    """Measure the detectors, what they cost, and the training doctors of others on the same trainings."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from symptom_rows(Path(folder))
     yield from cost_rows()
+
+
+def symptom_rows(folder: Path) -> Iterator[Row]:
+    """Measure false alarms on healthy trainings and hits on spoilt ones, palate's and those of others."""
+    sound = list(watch_healthy(folder, "held out"))
+    alarms = [alarms_of(one) for one in sound]
+    n = len(sound)
+    for kind in KINDS:
+        false = sum(kind in found for found in alarms)
+        name = f"{kind}: false alarms, {false} of {n} healthy ({interval(false, n)})"
+        yield Row(name=name, measured=false / n, target=FALSE_TARGET)
+    false = sum(map(bool, alarms))
+    yield Row(name=f"any alarm, {false} of {n} healthy ({interval(false, n)})", measured=false / n)
+    ill: list[Watched] = []
+    for kind in KINDS:
+        theirs = list(watch_spoilt(folder, kind, "held out"))
+        hits = sum(kind in alarms_of(one) for one in theirs)
+        name = f"{kind}: hits, {hits} of {len(theirs)} spoilt ({interval(hits, len(theirs))})"
+        yield Row(name=name, measured=hits / len(theirs), target=HIT_TARGET, at_least=True)
+        ill += theirs
+    told = sum(bool(alarms_of(one)) for one in ill)
+    yield Row(name=f"any alarm, {told} of {len(ill)} spoilt", measured=told / len(ill))
+    logged = [one for one in (*sound, *ill) if one.log]
+    yield from doctor_rows([(one.recipe.spoilt, one.log) for one in logged])
+
+
+def interval(count: int, of: int) -> str:
+    """Say the 95 % interval of a share, by Wilson's score: `95 %: .1 to 1.4 %`."""
+    z = 1.96
+    middle, width = (
+        (count + z * z / 2) / (of + z * z),
+        z * math.sqrt(count * (of - count) / of + z * z / 4) / (of + z * z),
+    )
+    return f"95 %: {100 * max(0.0, middle - width):.2g} to {100 * min(1.0, middle + width):.3g} %"
 
 
 def cost_rows() -> Iterator[Row]:
@@ -109,21 +136,11 @@ def _sizes() -> Iterator[tuple[str, torch.nn.Module, torch.Tensor, torch.Tensor]
     yield "transformer of .8 M", body, torch.randn(8, 32, 128), torch.randint(0, 10, (8,))
 
 
-def held_out(watched: Sequence[Watched]) -> list[Watched]:
-    """Return the half on which nothing was chosen."""
-    return [one for one in watched[1::2] if learnt(one)]
-
-
-def development(watched: Sequence[Watched]) -> list[Watched]:
-    """Return the half on which the rules' numbers were chosen."""
-    return [one for one in watched[::2] if learnt(one)]
-
-
 def learnt(watched: Watched) -> bool:
-    """Return whether a training counts: a healthy one has learnt, to 85 % of a guess's loss at least."""
+    """Return whether a healthy training has learnt, to 85 % of a guess's loss at least."""
     facts = watched.facts
     guess = facts.chance if facts.chance is not None else math.log(facts.classes) if facts.classes else None
-    if watched.recipe.spoilt or guess is None or facts.adversarial:
+    if guess is None or facts.adversarial:
         return True
     losses = [value for look in watched.looks for value in look.losses.values()]
     return sum(losses[-50:]) / 50 < 0.85 * guess
@@ -136,22 +153,16 @@ def alarms_of(watched: Watched) -> set[Kind]:
     return {symptom.kind for moment in moments for symptom in detect(looks[:moment], watched.facts)}
 
 
-def watch_healthy(folder: Path) -> Iterator[Watched]:
-    """Watch the healthy trainings, or read what was seen of them before."""
-    for number, recipe in enumerate(healthy(HEALTHY)):
-        yield _kept(folder / f"healthy-{number}.pickle", recipe)
+def watch_healthy(folder: Path, part: Part) -> Iterator[Watched]:
+    """Watch healthy trainings until enough have learnt, or read what was seen of them before."""
+    seen = (_kept(folder / f"{part}-healthy-{i}.pickle", recipe) for i, recipe in enumerate(healthy(part)))
+    return islice(filter(learnt, seen), HEALTHY)
 
 
-def watch_spoilt(folder: Path, kind: str) -> Iterator[Watched]:
+def watch_spoilt(folder: Path, kind: str, part: Part) -> Iterator[Watched]:
     """Watch trainings spoilt in one kind, until enough came about; those that did not are left out."""
-    count = 0
-    for number, recipe in enumerate(spoilt(kind, ATTEMPTS)):
-        one = _kept(folder / f"{kind}-{number}.pickle", recipe)
-        if one.came_about:
-            count += 1
-            yield one
-        if count == SPOILT:
-            return
+    seen = (_kept(folder / f"{part}-{kind}-{i}.pickle", recipe) for i, recipe in enumerate(spoilt(kind, part)))
+    return islice((one for one in seen if one.came_about), SPOILT)
 
 
 def _kept(path: Path, recipe: Recipe) -> Watched:
@@ -165,21 +176,23 @@ def _kept(path: Path, recipe: Recipe) -> Watched:
 def _watch(recipe: Recipe) -> Watched:
     torch.set_num_threads(1)
     if recipe.net == "gan":
-        observer, _ = cook_gan(recipe)
-        return Watched(recipe, observer.facts, observer.looks(), observer.share)
+        observer = cook_gan(recipe)
+        return Watched(recipe, observer.facts, observer.looks(), [], observer.share)
     dish = prepare_spoilt(recipe) if recipe.spoilt else prepare(recipe)
     needs_all = recipe.spoilt in ("leak", "learning_rate")
     tells = needs_all or random.Random(recipe.seed).random() < 0.5
-    observer, losses = cook(dish, tells_everything=tells)
-    came_about = not recipe.spoilt or bool(way_of(recipe).came_about(dish, losses))
-    return Watched(recipe, observer.facts, observer.looks() if came_about else [], observer.share, came_about)
+    observer, log = cook(dish, tells_everything=tells)
+    losses = [row["loss"] for row in log if "loss" in row]
+    if recipe.spoilt and not way_of(recipe).came_about(dish, losses):
+        return Watched(recipe, observer.facts, [], [], observer.share, came_about=False)
+    return Watched(recipe, observer.facts, observer.looks(), log, observer.share)
 
 
 def study(folder: Path) -> None:
-    """Print each false alarm and each miss of the development half."""
+    """Print each false alarm and each miss of the development part."""
     started = time.process_time()
-    sound = development(list(watch_healthy(folder)))
-    print(f"{HEALTHY} healthy trainings: {time.process_time() - started:.0f} s", flush=True)
+    sound = list(watch_healthy(folder, "development"))
+    print(f"{len(sound)} healthy trainings: {time.process_time() - started:.0f} s", flush=True)
     counts: Counter[str] = Counter()
     for one in sound:
         found = alarms_of(one)
@@ -190,9 +203,9 @@ def study(folder: Path) -> None:
             words = next(s.words for s in said if s.kind == kind)
             print(f"FALSE {kind}: {words}\n      {_in_short(one.recipe)}", flush=True)
     print({kind: round(count / len(sound), 4) for kind, count in counts.items()}, flush=True)
-    for kind in WAYS:
+    for kind in KINDS:
         started = time.process_time()
-        ill = development(list(watch_spoilt(folder, kind)))
+        ill = list(watch_spoilt(folder, kind, "development"))
         spent = time.process_time() - started
         found = [alarms_of(one) for one in ill]
         ways = Counter(one.recipe.way for one in ill)
@@ -211,15 +224,18 @@ def _in_short(recipe: Recipe) -> str:
 
 
 def main() -> None:
-    """Print the rows, or with --study what went wrong on the development half."""
+    """Print the rows, or with --study what went wrong in the development part."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.symptoms")
     parser.add_argument("--folder", type=Path, help="where what was seen is kept, so that nothing is trained twice")
-    parser.add_argument("--study", action="store_true", help="the development half: each false alarm, each miss")
+    parser.add_argument("--study", action="store_true", help="the development part: each false alarm, each miss")
     asked = parser.parse_args()
-    if asked.study:
-        study(asked.folder or Path(tempfile.mkdtemp()))
-    else:
-        sys.exit(0 if put_out("symptoms", symptom_rows(asked.folder), as_json=False) else 1)
+    with tempfile.TemporaryDirectory() as own:
+        folder = asked.folder or Path(own)
+        folder.mkdir(parents=True, exist_ok=True)
+        if asked.study:
+            study(folder)
+        else:
+            sys.exit(0 if put_out("symptoms", symptom_rows(folder), as_json=False) else 1)
 
 
 if __name__ == "__main__":

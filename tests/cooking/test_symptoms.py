@@ -244,22 +244,39 @@ def test_the_first_loss_is_held_against_the_number_of_classes(first, told):
     assert kinds(looks, replace(TEN, fresh=False)) == kinds(looks, FACTS) == []
 
 
-def test_a_noise_ball_is_told_by_what_a_lower_rate_would_win():
-    values = np.concatenate([falling(100), 0.5 + 0.05 * np.random.default_rng(0).standard_normal(400)])
-    noisy = Tensor(weight=1.0, gradient=0.1, ratio=1e-3, gain=0.1)
-    symptom = the(curve(values, first=noisy))
+def jittering(excess=0.1, *, glances=20, fall=0.0, swing=0.5):
+    """Looks at a loss of 0.5 that jitters, and at what glances found since its start."""
+    level = 0.5 + np.linspace(fall, 0, 400)
+    values = np.concatenate([falling(100), level + 0.05 * np.random.default_rng(0).standard_normal(400)])
+    found = excess + swing * excess * np.resize([1, -1], glances)
+    seen = [
+        Look(step=int(step), excess=value) for step, value in zip(np.linspace(310, 499, glances), found, strict=True)
+    ]
+    return sorted([*curve(values), *seen], key=lambda look: look.step)
+
+
+def test_a_noise_ball_is_told_by_how_far_the_loss_is_above_that_of_averaged_weights():
+    symptom = the(jittering())
     assert symptom.kind == "noise_ball"
     assert symptom.words.endswith("with a learning rate that goes to 0 it could fall by about 20%")
-    assert kinds(curve(values, first=replace(noisy, gain=0.05))) == []
-    assert kinds(curve(falling(500, noise=0.2), first=noisy)) != ["noise_ball"]
+    assert kinds(jittering(0.035)) == []
+    assert kinds(jittering(glances=4)) == []
+
+
+def test_a_loss_that_still_falls_by_itself_is_in_no_noise_ball():
+    assert kinds(jittering(fall=0.2)) == ["noise_ball"]
+    assert kinds(jittering(fall=0.4)) == []
+
+
+def test_glances_that_contradict_each_other_tell_nothing():
+    assert kinds(jittering(swing=3)) == ["noise_ball"]
+    assert kinds(jittering(swing=6)) == []
 
 
 def test_a_rate_that_was_lowered_leaves_no_noise_ball():
-    values = np.concatenate([falling(100), 0.5 + 0.05 * np.random.default_rng(0).standard_normal(400)])
-    noisy = Tensor(weight=1.0, gradient=0.1, ratio=1e-3, gain=0.1)
-    looks = curve(values, first=noisy)
-    lowered = [*looks[:300], Look(step=looks[299].step, rates={"0": 0.01}), *looks[300:]]
-    assert kinds(lowered) == []
+    looks = jittering()
+    at = next(i for i, look in enumerate(looks) if look.step == 350)
+    assert kinds([*looks[:at], Look(step=350, rates={"0": 0.01}), *looks[at:]]) == []
 
 
 def test_losses_that_are_lowered_against_each_other_have_no_level():
@@ -307,3 +324,18 @@ def test_whatever_is_logged_is_judged_and_not_stumbled_over(values):
 def test_a_loss_that_falls_smoothly_has_no_symptom_of_its_shape(end, times, n):
     shapes = {"diverged", "spikes", "not_learning", "noise_ball"}
     assert not shapes & set(kinds(curve(falling(n, start=end * times, end=end, noise=0)), FACTS))
+
+
+def test_units_that_were_idle_at_five_looks_are_dead_once_those_span_50_steps():
+    looks = [Look(step=step, tensors=tensors(first=Tensor(weight=1.0, gradient=0.1, idle=0.0))) for step in (1, 2, 5)]
+    dead = tensors(first=Tensor(weight=1.0, gradient=0.1, ratio=1e-3, idle=0.6))
+    early = [*looks, Look(step=10, tensors=looks[0].tensors), Look(step=40, tensors=dead)]
+    assert kinds(early) == []
+    late = [*early[:-1], Look(step=60, tensors=dead)]
+    assert [(found.kind, found.step) for found in detect(late, TEN)] == [("dead_units", 1)]
+
+
+def test_a_loss_that_creeps_down_by_less_than_a_hundredth_is_flat():
+    noise = 0.001 * np.random.default_rng(5).standard_normal(300)
+    assert kinds(curve(2.31 - np.linspace(0, 0.02, 300) + noise)) == ["not_learning"]
+    assert kinds(curve(2.31 - np.linspace(0, 0.12, 300) + noise)) == []

@@ -12,15 +12,13 @@ from palate.cooking.parts import is_module, is_optimizer
 FIRST_S, LONGER, SHARE = 2.0, 1.3, 0.005
 """Seconds until the looks are judged first; how much longer until the next time; the most of the time that may take."""
 
-UNSURE = ("noise_ball",)
-"""Kinds that are right too rarely to be told; see docs/symptoms.md."""
-
 FORKED = {
     "not_learning": "lr=x3",
     "diverged": "lr=x0.3",
     "spikes": "lr=x0.3",
     "overfit": "weight_decay=x10",
     "gradients": "lr=x0.3",
+    "noise_ball": "lr=x0.1",
 }
 """What a fork tries, by kind, where a knob does what the card says."""
 
@@ -87,7 +85,7 @@ class Alarm:
             self.stop()
         cards = importlib.import_module("palate.cooking.cards")
         for symptom in self._observer.symptoms() if self._observer is not None else ():
-            if symptom.kind not in self._told and symptom.kind not in UNSURE:
+            if symptom.kind not in self._told:
                 self._told.add(symptom.kind)
                 advice = cards.card_for(symptom).seasoning
                 self._tell(symptom.kind, symptom.step, symptom.words, advice, FORKED.get(symptom.kind, ""))

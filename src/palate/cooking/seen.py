@@ -30,7 +30,6 @@ class Tensor:
         gradient: L2 norm of its gradient at the step; None without one.
         ratio: RMS of its change by the step over RMS of its values before it (sampled); None where it has no optimizer,
             or no gradient where it was sampled.
-        gain: by how much the loss could fall if the learning rate went to 0 (see `symptoms.noise_ball`).
         idle: share of its output units that had no gradient at this look and the last four; None for what has no units.
         called: whether the module that holds it was used in the forward pass.
     """
@@ -38,7 +37,6 @@ class Tensor:
     weight: float
     gradient: float | None
     ratio: float | None = None
-    gain: float = 0.0
     idle: float | None = None
     called: bool = True
 
@@ -70,6 +68,7 @@ class Look:
         tensors: parameters by name, in the order of the model.
         not_finite: "gradient of NAME" or "weight of NAME" where a value is NaN or infinite, in the order of the model.
         rows: training and validation examples compared so far.
+        excess: by how much the loss lies above that of the average of the weights, by this batch (see `excess`).
     """
 
     step: int
@@ -79,6 +78,7 @@ class Look:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     not_finite: tuple[str, ...] = ()
     rows: Rows | None = None
+    excess: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

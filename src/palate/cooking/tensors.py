@@ -8,6 +8,9 @@ import numpy as np
 
 from palate.cooking.seen import Facts, Look, Symptom, Tensor
 
+IDLE_LOOKS = 5
+"""Looks in a row without a gradient after which a unit counts as idle."""
+
 RIGHT_RATE = 0.5
 """Least share of the learning rate asked for that counts as in force."""
 
@@ -174,8 +177,8 @@ def dead_units(looks: Sequence[Look], facts: Facts) -> Symptom | None:  # noqa: 
     """Find layers of which half the units pass no gradient, look after look: their ReLU never fires.
 
     Half of a layer is SageMaker's DeadRelu (threshold_layer). A unit counts as dead after five looks without any
-    gradient, so that one which fires rarely does not; and half of them must be so for 50 steps and a tenth of all, as
-    the units of a network that has just started may all be on one side (calibrated).
+    gradient, so that one which fires rarely does not; and the first of those looks must be 50 steps and a tenth of all
+    ago, as the units of a network that has just started may all be on one side (calibrated).
     """
     full = full_looks(looks)
     idle = {name: t.idle for name, t in full[-1].tensors.items() if t.idle is not None} if full else {}
@@ -183,7 +186,7 @@ def dead_units(looks: Sequence[Look], facts: Facts) -> Symptom | None:  # noqa: 
     if not name or idle[name] < 0.5:
         return None
     alive = next((i for i in range(len(full), 0, -1) if (_idle(name, full[i - 1]) or 0.0) < 0.5), 0)
-    began, now = full[alive].step, full[-1].step
+    began, now = full[max(0, alive + 1 - IDLE_LOOKS)].step, full[-1].step
     if now - began < max(50, 0.1 * now):
         return None
     words = f"{idle[name]:.0%} of the units of {name} pass no gradient: they no longer fire"
