@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from palate.cooking.samples import read_samples
+from palate.cooking.sampled import read_samples
 
 GAP, WHITE = 8, 255
 

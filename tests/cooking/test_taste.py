@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from palate.cooking.inflection import Measured, colourfulness, gradient_energy, measure, propose
 from palate.cooking.pictures import NOT_FINITE, lay_out
 from palate.cooking.png import read_png, write_png
-from palate.cooking.samples import read_reference, read_samples
+from palate.cooking.sampled import read_reference, read_samples
 from palate.cooking.taste import Taster
 from palate.cooking.tastings import FILE, Word, exact_interval, in_force, preferred_of, read_words, say_word, tags_of
 from palate.errors import InputError, NotFoundError

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import pkgutil
 import random
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palate import cooking
 from palate.cooking.condition import Joined
 from palate.cooking.followers import _fitted, _rise_of, noise_of
 from palate.cooking.until import (
@@ -650,3 +652,8 @@ def test_what_may_hold_is_no_fault():
 def test_it_needs_nothing_but_the_standard_library():
     code = "import sys, palate.cooking.until; print([m for m in ('numpy', 'torch', 'scipy') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_no_module_of_the_room_hides_a_word_of_the_vocabulary():
+    modules = {one.name for one in pkgutil.iter_modules(cooking.__path__)}
+    assert not modules & set(cooking.__all__)  # importing such a module would put it in the word's place

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from palate.cooking.inflection import Proposal
-from palate.cooking.samples import read_samples
+from palate.cooking.sampled import read_samples
 from palate.cooking.taste import Taster
 from palate.cooking.tastings import Word
 from palate.web.strip import Strip, write_strip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import click
 
 from palate.cli.common import at_terminal, here, json_option, put_out, say, whoami
-from palate.cooking.samples import Sample, read_reference, read_samples
+from palate.cooking.sampled import Sample, read_reference, read_samples
 from palate.cooking.tastings import (
     USUAL_TAGS,
     Kind,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from palate.cooking.isolation import isolated
 from palate.cooking.pictures import Layout
-from palate.cooking.samples import FOLDER, REFERENCE, Sample, write_sample
+from palate.cooking.sampled import FOLDER, REFERENCE, Sample, write_sample
 from palate.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from palate.cooking.inflection import Proposal
-from palate.cooking.samples import Sample
+from palate.cooking.sampled import Sample
 from palate.cooking.tastings import Word
 from palate.errors import InputError
 

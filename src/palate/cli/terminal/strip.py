@@ -12,7 +12,7 @@ from palate.cli.terminal.keys import split_keys
 from palate.cli.terminal.pictures import Way, cell_size, cleared, fit, picture
 from palate.cli.terminal.screen import keys, width_of
 from palate.cli.terminal.tasting import BLIND_KEYS, KEYS, Blind, Looking, Pair, Wish, compare, look
-from palate.cooking.samples import Sample
+from palate.cooking.sampled import Sample
 from palate.cooking.tastings import Word
 
 if TYPE_CHECKING:
