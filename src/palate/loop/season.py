@@ -200,6 +200,8 @@ def _course_line(event: Mapping[str, Any]) -> str:
         return f"Step {step:,}: taken up from a capsule"
     if kind == "symptom":
         return f"Step {step:,}: {event['words']}"
+    if kind == "lanes":
+        return _lanes_line(event)
     if kind != "season":
         return ""
     turned = ", ".join(
@@ -208,6 +210,17 @@ def _course_line(event: Mapping[str, Any]) -> str:
     )
     by, why = event.get("author", ""), event.get("why", "")
     return f"Step {step:,}: turned {turned}{f', by {by}' if by else ''}{f': {why}' if why else ''}"
+
+
+def _lanes_line(event: Mapping[str, Any]) -> str:
+    step = event.get("step", 0)
+    if "alone" in event:
+        return f"Step {step:,}: made by itself from here on, and not with other seeds: {event['alone']}"
+    if "lane" not in event:
+        return ""
+    others, price = event["lanes"] - 1, event["price"]
+    how = "by itself, as a check of" if event["lane"] == 0 else "together with"
+    return f"Up to step {step:,}: made {how} {others} other seeds; the steps of all cost {price:g} single runs"
 
 
 def seasons_of(project: Project, run: str) -> dict[int, dict[str, str]]:
