@@ -10,6 +10,7 @@ whole loop itself beside the leader, and all that it logs must be equal to its l
 be told, or is not worth it, the reason is kept and each run goes on by itself from where it stands: nothing is lost.
 """
 
+import json
 import os
 import signal
 import sys
@@ -236,7 +237,7 @@ class Together:
 
     def _compare(self, end: dict[str, Any]) -> str:
         """Return in what this run is not what its lane has come to; "" where it is."""
-        rows, spread = end["rows"], end["spread"]
+        rows, spread = json.loads(end["rows"]), json.loads(end["spread"])
         if len(rows) != len(self._rows) or end["step"] != self._live.step:
             return f"{len(self._rows)} rows were logged, {len(rows)} by the lane"
         for number, ((step, mine), (at, lane)) in enumerate(zip(self._rows, rows, strict=True)):
@@ -271,7 +272,7 @@ class Together:
                 module.__dict__.update(plain.get(module_name, {}))
         put_random(end["now"], self._pass._generators)
         self._quiet()
-        for step, row in end["rows"][len(self._rows) :]:
+        for step, row in json.loads(end["rows"])[len(self._rows) :]:
             live.run.journal.log(step, row)
         live.step, live.samples, live.epoch, live.ended = end["step"], end["samples"], end["epoch"], end["ended"]
         put_names(self._body.code, end["names"])

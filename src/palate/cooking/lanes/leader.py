@@ -2,12 +2,13 @@
 
 import contextlib
 import importlib
+import json
+import math
 import os
 import random
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -224,7 +225,7 @@ class Leader:
                 "parts": parts,
                 "now": {"torch": states["torch"], **held},
                 "rows": self._rows.of(lane),
-                "spread": spread if lane == 0 else [],
+                "spread": spread if lane == 0 else "[]",
                 "names": {name: self._lane_of(value, lane) for name, value in names.items()},
                 "plain": {name: _plain_in(part) for name, part in live.parts.items() if is_module(part)},
                 "price": round(price, 2),
@@ -300,16 +301,18 @@ class _Rows:
         if kind != "until":
             self._give_up(f"the loop notes what is kept once a run ({kind})")
 
-    def of(self, lane: int) -> list[tuple[int | None, dict[str, float]]]:
-        """Return the rows of one lane."""
-        return [(step, {name: _of_lane(value, lane) for name, value in row.items()}) for step, row in self._rows]
+    def of(self, lane: int) -> str:
+        """Return the rows of one lane, as JSON: there may be many."""
+        return json.dumps(
+            [(step, {name: _of_lane(value, lane) for name, value in row.items()}) for step, row in self._rows]
+        )
 
-    def spread(self) -> list[dict[str, float]]:
-        """Return, row by row, how far the lanes are apart: the standard deviation."""
-        return [
-            {name: statistics.pstdev(value.values) for name, value in row.items() if hasattr(value, "values")}
+    def spread(self) -> str:
+        """Return, row by row, how far the lanes are apart: the standard deviation; as JSON."""
+        return json.dumps([
+            {name: _deviation(value.values) for name, value in row.items() if isinstance(value, LaneNumber)}
             for _, row in self._rows
-        ]
+        ])  # fmt: skip
 
 
 class _LaneMixer(Mixer):
@@ -351,7 +354,12 @@ class _LaneMixer(Mixer):
 
 
 def _of_lane(value: Any, lane: int) -> float:
-    return float(value.values[lane] if hasattr(value, "values") else value)
+    return float(value.values[lane] if isinstance(value, LaneNumber) else value)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
 
 
 def _plain_in(module: Any) -> dict[str, dict[str, Any]]:
