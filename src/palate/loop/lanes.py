@@ -56,7 +56,10 @@ class Lanes:
 
     def __init__(self, project: Project, plan: Plan, resources: Resources, say: Callable[[str], None]) -> None:
         self._project, self._plan, self._say = project, plan, say
-        self._possible = plan.target.fork is None and resources.timeout_s is None and len(plan.seeds) > FEWEST
+        here = all(plan.target_of(arm).task.kind != "command" for arm in plan.arms)  # else it may be several trainings
+        self._possible = (
+            here and plan.target.fork is None and resources.timeout_s is None and len(plan.seeds) > AFTER + FEWEST
+        )
         self._can: dict[Arm, bool] = {}
         self._groups: dict[str, _Group] = {}
         self._ended: dict[str, _Group] = {}

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from palate.cooking.lanes.meeting import meeting_folder
 from palate.training.apart import Guard
 
 NOTES = "received.jsonl"
@@ -91,6 +92,7 @@ class Recorder:
         self._notes = notes
         self._file, self._number = _open_high(notes)
         self._folder = os.path.dirname(notes) + os.sep
+        self._palates = (self._folder, *([f"{met}{os.sep}"] if (met := meeting_folder()) else []))
         self._work = work + os.sep if work else ""
         self._guard = Guard(work, theirs) if work else None
         self._known: set[tuple[str, str]] = set()
@@ -190,7 +192,7 @@ class Recorder:
             fresh: whether it must not be there yet.
             seen: whether what is in it can be read as well.
         """
-        if path.startswith(self._folder) and not (self._work and path.startswith(self._work)):
+        if path.startswith(self._palates) and not (self._work and path.startswith(self._work)):
             return  # the journal, and what is printed
         if self._guard is not None:
             if fresh:
@@ -203,7 +205,7 @@ class Recorder:
             self.once("wrote", path, self._in_force)
 
     def _is_own(self, path: str) -> bool:
-        if path.startswith(self._folder):
+        if path.startswith(self._palates):
             return bool(self._work) and path.startswith(self._work)
         if _SALT.search(path):
             return False

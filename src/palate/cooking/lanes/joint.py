@@ -73,7 +73,7 @@ class Together:
         meeting.loops += 1
         self.folder = meeting.folder / str(meeting.loops)
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        data, fault = None, self.fault()
+        data, fault = None, self.fault() or self._claim()
         if not fault:
             try:
                 data = Data(self._loader)
@@ -87,6 +87,15 @@ class Together:
             return self._lead(data)
         self._listen()
         return self._pass
+
+    def _claim(self) -> str:
+        """Take this run's place; return why that cannot be, "" where it was."""
+        assert self.folder is not None
+        try:
+            (self.folder / f"place-{self._meeting.lane}").touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            return "another process of this run has come to a loop already"
+        return ""
 
     def _state(self, digest: str) -> dict[str, Any]:
         passed, live = self._pass.state(), self._live

@@ -8,6 +8,12 @@ VARIABLE = "PALATE_LANES"
 """Environment variable of a run: "ask" to note whether its loop can be computed with others, or where it meets them."""
 
 
+def meeting_folder() -> str:
+    """Return the folder in which this process's run meets others; "" where it meets none."""
+    text = os.environ.get(VARIABLE, "")
+    return str(json.loads(text)["folder"]) if text.startswith("{") else ""
+
+
 class Meeting:
     """Where a run meets the others.
 
