@@ -1,7 +1,6 @@
 """Cooking: what palate costs a loop, what goes on bit for bit, how fast a run hears: `./scripts/bench cooking`."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import statistics
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import forks, lanes, symptoms, until
 from benchmarks.table import Row
 from palate.cooking.commands import Inbox, answers, ask
 from palate.question.branch import Branch, capsule_path, parse_amount
@@ -72,10 +72,10 @@ def rows() -> Iterator[Row]:
     yield from bitwise_rows()
     yield from season_rows()
     yield from fork_rows()
-    for name in ("until", "symptoms", "forks"):  # the decisions behind them, each measured in a file of its own
-        if importlib.util.find_spec(f"benchmarks.{name}") is not None:
-            module = importlib.import_module(f"benchmarks.{name}")
-            yield from getattr(module, {"until": "rows", "symptoms": "symptom_rows", "forks": "fork_rows"}[name])()
+    yield from lanes.rows()
+    yield from until.rows()  # the decisions behind them, each measured in a file of its own
+    yield from forks.fork_rows()
+    yield from symptoms.symptom_rows()
 
 
 @contextlib.contextmanager
