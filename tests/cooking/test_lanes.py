@@ -248,6 +248,16 @@ LONE = {
         HEAD + "Z = X[torch.randperm(300)[:50]]\n"
         + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=net(Z).sum().item())"),
         "Z differs"),
+    "a default that is held out by seed": (
+        HEAD + "def look(z=X[torch.randperm(300)[:50]]): return net(z).sum().item()\n"
+        + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=look())"), "z differs"),
+    "an iterator of held-out batches": (
+        HEAD + "held = iter(DataLoader(TensorDataset(X, Y), 20, shuffle=True))\n"
+        + LOOP.replace("opt.step()", "opt.step()\n    if run.step > 30: run.log(z=net(next(held)[0]).sum().item())"),
+        "cannot be compared"),
+    "two loaders at once": (
+        HEAD + LOOP.replace("(x, y) in", "x, y in").replace("for x, y in run.steps(loader, until=steps(40))",
+            "for (x, y), _ in zip(run.steps(loader, until=steps(40)), DataLoader(X, 2))"), "besides run.steps"),
     "a number by seed": (HEAD + "scale = 1 + seed / 9\n" + LOOP.replace("mix(ce=", "mix(ce=scale * "), "scale differs"),
     "a meter": (
         HEAD + "class Meter:\n    total = 0\n    def add(self, x): self.total += x\nmeter = Meter()\n"

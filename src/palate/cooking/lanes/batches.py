@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -229,6 +230,8 @@ def _digest_into(digest: Any, value: Any) -> None:
         digest.update(f"{type(value).__name__} {value!r}".encode())
     elif isinstance(value, torch.nn.Module | DataLoader):
         _digest_into(digest, _held_by(value))
+    elif isinstance(value, set | frozenset):
+        _digest_into(digest, sorted(map(repr, value)))
     elif isinstance(value, Mapping | list | tuple):
         digest.update(f"{len(value)}".encode())
         for one in itertools.chain.from_iterable(value.items()) if isinstance(value, Mapping) else value:
@@ -237,7 +240,7 @@ def _digest_into(digest: Any, value: Any) -> None:
         raise TypeError(type(value).__qualname__)
 
 
-_WRITTEN = (type(None), bool, int, float, complex, str, bytes, range, torch.dtype, torch.device)
+_WRITTEN = (type(None), bool, int, float, complex, str, bytes, range, PurePath, torch.dtype, torch.device)
 
 
 def _held_by(value: Any) -> Any:

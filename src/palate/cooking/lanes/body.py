@@ -83,6 +83,8 @@ def read_body(frame: types.FrameType, known: tuple[type, ...]) -> Body:
     outside = {n.id for n in ast.walk(scope) if isinstance(n, ast.Name) and id(n) not in inside and _is_read(n)}
     if loop.orelse:
         reader.faults.append(f"line {loop.lineno}: the loop has an else")
+    if not _is_of_steps(loop.iter):
+        reader.faults.append(f"line {loop.lineno}: the loop goes through something besides run.steps(...)")
     left = tuple(sorted((reader.stored | _names_in(loop.target)) & outside) + sorted(reader.changed))
     carried = (_read_first(loop.body, _names_in(loop.target)) & reader.stored) | reader.changed
     return Body(
@@ -124,6 +126,7 @@ class _Reader:
         self.changed: set[str] = set()
         self.used: dict[str, Any] = {}
         self.faults: list[str] = []
+        self._heads: set[int] = set()
         self._own = own
         self._own = own - {name for name, value in _aliases(top) if not self._is_made(value)}
 
@@ -160,8 +163,17 @@ class _Reader:
                 self.stored.add(node.id)
             else:
                 self._read_change(node, node.value, "set")
-        elif not isinstance(node, ast.Subscript) and not isinstance(value := self._value(node), (_Unknown, *_CODE)):
-            self.used[ast.unparse(node)] = value
+        elif not isinstance(node, ast.Subscript):
+            value = self._value(node)
+            if isinstance(node, ast.Attribute) and not isinstance(value, _Unknown):
+                self._read_head(node.value)
+            if id(node) not in self._heads and not isinstance(value, (_Unknown, *_CODE)):
+                self.used[ast.unparse(node)] = value
+
+    def _read_head(self, node: ast.expr) -> None:
+        """Note that of `options.lr` the object is not used itself; a model's or a scheduler's method does use it."""
+        if not isinstance(self._value(node), self._known):
+            self._heads.add(id(node))
 
     def _read_change(self, node: ast.AST, holder: ast.expr, how: str) -> None:
         """Note that something is changed: a list or a dictionary by name, or else a fault."""
@@ -212,7 +224,7 @@ class _Reader:
             return
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
         closed = {name: cell.cell_contents for name, cell in cells if _is_full(cell)}
-        known, made = self._arguments(node, scope, bound)
+        known, made = self._arguments(node, scope, bound, _defaults_of(value))
         names = {**vars(builtins), **value.__globals__, **closed}
         names = {name: one for name, one in names.items() if name not in made} | known
         own = (_stored_in(scope) - set(_parameters(scope))) | made
@@ -221,19 +233,24 @@ class _Reader:
         self.used.update({f"{value.__qualname__}: {name}": one for name, one in inner.used.items()})
         self.faults += [f"{value.__qualname__}, {fault}" for fault in inner.faults]
 
-    def _arguments(self, node: ast.Call, scope: ast.AST, bound: tuple[Any, ...]) -> tuple[dict[str, Any], set[str]]:
+    def _arguments(
+        self, node: ast.Call, scope: ast.AST, bound: tuple[Any, ...], defaults: dict[str, Any]
+    ) -> tuple[dict[str, Any], set[str]]:
         """Return the parameters whose values are known, and those whose values the body has made."""
         parameters = _parameters(scope)
-        known: dict[str, Any] = dict(zip(parameters, bound, strict=False))
-        made = {name for name in parameters if name not in known}
+        known: dict[str, Any] = {**defaults, **dict(zip(parameters, bound, strict=False))}
+        made: set[str] = set()
+        if node.args and any(isinstance(one, ast.Starred) for one in node.args):
+            return known, made
         given = [*zip(parameters[len(bound) :], node.args, strict=False)]
         given += [(one.arg, one.value) for one in node.keywords if one.arg in parameters]
         for name, expression in given:
             value = self._value(expression)
+            known.pop(name, None)
             if not isinstance(value, _Unknown):
                 known[name] = value
-            if not isinstance(value, _Unknown) or not self._is_made(expression):
-                made.discard(name)
+            elif self._is_made(expression):
+                made.add(name)
         return known, made
 
     def _is_made(self, node: ast.expr) -> bool:
@@ -343,6 +360,17 @@ def _stored(node: ast.AST) -> list[str]:
     return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else []
 
 
+def _is_of_steps(head: ast.expr) -> bool:
+    """Return whether a loop goes through run.steps(...) alone, counted or shown by a bar."""
+    while isinstance(head, ast.Call) and head.args and _last_name(head.func) in ("enumerate", "tqdm"):
+        head = head.args[0]
+    return isinstance(head, ast.Call) and _last_name(head.func) == "steps"
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Yield a statement's nodes, those of functions that it defines left out: they run when they are called."""
     yield node
@@ -383,6 +411,13 @@ def _stored_in(top: ast.AST) -> set[str]:
     """Return the names that are set inside of a loop's body or a function, its parameters among them."""
     stored = {one.id for one in ast.walk(top) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
     return stored | set(_parameters(top))
+
+
+def _defaults_of(function: types.FunctionType) -> dict[str, Any]:
+    """Return the values of a function's parameters that need not be given."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    return {**dict(zip(names[len(names) - len(defaults) :], defaults, strict=True)), **(function.__kwdefaults__ or {})}
 
 
 def _parameters(scope: ast.AST) -> list[str]:

@@ -1,6 +1,7 @@
 """Whether the loop of a run can be computed together with those of others, and what of it must be alike in all."""
 
 import importlib
+import logging
 import threading
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +26,7 @@ def body_of(live: Any) -> Body:
         return Body(code=types.CodeType.__new__, faults=("its loop cannot be read",))  # type: ignore[arg-type]
     schedulers = torch.optim.lr_scheduler.LRScheduler
     known = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, schedulers, torch.Generator, type(live.run),
-             torch.device, torch.dtype, torch.utils.data.DataLoader)  # fmt: skip
+             torch.device, torch.dtype, torch.utils.data.DataLoader, logging.Logger)  # fmt: skip
     return read_body(frame, known)
 
 

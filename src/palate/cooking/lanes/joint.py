@@ -11,6 +11,7 @@ be told, or is not worth it, the reason is kept and each run goes on by itself f
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -118,8 +119,12 @@ class Together:
         """Return what tells the values that the loop uses: they must be alike in all runs."""
         parts = list(self._live.parts.values())
         models = [one for part in parts if is_module(part) for one in part.modules()]
-        used = {name: one for name, one in self._body.used.items() if not is_among(one, [*parts, *models])}
-        return {name: digest_of(one) for name, one in used.items()}
+        same = [*parts, *models, self._live.run, self._loader]
+        told = {name: one for name, one in self._body.used.items() if not is_among(one, same)}
+        used = {name: digest_of(one) for name, one in told.items() if not isinstance(one, logging.Logger)}
+        for name in (name for name, digest in used.items() if not digest):
+            raise ValueError(f"{name} is a {type(told[name]).__qualname__}, which cannot be compared between runs")
+        return used
 
     def _carried(self) -> dict[str, Any]:
         """Return the values of variables that the loop goes on from."""
