@@ -1,3 +1,4 @@
+# ruff: noqa: E501  the bodies of trainings
 """Many seeds at once: each run comes to what it comes to alone, or goes on alone and says why."""
 
 import json
@@ -99,7 +100,7 @@ class Together:
             ended.update({one.id: one.status for one in self.launcher.poll()})
         for order in orders:
             output = (order.folder / "output.log").read_text()
-            assert ended[order.id] == 0 or "on purpose" in output, output
+            assert ended[order.id] in (0, -9) or "on purpose" in output, output
         return [read_journal(order.folder / "journal") for order in orders]
 
 
@@ -140,7 +141,8 @@ for number, (x, y) in enumerate(run.steps(loader, until=steps(40))):
     total += loss.item()
     if number % 10 == 9:
         history.append(round(loss.item(), 4))
-        run.log(run.step, val=evaluate(), rate=sched.get_last_lr()[0], text=float(len(f"{loss:.3f}")))
+        run.log(run.step, val=evaluate(), rate=sched.get_last_lr()[0])
+        print(f"{loss:.3f} {loss.item():.3f}")
 run.log(run.step, mean=total / 40, last=history[-1], many=len(history), x=float(x.sum()), end=evaluate())
 """,
     "epochs, BatchNorm, convolution, SGD with momentum, evaluated by a loader": HEAD
@@ -219,6 +221,70 @@ run = palate.start("net", model=net, optimizer=opt)
 mean, kept = train(run, net, opt)
 run.log(run.step, mean=mean, final=evaluate(), **kept)
 """,
+    "objects, aliases, closures, defaults and hooks that the loop changes": HEAD
+    + """
+import collections, functools, heapq
+class Meter:
+    made = []
+    def __init__(self): self.total = self.count = 0; self.kept = []
+    def add(self, value): self.total += value; self.count += 1; self.kept.append(value)
+class Timer:
+    entered = 0
+    def __enter__(self): self.entered += 1
+    def __exit__(self, *_): pass
+def counted(step, seen=[]):
+    global called
+    called += 1
+    seen.append(step)
+    return len(seen)
+def counter():
+    count = 0
+    def more():
+        nonlocal count
+        count += 1
+        return count
+    return more
+def add_to(kept, value): kept.append(value)
+def hooked(module, inputs, output): stats["hook"] += 1
+meter, timer, called, more, heap, pair = Meter(), Timer(), 0, counter(), [], ([], [])
+alias, stats, append = {"loss": []}, collections.Counter(), pair[0].append
+part = functools.partial(add_to, []); tally = torch.zeros(50); rolling = collections.deque(maxlen=5)
+net[0].register_forward_hook(hooked)
+net.history = []
+scale = 1 + seed / 9
+net.alpha = 1.0 + seed
+run = palate.start("net", model=net, optimizer=opt)
+for x, y in run.steps(loader, until=steps(40)):
+    with timer:
+        loss = scale * net.alpha * F.cross_entropy(net(x), y)
+    opt.zero_grad(); loss.backward(); opt.step()
+    value = loss.item()
+    meter.add(value); counted(run.step); more(); append(value); part(value); rolling.append(value)
+    for name, kept in alias.items(): kept.append(value)
+    heapq.heappush(heap, run.step)
+    setattr(meter, "last", value); net.history.append(value); Meter.made.append(1)
+    tally[run.step] = 1
+    if run.step == 30: run.log(run.step, late=value * scale, alpha=value * net.alpha)
+run.log(run.step, total=meter.total, count=meter.count, kept=sum(meter.kept), last=meter.last, entered=timer.entered,
+        seen=counted(0), called=called, more=more(), heap=len(heap), pair=sum(pair[0]), alias=sum(alias["loss"]),
+        part=len(part.args[0]), tally=tally.sum().item(), hook=stats["hook"], made=len(Meter.made),
+        history=sum(net.history), rolling=sum(rolling))
+""",
+    "numbers that live over epochs, gradients that are added up over the end of a pass": HEAD
+    + """
+run = palate.start("net", model=net, optimizer=opt)
+total, many = 0.0, 0
+loader = DataLoader(TensorDataset(X, Y), batch_size=12, shuffle=True)
+for epoch in run.epochs(3):
+    for x, y in run.steps(loader):
+        loss = F.cross_entropy(net(x), y)
+        (loss / 4).backward()
+        total += loss.item(); many += 1
+        if many % 4 == 0:
+            opt.step(); opt.zero_grad()
+        run.log(mean=total / many)
+run.log(run.step, final=evaluate(), norm=net[0].weight.grad.norm().item())
+""",
 }
 
 
@@ -250,7 +316,7 @@ LONE = {
         "Z differs"),
     "a default that is held out by seed": (
         HEAD + "def look(z=X[torch.randperm(300)[:50]]): return net(z).sum().item()\n"
-        + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=look())"), "z differs"),
+        + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 30: run.log(run.step, z=look())"), "(z=...) differs"),
     "an iterator of held-out batches": (
         HEAD + "held = iter(DataLoader(TensorDataset(X, Y), 20, shuffle=True))\n"
         + LOOP.replace("opt.step()", "opt.step()\n    if run.step > 30: run.log(z=net(next(held)[0]).sum().item())"),
@@ -258,10 +324,6 @@ LONE = {
     "two loaders at once": (
         HEAD + LOOP.replace("(x, y) in", "x, y in").replace("for x, y in run.steps(loader, until=steps(40))",
             "for (x, y), _ in zip(run.steps(loader, until=steps(40)), DataLoader(X, 2))"), "besides run.steps"),
-    "a number by seed": (HEAD + "scale = 1 + seed / 9\n" + LOOP.replace("mix(ce=", "mix(ce=scale * "), "scale differs"),
-    "a meter": (
-        HEAD + "class Meter:\n    total = 0\n    def add(self, x): self.total += x\nmeter = Meter()\n"
-        + LOOP.replace("opt.step()", "opt.step(); meter.add(loss.item())"), "meter.add(...) may keep"),
     "a file": (
         HEAD + "import pathlib\n" + LOOP.replace("opt.step()", "opt.step(); pathlib.Path('x').write_text('x')"),
         "files"),
@@ -272,6 +334,16 @@ LONE = {
         HEAD + "sched = torch.optim.lr_scheduler.StepLR(opt, 5)\n"
         + LOOP.replace("opt.step()", "opt.step(); sched.step()"),
         "sched is used"),
+    "a number made of text": (
+        HEAD + LOOP.replace("opt.step()", "opt.step(); run.log(run.step, z=float(f'{loss.item():.3f}'))"), "could not convert"),
+    "frozen within": (
+        HEAD + LOOP.replace("opt.step()", "opt.step(); net[0].weight.requires_grad = run.step < 20"), "trained is changed"),
+    "seeded within": (HEAD + LOOP.replace("opt.step()", "opt.step(); run.step == 20 and torch.manual_seed(1)"), "seeded"),
+    "wrong in the first steps": (
+        HEAD + "import os; own = os.getpid()\n" + LOOP.replace("opt.zero", "loss = loss + .3 * net[0].weight.sum() * (os.getpid() != own); opt.zero"), "a weight is not what"),
+    "wrong later": (
+        HEAD + "import os; own = os.getpid()\n"
+        + LOOP.replace("opt.step()", "opt.step() if run.step < 20 or os.getpid() == own else None"), "its lane"),
     "a generator that is no part": (
         HEAD + "g = torch.Generator().manual_seed(seed)\n"
         + LOOP.replace("net(x)", "net(x + torch.randn(20, 6, generator=g))"), "g is used"),
@@ -282,9 +354,12 @@ LONE = {
         HEAD + "loader = DataLoader(TensorDataset(X, Y), batch_sampler=[[1, 2, 3]] * 50)\n" + LOOP, "sampler"),
     "data with noise": (
         HEAD + "class Noisy(TensorDataset):\n    def __getitem__(self, i): return X[i] + torch.rand(1), Y[i]\n"
-        "loader = DataLoader(Noisy(X, Y), 20)\n" + LOOP, "random numbers"),
+        "loader = DataLoader(Noisy(X, Y), 20)\n" + LOOP, "data are a Noisy"),
     "a short loop": (HEAD + LOOP.replace("steps(40)", "steps(9)"), "fewer than"),
     "one fails before the loop": (HEAD + "if seed == 1: raise SystemExit('on purpose')\n" + LOOP, "did not come"),
+    "the first fails before the loop": (HEAD + "if seed == 0: raise SystemExit('on purpose')\n" + LOOP, "run"),
+    "one is killed in its first step": (
+        HEAD + "import os\n" + LOOP.replace("opt.step()", "opt.step(); os.environ['PALATE_SEED'] == '1' and os.kill(os.getpid(), 9)"), "ended"),
     "one fails after it": (HEAD + LOOP + "if seed == 0: raise SystemExit('on purpose')\n", ""),
 }  # fmt: skip
 

@@ -114,7 +114,12 @@ class Live(Between):
         """Return how this loop is gone through with those of other runs; None where it is not."""
         if self._meeting is None or self._meeting.alone:
             return None
-        joint = importlib.import_module("palate.cooking.lanes.joint")
+        try:
+            joint = importlib.import_module("palate.cooking.lanes.joint")
+        except (ImportError, AttributeError) as error:  # another torch, without what lanes are made of
+            self._meeting.alone = str(error)
+            self.run.journal.event("lanes", can=False, why=f"torch has changed: {error}")
+            return None
         return joint.joined(self, self._meeting, one, loader)
 
     def _is_one_pass(self) -> bool:

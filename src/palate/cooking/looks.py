@@ -289,7 +289,7 @@ class Observer:
         if not self._glancing:
             self._unread_glances.append((self._steps + (number == 0), self._glance))
             self._glance = []
-            self._glance_pace.choose(self._steps)
+            self._glance_pace.choose(self._steps + (number == 0))
 
     def _note_rates(self) -> None:
         """Keep the learning rates of this step where they changed; those on a device are read at looks alone.

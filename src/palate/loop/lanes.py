@@ -88,7 +88,8 @@ class Lanes:
     def shared(self, ended: Ended) -> Ended:
         """Return an ended run with its share of the time that its group took."""
         group = self._groups.get(ended.id)
-        return ended if group is None else replace(ended, elapsed_s=ended.elapsed_s / group.size)
+        apart = group is None or any("alone" in event for event in self._events(ended.id))
+        return ended if group is None or apart else replace(ended, elapsed_s=ended.elapsed_s / group.size)
 
     def heard(self, arm: Arm, run_id: str) -> None:
         """Read what an ended run noted: whether it could be computed with others, or why it went on by itself."""
@@ -111,10 +112,8 @@ class Lanes:
         """Read what runs noted that were made before; the first that noted anything is enough."""
         for run_id in runs if self._possible else ():
             for event in self._events(run_id):
-                if "can" in event or "lane" in event:
-                    self._can.setdefault(arm, bool(event.get("can", True)))
-            if arm in self._can:
-                return
+                could = "lane" in event or bool(event.get("can"))
+                self._can[arm] = self._can.get(arm, True) and could and "alone" not in event
 
     def close(self) -> None:
         """Remove the folders of groups that did not come to their end."""

@@ -219,7 +219,8 @@ def _warm_up() -> None:
         return
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     for name in ("live", "until", "looks", "lanes.joint"):  # what a held training imports
-        importlib.import_module(f"palate.cooking.{name}")
+        with contextlib.suppress(ImportError, AttributeError):  # of another torch: each run is then made by itself
+            importlib.import_module(f"palate.cooking.{name}")
     if torch.cuda.is_initialized():
         raise RuntimeError(
             "This file starts CUDA when it is imported, and a process cannot be forked after that. "

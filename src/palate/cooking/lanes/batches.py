@@ -23,9 +23,6 @@ from torch.utils.data import (
 
 from palate.cooking import randomness
 
-MOST_EXAMPLES, MOST_BYTES = 100_000, 1 << 30
-"""Of data that are read once and held in memory, so that batches of all lanes can be gathered from them."""
-
 _SAMPLERS = (RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 Random = Mapping[str, Any]
@@ -47,11 +44,9 @@ def loader_fault(loader: Any) -> str:
     plain = type(loader.batch_sampler) is BatchSampler and type(loader.batch_sampler.sampler) in _SAMPLERS
     if not plain:
         return "its loader has a sampler of its own"
-    try:
-        examples = len(loader.dataset)
-    except TypeError:
-        return "its data have no length"
-    return f"it has more than {MOST_EXAMPLES:,} examples" if examples > MOST_EXAMPLES else ""
+    if not _is_of_tensors(loader.dataset):
+        return f"its data are a {type(loader.dataset).__qualname__}: a TensorDataset, or a Subset of one, can be shared"
+    return ""
 
 
 class Data:
@@ -66,11 +61,7 @@ class Data:
         self.numbers: Sequence[Any] | None = None
         self.examples: Any = None
         if isinstance(loader, DataLoader):
-            before = randomness.take_global()
-            try:
-                self.examples = _examples_of(loader.dataset)
-            finally:
-                randomness.put_global(before)  # the run goes on as if its data had not been read
+            self.examples = _examples_of(loader.dataset)
         else:
             self.numbers = loader  # type: ignore[assignment]
 
@@ -138,6 +129,11 @@ class Order:
         return _mapped(self._data.examples, lambda one: wrapped(one[index]))
 
 
+def length_of(loader: Any) -> int:
+    """Return how many examples a pass gives: a sampler may leave some out, or give some twice."""
+    return len(getattr(loader, "sampler", loader))
+
+
 def take_random(generators: Mapping[str, Any]) -> dict[str, Any]:
     """Return the states of torch's generator and of a loader's."""
     return {"torch": torch.get_rng_state(), **{way: randomness.take(one) for way, one in generators.items()}}
@@ -157,32 +153,15 @@ def is_same(a: Random, b: Random) -> bool:
 
 def _examples_of(data: Any) -> Any:
     """Return all examples of a data set as one batch."""
-    if type(data) is TensorDataset:
-        return list(data.tensors)
     if type(data) is Subset:
         index = torch.as_tensor(list(data.indices))
-        return _mapped(_examples_of(data.dataset), lambda one: one[index])
-    before = _shared_random()
-    examples = default_collate([data[place] for place in range(len(data))])
-    again = default_collate([data[place] for place in range(min(8, len(data)))])
-    if before != _shared_random():
-        raise ValueError("its data are made with random numbers as they are loaded")
-    held = list(_tensors_in(examples))
-    if not held or any(type(one) is not Tensor for one in held):
-        raise ValueError("its examples are no tensors or numbers")
-    if sum(one.nbytes for one in held) > MOST_BYTES:
-        raise ValueError(f"its data are larger than {MOST_BYTES >> 30} GiB")
-    if not all(torch.equal(one[: len(a)], a) for one, a in zip(held, _tensors_in(again), strict=True)):
-        raise ValueError("its data are others each time they are loaded")
-    return examples
+        return [one[index] for one in _examples_of(data.dataset)]
+    return list(data.tensors)
 
 
-def _shared_random() -> bytes:
-    """Return what tells whether random numbers were drawn: Python's, numpy's or torch's."""
-    state = randomness.take_global()
-    numpy = state.get("numpy", {}).get("state", {})
-    told = (state["python"], str(numpy.get("pos")), bytes(numpy.get("key", b"")), state["torch"].numpy().tobytes())
-    return repr(told).encode()
+def _is_of_tensors(data: Any) -> bool:
+    """Return whether a data set is nothing but tensors, so that reading it changes nothing and costs nothing."""
+    return type(data) is TensorDataset or (type(data) is Subset and _is_of_tensors(data.dataset))
 
 
 def _mapped(tree: Any, of: Callable[[Tensor], Tensor]) -> Any:

@@ -1,7 +1,9 @@
 """Whether the loop of a run can be computed together with those of others, and what of it must be alike in all."""
 
+import contextlib
 import importlib
-import logging
+import os
+import stat
 import threading
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,16 +20,12 @@ _OPTIMIZERS = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "A
 """Optimizers of torch that treat each number by itself."""
 
 
-def body_of(live: Any) -> Body:
+def body_of() -> Body:
     """Return the loop that is about to be gone through."""
-    torch = importlib.import_module("torch")
     frame = loop_frame()
     if frame is None:
         return Body(code=types.CodeType.__new__, faults=("its loop cannot be read",))  # type: ignore[arg-type]
-    schedulers = torch.optim.lr_scheduler.LRScheduler
-    known = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, schedulers, torch.Generator, type(live.run),
-             torch.device, torch.dtype, torch.utils.data.DataLoader, logging.Logger)  # fmt: skip
-    return read_body(frame, known)
+    return read_body(frame)
 
 
 def faults_of_loop(live: Any, body: Body, loader: Iterable[Any]) -> Iterator[str]:
@@ -43,7 +41,8 @@ def faults_of_loop(live: Any, body: Body, loader: Iterable[Any]) -> Iterator[str
         yield "it goes through stages"
     yield from filter(None, [loader_fault(loader)])
     yield from body.faults
-    yield from _strangers(live.parts, body.used)
+    yield from _open_files(live.run.folder)
+    yield from _hooks(live.parts, tensors)
     if _threads() > 1:
         yield "its process has threads"
 
@@ -60,19 +59,35 @@ def _faults_of_part(name: str, part: Any) -> Iterator[str]:
         yield f"{name} is a {kind.__name__}, which cannot be kept for several runs at once"
 
 
-def _strangers(parts: Mapping[str, Any], used: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a body uses that learns or keeps a state, and is no part."""
-    torch = importlib.import_module("torch")
-    known = {id(one) for part in parts.values() for one in (part, *(part.modules() if is_module(part) else ()))}
-    for name, value in used.items():
-        if id(value) in known:
-            continue
-        learns = is_module(value) and (
-            any(one.requires_grad for one in value.parameters())
-            or (value.training and any(True for _ in value.buffers()))
-        )
-        if learns or is_optimizer(value) or isinstance(value, torch.optim.lr_scheduler.LRScheduler | torch.Generator):
-            yield f"{name} is used in the loop and is no part of it: name it in palate.start(...)"
+def _hooks(parts: Mapping[str, Any], tensors: Iterable[Any]) -> Iterator[str]:
+    """Yield where a hook would be called once for all runs."""
+    if any(one._backward_hooks or one._post_accumulate_grad_hooks for one in tensors):
+        yield "a hook on a weight is called once for all runs"
+    for name, part in parts.items():
+        hooks = [
+            one
+            for kind in ("pre", "post")
+            for one in getattr(part, "__dict__", {}).get(f"_optimizer_step_{kind}_hooks", {}).values()
+        ]
+        if any(not _is_palates(one) for one in hooks):
+            yield f"a hook on {name} is called once for all runs"
+
+
+def _is_palates(hook: Any) -> bool:
+    held = getattr(hook, "func", hook)
+    return any(str(getattr(one, "__module__", "")).startswith("palate.") for one in (held, type(held)))
+
+
+def _open_files(own: Path) -> Iterator[str]:
+    """Yield the files that are open for writing, but for palate's: the loop would write there once for all."""
+    with contextlib.suppress(OSError):
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # the one of this listing
+                place, kind = entry.readlink(), entry.stat().st_mode
+                flags = int(Path("/proc/self/fdinfo", entry.name).read_text().split("flags:")[1].split()[0], 8)
+                mine = place.is_relative_to(own.parent.parent) or int(entry.name) <= 2
+                if stat.S_ISREG(kind) and flags & os.O_ACCMODE != os.O_RDONLY and not mine and place.exists():
+                    yield f"{place.name} is open for writing"
 
 
 def _counts(condition: Condition | None) -> bool:

@@ -11,7 +11,6 @@ be told, or is not worth it, the reason is kept and each run goes on by itself f
 """
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -22,20 +21,17 @@ from typing import Any
 
 import torch
 
-from palate.cooking.feed import Pass, count_samples
-from palate.cooking.lanes.batches import Data, digest_of, put_random
-from palate.cooking.lanes.body import loop_frame, put_names
-from palate.cooking.lanes.fit import body_of, faults_of_loop, is_among, plain_value, rates_of
+from palate.cooking.feed import Pass, count_samples, facts_of
+from palate.cooking.lanes.batches import Data, length_of, put_random
+from palate.cooking.lanes.body import names_of, put_names
+from palate.cooking.lanes.compare import apart_words, are_alike_in_kind, numbers_of
+from palate.cooking.lanes.fit import body_of, faults_of_loop, plain_value, rates_of
 from palate.cooking.lanes.leader import OWN_STEPS, Leader
-from palate.cooking.lanes.letters import LOOK_S, Door, read, wait_at, write, write_words
+from palate.cooking.lanes.letters import LOOK_S, Door, is_alive, read, wait_at, words_in, write, write_words
 from palate.cooking.lanes.meeting import Meeting
-from palate.cooking.lanes.stacks import tensors_of
+from palate.cooking.lanes.reach import Reach, Seen, changed, digests, liftable, put, said
+from palate.cooking.lanes.stacks import GRADIENTS, gradients_of, put_gradients, tensors_of
 from palate.cooking.parts import is_module, is_optimizer, put_state, take_state
-from palate.errors import PalateError
-
-NEAR_ROWS, WITHIN = 1e-3, 3.0
-"""How far apart equal numbers may be that are logged: of their size; and, as rounding grows while a training goes on,
-of the spread between the lanes."""
 
 
 def joined(live: Any, meeting: Meeting, one: Pass, loader: Iterable[Any]) -> "Together | None":
@@ -43,8 +39,9 @@ def joined(live: Any, meeting: Meeting, one: Pass, loader: Iterable[Any]) -> "To
     together = Together(live, meeting, one, loader)
     if meeting.folder is not None:
         return together
-    meeting.alone = together.fault() or "it was asked only"
-    live.run.journal.event("lanes", can=meeting.alone == "it was asked only", why=meeting.alone)
+    why = together.fault() or together.unread()
+    meeting.alone = why or "it was only asked"
+    live.run.journal.event("lanes", can=not why, why=why)
     return None
 
 
@@ -53,19 +50,28 @@ class Together:
 
     def __init__(self, live: Any, meeting: Meeting, one: Pass, loader: Iterable[Any]) -> None:
         self._live, self._meeting, self._pass, self._loader = live, meeting, one, loader
-        self._body = body_of(live)
+        self._body = body_of()
         self._steps = 0
         self._leader: Leader | None = None
         self._leader_pid = 0
         self._door: Door | None = None
+        self._seen: Seen | None = None
         self._rows: list[tuple[int | None, dict[str, Any]]] = []
         self._began_cpu_s: list[float] = []
-        self._first: list[Any] = []
         self.folder: Path | None = None
 
     def fault(self) -> str:
         """Return why the loop cannot be computed with others; "" where it can."""
         return next(faults_of_loop(self._live, self._body, self._loader), "")
+
+    def unread(self) -> str:
+        """Return what of its data, or of what the loop reaches, cannot be read; "" where all can."""
+        try:
+            Data(self._loader).digest()
+            self._reached()
+        except Exception as error:  # noqa: BLE001  whatever its data are: the training itself goes on
+            return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        return ""
 
     def meet(self) -> Iterable[Any]:
         """Meet the others; return the batches that are gone through: the run's own, or, in the leader, all lanes'."""
@@ -79,8 +85,8 @@ class Together:
             try:
                 data = Data(self._loader)
                 self._write(f"start-{meeting.lane}", self._state(data.digest()))
-            except (ValueError, PalateError) as error:
-                fault = str(error)
+            except Exception as error:  # noqa: BLE001  whatever its data are: the training itself goes on
+                fault = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         if fault:
             self._go_alone(fault)
             return self._pass
@@ -93,7 +99,8 @@ class Together:
         """Take this run's place; return why that cannot be, "" where it was."""
         assert self.folder is not None
         try:
-            (self.folder / f"place-{self._meeting.lane}").touch(mode=0o600, exist_ok=False)
+            with (self.folder / f"place-{self._meeting.lane}").open("x") as file:
+                file.write(str(os.getpid()))
         except FileExistsError:
             return "another process of this run has come to a loop already"
         return ""
@@ -103,34 +110,51 @@ class Together:
         now = {"torch": torch.get_rng_state(), **passed["now"]}
         shared = passed["before"]["shared"]
         before = now if shared is None else {"torch": shared["torch"], **passed["before"]["held"]}
-        self._first = _weights(live.parts)
+        reached, values, told = self._reached()
         return {
-            "parts": {name: take_state(part) for name, part in live.parts.items()},
+            "parts": {
+                **{name: take_state(part) for name, part in live.parts.items()},
+                GRADIENTS: gradients_of(live.parts),
+            },
             "before": before,
             "now": now,
             "digest": digest,
-            "used": self._used(),
-            "carried": self._carried(),
+            "reached": reached,
+            "said": told,
+            "values": values,
             "step": live.step,
+            "loader": repr((facts_of(self._loader), length_of(self._loader))),
             "groups": repr([rates_of(part) for part in live.parts.values() if is_optimizer(part)]),
         }
 
-    def _used(self) -> dict[str, str]:
-        """Return what tells the values that the loop uses: they must be alike in all runs."""
-        parts = list(self._live.parts.values())
-        models = [one for part in parts if is_module(part) for one in part.modules()]
-        same = [*parts, *models, self._live.run, self._loader]
-        told = {name: one for name, one in self._body.used.items() if not is_among(one, same)}
-        used = {name: digest_of(one) for name, one in told.items() if not isinstance(one, logging.Logger)}
-        for name in (name for name, digest in used.items() if not digest):
-            raise ValueError(f"{name} is a {type(told[name]).__qualname__}, which cannot be compared between runs")
-        return used
+    def _reach(self) -> Reach:
+        """Return what the loop can reach; its variables are where they are now."""
+        live = self._live
+        models = [one for part in live.parts.values() if is_module(part) for one in part.modules()]
+        names = names_of(self._body.code)
+        own = [*live.parts.values(), *models, live.run, self._loader]
+        used = {name: names[name] for name in self._body.names if name in names}
+        used |= {
+            f"{name}.lr_lambdas": part.lr_lambdas for name, part in live.parts.items() if hasattr(part, "lr_lambdas")
+        }
+        return Reach(used, own, self._body.stored)
 
-    def _carried(self) -> dict[str, Any]:
-        """Return the values of variables that the loop goes on from."""
-        frame = loop_frame()
-        names = {} if frame is None else frame.f_locals
-        return {name: plain_value(name, names[name]) for name in self._body.carried if name in names}
+    def _reached(self) -> tuple[dict[str, tuple[str, str]], dict[str, Any], dict[str, str]]:
+        """Return what tells all that the loop reaches, by path, values that may differ, and the paths as code.
+
+        Raises:
+            ValueError: something of it cannot be told.
+        """
+        seen = self._reach().look()
+        if seen.faults:
+            raise ValueError(seen.faults[0])
+        carried = names_of(self._body.code)
+        values = {f"={name}": plain_value(name, carried[name]) for name in self._body.carried if name in carried}
+        for path, value in seen.objects.items():
+            if (kept := liftable(value)) is not None:
+                values[repr(path)] = kept
+        told = {repr(path): said(path) for path in seen.objects}
+        return digests(seen, self._live.run.seed), values, told
 
     # ---- the run itself
 
@@ -145,17 +169,16 @@ class Together:
             time.sleep(LOOK_S)
         missing = [lane for lane, one in enumerate(names) if not one.exists()]
         if missing:
-            alone = self._read_words("alone")
+            alone = words_in(self.folder / "alone")
             self._go_alone(alone or f"{len(missing)} of {len(names)} runs did not come to the loop")
             return self._pass
         self._door = Door(self.folder / "door")
-        self._write_words("begun", "")
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             self._door.forget()
-            self._leader = Leader(self._live, self._meeting, self.folder, self._body, data)
+            self._leader = Leader(self._live, self._meeting, self.folder, self._body, data, self._reach)
             return self._leader
         self._leader_pid = pid
         self._listen()
@@ -210,8 +233,17 @@ class Together:
             self._began_cpu_s.append(time.process_time())
         if self._steps != OWN_STEPS:
             return False
+        if self._meeting.lane == 0:
+            self._seen = self._reach().look()
         spent = [b - a for a, b in zip(self._began_cpu_s, self._began_cpu_s[1:], strict=False)]
-        self._write(f"own-{self._meeting.lane}", {"weights": _weights(self._live.parts), "cpu_s": min(spent)})
+        self._write(
+            f"own-{self._meeting.lane}",
+            {
+                "weights": _weights(self._live.parts),
+                "cpu_s": min(spent),
+                "rows": json.dumps(numbers_of(self._rows)),
+            },
+        )
         return self._meeting.lane > 0 and self._take_over()
 
     def _next_pass(self) -> Iterable[Any]:
@@ -225,20 +257,26 @@ class Together:
     def end(self, *, left: bool) -> None:
         """Part: in the leader, leave each lane what it has come to; in the first run, hold its lane against it."""
         if self._leader is not None:
-            if left:
-                self._leader.give_up("the loop was left before its end")
+            if left:  # by an exception: it is printed, and then this process ends
+                self._leader.break_off()
+                return
             self._leader.leave()
         self._quiet()
-        if not self._leader_pid:
-            if not self._meeting.alone and self._steps < OWN_STEPS:
-                self._go_alone(f"the loop has fewer than {OWN_STEPS} steps")
-            return
-        if left:
-            os.kill(self._leader_pid, signal.SIGKILL)
+        if self._leader_pid:
+            if left:
+                os.kill(self._leader_pid, signal.SIGKILL)
+            self._judge(left=left)
+        elif not self._meeting.alone and self._steps < OWN_STEPS:
+            self._go_alone(f"the loop has fewer than {OWN_STEPS} steps")
+
+    def _judge(self, *, left: bool) -> None:
+        """Wait for the leader, hold this run's lane against it, and let the others take theirs, or not."""
+        assert self.folder is not None
         _, status = os.waitpid(self._leader_pid, 0)
         self._leader_pid = 0
-        fault = "the loop was left before its end" if left else self._read_words("fault")
-        fault = fault or (f"their process ended with status {status}" if status else "")
+        fault = "the loop was left before its end" if left else words_in(self.folder / "fault")
+        if not fault and (status or not (self.folder / "end-0").exists()):
+            fault = _last_line(self.folder / "errors") or f"it ended with status {status}"
         end = {} if fault else self._read("end-0")
         fault = fault or self._compare(end)
         if fault:
@@ -251,28 +289,50 @@ class Together:
 
     def _compare(self, end: dict[str, Any]) -> str:
         """Return in what this run is not what its lane has come to; "" where it is."""
-        rows, spread = json.loads(end["rows"]), json.loads(end["spread"])
-        if len(rows) != len(self._rows) or end["step"] != self._live.step:
-            return f"{len(self._rows)} rows were logged, {len(rows)} by the lane"
-        for number, ((step, mine), (at, lane)) in enumerate(zip(self._rows, rows, strict=True)):
-            if at != step or mine.keys() != lane.keys():
-                return f"at step {step} the lane logged {sorted(lane)} and not {sorted(mine)}"
-            for name, value in mine.items():
-                if not _is_near(float(value), lane[name], spread[number].get(name, 0.0)):
-                    return f"at step {step} {name} is {float(value):.6g}, and {lane[name]:.6g} in its lane"
-        return ""
+        if self._seen is None:
+            return "the loop has too few steps"
+        kept = {repr(path) for path, _ in end["changes"]}
+        for path in changed(self._seen, self._reach().look()):
+            if repr(path) not in kept:
+                return f"the loop changes {said(path)}, and its lane does not"
+        names = names_of(self._body.code)
+        for name, value in end["names"].items():
+            if name not in self._body.stored or not are_alike_in_kind(names.get(name), value):
+                return f"{name} is not what it is in its lane"
+        return self._compare_rows(end)
+
+    def _compare_rows(self, end: dict[str, Any]) -> str:
+        if len(json.loads(end["rows"])) != len(self._rows) or end["step"] != self._live.step:
+            return f"{len(self._rows)} rows were logged, and {len(json.loads(end['rows']))} by the lane"
+        mine, lane, spread = numbers_of(self._rows), json.loads(end["rows"]), json.loads(end["spread"])
+        return apart_words(mine, lane, spread)
 
     def _take_over(self) -> bool:
         """Wait for the leader; take what it has come to, and return whether it has."""
         assert self.folder is not None
-        while not any((self.folder / name).exists() for name in ("begun", "alone")):
+        until_s = time.monotonic() + 2 * self._meeting.wait_s
+        while not any((self.folder / name).exists() for name in ("begun", "alone")) and time.monotonic() < until_s:
+            first = words_in(self.folder / "place-0")
+            if first and not is_alive(int(first)):
+                break
             time.sleep(LOOK_S)
         if (self.folder / "begun").exists():
+            wait_at(self.folder / "leader")  # until it has ended, whatever has become of it
+            if (self.folder / "fault").exists() or not (self.folder / f"end-{self._meeting.lane}").exists():
+                told = words_in(self.folder / "fault") or _last_line(self.folder / "errors")
+                self._go_alone(told or "the process that computes all of them has ended")
+                return False
             wait_at(self.folder / "door")
         if not (self.folder / "agreed").exists():
-            self._go_alone(self._read_words("alone") or "the first of the runs has ended")
+            self._go_alone(words_in(self.folder / "alone") or "the first of the runs has ended")
             return False
         end = self._read(f"end-{self._meeting.lane}")
+        held = self._reach().look().objects
+        for path in (path for path, _ in end["changes"] if path not in held):
+            self._go_alone(f"what the loop changes is not where it is in the first run: {path}")
+            return False
+        for path, value in end["changes"]:
+            put(held[path], value)
         self._take(end)
         self._note(end["price"])
         return True
@@ -281,15 +341,20 @@ class Together:
         live = self._live
         for name, part in live.parts.items():
             put_state(part, end["parts"][name])
-        for name, plain in end["plain"].items():
-            for module_name, module in live.parts[name].named_modules():
-                module.__dict__.update(plain.get(module_name, {}))
+        put_gradients(tensors_of(live.parts), end["parts"][GRADIENTS])
         put_random(end["now"], self._pass._generators)
         self._quiet()
         for step, row in json.loads(end["rows"])[len(self._rows) :]:
             live.run.journal.log(step, row)
+        for event in json.loads(end["events"]):
+            live.run.journal.event(**event)
         live.step, live.samples, live.epoch, live.ended = end["step"], end["samples"], end["epoch"], end["ended"]
-        put_names(self._body.code, end["names"])
+        held, names = names_of(self._body.code), dict(end["names"])
+        for name in [
+            one for one in names if one in self._body.added_to and isinstance(held.get(one), list | dict | set)
+        ]:
+            put(held[name], names.pop(name))
+        put_names(self._body.code, names)
 
     def _note(self, price: float) -> None:
         """Keep with the run that it was computed with others, and what all of them cost, in single runs."""
@@ -322,10 +387,6 @@ class Together:
         if self.folder is not None:
             write_words(self.folder / name, words)
 
-    def _read_words(self, name: str) -> str:
-        path = None if self.folder is None else self.folder / name
-        return path.read_text(encoding="utf-8") if path is not None and path.exists() else ""
-
 
 class _Listening:
     """A journal, with its rows kept besides."""
@@ -345,10 +406,8 @@ class _Listening:
         return getattr(self.inner, name)
 
 
-def _is_near(mine: float, lane: float, spread: float) -> bool:
-    if mine != mine or lane != lane:
-        return mine != mine and lane != lane
-    return mine == lane or abs(mine - lane) <= max(NEAR_ROWS * abs(mine), WITHIN * spread, 1e-9)
+def _last_line(path: Path) -> str:
+    return words_in(path).strip().rpartition("\n")[2][:200]
 
 
 def _weights(parts: Mapping[str, Any]) -> list[Any]:

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from palate.cooking import randomness
-from palate.cooking.lanes.body import loop_frame, put_names
+from palate.cooking.lanes.body import Body, loop_frame, names_of, put_names
 from palate.cooking.lanes.fit import is_among, live_generators
-from palate.cooking.lanes.letters import LOOK_S, is_alive, read, words_in, write, write_words
+from palate.cooking.lanes.letters import LOOK_S, Door, is_alive, read, words_in, write, write_words
 from palate.cooking.lanes.meeting import Meeting
-from palate.cooking.lanes.stacks import Stacks
-from palate.cooking.lanes.tensors import LaneNumber, Lanes, Randomness, is_lanes, whole
+from palate.cooking.lanes.reach import PLAIN, Reach, are_alike, changed, own_marks, put, said, value_of
+from palate.cooking.lanes.stacks import GRADIENTS, Stacks, gradients_of
+from palate.cooking.lanes.tensors import MARK, LaneNumber, Lanes, Randomness, is_lanes, whole
 from palate.cooking.mixing import Mixer
-from palate.cooking.parts import is_module, take_state
-from palate.errors import PalateError
+from palate.cooking.parts import is_optimizer, take_state
 
 OWN_STEPS = 2
 """Steps that each run makes by itself, to which the leader's are held."""
@@ -40,31 +40,40 @@ _CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "os
 class Leader:
     """Computes all lanes, in a process of its own that was forked from the first run's; it ends with the loop."""
 
-    def __init__(self, live: Any, meeting: Meeting, folder: Path, body: Any, data: Any) -> None:
+    def __init__(
+        self, live: Any, meeting: Meeting, folder: Path, body: Body, data: Any, reach: Callable[[], Reach]
+    ) -> None:
         self._live, self._meeting, self._folder, self._body, self._data = live, meeting, folder, body, data
+        self._reach = reach
         self._steps = 0
-        self._open = self._mine = False
+        self._open = self._mine = self._broken = False
         self._numbers: Iterator[int] = iter(())
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
-        os.dup2(null, 2)
+        os.dup2(os.open(folder / "errors", os.O_WRONLY | os.O_CREAT, 0o600), 2)
         sys.addaudithook(self._hear)
+        self._mine = True
+        self._door = Door(folder / "leader")
+        write_words(folder / "begun", "")
+        self._mine = False
         try:
             self._begin()
-        except (ValueError, RuntimeError, PalateError) as error:
-            self.give_up(str(error))
+        except Exception as error:  # noqa: BLE001  whatever the parts are: each run goes on by itself
+            self.give_up(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _begin(self) -> None:
         torch = importlib.import_module("torch")
         lanes = range(self._meeting.lanes)
         starts = [read(self._folder / f"start-{lane}") for lane in lanes]
-        for key, words in (("digest", "the data"), ("groups", "the settings of the optimizer"), ("step", "the step")):
+        for key, words in (
+            ("digest", "the data"),
+            ("groups", "the settings of the optimizer"),
+            ("loader", "the loader"),
+            ("step", "the step"),
+        ):
             if any(one[key] != starts[0][key] for one in starts):
                 self.give_up(f"{words} differ from seed to seed")
-        for name in starts[0]["used"]:
-            if any(one["used"].get(name) != starts[0]["used"][name] for one in starts):
-                self.give_up(f"{name} differs from seed to seed")
-        self._lift([one["carried"] for one in starts])
+        self._lift(starts)
         live = self._live
         self._stacks = Stacks(live.parts, [one["parts"] for one in starts])
         self._pass_generators = live_generators(self._data.loader)
@@ -82,20 +91,34 @@ class Leader:
         self._order = self._data.orders(states, self._pass_generators, [one["now"] for one in starts])
         self._keep_random(states)
         self._numbers = iter(range(self._order.length))
+        for one in self._randoms.values():
+            one.rest()
         self._rows = _Rows(self._number, self.give_up)
         live.run._journal = self._rows
         live._mixer = live.seasoning.mixer = _LaneMixer(live.seasoning.mixer)
         self._python = _python_state()
         self._cpu_s = 0.0
 
-    def _lift(self, carried: list[Mapping[str, Any]]) -> None:
-        """Give the loop's variables a value for each lane, where they differ."""
-        lifted = {}
-        for name, first in carried[0].items():
-            values = [one.get(name) for one in carried]
-            if any(value != first for value in values):
-                lifted[name] = self._lifted(name, values)
-        put_names(self._body.code, lifted)
+    def _lift(self, starts: list[dict[str, Any]]) -> None:
+        """Give what the loop reaches a value for each lane, where it differs from seed to seed."""
+        for path in starts[0]["reached"]:
+            alike = are_alike([one["reached"].get(path) for one in starts])
+            if not alike and not all(path in one["values"] for one in starts):
+                self.give_up(f"{starts[0]['said'].get(path, path)} differs from seed to seed")
+        held = {repr(path): (path, value) for path, value in self._reach().look().objects.items()}
+        names = {}
+        for path, first in starts[0]["values"].items():
+            values = [one["values"].get(path) for one in starts]
+            if all(one == first for one in values) or are_alike([one["reached"].get(path) for one in starts]):
+                continue
+            lifted = self._lifted(starts[0]["said"].get(path, path.removeprefix("=")), values)
+            if path.startswith("="):
+                names[path.removeprefix("=")] = lifted
+            elif len(held[path][0]) == 1 and isinstance(held[path][1], PLAIN):
+                names[held[path][0][0][1]] = lifted
+            else:
+                put(held[path][1], lifted)
+        put_names(self._body.code, names)
 
     def _lifted(self, name: str, values: list[Any]) -> Any:
         first = values[0]
@@ -123,6 +146,8 @@ class Leader:
             self.give_up(str(error))
         self._keep_random(states)
         self._numbers = iter(range(self._order.length))
+        for one in self._randoms.values():
+            one.rest()
 
     def _keep_random(self, states: list[dict[str, Any]]) -> None:
         for lane, state in enumerate(states):
@@ -141,6 +166,11 @@ class Leader:
         self._open = True
         self._stacks.show(self._mode.wrapped)
         return self._order.batch(number, self._mode.wrapped)
+
+    def break_off(self) -> None:
+        """Show tensors as they are; an exception has left the loop, which is printed, and ends this process."""
+        self.close()
+        self._broken = True
 
     def close(self) -> None:
         """Show tensors as they are."""
@@ -162,10 +192,14 @@ class Leader:
         live.step += 1
         live.samples += samples
         live.ended = live._look()
+        if not self._mode.untouched:
+            self.give_up("a generator is seeded, or drawn from past torch, inside of the loop")
         if _python_state() != self._python:
             self.give_up("it draws random numbers of Python's or numpy's inside of the loop")
         if self._steps == OWN_STEPS:
             self._check()
+            self._seen = self._reach().look()
+            self._own = own_marks(self._holders())
         if self._steps == PRICED_AT:
             self._price()
         return bool(live.ended or live.over)
@@ -177,17 +211,26 @@ class Leader:
         for lane in range(self._meeting.lanes):
             path = self._folder / f"own-{lane}"
             while not path.exists():
-                if (self._folder / "alone").exists() or not is_alive(os.getppid()):
-                    self.give_up(words_in(self._folder / "alone"))
+                gone = not is_alive(int(words_in(self._folder / f"place-{lane}") or 0))
+                if gone or (self._folder / "alone").exists():
+                    self.give_up(words_in(self._folder / "alone") or f"run {lane + 1} of them has ended")
                 time.sleep(LOOK_S)
             own, mine, first = read(path), self._stacks.weights(lane), self._stacks.first(lane)
             self._own_cpu_s.append(own["cpu_s"])
+            self._check_rows(lane, json.loads(own["rows"]))
             for a, b, before in zip(mine, own["weights"], first, strict=True):
                 apart = float(torch.linalg.vector_norm((a - b).double()))
                 moved = float(torch.linalg.vector_norm((b - before).double()))
                 size = float(torch.linalg.vector_norm(b.double()))
                 if not apart <= NEAR * moved + 1e-6 * size:
                     self.give_up(f"after {OWN_STEPS} steps a weight is not what run {lane + 1} has made of it itself")
+
+    def _check_rows(self, lane: int, own: list[Any]) -> None:
+        mine = json.loads(self._rows.of(lane))
+        for (step, row), (_, logged) in zip(own, mine, strict=False):
+            for name, value in row.items():
+                if not abs(value - logged.get(name, math.inf)) <= NEAR * abs(value) + 1e-6:
+                    self.give_up(f"at step {step} {name} is not what run {lane + 1} has logged itself")
 
     def _price(self) -> None:
         """Give up where the steps of all lanes are not cheaper than those of single runs."""
@@ -207,12 +250,13 @@ class Leader:
             self.give_up(f"the loop has fewer than {PRICED_AT} steps")
         price = self._singles(time.process_time() - self._cpu_s, self._steps - PRICED_AT // 2)
         self._stacks.hide()
-        names = self._names()
+        names, changes = self._names(), self._changes()
         spread = self._rows.spread()
         for lane in range(self._meeting.lanes):
             self._stacks.put(lane)
             states = {way: one.states[lane] for way, one in self._randoms.items()}
             parts = {name: take_state(part) for name, part in live.parts.items()}
+            parts[GRADIENTS] = gradients_of(live.parts)
             parts |= {way.partition(" ")[2]: state for way, state in states.items() if way.startswith("part ")}
             held = {way: states[f"held {way}"] for way in self._pass_generators}
             parts |= {
@@ -225,20 +269,34 @@ class Leader:
                 "parts": parts,
                 "now": {"torch": states["torch"], **held},
                 "rows": self._rows.of(lane),
+                "events": json.dumps(self._rows.events),
                 "spread": spread if lane == 0 else "[]",
                 "names": {name: self._lane_of(value, lane) for name, value in names.items()},
-                "plain": {name: _plain_in(part) for name, part in live.parts.items() if is_module(part)},
+                "changes": [(path, self._lane_of(value, lane)) for path, value in changes],
                 "price": round(price, 2),
                 "step": live.step, "samples": live.samples, "epoch": live.epoch, "ended": live.ended,
             }  # fmt: skip
             self._write(f"end-{lane}", body)
         self._end(0)
 
+    def _holders(self) -> list[Any]:
+        return [self._live.run, *(part for part in self._live.parts.values() if is_optimizer(part))]
+
+    def _changes(self) -> list[tuple[Any, Any]]:
+        """Return what the loop has changed of what it reaches, and to what."""
+        if own_marks(self._holders()) != self._own:
+            self.give_up("the loop sets an attribute of the run, or of an optimizer")
+        found = changed(self._seen, self._reach().look())
+        for path in found:
+            if path not in self._seen.objects:
+                self.give_up(f"the loop makes {said(path)}, which cannot be handed to each run")
+        return [(path, value_of(value)) for path, value in found.items()]
+
     def _names(self) -> dict[str, Any]:
         frame = loop_frame()
         if frame is None or frame.f_code is not self._body.code:
             self.give_up("the loop ended elsewhere than it began")
-        held = frame.f_locals
+        held = names_of(self._body.code)
         return {name: held[name] for name in self._body.left if name in held}
 
     def _lane_of(self, value: Any, lane: int) -> Any:
@@ -250,8 +308,12 @@ class Leader:
         if isinstance(value, list | tuple | set):
             return type(value)(self._lane_of(one, lane) for one in value)
         if isinstance(value, dict):
-            return {name: self._lane_of(one, lane) for name, one in value.items()}
+            return {self._lane_of(name, lane): self._lane_of(one, lane) for name, one in value.items()}
+        if isinstance(value, str) and MARK in value:
+            self.give_up("text that was made of a number of several runs is kept")
         if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if type(value).__module__ == "numpy" and not value.dtype.hasobject:
             return value
         return self.give_up(f"a {type(value).__qualname__} that the loop leaves behind cannot be shared out")
 
@@ -267,6 +329,8 @@ class Leader:
         """End this process with the reason; each run goes on by itself."""
         with contextlib.suppress(OSError):
             self._mine = True
+            if self._broken:
+                self._end(3)
             write_words(self._folder / "fault", why.strip() or "its process ended")
         self._end(3)
 
@@ -293,13 +357,20 @@ class _Rows:
     def __init__(self, number: Callable[[Any], Any], give_up: Callable[[str], NoReturn]) -> None:
         self._number, self._give_up = number, give_up
         self._rows: list[tuple[int | None, dict[str, Any]]] = []
+        self.events: list[dict[str, object]] = []
 
     def log(self, step: int | None, metrics: Mapping[str, Any]) -> None:
         self._rows.append((step, {name: self._number(value) for name, value in metrics.items()}))
 
-    def event(self, kind: str, **_: object) -> None:
+    def event(self, kind: str, **told: object) -> None:
+        self.events.append({"kind": kind, **told})
         if kind != "until":
             self._give_up(f"the loop notes what is kept once a run ({kind})")
+
+    def close(self) -> None:
+        """Do nothing: the journal is the first run's."""
+
+    write_late = close
 
     def of(self, lane: int) -> str:
         """Return the rows of one lane, as JSON: there may be many."""
@@ -360,14 +431,6 @@ def _of_lane(value: Any, lane: int) -> float:
 def _deviation(values: Sequence[float]) -> float:
     mean = sum(values) / len(values)
     return math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-
-
-def _plain_in(module: Any) -> dict[str, dict[str, Any]]:
-    """Return what the modules of a model hold as plain numbers and words: one may count its calls."""
-    return {
-        name: {key: value for key, value in vars(one).items() if isinstance(value, bool | int | float | str)}
-        for name, one in module.named_modules()
-    }
 
 
 def _python_state() -> int:

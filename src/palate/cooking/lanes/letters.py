@@ -75,11 +75,12 @@ def wait_at(path: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process is there."""
+    """Return whether a process is there, and has not ended."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except PermissionError:
         return True
-    return True
+    except OSError:
+        return False
+    return bool(pid) and state[0] not in "ZX"

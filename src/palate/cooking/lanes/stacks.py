@@ -8,6 +8,9 @@ from torch import Tensor
 
 from palate.cooking.parts import is_module, is_optimizer, put_state
 
+GRADIENTS = "\0gradients"
+"""The name of the gradients beside those of the parts."""
+
 
 def tensors_of(parts: Mapping[str, Any]) -> list[Tensor]:
     """Return the weights and buffers of all models, each once."""
@@ -24,12 +27,23 @@ def _places(parts: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Ten
                 yield from ((held, name, one) for name, one in held.items() if one is not None)
 
 
+def gradients_of(parts: Mapping[str, Any]) -> list[Tensor | None]:
+    """Return the gradients of `tensors_of`, where there are any: of steps that are added up."""
+    return [None if one.grad is None else one.grad.detach().clone() for one in tensors_of(parts)]
+
+
+def put_gradients(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Put back what `gradients_of` returned."""
+    for one, gradient in zip(tensors, gradients, strict=True):
+        one.grad = None if gradient is None else gradient.clone()
+
+
 class Stacks:
     """The weights of all lanes in the place of one run's.
 
     Args:
         parts: of the training; they are those of one run.
-        states: of the parts of each lane, as `parts.take_state` gave them.
+        states: of the parts of each lane, as `parts.take_state` gave them, and its gradients.
 
     Raises:
         ValueError: the lanes differ in more than values.
@@ -40,17 +54,23 @@ class Stacks:
         self._parts, self._states = parts, states
         self._own = tensors_of(parts)
         self._places = list(_places(parts))
-        of_lanes, memories = [], []
+        of_lanes, memories, gradients = [], [], []
         for state in states:
             for name, part in parts.items():
                 put_state(part, state[name])
+            put_gradients(self._own, state[GRADIENTS])
             of_lanes.append([one.detach().clone() for one in self._own])
+            gradients.append([None if one.grad is None else one.grad.clone() for one in self._own])
             memories.append([_memory(one) for one in self._optimizers])
         self._first = of_lanes
         self._whole = [
             torch.stack(list(together)).requires_grad_(own.requires_grad)
             for own, together in zip(self._own, zip(*of_lanes, strict=True), strict=True)
         ]
+        for whole, together in zip(self._whole, zip(*gradients, strict=True), strict=True):
+            if any((one is None) != (together[0] is None) for one in together):
+                raise ValueError("some runs have gradients where others have none")
+            whole.grad = None if together[0] is None else torch.stack(list(together))
         self._at = {id(own): place for place, own in enumerate(self._own)}
         self._closed: list[tuple[Any, Any]] = []
         for number, optimizer in enumerate(self._optimizers):
@@ -106,6 +126,7 @@ class Stacks:
         with torch.no_grad():
             for own, whole in zip(self._own, self._whole, strict=True):
                 own.data = whole[lane].detach().clone()
+                own.grad = None if whole.grad is None else whole.grad[lane].detach().clone()
         for optimizer, memory in zip(self._optimizers, self._memory, strict=True):
             optimizer.state.clear()
             for group in optimizer.param_groups:

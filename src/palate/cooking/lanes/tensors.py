@@ -19,6 +19,9 @@ from torch._C import _functorch as functorch
 from torch.nn import functional as F  # noqa: N812  as everybody calls it
 from torch.overrides import TorchFunctionMode
 
+MARK = "\ue000"
+"""Ends text that was made of a number of several runs."""
+
 GiveUp = Callable[[str], NoReturn]
 """Ends the lanes, with the reason."""
 
@@ -26,7 +29,8 @@ GiveUp = Callable[[str], NoReturn]
 class LaneNumber:
     """A number for each lane, as `.item()` gives it: it can be added, multiplied, rounded, printed and logged.
 
-    Printed, it is that of the first lane. Compared, it gives an answer where all lanes agree.
+    Printed, it is that of the first lane, with a mark that no number can be read from: text is for people. Compared, it
+    gives an answer where all lanes agree.
     """
 
     __slots__ = ("give_up", "values")
@@ -72,6 +76,18 @@ class LaneNumber:
     def __pow__(self, other: Any) -> Any:
         return self._with(other, operator.pow)
 
+    def __rpow__(self, other: Any) -> Any:
+        return self._with(other, lambda mine, given: given**mine)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._with(other, operator.mod)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with(other, operator.floordiv)
+
+    def __pos__(self) -> "LaneNumber":
+        return self
+
     def __neg__(self) -> "LaneNumber":
         return LaneNumber(map(operator.neg, self.values), self.give_up)
 
@@ -108,10 +124,15 @@ class LaneNumber:
         return int(agreed([int(value) for value in self.values], "int(...)", self.give_up))
 
     def __format__(self, form: str) -> str:
-        return format(self.values[0], form)
+        return format(self.values[0], form) + MARK
 
     def __repr__(self) -> str:
-        return repr(self.values[0])
+        return repr(self.values[0]) + MARK
+
+    @classmethod
+    def __torch_function__(cls, func: Any, *_: Any) -> Any:
+        """Tell torch that it may be given one beside a tensor: the mode makes a tensor of it."""
+        return NotImplemented
 
     def __reduce__(self) -> Any:
         self.give_up("a number of several runs is stored")
@@ -130,6 +151,16 @@ class Randomness:
     def __init__(self, generator: torch.Generator, states: Sequence[Tensor]) -> None:
         self.generator = generator
         self.states = list(states)
+        self._rests_at = generator.get_state()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the generator is as it was left, so that nobody else has seeded it or drawn from it."""
+        return bool(torch.equal(self.generator.get_state(), self._rests_at))
+
+    def rest(self) -> None:
+        """Take the state that the generator has now for that of rest."""
+        self._rests_at = self.generator.get_state()
 
     def each(self, draw: Callable[[int], Any]) -> list[Any]:
         """Return what each lane draws; the generator itself stays as it is."""
@@ -174,6 +205,7 @@ class Lanes(TorchFunctionMode):  # type: ignore[misc]  # torch is Any where type
             Tensor.grad.__get__: self._grad,
             Tensor.grad.__set__: self._set_grad,
             Tensor.requires_grad.__get__: self._requires_grad,
+            Tensor.requires_grad.__set__: self._set_requires_grad,
         }
 
     def open(self) -> None:
@@ -196,6 +228,8 @@ class Lanes(TorchFunctionMode):  # type: ignore[misc]  # torch is Any where type
         """Compute one function of torch's for all lanes."""
         kwargs = kwargs or {}
         special = self._special.get(func)
+        if any(isinstance(one, LaneNumber) for one in args):  # a number of each run, beside a tensor
+            args = tuple(map(self._as_tensor, args))
         try:
             if special is not None:
                 return special(*args, **kwargs)
@@ -204,6 +238,14 @@ class Lanes(TorchFunctionMode):  # type: ignore[misc]  # torch is Any where type
             return func(*args, **kwargs)
         except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError) as error:
             self.give_up(f"{getattr(func, '__name__', func)}: {str(error).splitlines()[0][:200] if str(error) else ''}")
+
+    def _as_tensor(self, value: Any) -> Any:
+        return self.wrapped(torch.tensor(value.values)) if isinstance(value, LaneNumber) else value
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the generators are as they were: seeded, or drawn from past this mode, they are not."""
+        return all(one.is_untouched for one in self._randoms.values())
 
     # ---- what is computed in its own way
 
@@ -342,6 +384,11 @@ class Lanes(TorchFunctionMode):  # type: ignore[misc]  # torch is Any where type
             whole_in_place(tensor).grad = None if gradient is None else whole(gradient)
         else:
             tensor.grad = gradient
+
+    def _set_requires_grad(self, tensor: Tensor, needed: bool) -> None:
+        if is_lanes(tensor):
+            self.give_up("what is trained is changed inside of the loop")
+        tensor.requires_grad = needed
 
     def _requires_grad(self, tensor: Tensor) -> bool:
         return bool((whole_in_place(tensor) if is_lanes(tensor) else tensor).requires_grad)
