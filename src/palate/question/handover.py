@@ -72,10 +72,11 @@ class Handover:
         if self.by == "flag":
             shown = self.name if self.action in SWITCHES else f"{self.name}=VALUE"
             return f"{self.name} VALUE" if self.action == "apart" else shown
+        if self.by == "position":
+            return f"word {int(self.name) + 1} of the command line"
         return {
             "override": f"{self.name}=VALUE",
             "environment": f"the variable {self.name}",
-            "position": f"word {self.name} of the command line",
             "words": self.name.replace("{literal}", "VALUE").replace("{value}", "VALUE"),
             "constant": f"written into {self.name.rpartition(':')[0] or 'the script'}",
             "settings": "palate.settings()",
@@ -131,23 +132,20 @@ def _plainly(value: Any) -> str:
 
 
 def _as_yaml(value: Any, *, quoted: bool = True) -> str:
-    """Write a value as YAML in a word: true, null, [1, 2]; text in quotes where Hydra would take it for something else."""
+    """Write a value as YAML in a word: true, null, [1, 2]; in quotes what Hydra would read as something else."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(_as_yaml(one) for one in value)}]"
-    if (
-        isinstance(value, str)
-        and quoted
-        and (not _UNQUOTED.fullmatch(value) or not isinstance(parse_value(value), str))
-    ):
+    said = isinstance(value, str) and quoted
+    if said and not (_UNQUOTED.fullmatch(value) and isinstance(parse_value(value), str)):
         inner = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{inner}'"
     return _plain(value)
 
 
 def handed_as_typed(name: str, others: Sequence[Handover]) -> Handover:
-    """Return how a setting is handed over that was not found: by its name, as the script's other options are written."""
+    """Return how a setting that was not found is handed over: as typed, in the manner of the script's other options."""
     if any(how.by == "override" for how in others) or name.startswith("+"):
         return Handover("override", name)
     flags = [how.name.lstrip("-") for how in others if how.by == "flag"]
@@ -192,13 +190,13 @@ def refuse_seed(source: Source, arguments: Sequence[str]) -> None:
     """
     seed = source.seed
     how = Handover.of(seed) if seed is not None else None
-    if how is not None and how.by in ("flag", "override"):
-        if any(text.partition("=")[0] == how.name for text in arguments):
-            raise InputError(
-                f"{how.name} is set by palate: a seed for each pair.",
-                why="With one seed for all runs there would be one run.",
-                todo=f"Leave {how.name} out.",
-            )
+    named = how is not None and how.by in ("flag", "override")
+    if how is not None and named and any(text.partition("=")[0] == how.name for text in arguments):
+        raise InputError(
+            f"{how.name} is set by palate: a seed for each pair.",
+            why="With one seed for all runs there would be one run.",
+            todo=f"Leave {how.name} out.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

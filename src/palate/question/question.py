@@ -178,10 +178,11 @@ def real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool = 
     real = tuple(change for change in changes if encode(change.before) != encode(change.after))
     if real or (edited and not changes):
         return real
+    can = target.can_change() or ["nothing that was found"]
     same: Sequence[str] = [f"{change.path} is {change.before} already." for change in changes]
     raise SettingError(
         "Nothing changes, so there is no question.",
-        why=same or "No change was declared.",
+        why=same or ["No change was declared. What can be changed, as it is now, and how it is handed over:", *can],
         todo=(
             f"Declare one: -c name=value   ({', '.join(target.settings) or 'no settings found'})",
             "Or ask about an edit of the code: --against HEAD",

@@ -122,6 +122,9 @@ class Task:
 
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
 OTHER_ARGUMENTS = "other_arguments"
+WIDEST = 40
+"""Characters of a column beyond which it is not widened for the longest word in it."""
+
 AS_IT_IS = "as it is"
 """The value of a knob that is not turned."""
 
@@ -316,6 +319,24 @@ class Target:
             raise SettingError("The script's own command line would refuse the change.", why=faults)
         return changes
 
+    def can_change(self) -> list[str]:
+        """Say what can be changed, a line each: its value in force, and how another one is handed over."""
+        names = [name for name in dict.fromkeys((*self.settings, *self.how)) if name != OTHER_ARGUMENTS]
+        values = {name: show_value(self.settings.get(name, ABSENT)) for name in names}
+        wide = [min(max(map(len, column), default=0), WIDEST) for column in (names, values.values())]
+        lines = [f"{name:<{wide[0]}}  {values[name]:<{wide[1]}}  {self.hands(name).words}" for name in names]
+        seed = [] if self.seed_by is None else [f"The seed of a run: {self.seed_by.words}"]
+        more = [f"It may take others ({self.open[0]}): they are handed over as they are typed."] if self.open else []
+        return [*lines, *seed, *more]
+
+    def typed_words(self, changes: Sequence[Change]) -> list[str]:
+        """Say of settings that were not found how they are handed over."""
+        lost = [one.path for one in changes if one.path not in self.settings and one.path not in self.how]
+        if self.task.kind != "script" or not lost:
+            return []
+        handed = ", ".join(f"{name} as {self.hands(name).words}" for name in lost)
+        return [f"Not found in the script, so handed over as typed: {handed}."]
+
     def _mistyped(self, name: str) -> bool:
         """Return whether an unknown name is nearly that of a setting which is known."""
         return name not in self.how and not self.takes_any and bool(nearest(name, self.settings, cutoff=0.8))
@@ -323,19 +344,20 @@ class Target:
     def _way_out(self, assigned: Mapping[str, Any]) -> list[str]:
         """Say how a setting is named that the script takes and that was not found."""
         lost = next((name for name in assigned if name not in self.settings and name not in self.how), "")
-        if self.task.kind != "script" or not lost:
+        if self.task.kind != "script" or not lost or nearest(lost, self.settings):
             return []
         name = lost if lost.isidentifier() else f'"{lost}"'
         return [f'Or say in pyproject.toml how the script takes it:  [tool.palate.settings]  {name} = "--{lost}"']
 
     def _spelling(self, name: str) -> str:
-        """Take a setting by its name, with dashes for underscores, by its flag, or whatever its case."""
+        """Take a setting by its name, by its flag, and, where one alone has it, in another case or by its last part."""
         flags = {one.lstrip("-"): known for known, how in self.how.items() if how.by == "flag" for one in [how.name]}
         dashed = name.replace("_", "-")
         candidates = (name, flags.get(name), flags.get(dashed), name.replace("-", "_"))
         found = next((one for one in candidates if one in self.settings or one in self.how), None)
         same = [one for one in self.settings if one.lower() == name.lower()]
-        return found or (same[0] if len(same) == 1 else name)
+        ends = [one for one in self.settings if one.endswith(f".{name}")]
+        return found or next((one[0] for one in (same, ends) if len(one) == 1), name)
 
     def _flag_fault(self, change: Change) -> str:
         name, value = change.path, change.after
@@ -362,11 +384,8 @@ class Target:
 
     def _appended_fault(self, change: Change) -> str:
         """Say that a flag which adds to what is there cannot say something else."""
-        flag = self.hands(change.path).name
-        return (
-            f"-c {change.path}={show_value(change.after)}: {flag} adds to {show_value(change.before)} and cannot replace "
-            "it; give it default=None in the script, and the values of now behind it"
-        )
+        flag, before = self.hands(change.path).name, show_value(change.before)
+        return f"-c {change.path}: {flag} adds to {before} and cannot replace it; give it default=None in the script"
 
 
 def _word(value: Any) -> str:

@@ -328,10 +328,7 @@ def _held(main: Mapping[str, Any], name: str) -> list[Any]:
     module = sys.modules.get(first)
     found = main.get(first, _NOTHING if module is None else vars(module))
     for part in parts:
-        if isinstance(found, Mapping):
-            found = found.get(part, _NOTHING)
-        else:
-            found = getattr(found, part, _NOTHING)
+        found = found.get(part, _NOTHING) if isinstance(found, Mapping) else getattr(found, part, _NOTHING)
     return [] if found is _NOTHING else [found]
 
 

@@ -91,6 +91,7 @@ class _Hydra:
         """Return a file with what its list of defaults names."""
         own, text = self._load(name)
         listed = own.pop("defaults", None) or []
+        own.pop("hydra", None)  # how Hydra runs, and not what is run
         listed = listed if isinstance(listed, list) and deep < DEEPEST else []
         group = name.rpartition("/")[0]
         whole: dict[str, Any] = {}

@@ -57,7 +57,7 @@ def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
 
 
 def called(node: ast.AST) -> str:
-    """Return the last name of what is called, or of a name or an attribute: `add` of `a.add(1)`; "" for anything else."""
+    """Return the last name of what is called, or of a name or an attribute: `add` of `a.add(1)`; else ""."""
     function = node.func if isinstance(node, ast.Call) else node
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 

@@ -74,7 +74,7 @@ class Files:
         return frozenset(used)
 
     def used(self) -> Iterator[tuple[Path, ast.Module]]:
-        """Yield each file as a tree without what nothing uses: functions nobody calls, and a module's own main block."""
+        """Yield each file as a tree, without what nothing uses: functions, and a module's own main block."""
         for path, tree in self.all.items():
             if path == self.path:
                 yield path, tree

@@ -86,7 +86,7 @@ _SAYS_DEFAULT = ("field", "Field", "Option", "Argument", "list_field", "choice")
 
 
 def field_default(value: ast.expr | None) -> ast.expr | None:
-    """Return the default that a field's value stands for: `field(default=x)`, `Field(x)`, `typer.Option(x)`, or itself."""
+    """Return the default that a field's value stands for: `field(default=x)`, `typer.Option(x)`, or itself."""
     if not isinstance(value, ast.Call) or called(value) not in _SAYS_DEFAULT:
         return value
     options = keywords(value)
