@@ -205,3 +205,11 @@ def test_hydra_takes_groups_from_the_command_line_and_new_names_as_typed(tmp_pat
     shown = {name: target.settings[name] for name in ("model", "model.width", "lr")}
     assert shown == {"model": "big", "model.width": 64, "lr": 0.01}
     assert changed(target, "model.width=32", "+clip=1").argv == ("model=big", "lr=0.01", "model.width=32", "+clip=1")
+
+
+def test_of_very_many_settings_a_line_lists_the_first(tmp_path):
+    script = "".join(f"x{number} = {number}\n" for number in range(30))
+    with pytest.raises(SettingError) as refused:
+        real_changes(find_target(str(write(tmp_path, script))), {})
+    assert len(refused.value.why) == 31
+    assert refused.value.todo[0].endswith("x18, x19, ...)")
