@@ -213,3 +213,12 @@ def test_of_very_many_settings_a_line_lists_the_first(tmp_path):
         real_changes(find_target(str(write(tmp_path, script))), {})
     assert len(refused.value.why) == 31
     assert refused.value.todo[0].endswith("x18, x19, ...)")
+
+
+def test_the_seed_is_palates_own_however_it_is_spelled(tmp_path):
+    path = str(write(tmp_path, PARSER + "p.add_argument('-s', '--seed', type=int)\n"))
+    for words in (["--seed", "3"], ["--seed=3"], ["-s", "3"]):
+        with pytest.raises(InputError, match="--seed is set by palate"):
+            find_target(path, words)
+    with pytest.raises(SettingError, match="palate gives each pair its own"):
+        changed(find_target(path), "seed=3")

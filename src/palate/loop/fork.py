@@ -289,7 +289,7 @@ def _without_seed(file: str, arguments: Sequence[str]) -> list[str]:
     flag = "" if declared is None else declared.flag.partition(":")[0] if declared.how in ("flag", "override") else ""
     kept, words = [], iter(arguments)
     for word in words:
-        if flag and word == flag:
+        if flag and declared is not None and word in (flag, *declared.aliases):
             next(words, None)
         elif not flag or word.partition("=")[0] != flag:
             kept.append(word)

@@ -191,7 +191,8 @@ def refuse_seed(source: Source, arguments: Sequence[str]) -> None:
     seed = source.seed
     how = Handover.of(seed) if seed is not None else None
     named = how is not None and how.by in ("flag", "override")
-    if how is not None and named and any(text.partition("=")[0] == how.name for text in arguments):
+    spelled = (how.name, *seed.aliases) if how is not None and seed is not None else ()
+    if how is not None and named and any(text.partition("=")[0] in spelled for text in arguments):
         raise InputError(
             f"{how.name} is set by palate: a seed for each pair.",
             why="With one seed for all runs there would be one run.",

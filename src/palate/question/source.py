@@ -26,8 +26,9 @@ from palate.question.ways.declared import (
     keywords,
     kind_of_annotation,
     literal,
+    nodes,
 )
-from palate.question.ways.files import Files, imports
+from palate.question.ways.files import Files, imports, parse
 from palate.question.ways.registered import click_commands, read_absl, read_click
 from palate.question.ways.signatures import read_signatures, typer_commands
 from palate.recipe.codec import Unread
@@ -101,7 +102,7 @@ def read_source(path: Path, arguments: Sequence[str] = (), *, settings: bool = T
         InputError: it is not Python.
     """
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        tree = parse(path.read_bytes(), str(path))
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no such file.", todo="palate run FILE.py -c name=value") from error
     except (SyntaxError, ValueError, OSError) as error:
@@ -149,8 +150,8 @@ def _unread(files: Files, declared: dict[str, Declared]) -> Iterator[str]:
     for _, tree in files.used():
         for call in calls(tree, "from_cli", "from_dotlist", "parse_known_args"):
             yield f"it calls {called(call)}"
-        for node in ast.walk(tree):
-            whole = isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.argv" and not taken
+        for node in nodes(tree):
+            whole = isinstance(node, ast.Attribute) and node.attr == "argv" and not taken
             if whole and not any(one.how == "position" for one in declared.values()):
                 yield "it reads sys.argv itself"
 

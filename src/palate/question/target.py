@@ -19,7 +19,7 @@ from palate.question.fingerprint import code_of_file, imports_of, live_code, sou
 from palate.question.folder import Place
 from palate.question.handover import CommandLine, Handover, handed_as_typed, handover_named, reads_any_text, refuse_seed
 from palate.question.outside import folder_for, holds_secret
-from palate.question.source import Function, Source, read_source
+from palate.question.source import SEED_NAMES, Function, Source, read_source
 from palate.question.ways.declared import ABSENT, Declared, kind_of_annotation
 from palate.recipe.codec import Secret
 from palate.recipe.settings import (
@@ -346,6 +346,8 @@ class Target:
         lost = next((name for name in assigned if name not in self.settings and name not in self.how), "")
         if self.task.kind != "script" or not lost or nearest(lost, self.settings):
             return []
+        if lost in SEED_NAMES:
+            return ["Leave the seed out: palate gives each pair its own."]
         name = lost if lost.isidentifier() else f'"{lost}"'
         return [f'Or say in pyproject.toml how the script takes it:  [tool.palate.settings]  {name} = "--{lost}"']
 

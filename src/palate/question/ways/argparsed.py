@@ -17,6 +17,7 @@ from palate.question.ways.declared import (
     called,
     keywords,
     literal,
+    nodes,
     texts,
 )
 from palate.question.ways.files import Files
@@ -44,14 +45,14 @@ def commands_of(files: Files) -> tuple[str, ...]:
     """Return the names of a script's subcommands."""
     names: dict[str, None] = {}
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and called(node) == "add_parser":
                 names |= dict.fromkeys(texts(node.args[:1]))
     return tuple(names)
 
 
 def _in_order(tree: ast.AST) -> Iterator[ast.Assign | ast.AnnAssign | ast.Call]:
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.AnnAssign | ast.Call)]
+    found = [node for node in nodes(tree) if isinstance(node, ast.Assign | ast.AnnAssign | ast.Call)]
     yield from sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 

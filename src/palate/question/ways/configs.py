@@ -9,7 +9,17 @@ from typing import Any
 
 from palate.bounded import read_text
 from palate.errors import PalateError
-from palate.question.ways.declared import ABSENT, Declared, Found, called, calls, keywords, literal, texts
+from palate.question.ways.declared import (
+    ABSENT,
+    Declared,
+    Found,
+    called,
+    calls,
+    keywords,
+    literal,
+    nodes,
+    texts,
+)
 from palate.question.ways.files import Files
 from palate.question.ways.signatures import Field, fields_of, flat, parameters
 from palate.recipe.codec import Unread
@@ -197,7 +207,7 @@ def read_gin(files: Files) -> Found:
 
 def _configurable(files: Files) -> Found:
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if not isinstance(node, ast.FunctionDef | ast.ClassDef):
                 continue
             if not any(called(one) in ("configurable", "register") for one in node.decorator_list):
@@ -214,11 +224,7 @@ def _configurable(files: Files) -> Found:
 def _bound(files: Files) -> Iterator[tuple[str, Any]]:
     """Yield what the .gin files say that the script or its command line names."""
     named = [
-        text
-        for _, tree in files.used()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.expr)
-        for text in texts([node])
+        text for _, tree in files.used() for node in nodes(tree) if isinstance(node, ast.expr) for text in texts([node])
     ]
     for name in dict.fromkeys([*named, *(word.rpartition("=")[2] for word in files.arguments)]):
         path = files.path.parent / name if name.endswith(".gin") and len(name) < 500 else None
@@ -258,7 +264,7 @@ def _config_of(files: Files, call: ast.Call, name: str) -> Iterator[tuple[str, a
             return
         trees = [ast.parse(path.read_bytes())]
     for tree in trees:
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 yield from _assigned_field(node.targets[0], node.value)
 

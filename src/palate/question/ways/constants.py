@@ -14,7 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from palate.question.ways.declared import ABSENT, Declared, Found, called, calls, kind_of_annotation, literal, texts
+from palate.question.ways.declared import (
+    ABSENT,
+    Declared,
+    Found,
+    called,
+    calls,
+    kind_of_annotation,
+    literal,
+    nodes,
+    texts,
+)
 from palate.question.ways.files import Files, is_main_block
 from palate.question.ways.signatures import field_default
 from palate.recipe.codec import Unread
@@ -217,7 +227,7 @@ def read_environment(files: Files) -> Found:
     """Yield the environment variables that a script reads, with what they are now or their defaults."""
     for _, tree in files.used():
         cast = {id(call.args[0]): called(call) for call in calls(tree, "int", "float", "str", "bool") if call.args}
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             name, default = _variable(node)
             if not name or _OF_THE_MACHINE.search(name):
                 continue
@@ -238,18 +248,23 @@ _KINDS = {"int": Kind("int"), "float": Kind("float"), "str": Kind("str")}
 
 def _variable(node: ast.AST) -> tuple[str, ast.expr | None]:
     """Return the name and the default of a variable where it is read; "" elsewhere."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-        "os.environ.get",
-        "os.getenv",
-        "environ.get",
-        "getenv",
+    if (
+        isinstance(node, ast.Call)
+        and called(node) in ("get", "getenv")
+        and ast.unparse(node.func)
+        in (
+            "os.environ.get",
+            "os.getenv",
+            "environ.get",
+            "getenv",
+        )
     ):
         names = texts(node.args[:1])
         given = node.args[1] if len(node.args) > 1 else None
         named = next((one.value for one in node.keywords if one.arg == "default"), given)
         return (names[0] if names else ""), named
-    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-        names = texts([node.slice]) if ast.unparse(node.value) in ("os.environ", "environ") else []
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and called(node.value) == "environ":
+        names = texts([node.slice])
         return (names[0] if names else ""), None
     return "", None
 

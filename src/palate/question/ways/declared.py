@@ -4,6 +4,7 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from palate.recipe.codec import Unread
@@ -49,9 +50,15 @@ Found = Iterator[tuple[str, Declared]]
 """Settings by name, in the order in which they stand."""
 
 
+@lru_cache(maxsize=1024)
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """Return all nodes of a tree; walked once, though each way of declaring settings looks through them."""
+    return tuple(ast.walk(tree))
+
+
 def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
     """Yield the calls of functions or methods of these names."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call) and called(node) in names:
             yield node
 

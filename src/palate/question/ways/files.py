@@ -4,8 +4,10 @@ import ast
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+
+from palate.question.ways.declared import nodes
 
 MOST_FILES = 200
 """Local modules that are looked through at most."""
@@ -66,7 +68,7 @@ class Files:
         """Every name that is used anywhere in it."""
         used: set[str] = set()
         for tree in self.all.values():
-            for node in ast.walk(tree):
+            for node in nodes(tree):
                 if isinstance(node, ast.Name):
                     used.add(node.id)
                 elif isinstance(node, ast.Attribute):
@@ -75,12 +77,18 @@ class Files:
 
     def used(self) -> Iterator[tuple[Path, ast.Module]]:
         """Yield each file as a tree, without what nothing uses: functions, and a module's own main block."""
+        yield from self._used
+
+    @cached_property
+    def _used(self) -> list[tuple[Path, ast.Module]]:
+        found = []
         for path, tree in self.all.items():
             if path == self.path:
-                yield path, tree
+                found.append((path, tree))
             else:
                 body = [node for node in tree.body if not is_main_block(node) and self._is_used(node)]
-                yield path, ast.Module(body=body, type_ignores=[])
+                found.append((path, ast.Module(body=body, type_ignores=[])))
+        return found
 
     def _is_used(self, node: ast.stmt) -> bool:
         return not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name in self._named
@@ -104,14 +112,20 @@ class Files:
 
     def _imported_names(self) -> Iterator[tuple[str, str, str]]:
         for tree in self.all.values():
-            for node in ast.walk(tree):
+            for node in nodes(tree):
                 if isinstance(node, ast.ImportFrom):
                     yield from ((one.name, one.asname or one.name, node.module or "") for one in node.names)
 
 
+@lru_cache(maxsize=1024)
+def parse(content: bytes, name: str) -> ast.Module:
+    """Return the syntax tree of a file; the same one for the same content, so that a question parses it once."""
+    return ast.parse(content, filename=name)
+
+
 def _parsed(path: Path) -> ast.Module | None:
     try:
-        return ast.parse(path.read_bytes())
+        return parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError, OSError):
         return None
 
@@ -156,7 +170,7 @@ def imports(tree: ast.AST, *, members: bool = False) -> Iterator[str]:
         tree: of the file.
         members: whether what is taken out of a package by `from package import name` may be a module of it.
     """
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -4,7 +4,17 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from palate.question.ways.declared import ABSENT, ANY_COMMAND, Declared, Found, called, keywords, literal, texts
+from palate.question.ways.declared import (
+    ABSENT,
+    ANY_COMMAND,
+    Declared,
+    Found,
+    called,
+    keywords,
+    literal,
+    nodes,
+    texts,
+)
 from palate.question.ways.files import Files
 from palate.recipe.settings import UNSAID, Kind, KindName
 
@@ -19,7 +29,7 @@ def read_click(files: Files) -> Found:
     if "click" not in files.imported:
         return
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.FunctionDef):
                 yield from _command(node)
 
@@ -28,7 +38,7 @@ def click_commands(files: Files) -> tuple[str, ...]:
     """Return the names of the subcommands of click's groups."""
     if "click" not in files.imported:
         return ()
-    owners = [_owner(node) for _, tree in files.used() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    owners = [_owner(node) for _, tree in files.used() for node in nodes(tree) if isinstance(node, ast.FunctionDef)]
     return tuple(dict.fromkeys(owner for owner in owners if owner not in ("", ANY_COMMAND)))
 
 
@@ -147,7 +157,7 @@ def read_absl(files: Files) -> Found:
     if "absl" not in files.imported:
         return
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if not isinstance(node, ast.Call) or called(node) not in _ABSL:
                 continue
             kind, does = _ABSL[called(node)]

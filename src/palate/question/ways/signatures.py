@@ -16,6 +16,7 @@ from palate.question.ways.declared import (
     called,
     keywords,
     kind_of_annotation,
+    nodes,
     texts,
 )
 from palate.question.ways.declared import literal as literal_of
@@ -132,7 +133,7 @@ def read_signatures(files: Files) -> Found:
 def _entries(files: Files, *names: str) -> Iterator[tuple[ast.Call, list[str]]]:
     """Yield the calls that hand a function or classes to a library, and the names of those."""
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and called(node) in names:
                 first = node.args[0] if node.args else next(iter(keywords(node).values()), None)
                 members = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
@@ -218,7 +219,7 @@ def _last(flag: str) -> str:
 
 def _tap(files: Files) -> Found:
     for _, tree in files.used():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ClassDef) and any(called(base) == "Tap" for base in node.bases):
                 for name, one in _declare(_known(files, [node.name], "Tap"), _as_it_is, switch="store_true"):
                     off = one.value is True and one.flag.endswith("store_true")
