@@ -261,7 +261,8 @@ class Target:
         """Return what stands at places of the command line, with what must stand there in front of it."""
         own = {int(how.name): name for name, how in self.how.items() if how.by == "position"}
         between = range(len(self.argv), max(values, default=0))
-        return {**{place: opened(self.settings[own[place]]) for place in between if place in own}, **values}
+        known = {place: self.settings.get(own.get(place, ""), ABSENT) for place in between}
+        return {**{place: opened(value) for place, value in known.items() if value != ABSENT}, **values}
 
     @property
     def learns(self) -> bool:
