@@ -60,3 +60,7 @@ def pytest_xdist_make_scheduler(config, log):
 def torch():
     """Torch, imported where it is needed and not wherever tests are collected."""
     return pytest.importorskip("torch")
+
+
+collect_ignore = ["targets"]
+"""Scripts that are run and not imported."""

@@ -234,3 +234,15 @@ def test_what_follows_from_a_change_is_told_and_data_that_changed_make_other_run
     again = workplace.json(*RUN, "-c", "boost=2.0")
     assert again["runs"]["made"] == 4
     assert json.dumps(again["chunks"])
+
+
+@pytest.mark.slow
+def test_a_change_in_a_dictionary_is_a_declared_one(workplace):
+    workplace.write(
+        "import torch\nparams = {'lr': 0.1}\nnet = torch.nn.Linear(2, 1)\n"
+        "optimiser = torch.optim.SGD(net.parameters(), lr=params['lr'])\n"
+        "net(torch.ones(4, 2)).sum().backward()\noptimiser.step()\n"
+    )
+    document = workplace.json("dry", "train.py", "-c", "params.lr=0.2")
+    reasons = {change["path"]: change["reason"] for change in document["difference"]["changes"]}
+    assert reasons == {'settings["params.lr"]': "declared", "optimiser.lr": "entailed"}

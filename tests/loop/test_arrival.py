@@ -15,8 +15,9 @@ from palate.loop.arrival import (
     same_seed_words,
 )
 from palate.question.folder import Place
+from palate.question.handover import Handover
 from palate.question.question import build_question
-from palate.question.target import Handover, find_target
+from palate.question.target import find_target
 from palate.training.inputs import Parsed, Received, Seeding
 from palate.training.states import FileState
 

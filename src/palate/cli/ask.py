@@ -15,6 +15,9 @@ from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.launch import Resources
 
+MOST_SHOWN = 20
+"""Settings of the baseline that are shown with a question; where it has more, the changed ones come first."""
+
 
 def answer(
     project: Project,
@@ -88,10 +91,15 @@ def _resources(options: RunOptions) -> Resources:
 
 def introduce(question: Question) -> None:
     """Show what is about to be asked."""
-    settings = "  ".join(f"{name} {show_value(value)}" for name, value in question.target.settings.items())
+    known, named = question.target.settings, [change.path for change in question.changes]
+    shown = dict.fromkeys([*(name for name in named if name in known), *known]) if len(known) > MOST_SHOWN else known
+    settings = "  ".join(f"{name} {show_value(known[name])}" for name in [*shown][:MOST_SHOWN])
+    settings += f"  and {len(known) - MOST_SHOWN} more" if len(known) > MOST_SHOWN else ""
     changed = ", ".join(str(change) for change in question.declared)
     say(f"Baseline   {question.target.label}   {settings}")
     say(f"Change     {changed}   ({len(question.declared)} declared)")
+    for words in question.target.typed_words(question.changes):
+        say(f"           {words}")
     say(f"Question   {question.text}   at most {question.budget} seed pairs, same is {same_words(question)}")
 
 

@@ -14,6 +14,7 @@ from palate.question.target import find_target
 from palate.recipe.difference import difference_lines, explain
 from palate.recipe.document import to_document
 from palate.recipe.settings import parse_assignments
+from palate.recipe.tree import path_text
 from palate.recipe.view import lines
 from palate.store.config import read_config
 from palate.store.recipes import Recipes
@@ -59,7 +60,7 @@ def command(
     words = Recipes(here().home).words()
     shown = [*lines(recipe.view(vocabulary=words.named)), *(f"! {note.words}" for note in recipe.notes)]
     if declared:
-        names = [f"settings.{change.path}" for change in declared]
+        names = [path_text(("settings", change.path)) for change in declared]
         difference = explain(recipe, recipes[TREATMENT], declared=names, entailed=recipes[TREATMENT])
         document["difference"] = difference_document(difference)
         shown += ["", *difference_lines(difference, full=full)]

@@ -31,8 +31,9 @@ from palate.forecast.chances import Chances, Reference
 from palate.question.branch import Fork
 from palate.question.edit import Edit, spans_of
 from palate.question.folder import Place
+from palate.question.handover import Handover
 from palate.question.question import Question
-from palate.question.target import Handover, Target, Task
+from palate.question.target import Target, Task
 from palate.recipe.codec import decode, encode
 from palate.recipe.settings import Change
 from palate.redaction import REDACTED, redact_text, sealed, sealed_all
@@ -868,7 +869,7 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread", "fork")
+_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open")
 """Fields of a target that say something of the file as it is now."""
 
 

@@ -64,7 +64,7 @@ def arrival_words(plan: Plan, arm: Arm, treatment: Received | None) -> list[str]
             words.append(f"{change.path} was {value} in force with the change, so it arrived, and changes nothing.")
         elif plan.target_of(arm).hands(change.path).by == "flag":
             words.append(
-                f"Whether {change.path} reached the program could not be seen: no Python in it read a command line."
+                f"Whether {change.path} reached the program could not be seen: no argparse in it read a command line."
             )
     return words
 
@@ -116,6 +116,8 @@ def _flag_fault(flag: str, change: Change, baseline: Received, treatment: Receiv
     left = any(word.partition("=")[0] == flag for one in treatment.parsed for word in one.left)
     mine, theirs = (_parsed_with(flag, received) for received in (treatment, baseline))
     if not mine or not theirs:
+        if fault := _constant_fault(change.path, baseline, treatment):  # globals that a flag overrides
+            return fault
         known = sorted({name for one in treatment.parsed for name in one.flags if name.startswith("--")} - {"--help"})
         return f"{flag} was left over: the program does not know it. It knows: {', '.join(known)}." if left else ""
     values, others = ([one.values.get(one.flags[flag]) for one in side] for side in (mine, theirs))

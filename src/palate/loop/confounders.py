@@ -91,7 +91,7 @@ def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: S
         declared: further chunks or paths that are meant to change.
     """
     edited = ROLES if question.edit is not None else ()  # what an edit changes is what was declared
-    names = [*(f"settings.{change.path}" for change in question.changes), *declared, *edited]
+    names = [*(path_text(("settings", change.path)) for change in question.changes), *declared, *edited]
     changes: list[Changed] = []
     unknown: list[Changed] = []
     same: dict[str, int] = {}

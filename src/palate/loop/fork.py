@@ -286,10 +286,10 @@ def _not_yours(run: str, command: Sequence[str]) -> RefusedError:
 def _without_seed(file: str, arguments: Sequence[str]) -> list[str]:
     """Leave out the seed of a command line: a fork is given its trunk's, and a replay one for each pair."""
     declared = read_source(Path(file)).seed
-    flag = declared.flag if declared is not None else ""
+    flag = "" if declared is None else declared.flag.partition(":")[0] if declared.how in ("flag", "override") else ""
     kept, words = [], iter(arguments)
     for word in words:
-        if flag and word == flag:
+        if flag and declared is not None and word in (flag, *declared.aliases):
             next(words, None)
         elif not flag or word.partition("=")[0] != flag:
             kept.append(word)

@@ -172,7 +172,10 @@ _LABEL = _matching(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}", "a name of what is traine
 _GOAL = _one_of("max", "min")
 _PLACE = _fields({"root": _PATH, "cwd": _PATH, "home": _PATH, "over": _PATH, "instead": _PATH})
 _HANDOVER = _matching(
-    r"|parameter|settings|constant( \w{1,200})?|--[^\s\x00-\x1f]{1,200}", "a way to hand a value over"
+    r"|parameter|settings|constant( ((?!/)[\w/-]{1,150}\.py:)?[\w.]{1,200})?|--?[^\s\x00-\x1f]{1,200}"
+    r"|(override|words) [^\s\x00-\x1f]{1,200}|position \d{1,4}"
+    r"|environment (?!LD_|DYLD_|PYTHON|PALATE_|GIT_|PATH$|BASH_ENV$)[A-Za-z_]\w{0,99}",  # none that starts programs
+    "a way to hand a value over",
 )
 
 

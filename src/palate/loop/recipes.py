@@ -20,6 +20,7 @@ from palate.loop.season import course_of
 from palate.question.folder import place_of
 from palate.question.target import Target, find_target
 from palate.recipe.recipe import Recipe
+from palate.recipe.tree import path_text
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.store.recipes import Recipes
@@ -202,4 +203,4 @@ def arms_of(project: Project, name: str) -> tuple[Recipe, Recipe, Sequence[str]]
     """Return the recipes of an experiment's two arms, and the settings that were declared."""
     question = Ledger.of(project.chain).read(name).question
     one, other = (_of_experiment(project, name, arm) for arm in (BASELINE, TREATMENT))
-    return one, other, [f"settings.{change.path}" for change in question.changes]
+    return one, other, [path_text(("settings", change.path)) for change in question.changes]

@@ -329,6 +329,7 @@ def report_of(
         changed=changed,
         noticed=(
             *(f"These runs will not be used again: {words}." for words in question.target.unread[:2]),
+            *question.target.typed_words(question.changes),
             *reached_words(catalog.project, question, judgement),
             *_arrival_words(catalog, question, judgement),
             *_shared_words(catalog, judgement),

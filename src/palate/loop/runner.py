@@ -432,6 +432,19 @@ class Runner:
                 todo="Fix it, then type the same command again; nothing that finished is lost.",
             )
 
+    def _other_ways(self, arm: Arm) -> list[str]:
+        """Say how the flags of changes are named that a program refuses; of the baseline, that of the seed."""
+        target = self._plan.target_of(arm)
+        changed = [(one.path, target.hands(one.path)) for one in self._plan.arms[arm]]
+        handed = changed or ([("seed", target.seed_by)] if target.seed_by is not None else [])
+        given = [(name, how.name) for name, how in handed if how.by in ("flag", "override", "words")]
+        if target.task.kind != "script" or not given:
+            return []
+        [name, flag], place = given[0], "[tool.palate.settings]" if changed else "[tool.palate]"
+        typed = name if name.isidentifier() else f'"{name}"'
+        named = f'{place}  {typed} = "--its-flag"  in pyproject.toml'
+        return [f"{name} was handed over as {flag}. If it is called otherwise: {named}"]
+
     def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:
         """Stop where a program refuses its command line: that is no outcome of a change."""
         if ended.status != USAGE_ERROR or result.points or ended.timed_out:
@@ -440,5 +453,8 @@ class Runner:
         raise RunsFailedError(
             f"The program refuses its command line (exit status {USAGE_ERROR}, nothing logged): {result.id}.",
             why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
-            todo=f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
+            todo=(
+                f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
+                *self._other_ways(arm),
+            ),
         )

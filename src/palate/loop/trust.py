@@ -223,6 +223,7 @@ def _started_by(target: Target, changes: Iterable[Change]) -> str:
         "pickle": ("unpickle", task.file, *order.argv),
     }[task.kind]
     called = f"   calls {task.name}()" if task.name else ""
-    given = {**order.settings, **(order.constants or {})}
+    variables = {f"${name}": value for name, value in order.environment.items()}
+    given = {**order.settings, **(order.constants or {}), **variables}
     settings = "".join(f"   {name}={show_value(value)}" for name, value in given.items())
     return shlex.join(map(str, words)) + called + settings

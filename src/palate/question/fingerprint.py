@@ -17,6 +17,7 @@ from palate.capture.code import is_own, is_own_file
 from palate.capture.files import hash_file
 from palate.errors import InputError, NotFoundError, PalateError
 from palate.question.source import Source, read_source
+from palate.question.ways.files import local_files
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python"}
 _BLOCK = 1 << 20
@@ -30,10 +31,10 @@ def imports_of(source: Source) -> tuple[str, ...]:
     while waiting:
         here = waiting.pop()
         for name in here.imports:
-            for path in _local(name, here.path.parent, source.path.parent):
+            for path in local_files(name, here.path.parent, source.path.parent):
                 if path.resolve() not in visited:
                     visited.add(path.resolve())
-                    waiting.append(read_source(path))
+                    waiting.append(read_source(path, settings=False))
                     names.update(dict.fromkeys(waiting[-1].imports))
     return tuple(names)
 
@@ -65,7 +66,7 @@ def _codes_of(module: str) -> list[tuple[str, str]]:
         root = place.parents[module.count(".")]  # the folder that it is imported from
         if path.resolve() not in hashes:
             try:
-                source = read_source(path)
+                source = read_source(path, settings=False)
             except PalateError:  # a template, or a library of another language
                 hashes[path.resolve()] = hash_file(path)
                 continue
@@ -77,22 +78,11 @@ def _codes_of(module: str) -> list[tuple[str, str]]:
 def _follow(source: Source, hashes: dict[Path, str], root: Path) -> None:
     """Add the hashes of the local modules that a file imports, directly or not."""
     for name in source.imports:
-        for path in _local(name, source.path.parent, root):
+        for path in local_files(name, source.path.parent, root):
             if path.resolve() not in hashes:
-                module = read_source(path)
+                module = read_source(path, settings=False)
                 hashes[path.resolve()] = module.code_id()
                 _follow(module, hashes, root)
-
-
-def _local(name: str, here: Path, root: Path) -> Iterable[Path]:
-    """Return the file of a module, where it is in the importing file's folder or in the root; empty elsewhere."""
-    level = len(name) - len(name.lstrip("."))
-    for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root]:
-        place = base.joinpath(*name.strip(".").split("."))
-        for path in (place.with_suffix(".py"), place / "__init__.py"):
-            if path.is_file():
-                return [path]
-    return []
 
 
 def versions_of(imports: Iterable[str]) -> dict[str, str]:

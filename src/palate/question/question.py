@@ -158,6 +158,10 @@ def build_question(
     )
 
 
+MOST_LISTED = 20
+"""Names of settings that are listed in a line."""
+
+
 def metric_of(target: Target, name: str, goal: Goal | None = None) -> Metric:
     """Make the metric of this name, with what the target declares of it.
 
@@ -178,12 +182,15 @@ def real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool = 
     real = tuple(change for change in changes if encode(change.before) != encode(change.after))
     if real or (edited and not changes):
         return real
+    names = [*target.settings]
+    listed = ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "")
+    can = target.can_change() or ["nothing that was found"]
     same: Sequence[str] = [f"{change.path} is {change.before} already." for change in changes]
     raise SettingError(
         "Nothing changes, so there is no question.",
-        why=same or "No change was declared.",
+        why=same or ["No change was declared. What can be changed, as it is now, and how it is handed over:", *can],
         todo=(
-            f"Declare one: -c name=value   ({', '.join(target.settings) or 'no settings found'})",
+            f"Declare one: -c name=value   ({listed or 'no settings found'})",
             "Or ask about an edit of the code: --against HEAD",
         ),
     )

@@ -2,49 +2,43 @@
 
 A prompt must not wait for `import torch`, and a mistyped setting must be detected before anything runs. A function's
 settings are the parameters of an `@palate.experiment` function. A script's settings are, in this order, those of a call
-of `palate.settings(...)`, argparse options, and constants at the top level of the file.
+of `palate.settings(...)`, options of its command line, fields of its configuration, variables of the environment, and
+constants. Each way of declaring them has a reader in `palate.question.ways`.
 """
 
 import ast
 import hashlib
-import math
-import operator
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from palate.errors import InputError, NotFoundError
+from palate.question.ways.argparsed import commands_of, read_argparse
+from palate.question.ways.configs import read_gin, read_hydra, read_ml_collections
+from palate.question.ways.constants import read_constants, read_environment, read_places
+from palate.question.ways.declared import (
+    ANY_COMMAND,
+    Declared,
+    Found,
+    called,
+    calls,
+    keywords,
+    kind_of_annotation,
+    literal,
+    nodes,
+)
+from palate.question.ways.files import Files, imports, parse
+from palate.question.ways.registered import click_commands, read_absl, read_click
+from palate.question.ways.signatures import read_signatures, typer_commands
 from palate.recipe.codec import Unread
-from palate.recipe.settings import UNSAID, Kind
 from palate.vocabulary import Goal
 
-How = Literal["parameter", "settings", "flag", "constant"]
-SEED_NAMES = ("seed", "SEED", "random_seed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """A declared setting.
-
-    Attributes:
-        value: its value as written in the file.
-        how: how another value is passed.
-        flag: the command-line flag, with its action behind a colon, where it is passed by one.
-        choices: the values that a flag accepts, where they are limited.
-        count: how many values a flag takes, -1 for any number; None for one.
-        kind: what it takes, as far as its declaration says it.
-        aliases: other spellings of its flag.
-    """
-
-    value: Any
-    how: How
-    flag: str = ""
-    choices: tuple[Any, ...] = ()
-    count: int | None = None
-    kind: Kind = UNSAID
-    aliases: tuple[str, ...] = ()
+SEED_NAMES = (
+    "seed", "SEED", "random_seed", "RANDOM_SEED", "random_state", "RANDOM_STATE", "manual_seed", "manualSeed",
+    "MANUAL_SEED", "seed_everything", "rng_seed", "RNG_SEED", "global_seed", "randomSeed", "rand_seed",
+)  # fmt: skip
+"""What the setting is called that a script is seeded with; the last part of a dotted name counts too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +63,8 @@ class Source:
         functions: its experiments, by name.
         settings: a script's own settings.
         seed, seed_name: the script's own seed setting, where it has one.
+        commands: the names of its subcommands.
+        unread: why it may take settings that were not found, in words; nothing where it takes no others.
         imports: top-level names of what it imports, as written.
     """
 
@@ -78,6 +74,8 @@ class Source:
     seed: Declared | None
     seed_name: str
     imports: tuple[str, ...]
+    commands: tuple[str, ...]
+    unread: tuple[str, ...]
     _tree: ast.Module
     _blanks: dict[str, list[ast.expr]]
 
@@ -91,33 +89,71 @@ class Source:
         return hashlib.sha256(_dump(self._tree, hidden).encode()).hexdigest()
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, arguments: Sequence[str] = (), *, settings: bool = True) -> Source:
     """Read a Python file.
+
+    Args:
+        path: the file.
+        arguments: of its command line: they choose a subcommand and configuration files.
+        settings: whether a script's own settings are wanted; a module that another file imports has none.
 
     Raises:
         NotFoundError: there is no such file.
         InputError: it is not Python.
     """
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        tree = parse(path.read_bytes(), str(path))
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no such file.", todo="palate run FILE.py -c name=value") from error
     except (SyntaxError, ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as Python: {error}.") from error
     reading = _Reading(tree)
-    declared = reading.script_settings()
-    script = {name: value for name, value in declared.items() if name not in SEED_NAMES}
-    seed = next((name for name in SEED_NAMES if name in declared), None)
+    files = Files(path, tree, arguments)
+    commands = (*commands_of(files), *click_commands(files), *typer_commands(files)) if settings else ()
+    declared = reading.script_settings(files, commands) if settings else {}
+    seed = _seed_of(declared)
     return Source(
         path=path,
         functions=reading.functions,
-        settings=script,
+        settings={name: value for name, value in declared.items() if name not in (seed, *SEED_NAMES)},
         seed=declared[seed] if seed else None,
-        seed_name=seed or "",
-        imports=tuple(sorted(set(_imports(tree)))),
+        seed_name=seed,
+        imports=tuple(sorted(set(imports(tree)))),
+        commands=commands,
+        unread=(*dict.fromkeys(files.unread), *(_unread(files, declared) if settings else ())),
         _tree=tree,
         _blanks=reading.blanks,
     )
+
+
+def _seed_of(declared: dict[str, Declared]) -> str:
+    """Return the name of the setting that a script is seeded with; "" where it has none."""
+    usable = [name for name, one in declared.items() if type(one.value) is not bool or one.how == "flag"]
+    plain = next((name for name in SEED_NAMES if name in usable), "")
+    ends = [name for name in usable if "." in name and name.rpartition(".")[2] in SEED_NAMES]
+    return plain or min(ends, key=lambda name: (name.count("."), SEED_NAMES.index(name.rpartition(".")[2])), default="")
+
+
+_TAKES_OPTIONS = frozenset({
+    "argparse", "click", "typer", "tyro", "fire", "absl", "simple_parsing", "jsonargparse", "hydra", "docopt", "plac",
+    "configargparse", "tap", "pydantic_settings", "cyclopts", "draccus", "sacred", "gin", "ml_collections", "pyrallis",
+    "getopt", "optparse", "defopt", "clize", "confuse", "dynaconf", "chz", "spock", "tensorboard", "trl",
+})  # fmt: skip
+"""What a script imports that takes options."""
+
+
+def _unread(files: Files, declared: dict[str, Declared]) -> Iterator[str]:
+    """Say why a script may take options that were not found."""
+    taken = [one for one in declared.values() if one.how in ("flag", "override", "words")]
+    if not taken and (libraries := sorted(files.imported & _TAKES_OPTIONS)):
+        yield f"it imports {', '.join(libraries)}, and no option of it was found"
+    for _, tree in files.used():
+        for call in calls(tree, "from_cli", "from_dotlist", "parse_known_args"):
+            yield f"it calls {called(call)}"
+        for node in nodes(tree):
+            whole = isinstance(node, ast.Attribute) and node.attr == "argv" and not taken
+            if whole and not any(one.how == "position" for one in declared.values()):
+                yield "it reads sys.argv itself"
 
 
 @dataclass
@@ -139,9 +175,9 @@ class _Reading:
                 self.functions[node.name] = self._function(node, call)
 
     def _function(self, node: ast.FunctionDef, call: ast.expr) -> Function:
-        options = {k.arg: _literal(k.value) for k in call.keywords if k.arg} if isinstance(call, ast.Call) else {}
+        options = {name: literal(value) for name, value in keywords(call).items()} if isinstance(call, ast.Call) else {}
         settings = {
-            arg.arg: Declared(value=_literal(default), how="parameter", kind=kind_of_annotation(arg.annotation))
+            arg.arg: Declared(value=literal(default), how="parameter", kind=kind_of_annotation(arg.annotation))
             for arg, default in self._defaults(node)
         }
         _refuse_opaque(node.name, options)
@@ -172,161 +208,42 @@ class _Reading:
     def _blank(self, owner: str, value: ast.expr) -> None:
         self.blanks.setdefault(owner, []).append(value)
 
-    def script_settings(self) -> dict[str, Declared]:
-        """Return a script's settings by name; the first declaration of a name counts."""
+    def script_settings(self, files: Files, commands: tuple[str, ...]) -> dict[str, Declared]:
+        """Return a script's settings by name; the first declaration of a name counts.
+
+        Of a program with subcommands, it is that of the one which stands on the command line.
+        """
+        command = next((word for word in files.arguments if word in commands), "")
         settings: dict[str, Declared] = {}
-        for name, setting in (*self._called(), *self._flags(), *self._constants()):
-            settings.setdefault(name, setting)
+        for name, setting in (found for read in _READERS for found in read(files)):
+            if setting.node is not None:
+                self._blank("", setting.node)
+            if not command or setting.owner in ("", ANY_COMMAND, command):
+                settings.setdefault(name, setting)
         return settings
 
-    def _called(self) -> Iterator[tuple[str, Declared]]:
-        for call in _calls(self.tree, "settings"):
-            if (
-                isinstance(call.func, ast.Attribute)
-                and isinstance(call.func.value, ast.Name)
-                and call.func.value.id == "palate"
-            ):
-                for keyword in call.keywords:
-                    if keyword.arg:
-                        self._blank("", keyword.value)
-                        yield keyword.arg, Declared(value=_literal(keyword.value), how="settings")
 
-    def _flags(self) -> Iterator[tuple[str, Declared]]:
-        for call in _calls(self.tree, "add_argument"):
-            flags = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-            long = next((flag for flag in flags if flag.startswith("--")), None)
-            if long is None:
-                continue
-            options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-            action = _action(options)
-            absent = ast.Constant(action == "store_false" if action in ("store_true", "store_false") else None)
-            default = options.get("default", absent)
-            self._blank("", default)
-            name = _literal(options["dest"]) if "dest" in options else long.lstrip("-").replace("-", "_")
-            flag = _flag(_literal(default), f"{long}:{action}" if action else long, options)
-            yield name, replace(flag, aliases=tuple(one for one in flags if one.startswith("-") and one != long))
-
-    def _constants(self) -> Iterator[tuple[str, Declared]]:
-        annotations = {
-            node.target.id: node.annotation
-            for node in self.tree.body
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        }
-        for name, value in top_constants(self.tree):
-            self._blank("", value)
-            kind = kind_of_annotation(annotations.get(name))
-            yield name, Declared(value=_literal(value), how="constant", kind=kind)
+def _called(files: Files) -> Found:
+    """Yield the settings of a call of `palate.settings(...)`."""
+    for call in calls(files.tree, "settings"):
+        if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "palate":
+            for name, value in keywords(call).items():
+                yield name, Declared(value=literal(value), how="settings", node=value)
 
 
-def kind_of_annotation(annotation: ast.expr | None) -> Kind:
-    """Return what a setting takes by its annotation: `float`, `str | None`, `list[int]`, `Literal["a", "b"]`."""
-    match annotation:
-        case ast.Constant(value=str() as text):
-            try:
-                return kind_of_annotation(ast.parse(text, mode="eval").body)
-            except SyntaxError:
-                return UNSAID
-        case ast.Name(id="bool" | "int" | "float" | "str" as name):
-            return Kind(name)
-        case ast.BinOp(left=kind, op=ast.BitOr(), right=ast.Constant(value=None)):
-            return replace(kind_of_annotation(kind), optional=True)
-        case ast.BinOp(left=ast.Constant(value=None), op=ast.BitOr(), right=kind):
-            return replace(kind_of_annotation(kind), optional=True)
-        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner):
-            return _kind_of_generic(name, inner)
-    return UNSAID
-
-
-def _kind_of_generic(name: str, inner: ast.expr) -> Kind:
-    first = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
-    if name == "Optional":
-        return replace(kind_of_annotation(inner), optional=True)
-    if name in ("list", "tuple", "List", "Tuple", "Sequence"):
-        return replace(kind_of_annotation(first), many=True)
-    return Kind("str") if name == "Literal" and isinstance(_literal(first), str) else UNSAID
-
-
-def _kind_of_flag(options: dict[str, ast.expr], default: Any, many: bool) -> Kind:
-    """Return what a flag takes by its `type=`; without one, its text reaches the script as it is."""
-    if "action" in options:
-        return UNSAID
-    match options.get("type"):
-        case ast.Name(id="bool" | "int" | "float" | "str" as name):
-            return Kind(name, many=many)
-        case ast.Name(id="Path") | ast.Attribute(attr="Path"):
-            return Kind("str", many=many)
-        case None if default is None or isinstance(default, Unread):
-            return Kind("str", many=many)
-    return Kind(many=many)
-
-
-def _action(options: dict[str, ast.expr]) -> str:
-    if "action" not in options:
-        return "bool" if ast.unparse(options.get("type", ast.Constant(None))) == "bool" else ""
-    return (
-        "optional"
-        if ast.unparse(options["action"]).endswith("BooleanOptionalAction")
-        else str(_literal(options["action"]))
-    )
-
-
-def _flag(value: Any, flag: str, options: dict[str, ast.expr]) -> Declared:
-    choices = _literal(options["choices"]) if "choices" in options else ()
-    many = _literal(options["nargs"]) if "nargs" in options else None
-    count = many if isinstance(many, int) else -1 if many in ("+", "*") else None
-    known = tuple(choices) if isinstance(choices, list | tuple | set) else ()
-    kind = _kind_of_flag(options, value, count is not None)
-    return Declared(value=value, how="flag", flag=flag, choices=known, count=count, kind=kind)
-
-
-def top_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield `name = literal` at the top level of a file, for names that are assigned only once (constants)."""
-    stored = Counter(_stored(tree.body))
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-        if value is None or len(targets) != 1 or not isinstance(targets[0], ast.Name):
-            continue
-        name = targets[0].id
-        if stored[name] == 1 and not name.startswith("_") and not isinstance(_literal(value), Unread):
-            yield name, value
-
-
-def with_constants(code: bytes, constants: Mapping[str, Any]) -> bytes:
-    """Return a file's code with other values for constants at its top level; every line keeps its number.
-
-    >>> with_constants(b"lr = 0.1  # usual\\nprint(lr)\\n", {"lr": 0.3})
-    b'lr = 0.3  # usual\\nprint(lr)\\n'
-    """
-    lines = code.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    placed = sorted(
-        ((node, constants[name]) for name, node in top_constants(ast.parse(code)) if name in constants),
-        key=lambda pair: (pair[0].lineno, pair[0].col_offset),
-        reverse=True,
-    )
-    for node, value in placed:
-        begin = starts[node.lineno - 1] + node.col_offset
-        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-        breaks = code[begin:end].count(b"\n")
-        finite = not isinstance(value, float) or math.isfinite(value)
-        text = (repr(value) if finite else f'float("{value}")').encode()
-        code = code[:begin] + (b"(" + text + b"\n" * breaks + b")" if breaks else text) + code[end:]
-    return code
-
-
-def _stored(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield every name assigned outside of functions and classes, also by augmented assignments and loops."""
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        waiting.extend(ast.iter_child_nodes(node))
+_READERS = (
+    _called,
+    read_argparse,
+    read_click,
+    read_signatures,
+    read_absl,
+    read_hydra,
+    read_ml_collections,
+    read_gin,
+    read_places,
+    read_environment,
+    read_constants,
+)
 
 
 def _decorator(node: ast.FunctionDef) -> ast.expr | None:
@@ -347,50 +264,6 @@ def _refuse_opaque(function: str, options: dict[str, Any]) -> None:
             why=faults,
             todo="Write the value out, as in resolution=1/1000.",
         )
-
-
-def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called == name:
-                yield node
-
-
-_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Pow: operator.pow,
-}
-
-
-def _literal(node: ast.expr) -> Any:
-    """Return the value of a literal or of arithmetic on numbers (1 / 597, 10 * 40), anything else as source text."""
-    try:
-        return _value(node)
-    except (ValueError, TypeError, SyntaxError, ArithmeticError):
-        return Unread(type="source", text=ast.unparse(node))
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        left, right = _value(node.left), _value(node.right)
-        if all(type(side) in (int, float) and abs(side) < 1e15 for side in (left, right)):
-            return _ARITHMETIC[type(node.op)](left, right)
-    return ast.literal_eval(node)
-
-
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            prefix = "." * node.level + (node.module or "")
-            yield prefix
-            yield from (f"{prefix}.{alias.name}".replace("..", ".") for alias in node.names if node.level)
 
 
 def _dump(tree: ast.AST, hidden: set[int]) -> str:

@@ -5,13 +5,11 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,22 +17,23 @@ from palate.errors import InputError, NotFoundError, SettingError
 from palate.question.branch import Branch, Fork, Turns, knob_at, turns_of
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
+from palate.question.handover import CommandLine, Handover, handed_as_typed, handover_named, reads_any_text, refuse_seed
 from palate.question.outside import folder_for, holds_secret
-from palate.question.source import Declared, Function, Source, kind_of_annotation, read_source
-from palate.recipe.codec import Secret, Unread
+from palate.question.source import SEED_NAMES, Function, Source, read_source
+from palate.question.ways.declared import ABSENT, Declared, kind_of_annotation
+from palate.recipe.codec import Secret
 from palate.recipe.settings import (
     UNSAID,
     Change,
     Kind,
     Typed,
     apply_changes,
-    fit_type,
-    kind_told,
-    parse_value,
+    nearest,
     read_verbatim,
     show_value,
 )
 from palate.redaction import known_secrets, opened, redact_text, sealed, sealed_all
+from palate.store.config import SEED, read_handovers
 from palate.store.private import make_folder, write_file
 from palate.vocabulary import Goal
 
@@ -53,7 +52,8 @@ class Order:
         settings: those that are handed over as parameters, or through palate.settings().
         takes_seed: whether the function has a parameter `seed`.
         argv: command line arguments of a script.
-        constants: constants of a script that are replaced.
+        constants: constants of a script that are replaced; those of another file by `config.py:Config.lr`.
+        environment: environment variables that hand settings or the seed over.
         known: all settings of its recipe, however they are handed over.
         capture: "dry" to capture the recipe at the first optimizer step and stop there; "" for a run.
         traced: lines of which it is noted whether they are reached, by file seen from the run's folder.
@@ -72,6 +72,7 @@ class Order:
     takes_seed: bool = False
     argv: tuple[str, ...] = ()
     constants: Mapping[str, Any] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, Any] = field(default_factory=dict)
     capture: str = ""
     traced: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -119,57 +120,11 @@ class Task:
         return cls(**{**body, **lists, "place": body["place"] and Place.read(body["place"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """How a setting, or the seed, is handed over to what is run.
-
-    Attributes:
-        by: as a function's parameter, through palate.settings(), as a constant of the file, as a flag, or by turning
-            a knob of the training while it goes ("season").
-        name: the flag as it is typed (`--lr`), the constant that holds the seed, or the knob and the step (`lr@900`).
-        action: what a flag without a value does: "store_true", "store_false", or "optional" for --x and --no-x;
-            "bool" for a flag with `type=bool`, "apart" for one whose value is a word of its own.
-    """
-
-    by: Literal["parameter", "settings", "constant", "flag", "season"]
-    name: str = ""
-    action: str = ""
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """Read it as it is written: `parameter`, `constant seed`, `--lr`, `--amp:store_true`."""
-        if text.startswith("--"):
-            flag, _, action = text.partition(":")
-            return cls("flag", flag, action)
-        by, _, name = text.partition(" ")
-        return cls(by, name)  # type: ignore[arg-type]
-
-    def __str__(self) -> str:
-        if self.by == "flag":
-            return f"{self.name}:{self.action}" if self.action else self.name
-        return f"{self.by} {self.name}" if self.name else self.by
-
-    def as_arguments(self, value: Any) -> list[str]:
-        """Write a value as command line arguments; none for another way, or where leaving the flag out says it."""
-        if self.by != "flag":
-            return []
-        if self.action == "optional":
-            return [self.name if value else f"--no-{self.name.lstrip('-')}"]
-        if self.action in ("store_true", "store_false"):
-            return [self.name] if value is (self.action == "store_true") else []
-        if isinstance(value, tuple | list):
-            return [self.name, *map(_plainly, value)]
-        text = repr(value) if isinstance(value, float) else show_value(value)
-        return [self.name, text] if self.action == "apart" else [f"{self.name}={text}"]  # argparse: -1e-5 is a flag
-
-
-def _plainly(value: Any) -> str:
-    """Write one of several values; a float without an exponent, as argparse takes -1e-05 for a flag."""
-    return format(Decimal(repr(value)), "f") if isinstance(value, float) else show_value(value)
-
-
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
 OTHER_ARGUMENTS = "other_arguments"
+WIDEST = 40
+"""Characters of a column beyond which it is not widened for the longest word in it."""
+
 AS_IT_IS = "as it is"
 """The value of a knob that is not turned."""
 
@@ -190,6 +145,7 @@ class Target:
         kinds: what settings take, by name, where their declarations say it; needed only to read changes, never sealed.
         folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
+        open: why it may take settings that were not found, in words; then a name is handed over as it is typed.
         metric, goal, resolution, data: as declared by the experiment, where it does.
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
@@ -209,6 +165,7 @@ class Target:
     kinds: Mapping[str, Kind] = field(default_factory=dict, compare=False)
     folder: str = ""
     takes_any: bool = False
+    open: tuple[str, ...] = field(default=(), compare=False)
     metric: str | None = None
     goal: Goal | None = None
     resolution: float | None = None
@@ -234,12 +191,9 @@ class Target:
         known = {**self.settings, **{change.path: change.after for change in given}}
         branch = self._branch(seed, folder, turns)
         seed = seed if self.fork is None else self.fork.seed(seed)
-        constants = {name: value for name, value in values.items() if self.hands(name).by == "constant"}
-        argv = self._argv_for(values)
-        if self.seed_by is not None and self.seed_by.by == "constant":
-            constants[self.seed_by.name] = seed
-        elif self.seed_by is not None:
-            argv += self.seed_by.as_arguments(seed)
+        handed = [(self.hands(name), name, value) for name, value in values.items()]
+        if self.seed_by is not None:
+            handed.append((self.seed_by, self.seed_by.name, seed))
         return Order(
             id=run_id,
             folder=folder,
@@ -248,8 +202,9 @@ class Target:
                 name: opened(value) for name, value in known.items() if self.hands(name).by in ("parameter", "settings")
             },
             takes_seed=self.seed_by is not None and self.seed_by.by == "parameter",
-            argv=tuple(argv),
-            constants=constants,
+            argv=tuple(self._argv_for(handed)),
+            constants={how.name or name: value for how, name, value in handed if how.by == "constant"},
+            environment={how.name: show_value(value) for how, _, value in handed if how.by == "environment"},
             known=known,
             capture=capture,
             traced=traced or {},
@@ -285,11 +240,29 @@ class Target:
         )
         return target, changes
 
-    def _argv_for(self, values: Mapping[str, Any]) -> list[str]:
+    def _argv_for(self, handed: Sequence[tuple[Handover, str, Any]]) -> list[str]:
         """Return the arguments of both arms, without the switches that changed settings turn off, and with the rest."""
-        words = {self.hands(name): self.hands(name).as_arguments(value) for name, value in values.items()}
-        off = {how.name for how, said in words.items() if how.by == "flag" and not said}
-        return [*(word for word in opened(self.argv) if word not in off), *itertools.chain(*words.values())]
+        words: list[list[str]] = [[word] for word in opened(self.argv)]
+        placed = self._placed({int(how.name): value for how, _, value in handed if how.by == "position"})
+        for place, value in sorted(placed.items()):
+            words[place : place + 1] = [[_word(value)]]
+        first: dict[int, list[str]] = {}
+        for how, _, value in handed:
+            said = how.as_arguments(value)
+            if how.by == "flag" and not said:
+                words = [[] if one == [how.name] else one for one in words]
+            elif how.at is not None:
+                first.setdefault(how.at, []).extend(said)
+            else:
+                words.append(said)
+        return [word for place, one in enumerate(words) for word in (*first.get(place, ()), *one)]
+
+    def _placed(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Return what stands at places of the command line, with what must stand there in front of it."""
+        own = {int(how.name): name for name, how in self.how.items() if how.by == "position"}
+        between = range(len(self.argv), max(values, default=0))
+        known = {place: self.settings.get(own.get(place, ""), ABSENT) for place in between}
+        return {**{place: opened(value) for place, value in known.items() if value != ABSENT}, **values}
 
     @property
     def learns(self) -> bool:
@@ -309,7 +282,11 @@ class Target:
 
     def hands(self, name: str) -> Handover:
         """Return how a setting is handed over; by the flag of its name where nobody says."""
-        return self.how.get(name) or Handover("flag", f"--{name.replace('_', '-')}", "apart")
+        if name in self.how:
+            return self.how[name]
+        if self.task.kind == "script":
+            return handed_as_typed(name, tuple(self.how.values()))
+        return Handover("flag", f"--{name.replace('_', '-')}", "apart")
 
     def changes(self, assigned: Mapping[str, Any]) -> tuple[Change, ...]:
         """Hold assigned values against the settings.
@@ -327,33 +304,76 @@ class Target:
         return tuple(map(_sealed_change, changes))
 
     def _changes(self, known: Mapping[str, Any], assigned: Mapping[str, Any]) -> tuple[Change, ...]:
-        if self.takes_any:
-            absent = Unread(type="absent", text="<not set>")
-            known = {name: known.get(name, absent) for name in (*known, *assigned)}
-            read = {n: read_verbatim(v.text) if isinstance(v, Typed) else v for n, v in assigned.items()}
-            return apply_changes(known, read)
         spelled = {self._spelling(name): value for name, value in assigned.items()}
-        changes = apply_changes(known, spelled, kinds=self.kinds)
+        free = self.takes_any or bool(self.open)
+        unknown = [name for name in (spelled if free else self.how) if name not in known and not self._mistyped(name)]
+        read = {
+            name: read_verbatim(value.text) if isinstance(value, Typed) and name in unknown else value
+            for name, value in spelled.items()
+        }
+        try:
+            changes = apply_changes({**known, **dict.fromkeys(unknown, ABSENT)}, read, kinds=self.kinds)
+        except SettingError as error:
+            raise SettingError(error.what, why=error.why, todo=(*_lines(error.todo), *self._way_out(spelled))) from None
         faults = [fault for change in changes if (fault := self._flag_fault(change))]
         if faults:
             raise SettingError("The script's own command line would refuse the change.", why=faults)
         return changes
 
+    def can_change(self) -> list[str]:
+        """Say what can be changed, a line each: its value in force, and how another one is handed over."""
+        names = [name for name in dict.fromkeys((*self.settings, *self.how)) if name != OTHER_ARGUMENTS]
+        values = {name: show_value(self.settings.get(name, ABSENT)) for name in names}
+        wide = [min(max(map(len, column), default=0), WIDEST) for column in (names, values.values())]
+        lines = [f"{name:<{wide[0]}}  {values[name]:<{wide[1]}}  {self.hands(name).words}" for name in names]
+        seed = [] if self.seed_by is None else [f"The seed of a run: {self.seed_by.words}"]
+        more = [f"It may take others ({self.open[0]}): they are handed over as they are typed."] if self.open else []
+        return [*lines, *seed, *more]
+
+    def typed_words(self, changes: Sequence[Change]) -> list[str]:
+        """Say of settings that were not found how they are handed over."""
+        lost = [one.path for one in changes if one.path not in self.settings and one.path not in self.how]
+        if self.task.kind != "script" or not lost:
+            return []
+        handed = ", ".join(f"{name} as {self.hands(name).words}" for name in lost)
+        return [f"Not found in the script, so handed over as typed: {handed}."]
+
+    def _mistyped(self, name: str) -> bool:
+        """Return whether an unknown name is nearly that of a setting which is known."""
+        return name not in self.how and not self.takes_any and bool(nearest(name, self.settings, cutoff=0.8))
+
+    def _way_out(self, assigned: Mapping[str, Any]) -> list[str]:
+        """Say how a setting is named that the script takes and that was not found."""
+        lost = next((name for name in assigned if name not in self.settings and name not in self.how), "")
+        if self.task.kind != "script" or not lost or nearest(lost, self.settings):
+            return []
+        if lost in SEED_NAMES:
+            return ["Leave the seed out: palate gives each pair its own."]
+        name = lost if lost.isidentifier() else f'"{lost}"'
+        return [f'Or say in pyproject.toml how the script takes it:  [tool.palate.settings]  {name} = "--{lost}"']
+
     def _spelling(self, name: str) -> str:
-        """Take a setting by its name, with dashes for underscores, or by its flag."""
-        flags = {how.name.lstrip("-"): known for known, how in self.how.items() if how.by == "flag"}
-        plain = name.replace("-", "_")
+        """Take a setting by its name, by its flag, and, where one alone has it, in another case or by its last part."""
+        flags = {one.lstrip("-"): known for known, how in self.how.items() if how.by == "flag" for one in [how.name]}
         dashed = name.replace("_", "-")
-        return name if name in self.settings else flags.get(dashed, plain if plain in self.settings else name)
+        candidates = (name, flags.get(name), flags.get(dashed), name.replace("-", "_"))
+        found = next((one for one in candidates if one in self.settings or one in self.how), None)
+        same = [one for one in self.settings if one.lower() == name.lower()]
+        ends = [one for one in self.settings if one.endswith(f".{name}")]
+        return found or next((one[0] for one in (same, ends) if len(one) == 1), name)
 
     def _flag_fault(self, change: Change) -> str:
         name, value = change.path, change.after
-        if self.hands(name).by != "flag":
+        if self.hands(name).by not in ("flag", "position", "environment"):
             return ""
-        if value is None:
+        if value is None and self.hands(name).action not in ("literal", "yaml"):
             return f"-c {name}=None: a command line cannot say None; leave the flag out instead"
         if self.hands(name).action == "bool" and value is False:
-            return f"-c {name}=false: {_reads_any_text(self.hands(name).name)}"
+            return f"-c {name}=false: {reads_any_text(self.hands(name).name)}"
+        if self.hands(name).action == "append" and isinstance(change.before, list) and change.before:
+            return self._appended_fault(change)
+        if self.hands(name).action in ("literal", "yaml", "append", "comma"):
+            return ""
         many = value if isinstance(value, list | tuple) else [value]
         wanted = self.counts.get(name, 1)
         if (wanted > 0 and len(many) != wanted) or not many:
@@ -365,19 +385,24 @@ class Target:
             f"-c {name}={show_value(value)}: it is one of {', '.join(map(str, self.choices[name]))}" if strange else ""
         )
 
+    def _appended_fault(self, change: Change) -> str:
+        """Say that a flag which adds to what is there cannot say something else."""
+        flag, before = self.hands(change.path).name, show_value(change.before)
+        return f"-c {change.path}: {flag} adds to {before} and cannot replace it; give it default=None in the script"
+
+
+def _word(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else show_value(value)
+
+
+def _lines(todo: str | Sequence[str]) -> Sequence[str]:
+    return [todo] if isinstance(todo, str) else todo
+
 
 def _sealed_change(change: Change) -> Change:
     """Return a change as it may be written; where one of its values is a secret, both are, so that they compare."""
     before, after = sealed(change.path, change.before), sealed(change.path, change.after)
     return replace(change, before=before, after=after)
-
-
-def _reads_any_text(flag: str) -> str:
-    """Say why a flag with `type=bool` cannot be turned off, and what to write instead."""
-    return (
-        f"{flag} has type=bool, and bool('false') is True: the script would read any text as True; "
-        f"declare it with action=argparse.BooleanOptionalAction instead of type=bool"
-    )
 
 
 def name_of_label(label: str) -> str:
@@ -412,7 +437,7 @@ def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
         return _in_module(place, name)
     if path.suffix != ".py" and path.exists():
         return _command(path, arguments)
-    source = read_source(path)
+    source = read_source(path, arguments)
     if name or source.functions:
         function = _pick(source, name)
         task = Task(kind="function", file=_whole(path), name=function.name)
@@ -534,43 +559,31 @@ def _kinds(settings: Mapping[str, Declared]) -> dict[str, Kind]:
 
 
 def _of_script(source: Source, arguments: Sequence[str]) -> Target:
-    settings = {name: setting.value for name, setting in source.settings.items()}
-    _refuse_seed(source, arguments)
-    argv, rest = _take_arguments(source.settings, settings, arguments)
-    if rest:
-        settings[OTHER_ARGUMENTS] = tuple(rest)
-    how = {name: _handover(setting) for name, setting in source.settings.items()}
-    seed_by = None if source.seed is None else _handover(source.seed, source.seed_name)
+    refuse_seed(source, arguments)
+    line = CommandLine.read(source, arguments)
+    settings = line.settings
+    if line.rest:
+        settings[OTHER_ARGUMENTS] = tuple(line.rest)
+    seed_by = None if source.seed is None else line.handover(source.seed_name, source.seed, source.seed_name)
     warm = tuple(package for package in WARM_PACKAGES if any(name.split(".")[0] == package for name in source.imports))
+    named = read_handovers(source.path.absolute().parent)
+    how = {name: line.handover(name, setting) for name, setting in source.settings.items()}
     return Target(
         label=source.path.stem,
         task=Task(kind="script", file=_whole(source.path), warm=warm),
         settings=sealed_all(settings),
-        how=how,
-        argv=sealed("", tuple(argv)),
+        how=how | {name: handover_named(name, text) for name, text in named.items() if name != SEED},
+        argv=sealed("", tuple(line.argv)),
         choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
         counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
         kinds=_kinds(source.settings),
         folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
-        seed_by=seed_by,
+        seed_by=handover_named(SEED, named[SEED]) if SEED in named else seed_by,
         code=code_of_file(source, ""),
         sources=sources_of(source),
         versions=versions_of(imports_of(source)),
+        open=source.unread,
     )
-
-
-def _handover(declared: Declared, name: str = "") -> Handover:
-    return Handover.read(declared.flag) if declared.how == "flag" else Handover(declared.how, name)
-
-
-def _refuse_seed(source: Source, arguments: Sequence[str]) -> None:
-    flag = source.seed.flag if source.seed is not None else ""
-    if flag and any(text.partition("=")[0] == flag for text in arguments):
-        raise InputError(
-            f"{flag} is set by palate: a seed for each pair.",
-            why="With one seed for all runs there would be one run.",
-            todo=f"Leave {flag} out.",
-        )
 
 
 def _command(path: Path, arguments: Sequence[str]) -> Target:
@@ -592,70 +605,3 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
         versions={},
         takes_any=True,
     )
-
-
-def _take_arguments(
-    declared: Mapping[str, Declared], settings: dict[str, Any], arguments: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Read the declared flags out of a command line into `settings`.
-
-    Returns:
-        the command line, with switches by their whole names, so that an arm can leave them out; and what is left of it.
-
-    Raises:
-        InputError: a flag with `type=bool` is turned off, which argparse cannot do.
-    """
-    flags = {name: setting for name, setting in declared.items() if setting.how == "flag"}
-    argv: list[str] = []
-    rest: list[str] = []
-    waiting = list(arguments)
-    while waiting:
-        word = waiting.pop(0)
-        name, value = _flag_of(word, flags)
-        if name is None:
-            argv, rest = [*argv, word], [*rest, word]
-            continue
-        how = _handover(flags[name])
-        if how.action in ("store_true", "store_false", "optional"):
-            settings[name] = how.action == "store_true" or (how.action == "optional" and not word.startswith("--no-"))
-            argv += how.as_arguments(settings[name])
-            continue
-        words = [value] if value is not None else _values(waiting, flags[name].count)
-        settings[name] = _read_words(words, settings[name], flags[name], how)
-        argv += [word] if value is not None else [word, *words]
-    return argv, rest
-
-
-def _flag_of(word: str, flags: Mapping[str, Declared]) -> tuple[str | None, str | None]:
-    """Find the setting of a word of a command line, by a flag's whole name or a start that only it has.
-
-    Returns:
-        the setting, None where there is none; and the value behind `=`, None where there is none.
-    """
-    text, equals, value = word.partition("=")
-    spelled = {
-        spelling: name
-        for name, setting in flags.items()
-        for how in [_handover(setting)]
-        for spelling in (how.name, *setting.aliases, *([f"--no-{how.name[2:]}"] if how.action == "optional" else []))
-    }
-    starting = {name for spelling, name in spelled.items() if text.startswith("--") and spelling.startswith(text)}
-    name = spelled.get(text) or (starting.pop() if len(starting) == 1 and len(text) > 2 else None)
-    return name, value if equals else None
-
-
-def _values(waiting: list[str], count: int | None) -> list[str]:
-    """Take a flag's values from a command line: so many, or all up to the next flag."""
-    most = len(waiting) if count == -1 else count or 1
-    stop = next((place for place, word in enumerate(waiting) if count == -1 and word.startswith("--")), most)
-    taken, waiting[:] = waiting[:stop], waiting[stop:]
-    return taken
-
-
-def _read_words(words: list[str], before: Any, flag: Declared, how: Handover) -> Any:
-    if how.action == "bool" and words and not parse_value(words[0]) and words[0]:
-        raise InputError(f"{how.name} {words[0]}: {_reads_any_text(how.name)}.")
-    if flag.count is not None:
-        kind = kind_told(before, flag.kind)
-        return [fit_type(None, Typed(word), replace(kind, many=False)) for word in words]
-    return fit_type(before, Typed(words[0]), flag.kind) if words else before

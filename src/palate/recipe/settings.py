@@ -227,9 +227,9 @@ def _fit_one(value: Any, wanted: KindName) -> Any:
     return show_value(value) if wanted == "str" and isinstance(value, int | float) else value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return a suggestion for a mistyped name: `; did you mean x?`, or nothing if no known name is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

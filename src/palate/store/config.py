@@ -136,6 +136,37 @@ def read_config(start: Path, environment: Mapping[str, str], user: Path | None =
     return values
 
 
+SEED = "seed"
+"""Name under which `[tool.palate]` says how the seed is handed over."""
+
+_HANDOVERS = ("settings", SEED)
+"""What stands in `[tool.palate]` and is no preference."""
+
+
+def read_handovers(start: Path) -> dict[str, str]:
+    """Return how settings are handed over that a project names: `[tool.palate.settings]`, and `seed` beside it.
+
+    Args:
+        start: the script's folder.
+
+    Raises:
+        InputError: what stands there is no text.
+    """
+    path, faults = _nearest_pyproject(start), list[str]()
+    if path is None:
+        return {}
+    table = _table(path, ("tool", "palate"), faults)
+    named = table.get("settings", {})
+    found = {**(named if isinstance(named, Mapping) else {"settings": named})}
+    found |= {SEED: table[SEED]} if SEED in table else {}
+    faults += [f"{path}: {name} = {value!r} is no text." for name, value in found.items() if not isinstance(value, str)]
+    if faults:
+        raise InputError(
+            "The configuration cannot be used.", why=faults, todo='[tool.palate.settings]  lr = "--optim.lr"'
+        )
+    return {str(name): str(value) for name, value in found.items()}
+
+
 def _nearest_pyproject(start: Path) -> Path | None:
     folders = (start.absolute(), *start.absolute().parents)
     return next((folder / "pyproject.toml" for folder in folders if _is_file(folder / "pyproject.toml")), None)
@@ -162,6 +193,8 @@ def _table(path: Path, keys: tuple[str, ...], faults: list[str]) -> Mapping[str,
 def _take(values: dict[str, PreferenceSource], table: Mapping[str, Any], source: str, faults: list[str]) -> None:
     """Put the preferences of one layer into `values`, and what is wrong with them into `faults`."""
     for name, value in table.items():
+        if name in _HANDOVERS:
+            continue
         if name not in PREFERENCES:
             faults.append(f"{source}: there is no preference {name!r}.")
             continue

@@ -248,7 +248,7 @@ class Recorder:
         """Note an environment variable that the person's own code reads; one that is not there has no value."""
         if name == "PALATE_SEED" and _own_line(frame):
             self.once("took seed", "PALATE_SEED", _own_line(frame))
-        if not isinstance(name, str) or ("variable", name) in self._known or name in _set_here:
+        if not isinstance(name, str) or ("variable", name) in self._known or name in _set_here | _handed:
             return
         if name in _PLACE or name.startswith(_OF_THE_PLACE):
             return
@@ -290,7 +290,7 @@ class Recorder:
 
     def _values(self) -> tuple[dict[str, str], dict[str, str]]:
         main = vars(sys.modules["__main__"])
-        constants = {name: main[name] for name in self._constants if name in main}
+        constants = {name: value for name in self._constants for value in _held(main, name)}
         arguments: dict[str, Any] = {}
         for _, values in self._parsed:
             arguments |= vars(values)
@@ -322,6 +322,19 @@ class Recorder:
             self.starts(*_PROGRAMS[event](arguments))
         elif self._guard is not None and event.startswith(("os.", "shutil.", "sqlite3.")):
             self._guard.hear(event, arguments)
+
+
+def _held(main: Mapping[str, Any], name: str) -> list[Any]:
+    """Return what a constant is: of the script, of a module of its own, of a dictionary or a class; else nothing."""
+    first, *parts = name.split(".")
+    module = sys.modules.get(first)
+    found = main.get(first, _NOTHING if module is None else vars(module))
+    for part in parts:
+        found = found.get(part, _NOTHING) if isinstance(found, Mapping) else getattr(found, part, _NOTHING)
+    return [] if found is _NOTHING else [found]
+
+
+_NOTHING = object()
 
 
 def tell_secret(name: str, value: str) -> None:
@@ -443,7 +456,16 @@ _seeded: set[str] = set()
 _set_here: set[str] = set()
 """Environment variables that the person's own code set, also before a recorder listened: they are no inputs."""
 
+_handed: set[str] = set()
+"""Environment variables that hand a setting or the seed over: what they are belongs to the run, not to the place."""
+
 _watched: set[str] = set()
+
+
+def handed_over(names: list[str]) -> None:
+    """Say which environment variables hand a setting or the seed over to this run."""
+    _handed.clear()
+    _handed.update(names)
 
 
 def watch_process() -> None:

@@ -166,8 +166,10 @@ def message_of(order: Order, threads: int) -> Message:
         "secrets": list(order.secrets),
         "owner": os.getpid(),
         "traced": {name: list(lines) for name, lines in order.traced.items()},
+        "handed": list(order.environment),
         "environment": {
             **training_run.environment_of(order.folder, order.seed, order.settings),
+            **order.environment,
             BRANCH: order.branch.text() if order.branch is not None else "",
             LANES: order.lanes,
         },
@@ -322,6 +324,7 @@ def _open_streams() -> None:
 def _prepare(order: Message) -> None:
     folder = Path(order["folder"])
     os.environ.update(order["environment"])
+    received.handed_over(order["handed"])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(order["threads"])
     if "torch" in sys.modules:
@@ -429,12 +432,7 @@ def _run_script(file: str, order: Message) -> None:
     shown = Place.read(order["place"]).shown(file, work) if work else file
     code = Path(shown).read_bytes()
     if constants:
-        from palate.question.source import with_constants
-
-        code = with_constants(code, constants)
-        if shown != file:  # children that read the file again find the same constants
-            received.own_file(shown)
-            Path(shown).write_bytes(code)
+        code = _with_constants(code, shown, constants, own=shown != file)
     sys.argv = [shown, *order["argv"]]
     sys.path.insert(0, str(Path(shown).parent))
     module = types.ModuleType("__main__")
@@ -444,6 +442,30 @@ def _run_script(file: str, order: Message) -> None:
         exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
     finally:  # a script that ends by sys.exit, or by a fault, writes what its training still holds
         training_run.current_run().close()
+
+
+def _with_constants(code: bytes, shown: str, constants: dict[str, Any], *, own: bool) -> bytes:
+    """Return a script's code with other constants; in its own folder, write it there, and those of other files.
+
+    Raises:
+        RuntimeError: constants of other files are to be changed, and the run has no folder of its own.
+    """
+    from palate.question.ways.constants import script_file, with_constants
+
+    by_file: dict[str, dict[str, Any]] = {}
+    for name, value in constants.items():
+        file, _, inside = name.rpartition(":")
+        by_file.setdefault(file, {})[inside] = value
+    for file, values in by_file.items():
+        path = script_file(file, Path(shown).parent) if file else Path(shown)
+        changed = with_constants(path.read_bytes() if file else code, values)
+        if own:  # children that read the file again find the same constants
+            received.own_file(str(path))
+            path.write_bytes(changed)
+        elif file:
+            raise RuntimeError(f"{file} cannot be changed for one run: the run has no folder of its own")
+        code = code if file else changed
+    return code
 
 
 def _run_command(argv: list[str], order: Message) -> None:

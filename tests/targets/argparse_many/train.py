@@ -1,0 +1,23 @@
+"""nargs and append."""
+
+import argparse
+
+import numpy as np
+
+
+def fit(lr, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(64, 4))
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0])
+    w = np.zeros(4)
+    for _ in range(20):
+        w -= lr * x.T @ (x @ w - y) / len(x)
+    print(f"lr={lr!r} seed={seed!r} loss={np.mean((x @ w - y) ** 2):.4f}")
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lrs", type=float, nargs="+", default=[0.1, 0.1])
+parser.add_argument("--decay", type=float, action="append")
+parser.add_argument("--random-seed", type=int, default=0)
+args = parser.parse_args()
+fit(args.lrs[-1] * (args.decay or [1.0])[-1], args.random_seed)

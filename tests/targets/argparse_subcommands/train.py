@@ -1,0 +1,26 @@
+"""Subcommands that each have an option of one name; the seed stands before them."""
+
+import argparse
+
+import numpy as np
+
+
+def fit(lr, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(64, 4))
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0])
+    w = np.zeros(4)
+    for _ in range(20):
+        w -= lr * x.T @ (x @ w - y) / len(x)
+    print(f"lr={lr!r} seed={seed!r} loss={np.mean((x @ w - y) ** 2):.4f}")
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=0)
+commands = parser.add_subparsers(dest="command", required=True)
+train = commands.add_parser("train")
+train.add_argument("--lr", type=float, default=0.1)
+evaluate = commands.add_parser("evaluate")
+evaluate.add_argument("--lr", type=float, default=0.7)
+args = parser.parse_args()
+fit(args.lr, args.seed)

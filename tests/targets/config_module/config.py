@@ -1,0 +1,4 @@
+"""Settings of the training."""
+
+LR = 0.1
+SEED = 0

@@ -1,0 +1,19 @@
+"""Constants at the top of the file."""
+
+import numpy as np
+
+
+def fit(lr, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(64, 4))
+    y = x @ np.array([1.0, -2.0, 0.5, 0.0])
+    w = np.zeros(4)
+    for _ in range(20):
+        w -= lr * x.T @ (x @ w - y) / len(x)
+    print(f"lr={lr!r} seed={seed!r} loss={np.mean((x @ w - y) ** 2):.4f}")
+
+
+LEARNING_RATE = 1e-1
+SEED = 0
+
+fit(LEARNING_RATE, SEED)
