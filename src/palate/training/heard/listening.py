@@ -1,0 +1,43 @@
+"""Hear what a script logs already, while it runs: trackers, frameworks, tables and printed lines.
+
+`listen` begins to hear for a run, `stop` ends it. What calls the trackers is patched when the script imports them, and
+calls them as before; see `hearing` for what is kept of it. Standard library only.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from palate.training.heard import frameworks, patching, printed, tables, trackers
+from palate.training.heard.hearing import Hearing
+
+if TYPE_CHECKING:
+    from palate.training.run import Run
+
+METRIC_FROM = "PALATE_METRIC_FROM"
+"""Environment variable with the name of a metric, `=`, and the pattern that finds it in printed lines."""
+
+_patched = False
+
+
+def listen(run: "Run") -> None:
+    """Begin to hear for a run; what was heard for another run before is closed."""
+    global _patched
+    stop()
+    hearing = Hearing(run, os.environ.get(METRIC_FROM, ""))
+    run.listens(hearing)
+    patching.hearing = hearing
+    if not _patched:
+        from palate.capture.imports import Watch
+
+        _patched = True
+        tables.watch_csv()
+        Watch({**trackers.WANTED, **frameworks.WANTED, **tables.WANTED}).start()
+    printed.listen(hearing)
+
+
+def stop() -> None:
+    """Write what was held back, and hear nothing more."""
+    hearing, patching.hearing = patching.hearing, None
+    printed.stop()
+    if hearing is not None:
+        hearing.close()
