@@ -85,7 +85,7 @@ def _watch_xgboost(module: ModuleType) -> None:
     after(module.Booster, "eval_set", _xgboost_told, with_result=True)
 
 
-def _xgboost_told(result: Any, _booster: Any, _evals: Any, iteration: int = 0, *_: Any, **__: Any) -> None:
+def _xgboost_told(result: Any, booster: Any, evals: Any, iteration: int = 0, *_: Any, **__: Any) -> None:  # noqa: ARG001
     """Hear of what XGBoost writes of an iteration: `[3]\\ttrain-rmse:0.5\\ttest-rmse:0.6`."""
     text = result.decode() if isinstance(result, bytes) else str(result)
     tell("xgboost", {name: float(value) for name, value in _XGBOOST.findall(text)}, iteration)

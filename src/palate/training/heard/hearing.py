@@ -101,6 +101,7 @@ class Hearing:
         self._rivals: dict[tuple[str, str], _Rival] = {}
         self._tables: dict[str, dict[str, deque[tuple[int, float]]]] = {}
         self._printed: dict[str, deque[tuple[int | None, float]]] = {}
+        self._missed: set[str] = set()
         self._reader = Reader(told)
         if self._reader.told:
             self._owner[self._reader.told] = PRINTED
@@ -161,10 +162,16 @@ class Hearing:
             self._give_up(fault)
         self._deaf = True
 
+    def misses(self, call: str, fault: Exception) -> None:
+        """Say, once, that a call could not be heard: it is of a version that palate does not know."""
+        if call not in self._missed:
+            self._missed.add(call)
+            print(f"palate does not hear {call}: {type(fault).__name__}: {fault}", file=sys.__stderr__)
+
     def _give_up(self, fault: Exception) -> None:
         self._deaf = True
-        with_words = f"palate hears no more of what this script logs: {type(fault).__name__}: {fault}"
-        print(with_words, file=sys.__stderr__)
+        words = f"palate hears no more of what this script logs: {type(fault).__name__}: {fault}"
+        print(words, file=sys.__stderr__)
 
     def _row(self, logger: str, numbers: dict[str, float], step: Any) -> None:
         names = tuple(numbers)
@@ -177,14 +184,14 @@ class Hearing:
             voice.plain = all(self._owner.get(name) == logger and name in self._ours for name in names)
         at = voice.next if step is None else step if type(step) is int else _whole(step, voice.next)
         voice.next = at + 1
+        is_new = not voice.rows
+        voice.rows.append((at, numbers))
         if voice.plain:
-            voice.rows.append((at, numbers))
             self._run.journal.log_soon(at, numbers, _now())
-        elif voice.first is None and not voice.rows:
+        elif is_new:
             voice.first = (at, numbers)
             for name in names:
                 self._owner.setdefault(name, logger)
-            voice.rows.append(voice.first)
         else:
             self._release(voice)
             self._apart(voice, at, numbers)
@@ -214,8 +221,7 @@ class Hearing:
             if owner == voice.logger:
                 own[name] = value
                 if name in self._known:
-                    self._known[name][at] = value
-                    self._known[name].pop(next(iter(self._known[name])), None) if self._is_full(name) else None
+                    self._remember(name, at, value)
                     own |= self._by_its_owner(name, value)
             elif owner != "palate":
                 self._against(name, voice.logger, at, value)
@@ -224,8 +230,11 @@ class Hearing:
         for name in own:
             self._compare(name)
 
-    def _is_full(self, name: str) -> bool:
-        return len(self._known[name]) > MOST_HELD
+    def _remember(self, name: str, at: int, value: float) -> None:
+        known = self._known[name]
+        known[at] = value
+        if len(known) > MOST_HELD:
+            del known[next(iter(known))]
 
     def _by_its_owner(self, name: str, value: float) -> dict[str, float]:
         """Return a value under the name of its logger too, where another one logs other values."""
@@ -366,8 +375,8 @@ def _number(value: Any) -> float | None:
     """Return a value as a number: one of Python's, numpy's or a framework's; None where it is none."""
     if not hasattr(type(value), "__float__"):
         return None
-    try:
-        return float(value)
+    try:  # float() of what still has a gradient makes torch warn, which the script did not
+        return float(value.detach() if hasattr(value, "detach") else value)
     except Exception:  # noqa: BLE001  a tensor of several elements, a picture, another's own class
         return None
 

@@ -10,10 +10,12 @@ LONGEST = 2000
 """Longer lines are not read."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)"
-_WORD = r"[A-Za-z_][\w@./-]*"
+_WORD = r"(?<![\w./])[A-Za-z_][\w@-]*(?:[/.][A-Za-z][\w@-]*)?(?![/\w])"
+"""A word of a name; paths have more than one slash."""
+
 _PAIR = re.compile(
     rf"(?P<name>{_WORD}(?:[ ]{_WORD}){{0,3}})['\"]?[ ]?(?P<sep>[:=]|\s|\()\s*(?:tensor\(|np\.float\d+\()?"
-    rf"(?P<value>{_NUMBER})(?![\w]|\.\d|:\d|-\d)(?:\s*/\s*(?P<of>\d+)(?![\w.]))?",
+    rf"(?P<value>{_NUMBER})(?![\w:]|\.\d|-\d)(?:\s*/\s*(?P<of>\d+)(?![\w.]))?",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -22,6 +24,9 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _SPLIT = re.compile(r"(?<![A-Za-z])(train|test|val|eval|dev)(?:ing|id|idation|uation)?(?![A-Za-z])", re.IGNORECASE)
+_PLACES = ("cuda", "cpu", "gpu", "mps", "localhost", "port", "line", "pid")
+"""Words before a number that say where something is: `cuda:0`."""
+
 _BAR = re.compile(r"\d+%\||(?:it/s|s/it|B/s)\b|[━█▏▎▍▌▋▊▉]|\[=+>?\.*\]|\d+[mu]?s/step")
 """What shows that a line is a bar of progress, which is printed again and again."""
 
@@ -111,7 +116,7 @@ def _named(text: str, separator: str) -> str:
         name = "_".join(words[start:])
         if _is_known(name):
             return name
-    return "_".join(words) if separator in ":=" else ""
+    return "_".join(words) if separator in ":=" and words[-1] not in _PLACES else ""
 
 
 @functools.lru_cache(maxsize=4096)

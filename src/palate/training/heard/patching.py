@@ -34,8 +34,8 @@ def after(owner: Any, name: str, heard: Callable[..., None], *, with_result: boo
         if hearing is not None:
             try:
                 heard(*((result,) if with_result else ()), *arguments, **keywords)
-            except (AttributeError, TypeError, ValueError):  # another version of it, with other arguments
-                return result
+            except (AttributeError, KeyError, TypeError, ValueError) as fault:  # another version, with other arguments
+                hearing.misses(f"{owner.__module__}.{owner.__name__}.{name}", fault)
         return result
 
     call.heard_by_palate = True  # type: ignore[attr-defined]

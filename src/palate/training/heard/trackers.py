@@ -46,14 +46,16 @@ def _watch_mlflow(module: ModuleType) -> None:
     after(module.MlflowClient, "log_batch", _mlflow_batch)
 
 
-def _mlflow_metric(
-    _: Any, _run_id: str, key: str, value: Any, _timestamp: Any = None, step: Any = None, *__: Any, **___: Any
-) -> None:
+_MLFLOW_METRIC = ("run_id", "key", "value", "timestamp", "step")
+
+
+def _mlflow_metric(_: Any, *arguments: Any, **given: Any) -> None:
     """Hear of one metric; mlflow says step 0 where none was given."""
+    _, key, value, _, step = (*arguments, *(given.get(name) for name in _MLFLOW_METRIC[len(arguments) :]))[:5]
     tell("mlflow", {key: value}, step or None)
 
 
-def _mlflow_batch(_: Any, __: str, metrics: Any = (), *___: Any, **____: Any) -> None:
+def _mlflow_batch(_: Any, run_id: str, metrics: Any = (), *__: Any, **___: Any) -> None:  # noqa: ARG001
     by_step: dict[int, dict[str, Any]] = {}
     for metric in metrics:
         by_step.setdefault(metric.step or 0, {})[metric.key] = metric.value
