@@ -174,6 +174,7 @@ def message_of(order: Order, threads: int) -> Message:
             LANES: order.lanes,
         },
         "threads": threads,
+        "metric_from": order.metric_from,
         "place": order.place and order.place.body(),
     }
 
@@ -347,7 +348,7 @@ def _prepare(order: Message) -> None:
     training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))
     if order.get("capture") != "dry":
-        listening.listen(run)
+        listening.listen(run, order.get("metric_from", ""))
 
 
 def _show_paths(place: Place, work: str) -> None:

@@ -4,7 +4,6 @@
 calls them as before; see `hearing` for what is kept of it. Standard library only.
 """
 
-import os
 from typing import TYPE_CHECKING
 
 from palate.training.heard import frameworks, patching, printed, tables, trackers
@@ -13,17 +12,19 @@ from palate.training.heard.hearing import Hearing
 if TYPE_CHECKING:
     from palate.training.run import Run
 
-METRIC_FROM = "PALATE_METRIC_FROM"
-"""Environment variable with the name of a metric, `=`, and the pattern that finds it in printed lines."""
-
 _patched = False
 
 
-def listen(run: "Run") -> None:
-    """Begin to hear for a run; what was heard for another run before is closed."""
+def listen(run: "Run", metric_from: str = "") -> None:
+    """Begin to hear for a run; what was heard for another run before is closed.
+
+    Args:
+        run: whose it is.
+        metric_from: `NAME=PATTERN`, see `Hearing`.
+    """
     global _patched
     stop()
-    hearing = Hearing(run, os.environ.get(METRIC_FROM, ""))
+    hearing = Hearing(run, metric_from)
     run.listens(hearing)
     patching.hearing = hearing
     if not _patched:
