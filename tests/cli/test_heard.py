@@ -73,3 +73,11 @@ def test_a_metric_that_two_trackers_log_differently_is_refused_each_time_with_bo
         said = workplace.json(*words, status=5)
         assert "logged by wandb and mlflow, with different values" in said["what"]
         assert "palate run train.py -c gain=0.6 --metric mlflow/loss" in said["todo"]
+
+
+def test_a_change_that_does_nothing_is_told_though_a_printed_number_of_the_machine_differs(workplace):
+    workplace.write(
+        PRINTS.replace("random\ngain", "os, random\nunused = 1\ngain") + '    print("memory in use:", os.getpid())\n'
+    )
+    words = ("run", "train.py", "-c", "unused=2", "--metric", "loss", "--no-forecast", "--pairs", "3")
+    assert workplace.json(*words)["verdict"]["kind"] == "nothing"

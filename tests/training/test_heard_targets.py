@@ -1,6 +1,8 @@
 """Scripts that log as public ones do are run as they are, and what they log is in the run's journal."""
 
 import importlib.util
+import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +48,11 @@ def run(tmp_path, monkeypatch):
         for package in needs:
             if importlib.util.find_spec(package) is None:
                 pytest.skip(f"{package} is not installed: pip install {package}")
-        path = TARGETS / f"{script}.py" if "\n" not in script else tmp_path / "train.py"
+        shell = script.startswith("#!")
+        path = tmp_path / ("train.sh" if shell else "train.py") if "\n" in script else TARGETS / f"{script}.py"
         if "\n" in script:
             path.write_text(script)
+            path.chmod(0o755)
         target = find_target(str(path), arguments)
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
@@ -244,3 +248,19 @@ def test_what_a_tracker_refuses_is_refused_and_not_heard(run):
     assert heard.status == 1
     assert "TypeError" in heard.output
     assert heard.values("loss") == [1.0]
+
+
+def test_a_shell_script_that_starts_python_is_heard_of_one_process_and_palate_log_comes_first(run, tmp_path):
+    (tmp_path / "inner.py").write_text(
+        "import os\nrank = int(os.environ['RANK'])\n"
+        "for epoch in range(3):\n    print(f'epoch {epoch} loss {0.5 + rank} acc=1')\n"
+    )
+    python = shlex.quote(sys.executable)
+    script = (
+        f"#!/bin/sh\n{python} -m palate log 7 acc=0.25\nRANK=1 {python} inner.py & RANK=0 {python} inner.py\nwait\n"
+    )
+    heard = run(script)
+    assert heard.status == 0, heard.output
+    assert heard.output.count("epoch 2") == 2
+    assert heard.values("loss") == [0.5, 0.5, 0.5]
+    assert heard.values("acc") == [0.25]

@@ -452,6 +452,7 @@ def _run_command(argv: list[str], order: Message) -> None:
     work = os.environ[received.WORKS_IN]
     shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
     received.stop_recorder()
+    os.environ[listening.HEARS] = f"yes:{order.get('metric_from', '')}"
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program that it becomes would too
         signal.signal(number, signal.SIG_DFL)
     os.execvp(shown[0], [*shown, *order["argv"]])

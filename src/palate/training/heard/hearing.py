@@ -305,6 +305,8 @@ class Hearing:
         for (name, logger), rival in self._rivals.items():
             if not rival.differs and not rival.matched and rival.rows and self._owner[name] != "palate":
                 self._part(name, logger, rival)
+        if self._tables or self._printed:
+            self._run.journal  # noqa: B018  opened: what other processes logged to this run is in it
         self._end_tables()
         self._end_printed()
         if not self._ours:

@@ -4,13 +4,18 @@
 calls them as before; see `hearing` for what is kept of it. Standard library only.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from palate.training.heard import frameworks, patching, printed, tables, trackers
-from palate.training.heard.hearing import Hearing
+from palate.training.heard.hearing import Hearing, is_first
 
 if TYPE_CHECKING:
     from palate.training.run import Run
+
+HEARS = "PALATE_HEARS"
+"""Environment variable that lets Python programs be heard which a run starts that is no Python itself."""
 
 _patched = False
 
@@ -34,6 +39,19 @@ def listen(run: "Run", metric_from: str = "") -> None:
         tables.watch_csv()
         Watch({**trackers.WANTED, **frameworks.WANTED, **tables.WANTED}).start()
     printed.listen(hearing)
+
+
+def listen_in_child() -> None:
+    """Begin to hear in a Python process that a command started: not in one that shares the work of another."""
+    if not is_first() or any("multiprocessing" in word for word in sys.orig_argv):
+        return
+    from palate.training.run import current_run
+
+    for name, errors in (("stdout", "strict"), ("stderr", "backslashreplace")):
+        stream = getattr(sys, name)
+        if stream is not None:
+            setattr(sys, name, printed.Stream(stream.fileno(), errors, stream.encoding))
+    listen(current_run(), os.environ[HEARS].removeprefix("yes:"))
 
 
 def stop() -> None:

@@ -33,10 +33,10 @@ class _Lines:
 class Stream(io.TextIOWrapper):
     """A stream of this process, as Python opens it, of which the lines are heard."""
 
-    def __init__(self, descriptor: int, errors: str) -> None:
+    def __init__(self, descriptor: int, errors: str, encoding: str | None = None) -> None:
         self._lines = _Lines()
         raw = io.FileIO(descriptor, "w", closefd=False)
-        super().__init__(io.BufferedWriter(raw), errors=errors, line_buffering=True)
+        super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
 
     def write(self, text: str, /) -> int:
         """Write, then hear."""
