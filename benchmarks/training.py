@@ -16,7 +16,9 @@ from palate.question.folder import place_of
 from palate.question.target import Order, Task
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
+from palate.training.heard import listening, patching, trackers
 from palate.training.local import LocalLauncher, count_cores
+from palate.training.run import Run
 
 POINTS = 100_000
 KILLS = 20
@@ -62,6 +64,7 @@ def rows() -> Iterator[Row]:
         yield from name_rows(Path(folder))
         yield from kill_rows(Path(folder))
         yield from fresh_store_rows(Path(folder))
+    yield from heard_rows()
     yield from peer_rows()
     with tempfile.TemporaryDirectory() as folder:
         yield from warm_rows(Path(folder))
@@ -128,6 +131,41 @@ def kill_rows(folder: Path) -> Iterator[Row]:
             lost += max(0, said - kept)
             total += kept
         yield Row(name=f"palate: lost of {total} points, {KILLS} kill -9 {name}", measured=lost, target=0)
+
+
+class _Tracker:
+    """A tracker whose calls do nothing: what is left of them is what hearing costs."""
+
+    def log(self, data: dict[str, float], step: int | None = None, commit: bool | None = None) -> None:
+        """Take it and do nothing."""
+
+
+class _HeardTracker(_Tracker):
+    def log(self, data: dict[str, float], step: int | None = None, commit: bool | None = None) -> None:
+        """Take it and do nothing."""
+
+
+def heard_rows() -> Iterator[Row]:
+    """Measure, in processor time, what a call of a tracker costs more when palate hears it."""
+    patching.after(_HeardTracker, "log", trackers._wandb_log)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / "run")
+        listening.listen(run)
+        for size in (1, 3, 8):
+            plain, heard = (min(_calls_us(one(), size) for _ in range(7)) for one in (_Tracker, _HeardTracker))
+            name = f"palate: a heard call with {size} metrics, beside the tracker alone"
+            yield Row(name=name, measured=heard - plain, unit="us", target=5 if size < 8 else None)
+        listening.stop()
+        run.close()
+
+
+def _calls_us(tracker: _Tracker, size: int, calls: int = 20_000) -> float:
+    values = {f"m{number}": number / 10 for number in range(size)}
+    began_s = time.process_time()
+    for step in range(calls):
+        values["m0"] = step / 7
+        tracker.log(values, step=step)
+    return (time.process_time() - began_s) / calls * 1e6
 
 
 def fresh_store_rows(folder: Path) -> Iterator[Row]:

@@ -126,8 +126,8 @@ _SHARES = """accuracy acc acc_norm balanced_accuracy binary_accuracy categorical
 _AROUND = """train training trn val valid validation test testing eval evaluation dev holdout heldout rollout charts
     metrics best final last mean avg average median running smoothed ema epoch epochs step steps batch iter iteration
     dataloader idx global overall total macro micro weighted samples strict match flexible extract none at top k top1
-    top5 id ood seen unseen"""
-"""Words that stand before or behind a metric's name and leave it the same metric."""
+    top5 id ood seen unseen wandb tensorboard mlflow trackio lightning transformers keras accelerate printed"""
+"""Words that stand before or behind a metric's name and leave it the same metric: who logs it is one."""
 
 
 def _joined(names: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ import click
 
 from palate.cli.ask import answer, answer_split
 from palate.cli.common import RunOptions, budget_of, goal_asker, here, json_option, run_options
+from palate.cli.metric import ask_metric, pattern_for
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
@@ -22,6 +23,11 @@ from palate.vocabulary import Goal
 @click.option("--against", default="", metavar="REV|FOLDER", help="The baseline's code; the change is your edit of it.")
 @click.option("--try", "tried", default="", metavar="REV", help="The change's code; the baseline is your working tree.")
 @click.option("--metric", help="The metric that is judged, as it is logged.")
+@click.option(
+    "--metric-from",
+    metavar="PATTERN",
+    help="How the metric stands in what is printed, where palate does not find it: 'acc[=: ]+([0-9.]+)'.",
+)
 @click.option(
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
 )
@@ -45,6 +51,7 @@ def command(
     against: str,
     tried: str,
     metric: str | None,
+    metric_from: str | None,
     goal: Goal | None,
     take: str,
     margin: float | None,
@@ -58,9 +65,9 @@ def command(
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
-    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script that
-    calls palate.log(step, val_acc=...), a module (package.module:name), or any executable. ARGUMENTS behind -- go to
-    both arms' scripts.
+    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script, a module
+    (package.module:name), or any executable. What a script logs to its own tracker, tables or screen is heard; so is
+    palate.log(step, val_acc=...). ARGUMENTS behind -- go to both arms' scripts.
 
     \b
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
@@ -74,8 +81,11 @@ def command(
         trained, edit = edit_between(target, arguments, home=project.home, against=against, tried=tried)
     else:
         trained = find_target(target, arguments)
+    metric = metric or trained.metric or ask_metric(project, trained, changes, data, as_json=as_json)
+    if metric_from is not None:
+        project.remember_pattern(*pattern_for(metric, metric_from))
     if margin is None:
-        margin = Ledger.of(project.chain).remembered_margin(metric or trained.metric or "")
+        margin = Ledger.of(project.chain).remembered_margin(metric or "")
     question = question_about(
         project,
         trained,

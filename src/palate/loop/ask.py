@@ -24,6 +24,7 @@ from palate.question.fingerprint import data_of
 from palate.question.folder import place_of
 from palate.question.question import Question, build_question, real_changes
 from palate.question.target import Order, Target
+from palate.recipe.codec import content_id
 from palate.store.config import PreferenceSource
 from palate.store.peek import runs_named
 from palate.store.project import Project
@@ -221,11 +222,16 @@ def question_about(
         changes,
         metric=name,
         goal=None if judged is None else judged.goal,
-        data=data_of((*target.data, *data), Path.cwd()),
+        data=_with_pattern(data_of((*target.data, *data), Path.cwd()), project.patterns.get(name or "", "")),
         as_logged=judged is not None and judged.points and not judged.shown_for(ends).points,
         edit=edit,
         **options,
     )
+
+
+def _with_pattern(data: str, pattern: str) -> str:
+    """Return the fingerprint of data with the pattern by which a metric is read: by another one, runs are others."""
+    return content_id([data, pattern])[:16] if pattern else data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from palate.errors import JournalTakenError, StoreError
@@ -45,7 +46,9 @@ def begin(project: Project, plan: Plan, arm: Arm, seed: int) -> Order:
             why="The run was not started; what was made before is kept.",
             todo="Make room, then type the same command again.",
         ) from error
-    return plan.order(arm, seed, folder.name, folder)
+    pattern = project.patterns.get(plan.metric.name, "")
+    order = plan.order(arm, seed, folder.name, folder)
+    return replace(order, metric_from=f"{plan.metric.name}={pattern}") if pattern else order
 
 
 def _make_first_free(name: Path) -> Path:

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.errors import PalateError
+from palate.loop.logged import read_logged
 from palate.question.plan import ARMS, Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
+from palate.training.heard.hearing import PRINTED
 from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
-from palate.vocabulary import BASELINE, Arm, Outcome
+from palate.vocabulary import BASELINE, Arm, Outcome, goal_of_name
 
 Right = npt.NDArray[np.bool_]
 _TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput")
@@ -122,6 +124,8 @@ def curves_identical(catalog: Catalog, results: Results) -> bool:
 def _curves(catalog: Catalog, run_id: str) -> dict[str, bytes]:
     metrics = [summary.metric for summary in catalog.summaries([run_id])]
     kept = [metric for metric in metrics if not any(word in metric.lower() for word in _TIMES)]
+    by = read_logged(catalog.project, run_id, kept).names  # of printed numbers, many say how fast or how full it is
+    kept = [metric for metric in kept if by[metric] != PRINTED or goal_of_name(metric) is not None] or kept
     return {metric: np.ascontiguousarray(catalog.curve(run_id, metric).values).tobytes() for metric in kept}
 
 

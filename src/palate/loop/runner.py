@@ -19,10 +19,11 @@ from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
 from palate.loop.journals import attempts, begin, write_ending, write_stop
+from palate.loop.logged import NOT_HEARD, Logged, read_logged
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
-from palate.recipe.settings import nearest
+from palate.recipe.settings import nearest, show_value
 from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
@@ -123,7 +124,7 @@ class Runner:
             MetricNotLoggedError: the baseline never logs the metric.
             NotArrivedError: a change or a seed did not reach the runs, or they see each other's files.
         """
-        self._results = collect(self._catalog, self._plan)
+        self._results = self._collect()
         self._received = {arm: self._known(by_seed) for arm, by_seed in self._results.items()}
         self.reused = sum(len(by_seed) for by_seed in self._results.values())
         for arm, by_seed in self._received.items():
@@ -144,6 +145,13 @@ class Runner:
                 self._take(ended)
                 if self._ended or not self._lanes.more_ends(ended.id):
                     yield self._results
+
+    def _collect(self) -> dict[Arm, dict[int, RunResult]]:
+        """Return the results that are there."""
+        results = collect(self._catalog, self._plan)
+        for result in itertools.islice(results.get(BASELINE, {}).values(), 1):
+            self._refuse_ambiguous(result.id)
+        return results
 
     def _wait(self) -> None:
         """Wait a moment for runs to end: those that go, and those that other processes make."""
@@ -419,11 +427,17 @@ class Runner:
         metric = self._plan.metric.name
         if result.outcome.ending == "no_metric":
             logged = result.outcome.detail.removeprefix("it logged ")
+            heard = read_logged(self._project, result.id, [] if logged == "nothing" else logged.split(", "))
             raise MetricNotLoggedError(
                 f"{result.id} finished without logging {metric}.",
-                why=f"It logged: {logged}{nearest(metric, logged.split(', '))}",
-                todo=f"Log it: palate.log(step, {metric}=...)   or choose another: --metric NAME",
+                why=f"It logged: {heard.words()}{nearest(metric, heard.names)}",
+                todo=[
+                    *(self._offers(heard) if set(heard.names.values()) - {"palate"} else ()),
+                    f"Log it: palate.log(step, {metric}=...)   or choose another: --metric NAME",
+                    *([] if heard.names else [NOT_HEARD]),
+                ],
             )
+        self._refuse_ambiguous(result.id)
         if result.outcome.failed and not result.points:
             how = result.outcome.detail.splitlines()[0]
             raise SetupFailedError(
@@ -444,6 +458,22 @@ class Runner:
         typed = name if name.isidentifier() else f'"{name}"'
         named = f'{place}  {typed} = "--its-flag"  in pyproject.toml'
         return [f"{name} was handed over as {flag}. If it is called otherwise: {named}"]
+
+    def _offers(self, heard: Logged) -> list[str]:
+        changes = [change for arm, some in self._plan.arms.items() if arm != BASELINE for change in some]
+        return heard.offers(self._plan.target, [f"-c {change.path}={show_value(change.after)}" for change in changes])
+
+    def _refuse_ambiguous(self, run_id: str) -> None:
+        """Stop where two trackers logged different values under the name of the metric."""
+        metric = self._plan.metric.name
+        by = read_logged(self._project, run_id, [metric]).ambiguous.get(metric)
+        if by:
+            names = {f"{one}/{metric}": one for one in by}
+            raise MetricNotLoggedError(
+                f"{run_id}: {metric} is logged by {' and '.join(by)}, with different values.",
+                why="A verdict on one of them would say nothing of the other.",
+                todo=self._offers(Logged(names, {})),
+            )
 
     def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:
         """Stop where a program refuses its command line: that is no outcome of a change."""

@@ -63,6 +63,7 @@ class Order:
         branch: how it departs from the plain run; None where it does not.
         lanes: where it meets other runs, to compute their steps together; "" where it does not.
         group: of the runs that it meets; they are started together. "" where it meets none.
+        metric_from: `NAME=PATTERN`, where a person said how a metric stands in what is printed.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Order:
     branch: Branch | None = None
     lanes: str = ""
     group: str = ""
+    metric_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

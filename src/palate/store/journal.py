@@ -194,6 +194,11 @@ class Journal:
         """Whether all that was logged is in the file."""
         return self._pending is None and not self._at.dropped
 
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the metrics that were logged so far."""
+        return self._keys.keys()
+
     def log(self, step: int | None, metrics: Mapping[str, float]) -> None:
         """Append one row: every metric of `metrics` at `step`; None is one more than the last, of whichever thread.
 

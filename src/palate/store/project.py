@@ -14,7 +14,7 @@ from palate.store.private import make_folder, replace_file, write_file
 from palate.vocabulary import Goal
 
 FOLDER = ".palate"
-GOALS = "goals.json"
+GOALS, PATTERNS = "goals.json", "patterns.json"
 _ROOT_MARKS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
 
 
@@ -75,6 +75,29 @@ class Project:
             with folder_locked(self.home):
                 told = json.dumps({**self.goals, metric: goal}, indent=1, sort_keys=True, ensure_ascii=False)
                 replace_file(self.home / GOALS, f"{told}\n")
+        except OSError as error:
+            raise _not_written(self.home, error) from error
+
+    @property
+    def patterns(self) -> Mapping[str, str]:
+        """Patterns that find metrics in what runs print, as a person gave them in this project, by name."""
+        try:
+            told = json.loads((self.home / PATTERNS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return {name: one for name, one in told.items() if isinstance(one, str)} if isinstance(told, dict) else {}
+
+    def remember_pattern(self, metric: str, pattern: str) -> None:
+        """Remember a pattern, so that runs of later commands are read alike.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self.make()
+        try:
+            with folder_locked(self.home):
+                told = json.dumps({**self.patterns, metric: pattern}, indent=1, sort_keys=True, ensure_ascii=False)
+                replace_file(self.home / PATTERNS, f"{told}\n")
         except OSError as error:
             raise _not_written(self.home, error) from error
 

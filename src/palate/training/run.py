@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from palate.errors import InputError, SettingError
 from palate.recipe.codec import Unread, decode, encode
@@ -43,6 +43,13 @@ _first_use = threading.RLock()
 """Held while a run or a journal is opened: what several threads use first is opened once."""
 
 
+class _Ear(Protocol):
+    """What hears the script's own trackers."""
+
+    def close(self) -> None:
+        """Write what was held back."""
+
+
 class Run(Cooked):
     """One run: its folder, its journal, its seed and its settings.
 
@@ -61,6 +68,7 @@ class Run(Cooked):
         self._live: Live | None = None
         self._heard: Heard | None = None
         self._taster: Any = None
+        self._ear: _Ear | None = None
         self._closed = False
 
     @property
@@ -78,6 +86,19 @@ class Run(Cooked):
     def journal(self) -> Journal:
         """The run's journal, opened on first use."""
         return self._journal or self._open()
+
+    @property
+    def journal_if_open(self) -> Journal | None:
+        """The run's journal where something was logged; None where nothing was."""
+        return self._journal
+
+    def listens(self, ear: "_Ear") -> None:
+        """Take what hears the script's own trackers: it writes what it holds back before the journal is closed."""
+        self._ear = ear
+
+    def says_first_point(self) -> None:
+        """Say that the first metric was logged, though it may be written later."""
+        _at_first_point()
 
     def _open(self) -> Journal:
         """Open the journal, once; write what signal handlers logged meanwhile."""
@@ -187,6 +208,8 @@ class Run(Cooked):
             self._live.close()
         if self._heard is not None and not self._closed:
             self._heard.close()
+        if self._ear is not None and not self._closed:
+            self._ear.close()
         if self._journal is not None:
             self._journal.close()
         self._closed = True

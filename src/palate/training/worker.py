@@ -38,6 +38,8 @@ from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, family, generators, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
+from palate.training.heard import listening
+from palate.training.heard.printed import open_streams
 from palate.training.keeper import keep
 from palate.training.output import Pipe, print_fault
 
@@ -174,6 +176,7 @@ def message_of(order: Order, threads: int) -> Message:
             LANES: order.lanes,
         },
         "threads": threads,
+        "metric_from": order.metric_from,
         "place": order.place and order.place.body(),
     }
 
@@ -270,7 +273,7 @@ def _start(
 def _run_child(order: Message, call: Callable[[Message], None], imported: generators.Imported | None = None) -> None:
     status = 1
     try:
-        _open_streams()
+        open_streams()
         if imported is not None:
             imported.renew()
         status = carry_out(order, call, _leave_at_once)
@@ -297,6 +300,8 @@ def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[
     except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         print_fault(traceback.format_exc())
         return 1
+    finally:  # a function that raised has not closed its run
+        listening.stop()
     return 0
 
 
@@ -314,11 +319,6 @@ def _leave(status: int) -> None:
         print_fault(traceback.format_exc())
     finally:
         _leave_at_once(status)
-
-
-def _open_streams() -> None:
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
 
 
 def _prepare(order: Message) -> None:
@@ -348,8 +348,11 @@ def _prepare(order: Message) -> None:
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
-    training_run.set_current(training_run.Run(folder, seed=order["seed"], settings=settings))
+    run = training_run.Run(folder, seed=order["seed"], settings=settings)
+    training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))
+    if order.get("capture") != "dry":
+        listening.listen(run, order.get("metric_from", ""))
 
 
 def _show_paths(place: Place, work: str) -> None:
@@ -472,6 +475,7 @@ def _run_command(argv: list[str], order: Message) -> None:
     work = os.environ[received.WORKS_IN]
     shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
     received.stop_recorder()
+    os.environ[listening.HEARS] = f"yes:{order.get('metric_from', '')}"
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program that it becomes would too
         signal.signal(number, signal.SIG_DFL)
     os.execvp(shown[0], [*shown, *order["argv"]])

@@ -14,6 +14,10 @@ if os.environ.get("PALATE_RECEIVED"):
         pass
     else:
         start_in_child()
+        if os.environ.get("PALATE_HEARS"):
+            from palate.training.heard.listening import listen_in_child
+
+            listen_in_child()
 with contextlib.suppress(ImportError):
     import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  the person's own, where there is one
 if _mine is not None:

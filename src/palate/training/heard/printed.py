@@ -1,0 +1,94 @@
+"""Hear what is printed: standard output and standard error that pass each line on to be read, and print as before."""
+
+import io
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from palate.training.heard.hearing import Hearing
+
+_SAYS_NUMBER = re.compile(r"\d|\bnan\b|\binf\b").search
+_hearing: "Hearing | None" = None
+_covered: list[tuple[str, TextIO, TextIO]] = []
+
+
+class _Lines:
+    """Puts what is written together to lines, and lets those be heard that say a number."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def written(self, text: str) -> None:
+        if "\n" not in text:
+            self._begun = (self._begun + text)[-4000:]
+            return
+        *whole, self._begun = (self._begun + text).split("\n")
+        for line in whole:
+            if _hearing is not None and _SAYS_NUMBER(line):
+                _hearing.line(line)
+
+
+class Stream(io.TextIOWrapper):
+    """A stream of this process, as Python opens it, of which the lines are heard."""
+
+    def __init__(self, descriptor: int, errors: str, encoding: str | None = None) -> None:
+        self._lines = _Lines()
+        raw = io.FileIO(descriptor, "w", closefd=False)
+        super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
+
+    def write(self, text: str, /) -> int:
+        """Write, then hear."""
+        written = super().write(text)
+        if _hearing is not None:
+            self._lines.written(text)
+        return written
+
+
+class _Over:
+    """Another stream, of which the lines are heard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._lines = stream, _Lines()
+
+    def write(self, text: str) -> int:
+        written = self._stream.write(text)
+        if _hearing is not None:
+            self._lines.written(text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def listen(hearing: "Hearing") -> None:
+    """Hear the lines of standard output and standard error; a stream that was not opened here is covered."""
+    global _hearing
+    _hearing = hearing
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Stream | _Over):
+            over: Any = _Over(stream)
+            _covered.append((name, stream, over))
+            setattr(sys, name, over)
+
+
+def stop() -> None:
+    """Hear no more; uncover the streams that were covered."""
+    global _hearing
+    _hearing = None
+    while _covered:
+        name, stream, over = _covered.pop()
+        if getattr(sys, name) is over:
+            setattr(sys, name, stream)
+
+
+def open_streams() -> None:
+    """Open standard output and standard error of this process anew."""
+    sys.stdout = Stream(1, "strict")
+    sys.stderr = Stream(2, "backslashreplace")
+
+
+os.register_at_fork(after_in_child=stop)
+"""What a process that the script forks prints is its own."""
