@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,9 @@ def _control_words(project: Project, question: Question, judgement: Judgement) -
     first = judgement.results[BASELINE].get(0)
     if fork.anneal:
         known = _known(project).get(_training(question))
-        return [] if known is None else _drift_words("A null fork", known["drift"], int(known["values"]), question)
+        if known is None:
+            return []
+        return _drift_words(f"A null fork of {known['run']}", known["drift"], known["values"], question)
     if first is None:
         return []
     later = [step for step in seasons_of(project, fork.trunks[0].run) if step >= fork.at]
@@ -117,8 +120,9 @@ def _drift_words(what: str, drift: float, values: int, question: Question) -> li
     if drift == 0:
         return [f"{what} is the run's own future, bit for bit ({values} values of {name})."]
     return [
-        f"{what} drifts from the run's own future by up to {drift:.3g} in {name}: the capsule lacks something of the "
-        "training, in both arms alike. palate doctor --resume TRAIN.py   says what."
+        f"{what} drifts from the run's own future by up to {drift:.3g} in {name}, in both arms alike: the run had another "
+        "number of threads than its forks (--threads), or the capsule lacks something of the training. "
+        "palate doctor --resume TRAIN.py   says what."
     ]
 
 
@@ -158,7 +162,8 @@ def null_fork(catalog: Catalog, question: Question, resources: Resources, person
     except (PalateError, StopIteration):
         return
     drift, values = _drift(project, done[BASELINE][0].id, question)
-    known = {**_known(project), _training(question): {"drift": drift, "values": values}}
+    found = {"drift": drift, "values": values, "run": fork.trunks[0].run}
+    known = {**_known(project), _training(question): found}
     replace_file(project.home / FILE, json.dumps(known), synced=False)
 
 
@@ -167,11 +172,14 @@ def _training(question: Question) -> str:
     return content_id([target.name.partition("@")[0], target.code, dict(target.versions)])[:16]
 
 
-def _known(project: Project) -> dict[str, dict[str, float]]:
+def _known(project: Project) -> dict[str, dict[str, Any]]:
     """Return what null forks gave, by training; nothing where the file is not what palate writes."""
     try:
         told = parse_json((project.home / FILE).read_text(encoding="utf-8"), FILE, exact=False)
-        return {name: {"drift": float(one["drift"]), "values": int(one["values"])} for name, one in told.items()}
+        return {
+            name: {"drift": float(one["drift"]), "values": int(one["values"]), "run": str(one["run"])}
+            for name, one in told.items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, PalateError):
         return {}
 

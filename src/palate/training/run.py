@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 FOLDER, SEED, SETTINGS = "PALATE_RUN_DIR", "PALATE_SEED", "PALATE_SETTINGS"
 """Environment variables of a run that `palate run` started."""
+
+LONGEST_LABEL = 100
+"""Characters of a label that are in the name of a run's folder."""
 
 _current: "Run | None" = None
 _declared: dict[str, Any] = {}
@@ -438,7 +442,8 @@ def new_run_folder(label: str) -> Path:
     """
     project = find_project(Path.cwd(), os.environ)
     project.make()
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}-{os.getpid()}"
+    plain = re.sub(r"[^\w.+-]+", "-", label)[:LONGEST_LABEL]  # a label may be "cifar/resnet"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}-{os.getpid()}"
     for one in itertools.chain([name], (f"{name}-{place}" for place in itertools.count(2))):
         with contextlib.suppress(FileExistsError):  # of two threads, one makes it
             try:
