@@ -90,7 +90,8 @@ def test_a_fork_of_the_learning_rate_anneals_both_arms(trunk):
     place, run = trunk
     report = place.json("fork", run, "--at", "20", "--set", "lr=x3", "--horizon", "20", *FORK)
     assert "both arms annealed to zero" in "\n".join(report["noticed"])
-    assert "A null fork is the run's own future, bit for bit" in "\n".join(report["noticed"])
+    told = "\n".join(report["noticed"])
+    assert f"A null fork of {run} is the run's own future, bit for bit" in told
     again = place.json("fork", run, "--at", "20", "--set", "lr=x3", "--horizon", "20", *FORK)
     assert again["runs"]["made"] == 0
 

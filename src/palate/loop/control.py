@@ -120,8 +120,8 @@ def _drift_words(what: str, drift: float, values: int, question: Question) -> li
     if drift == 0:
         return [f"{what} is the run's own future, bit for bit ({values} values of {name})."]
     return [
-        f"{what} drifts from the run's own future by up to {drift:.3g} in {name}, in both arms alike: the run had another "
-        "number of threads than its forks (--threads), or the capsule lacks something of the training. "
+        f"{what} drifts from the run's own future by up to {drift:.3g} in {name}, in both arms alike: the run had "
+        "another number of threads than its forks (--threads), or the capsule lacks something of the training. "
         "palate doctor --resume TRAIN.py   says what."
     ]
 
