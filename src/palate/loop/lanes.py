@@ -81,7 +81,6 @@ class Lanes:
         make_folder(folder)
         group = _Group(arm, folder, len(orders), {one.id for one in orders})
         self._groups.update(dict.fromkeys(group.going, group))
-        self._say(f"{len(orders)} seeds of the {arm} are computed at once.")
         met = [Meeting(folder, lane, len(orders)).text() for lane in range(len(orders))]
         return [replace(one, lanes=text, group=str(folder)) for one, text in zip(orders, met, strict=True)]
 
@@ -96,15 +95,17 @@ class Lanes:
         group = self._groups.pop(run_id, None)
         if group is None and (arm in self._can or not self._possible):
             return
-        for event in self._events(run_id):
-            if group is None:
-                self._can.setdefault(arm, bool(event.get("can")))
-                why = "" if event.get("can") else str(event.get("why", ""))
-            else:
-                why = str(event.get("alone", ""))
-                self._can[arm] = self._can.get(arm, True) and not why
+        events = self._events(run_id)
+        for event in events:
+            why = str(event.get("alone" if group is not None else "why", ""))
+            self._can[arm] = self._can.get(arm, True) and not why
             if why:
-                self._say(f"Seeds are made one by one, and not many at once: {why}.")
+                self._say(f"Seeds of the {arm} are made one by one, and not many at once: {why}.")
+        prices = [float(str(event["price"])) for event in events if "price" in event]
+        if group is not None and prices:
+            price = sum(prices) / len(prices)
+            told = f"{group.size} seeds of the {arm} were computed at once"
+            self._say(f"{told}: their steps cost those of {price:.3g} single runs.")
         if group is not None:
             self._left(group, run_id)
 
