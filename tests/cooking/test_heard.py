@@ -179,3 +179,11 @@ def test_a_training_of_several_processes_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RefusedError, match="Keras trains with 2 processes"):
         Ear("Keras", "", None, None, knows_samples=False).begin()
+
+
+def test_a_number_that_is_told_twice_at_a_step_is_logged_once_and_so_is_one_that_is_none(heard):
+    heard.begin(None)
+    heard.stepped(1, 10)
+    for told in ({"loss": float("nan")}, {"loss": float("nan")}, {"loss": 1.0}, {"loss": 1.0}):
+        heard.log(told)
+    assert [repr(row["loss"]) for _, row in heard.run.rows] == ["nan", "1.0"]

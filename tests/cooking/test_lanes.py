@@ -2,7 +2,10 @@
 """Many seeds at once: each run comes to what it comes to alone, or goes on alone and says why."""
 
 import json
+import math
 import os
+import random
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch", reason="lanes are of torch")
 
+from palate.cooking.lanes.compare import apart_words
 from palate.cooking.lanes.meeting import Meeting
 from palate.question.target import Order, Task
 from palate.store.reader import Content, read_journal
@@ -426,3 +430,24 @@ def test_palate_run_makes_seeds_together_by_itself_behind_the_first_pairs(tmp_pa
     met = [one for one in noted.values() if "lane" in one]
     assert len(met) >= 5 and all(one["price"] < one["lanes"] for one in met), (noted, told.stderr)
     assert not list((tmp_path / ".palate" / "runs").glob("*/lanes"))
+
+
+@pytest.mark.parametrize("lanes", [3, 8])
+def test_another_seeds_rows_are_apart_and_a_little_rounding_is_not(lanes):
+    drawn = random.Random(lanes)
+    for _ in range(200):
+        curves = [[drawn.gauss(1.0, 0.1) for _ in range(30)] for _ in range(lanes)]
+        spread = [{"loss": statistics.pstdev(at)} for at in zip(*curves, strict=True)]
+        first, other = ([(step, {"loss": value}) for step, value in enumerate(curve)] for curve in curves[:2])
+        rounded = [(step, {"loss": row["loss"] * (1 + 1e-5 * step)}) for step, row in first]
+        assert apart_words(first, other, spread)
+        assert not apart_words(first, rounded, spread)
+
+
+def test_rows_are_apart_by_their_steps_their_names_and_what_is_not_finite():
+    one, spread = [(0, {"loss": 1.0})], [{"loss": 0.1}]
+    assert "rows" in apart_words(one, [*one, *one], spread)
+    assert "step 0" in apart_words(one, [(1, {"loss": 1.0})], spread)
+    assert "acc" in apart_words(one, [(0, {"acc": 1.0})], spread)
+    assert apart_words([(0, {"loss": math.nan})], [(0, {"loss": 1.0})], spread)
+    assert not apart_words([(0, {"loss": math.nan})], [(0, {"loss": math.nan})], spread)

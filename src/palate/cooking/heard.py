@@ -81,7 +81,7 @@ class Heard:
         at, logged = self._at_step
         if at != self.step:
             self._at_step = at, logged = self.step, {}
-        new = {name: value for name, value in numbers.items() if logged.get(name) != value}
+        new = {name: value for name, value in numbers.items() if repr(logged.get(name)) != repr(value)}  # NaN is NaN
         logged.update(new)
         if new:
             self.run.log(self.step, **new)
