@@ -329,10 +329,10 @@ LONE = {
         HEAD + LOOP.replace("(x, y) in", "x, y in").replace("for x, y in run.steps(loader, until=steps(40))",
             "for (x, y), _ in zip(run.steps(loader, until=steps(40)), DataLoader(X, 2))"), "besides run.steps"),
     "a file": (
-        HEAD + "import pathlib\n" + LOOP.replace("opt.step()", "opt.step(); pathlib.Path('x').write_text('x')"),
+        HEAD + LOOP.replace("opt.step()", "opt.step(); (run.folder / 'x').write_text('x')"),
         "files"),
     "a saved model": (
-        HEAD + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 20: torch.save(net.state_dict(), 'x.pt')"),
+        HEAD + LOOP.replace("opt.step()", "opt.step()\n    if run.step == 20: torch.save(net.state_dict(), run.folder / 'x.pt')"),
         "stored"),
     "a scheduler that is no part": (
         HEAD + "sched = torch.optim.lr_scheduler.StepLR(opt, 5)\n"

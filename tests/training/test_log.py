@@ -60,6 +60,15 @@ def test_steps_that_are_left_out_are_one_more_than_the_last_from_several_threads
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("PALATE_HOME", str(home))
+    home.mkdir()
+    (home / "runs").write_text("no folder")
+    with pytest.raises(StoreError):
+        new_run_folder("run")
+
+
+@pytest.mark.parametrize("label", ["cifar/resnet", "x" * 300, "a\0b", ".."])
+def test_any_label_gives_a_folder(label, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_HOME", str(tmp_path / "home"))
-    with pytest.raises(StoreError, match="File name too long"):
-        new_run_folder("x" * 300)
+    assert new_run_folder(label).parent == tmp_path / "home" / "runs"
