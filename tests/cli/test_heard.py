@@ -81,3 +81,10 @@ def test_a_change_that_does_nothing_is_told_though_a_printed_number_of_the_machi
     )
     words = ("run", "train.py", "-c", "unused=2", "--metric", "loss", "--no-forecast", "--pairs", "3")
     assert workplace.json(*words)["verdict"]["kind"] == "nothing"
+
+
+def test_where_nothing_changes_what_can_be_changed_is_listed_and_nothing_is_run(workplace):
+    workplace.write(PRINTS)
+    said = workplace.json("run", "train.py", status=2)
+    assert "gain" in "\n".join(said["why"])
+    assert not list((workplace.folder / ".palate").glob("runs/*"))

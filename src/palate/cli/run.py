@@ -9,6 +9,7 @@ from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
 from palate.question.edit import edit_between
+from palate.question.question import real_changes
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.vocabulary import Goal
@@ -81,6 +82,8 @@ def command(
         trained, edit = edit_between(target, arguments, home=project.home, against=against, tried=tried)
     else:
         trained = find_target(target, arguments)
+    assigned = parse_assignments(changes)
+    real_changes(trained, assigned, edited=edit is not None)  # refused before anything is run
     metric = metric or trained.metric or ask_metric(project, trained, changes, data, as_json=as_json)
     if metric_from is not None:
         project.remember_pattern(*pattern_for(metric, metric_from))
@@ -89,7 +92,7 @@ def command(
     question = question_about(
         project,
         trained,
-        parse_assignments(changes),
+        assigned,
         data=data,
         metric=metric,
         goal=goal,
