@@ -257,6 +257,9 @@ net[0].register_forward_hook(hooked)
 net.history = []
 scale = 1 + seed / 9
 net.alpha = 1.0 + seed
+class Options: pass
+options, state = Options(), {"seed": seed, "best": 0.0}
+options.seed, options.best = seed, 0.0
 run = palate.start("net", model=net, optimizer=opt)
 for x, y in run.steps(loader, until=steps(40)):
     with timer:
@@ -266,13 +269,15 @@ for x, y in run.steps(loader, until=steps(40)):
     meter.add(value); counted(run.step); more(); append(value); part(value); rolling.append(value)
     for name, kept in alias.items(): kept.append(value)
     heapq.heappush(heap, run.step)
+    options.best = value; state["best"] = value
     setattr(meter, "last", value); net.history.append(value); Meter.made.append(1)
     tally[run.step] = 1
     if run.step == 30: run.log(run.step, late=value * scale, alpha=value * net.alpha)
 run.log(run.step, total=meter.total, count=meter.count, kept=sum(meter.kept), last=meter.last, entered=timer.entered,
         seen=counted(0), called=called, more=more(), heap=len(heap), pair=sum(pair[0]), alias=sum(alias["loss"]),
         part=len(part.args[0]), tally=tally.sum().item(), hook=stats["hook"], made=len(Meter.made),
-        history=sum(net.history), rolling=sum(rolling))
+        history=sum(net.history), rolling=sum(rolling), best=options.best + state["best"],
+        kept_seed=options.seed + state["seed"])
 """,
     "numbers that live over epochs, gradients that are added up over the end of a pass": HEAD
     + """

@@ -106,12 +106,14 @@ class Leader:
             if not alike and not all(path in one["values"] for one in starts):
                 self.give_up(f"{starts[0]['said'].get(path, path)} differs from seed to seed")
         held = {repr(path): (path, value) for path, value in self._reach().look().objects.items()}
-        names = {}
+        names: dict[str, Any] = {}
+        self._texts = set[str]()
         for path, first in starts[0]["values"].items():
             values = [one["values"].get(path) for one in starts]
-            if all(one == first for one in values) or are_alike([one["reached"].get(path) for one in starts]):
+            if all(one == first for one in values):
                 continue
-            lifted = self._lifted(starts[0]["said"].get(path, path.removeprefix("=")), values)
+            alike = are_alike([one["reached"].get(path) for one in starts])
+            lifted = self._lifted(starts[0]["said"].get(path, path.removeprefix("=")), values, alike=alike)
             if path.startswith("="):
                 names[path.removeprefix("=")] = lifted
             elif len(held[path][0]) == 1 and isinstance(held[path][1], PLAIN):
@@ -120,16 +122,25 @@ class Leader:
                 put(held[path][1], lifted)
         put_names(self._body.code, names)
 
-    def _lifted(self, name: str, values: list[Any]) -> Any:
+    def _lifted(self, name: str, values: list[Any], *, alike: bool) -> Any:
+        """Return a value for each lane, of which the runs have these; `alike` where they differ by the seed alone.
+
+        Text that differs by the seed stays the first run's: it must not be handed over (see `_changes`).
+        """
         first = values[0]
+        if all(type(one) is type(first) and one == first for one in values):
+            return first
         if all(isinstance(one, int | float) for one in values):
             return LaneNumber(values, self.give_up)
         if all(type(one) is type(first) for one in values):
             if isinstance(first, list | tuple) and len({len(one) for one in values}) == 1:
-                return type(first)(self._lifted(name, list(one)) for one in zip(*values, strict=True))
+                return type(first)(self._lifted(name, list(one), alike=alike) for one in zip(*values, strict=True))
             if isinstance(first, dict) and all(one.keys() == first.keys() for one in values):
-                return {key: self._lifted(name, [one[key] for one in values]) for key in first}
+                return {key: self._lifted(name, [one[key] for one in values], alike=alike) for key in first}
             if all(one == first for one in values):
+                return first
+            if isinstance(first, str) and alike:
+                self._texts.add(name)
                 return first
         return self.give_up(f"{name} differs from seed to seed")
 
@@ -290,6 +301,8 @@ class Leader:
         for path in found:
             if path not in self._seen.objects:
                 self.give_up(f"the loop makes {said(path)}, which cannot be handed to each run")
+            if said(path) in self._texts:
+                self.give_up(f"the loop changes {said(path)}, which holds text that is made of the seed")
         return [(path, value_of(value)) for path, value in found.items()]
 
     def _names(self) -> dict[str, Any]:
