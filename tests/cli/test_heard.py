@@ -14,7 +14,7 @@ for epoch in range(4):
 """
 
 TWICE = """
-from palate.training.heard import patching
+from palate.training.loggers import patching
 gain = 0.5
 for step in range(4):
     patching.tell("wandb", {"loss": gain}, step)

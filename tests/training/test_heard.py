@@ -3,8 +3,8 @@
 import pytest
 
 from palate.store.reader import read_event, read_journal
-from palate.training.heard.hearing import EVENT, Hearing, numbers_of
-from palate.training.heard.lines import Reader
+from palate.training.loggers.hearing import EVENT, Hearing, numbers_of
+from palate.training.loggers.lines import Reader
 from palate.training.run import Run
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from palate.question.target import find_target
 from palate.store.reader import read_event, read_journal
-from palate.training.heard.hearing import EVENT
 from palate.training.local import LocalLauncher
+from palate.training.loggers.hearing import EVENT
 
 TARGETS = Path(__file__).parent.parent / "targets"
 pytestmark = pytest.mark.slow

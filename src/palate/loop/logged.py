@@ -10,7 +10,7 @@ from palate.errors import InputError, PalateError
 from palate.question.target import Target
 from palate.store.project import Project
 from palate.store.reader import read_event
-from palate.training.heard.hearing import EVENT
+from palate.training.loggers.hearing import EVENT
 from palate.vocabulary import goal_of_name
 
 NOT_HEARD = "Where it prints the metric in a form of its own: --metric NAME --metric-from 'acc[=: ]+([0-9.]+)'"

@@ -13,7 +13,7 @@ from palate.question.plan import ARMS, Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
-from palate.training.heard.hearing import PRINTED
+from palate.training.loggers.hearing import PRINTED
 from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
 from palate.vocabulary import BASELINE, Arm, Outcome, goal_of_name
 

@@ -38,9 +38,9 @@ from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, family, generators, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
-from palate.training.heard import listening
-from palate.training.heard.printed import open_streams
 from palate.training.keeper import keep
+from palate.training.loggers import listening
+from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
 
 IN_WORKER = "PALATE_INSIDE_WORKER"

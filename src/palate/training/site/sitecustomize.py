@@ -15,7 +15,7 @@ if os.environ.get("PALATE_RECEIVED"):
     else:
         start_in_child()
         if os.environ.get("PALATE_HEARS"):
-            from palate.training.heard.listening import listen_in_child
+            from palate.training.loggers.listening import listen_in_child
 
             listen_in_child()
 with contextlib.suppress(ImportError):

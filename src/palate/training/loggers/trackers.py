@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from palate.training.heard.patching import after, tell
+from palate.training.loggers.patching import after, tell
 
 
 def _watch_wandb(module: ModuleType) -> None:

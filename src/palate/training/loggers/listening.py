@@ -8,8 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from palate.training.heard import frameworks, patching, printed, tables, trackers
-from palate.training.heard.hearing import Hearing, is_first
+from palate.training.loggers import frameworks, patching, printed, tables, trackers
+from palate.training.loggers.hearing import Hearing, is_first
 
 if TYPE_CHECKING:
     from palate.training.run import Run

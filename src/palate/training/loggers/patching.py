@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from palate.training.heard.hearing import Hearing
+    from palate.training.loggers.hearing import Hearing
 
 hearing: "Hearing | None" = None
 """Who hears now."""

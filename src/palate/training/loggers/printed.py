@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from palate.training.heard.hearing import Hearing
+    from palate.training.loggers.hearing import Hearing
 
 _SAYS_NUMBER = re.compile(r"\d|\bnan\b|\binf\b").search
 _hearing: "Hearing | None" = None

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from palate.training.heard import patching
-from palate.training.heard.patching import after
+from palate.training.loggers import patching
+from palate.training.loggers.patching import after
 
 STEPS = ("step", "global_step", "steps", "iteration", "iter", "epoch", "epochs")
 """Columns that are the step, the first that is there; they are no metrics."""

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from palate.training.heard.lines import Found, Reader
+from palate.training.loggers.lines import Found, Reader
 
 if TYPE_CHECKING:
     from palate.training.run import Run

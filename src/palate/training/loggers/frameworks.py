@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from palate.training.heard.patching import after, tell
+from palate.training.loggers.patching import after, tell
 
 _XGBOOST = re.compile(r"\t([^\t]+?):([-+.\deE]+|nan|-?inf)(?=\t|$)")
 
