@@ -1,7 +1,6 @@
 """A journal gives back exactly what was logged, survives what ends a process, and has one writer."""
 
 import math
-import os
 import signal
 import struct
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.errors import InputError, JournalTakenError, StoreError
+from palate.errors import InputError, StoreError
 from palate.store import layout as lay
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
@@ -138,18 +137,27 @@ def test_a_second_process_is_told_that_the_journal_is_taken(tmp_path):
     journal.close()
 
 
+FORKED = """
+import math, os, sys
+from palate.errors import JournalTakenError
+from palate.store.journal import Journal
+journal = Journal.open(sys.argv[1])
+child = os.fork()
+if child == 0:
+    try:
+        journal.log(0, {"loss": 1.0})
+    except JournalTakenError:
+        os._exit(7)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+journal.log(0, {"loss": math.pi})
+journal.close()
+"""
+
+
 def test_a_forked_child_may_not_write_its_parents_journal(tmp_path):
-    journal = Journal.open(tmp_path / "journal")
-    child = os.fork()
-    if child == 0:
-        try:
-            journal.log(0, {"loss": 1.0})
-        except JournalTakenError:
-            os._exit(7)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    journal.log(0, {"loss": math.pi})
-    journal.close()
+    words = [sys.executable, "-c", FORKED, str(tmp_path / "journal")]
+    assert subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout == "7\n"
     assert_holds(tmp_path / "journal", [(0, {"loss": math.pi})])
 
 
