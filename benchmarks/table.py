@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 ROOMS = (
     "loop", "verdict", "recipe", "forecast", "practice", "training", "web", "house", "arms", "guard", "cooking",
-    "symptoms",
+    "symptoms", "starts",
 )  # fmt: skip
 
 

@@ -190,7 +190,7 @@ def real_changes(target: Target, assigned: Mapping[str, Any], *, edited: bool = 
         "Nothing changes, so there is no question.",
         why=same or ["No change was declared. What can be changed, as it is now, and how it is handed over:", *can],
         todo=(
-            f"Declare one: -c name=value   ({listed or 'no settings found'})",
+            f"Declare one: -c name=value{f'   ({listed})' if same else ''}",
             "Or ask about an edit of the code: --against HEAD",
         ),
     )
