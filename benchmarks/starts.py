@@ -94,7 +94,7 @@ STARTS = {
     "argv_places": Start("lr=0.2"),
     "own_parser": Start("step=0.2"),
     "accelerate_log.py": Start("lr=0.02", "eval_loss", needs=("accelerate", "torch")),
-    "csv_pandas.py": Start("lr=0.2", "val_loss", needs=("pandas",)),
+    "csv_pandas.py": Start("lr=0.2", "loss", needs=("pandas",)),
     "csv_rows.py": Start("lr=0.2", "val_loss"),
     "hf_trainer.py": Start("learning_rate=3e-2", "eval_loss", needs=("transformers", "accelerate")),
     "keras_fit.py": Start("lr=3e-2", "val_loss", needs=("keras", "torch")),
@@ -106,7 +106,7 @@ STARTS = {
     "printed_mnist.py": Start("lr=0.3", "test_accuracy"),
     "summary_writer.py": Start("lr=0.02", "Loss/test", needs=("torch", "tensorboard")),
     "tensorboardx.py": Start("lr=0.2", "loss", needs=("tensorboardX",)),
-    "trackio_log.py": Start("lr=0.2", "loss", needs=("trackio",)),
+    "trackio_log.py": Start("lr=0.2", "val_loss", needs=("trackio",)),
     "wandb_log.py": Start("lr=0.2", "val_loss", needs=("wandb",)),
     "xgboost_train.py": Start("lr=0.1", "valid-rmse", needs=("xgboost",)),
 }
