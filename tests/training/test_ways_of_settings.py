@@ -11,6 +11,7 @@ import pytest
 from palate.question.folder import place_of
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
+from palate.training.inputs import take_received
 from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 
@@ -108,3 +109,19 @@ def test_a_change_and_a_seed_arrive(way, tmp_path):
         name: tuple(map(float, found.groups())) for name, text in printed.items() if (found := PRINTED.search(text))
     }
     assert values == {"plain": (0.1, 0), "changed": (0.2, 0), "seeded": (0.2, 7)}, printed
+
+
+SEEN = sorted(name for name, way in WAYS.items() if way.handed.startswith("-") and name != "configurator")
+
+
+@pytest.mark.parametrize("way", SEEN, indirect=True)
+def test_what_a_parser_read_is_seen_whichever_it_is(way, tmp_path):
+    target = find_target("train.py", way.arguments)
+    [change] = target.changes(parse_assignments([way.change]))
+    received(target, {"plain": (0, ()), "changed": (0, (change,))}, tmp_path / "home")
+    flag = target.hands(change.path).name
+    read = {}
+    for name in ("plain", "changed"):
+        found = take_received(tmp_path / "home" / name, place_of(Path.cwd(), tmp_path / "home"), (), ())
+        read[name] = [one.values.get(one.flags[flag]) for one in found.parsed if flag in one.flags]
+    assert read["plain"] != read["changed"] and read["changed"], (flag, read)

@@ -64,7 +64,8 @@ def arrival_words(plan: Plan, arm: Arm, treatment: Received | None) -> list[str]
             words.append(f"{change.path} was {value} in force with the change, so it arrived, and changes nothing.")
         elif plan.target_of(arm).hands(change.path).by == "flag":
             words.append(
-                f"Whether {change.path} reached the program could not be seen: no argparse in it read a command line."
+                f"Whether {change.path} reached the program could not be seen: nothing that palate watches read a "
+                "command line in it."
             )
     return words
 

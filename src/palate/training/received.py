@@ -5,7 +5,6 @@ A `Recorder` listens in the run's process and in Python processes that it starts
 then. Standard library only, and light: it is imported in every process that a run starts.
 """
 
-import argparse
 import atexit
 import contextlib
 import errno
@@ -27,6 +26,7 @@ from types import FrameType
 from typing import Any
 
 from palate.cooking.lanes.meeting import meeting_folder
+from palate.training import parsers
 from palate.training.apart import Guard
 
 NOTES = "received.jsonl"
@@ -96,7 +96,7 @@ class Recorder:
         self._work = work + os.sep if work else ""
         self._guard = Guard(work, theirs) if work else None
         self._known: set[tuple[str, str]] = set()
-        self._parsed: list[tuple[argparse.ArgumentParser, argparse.Namespace]] = []
+        self._parsed: list[Callable[[], Mapping[str, Any]]] = []
         self._constants: tuple[str, ...] = ()
         self._in_force = False
         self._cwd = ""
@@ -256,15 +256,17 @@ class Recorder:
         if where:
             self.once("variable", name, shown_variable(name, value), where)
 
-    def parsed(self, parser: argparse.ArgumentParser, values: argparse.Namespace, left: list[str]) -> None:
-        """Note what a command line was read as."""
-        if not hasattr(values, "__dict__"):
-            return
-        flags = {flag: action.dest for action in parser._actions for flag in action.option_strings}
-        types = {a.dest: getattr(a.type, "__name__", "") for a in parser._actions if a.type is not None}
+    def parsed(
+        self,
+        values: Callable[[], Mapping[str, Any]],
+        flags: Mapping[str, str],
+        left: list[str],
+        types: Mapping[str, str],
+    ) -> None:
+        """Note what a command line was read as; see `parsers.Note`."""
         if len(self._parsed) < MOST_PARSED:
-            self._parsed.append((parser, values))
-            self.note("parsed", _texts(vars(values)), flags, _words(left), types)
+            self._parsed.append(values)
+            self.note("parsed", _texts(values()), flags, _words(left), types)
 
     def seeds(self, what: str, value: object, frame: FrameType | None) -> None:
         """Note that the person's own code, or a library for it, seeds something."""
@@ -292,8 +294,8 @@ class Recorder:
         main = vars(sys.modules["__main__"])
         constants = {name: value for name in self._constants for value in _held(main, name)}
         arguments: dict[str, Any] = {}
-        for _, values in self._parsed:
-            arguments |= vars(values)
+        for values in self._parsed:
+            arguments |= values()
         return _texts(constants), _texts(arguments)
 
     def note_modules(self) -> None:
@@ -474,14 +476,14 @@ def watch_process() -> None:
         return
     _watched.add("environ")
     _watch_environment()
-    _watch_arguments()
+    parsers.watch_argparse(_note_parsed)
     _watch_looks()
     random.seed = _seeding("random", random.seed, "random", "seed")
     from palate.capture.imports import Watch
 
     wanted = {"numpy": _watch_numpy, "torch": _watch_torch, "h5py._hl.files": _watch_h5py, "cv2": _watch_cv2,
               "safetensors": _watch_safe_open, "safetensors.torch": _watch_safetensors}  # fmt: skip
-    Watch(wanted).start()
+    Watch(wanted | parsers.watching(_note_parsed)).start()
 
 
 def _watch_environment() -> None:
@@ -524,16 +526,9 @@ def _looking(original: Callable[..., bool]) -> Callable[..., bool]:
     return looks
 
 
-def _watch_arguments() -> None:
-    original = argparse.ArgumentParser.parse_known_args
-
-    def parse_known_args(self: Any, args: Any = None, namespace: Any = None) -> Any:
-        values, left = original(self, args, namespace)
-        if _recorder is not None:
-            _recorder.parsed(self, values, left)
-        return values, left
-
-    argparse.ArgumentParser.parse_known_args = parse_known_args  # type: ignore[method-assign]
+def _note_parsed(*what: Any) -> None:
+    if _recorder is not None:
+        _recorder.parsed(*what)
 
 
 def _seeding(what: str, original: Callable[..., Any], module: str, name: str) -> Callable[..., Any]:
