@@ -1,14 +1,18 @@
 """Put one question through the loop, from the command line; light to import: what is slow waits for the answer."""
 
 import os
+import sys
 from pathlib import Path
 
 from palate.cli.common import RunOptions, here, put_out, say
+from palate.cli.detach import going, job_of, sitting_beside, sitting_of, start, started_document, started_lines
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
 from palate.loop.ask import opening, resources_of
+from palate.loop.attended import how_ended
 from palate.loop.author import author_of
+from palate.loop.sittings import Job
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -56,14 +60,48 @@ def answer(
             project, question, author=author, person=person, resources=_resources(options), said=forecast
         ) as opened,
     ):
+        if options.detaches and say_going(project, opened.question.experiment, as_json=as_json):
+            return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
         if not as_json:
             _say_budget(project, opened.question)
-        report = run_question(project, opened, person=person, declared=declared, run=not ask_only)
+        job = job_of(opened.question, typed(options), hours=options.hours, detached=options.detach)
+        if ask_only or options.detaches:
+            report = run_question(project, opened, person=person, declared=declared, run=False)
+        else:
+            with sitting_of(project, opened, person, held=options.sitting, job=job) as (sat, attended, held):
+                report = run_question(project, sat, person=attended, declared=declared)
+                held.end(how_ended(report.judgement.stopped), *report.lines())
+    if options.detaches and not report.judgement.done:
+        detach(project, job, options, as_json=as_json)
+        return
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
     put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
+
+
+def typed(options: RunOptions) -> list[str]:
+    """Return what was typed behind `palate`, with what a person was asked for since."""
+    return [*sys.argv[1:2], *options.decided, *sys.argv[2:]]
+
+
+def say_going(project: Project, experiment: str, *, as_json: bool) -> bool:
+    """Say that an experiment goes already and how to watch it; return whether it does."""
+    known = going(project, experiment)
+    if known is not None:
+        put_out(started_document(project, known, already=True), started_lines(known, already=True), as_json=as_json)
+    return known is not None
+
+
+def detach(project: Project, job: Job, options: RunOptions, *, as_json: bool) -> None:
+    """Go on in a process of its own, and say how to watch and stop it."""
+    started = start(project, job, typed(options))
+    if started is None:  # somebody was faster
+        say_going(project, job.experiment, as_json=as_json)
+        return
+    document, lines = started_document(project, started, already=False), started_lines(started, already=False)
+    put_out(document, lines, as_json=as_json)
 
 
 def answer_split(project: Project, question: Question, options: RunOptions, *, as_json: bool) -> None:
@@ -74,14 +112,26 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
             why="A forecast answers one question; a split asks one for each change and each pair of them.",
             todo="Leave it out, or ask about one change at a time.",
         )
-    from palate.loop.split import run_split
+    from palate.loop.split import make_split, run_split
     from palate.store.catalog import Catalog
 
     if not as_json:
         introduce(question)
+    job = job_of(question, typed(options), hours=options.hours, detached=options.detach)
+    if options.detaches:
+        make_split(question)  # refused before anything is started
+        if not say_going(project, question.experiment, as_json=as_json):
+            project.make()
+            detach(project, job, options, as_json=as_json)
+        return
     with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
-        report = run_split(catalog, question, _resources(options), person)
-    put_out(report.document(), report.lines(), as_json=as_json)
+        seat = sitting_beside(project, question, _resources(options), person, held=options.sitting, job=job)
+        with seat as (resources, attended, held):
+            report = run_split(catalog, question, resources, attended)
+            stopped = resources.limits.stopped if resources.limits is not None and not report.effects.settled else ""
+            held.end(how_ended(stopped), *report.lines())
+    more = [f"Stopped {stopped}: {report.effects.seeds} of {question.budget} seeds."] if stopped else []
+    put_out(report.document(), [*report.lines(), *more], as_json=as_json)
 
 
 def _resources(options: RunOptions) -> Resources:
