@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palate.cli.common import RunOptions, here, put_out, say
 from palate.cli.detach import going, job_of, sitting_beside, sitting_of, start, started_document, started_lines
@@ -18,6 +19,9 @@ from palate.recipe.settings import show_value
 from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.launch import Resources
+
+if TYPE_CHECKING:
+    from palate.loop.report import Report
 
 MOST_SHOWN = 20
 """Settings of the baseline that are shown with a question; where it has more, the changed ones come first."""
@@ -72,13 +76,18 @@ def answer(
         else:
             with sitting_of(project, opened, person, held=options.sitting, job=job) as (sat, attended, held):
                 report = run_question(project, sat, person=attended, declared=declared)
-                held.end(how_ended(report.judgement.stopped), *report.lines())
+                held.end(how_ended(report.judgement), *_last_words(report))
     if options.detaches and not report.judgement.done:
         detach(project, job, options, as_json=as_json)
         return
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
     put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
+
+
+def _last_words(report: "Report") -> list[str]:
+    """Return what a sitting says at its end: all of the report, or only how far it came."""
+    return [*report.stopped_words(), report.headline] if report.judgement.stopped else report.lines()
 
 
 def typed(options: RunOptions) -> list[str]:
@@ -129,7 +138,7 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
         with seat as (resources, attended, held):
             report = run_split(catalog, question, resources, attended)
             stopped = resources.limits.stopped if resources.limits is not None and not report.effects.settled else ""
-            held.end(how_ended(stopped), *report.lines())
+            held.end("limit" if stopped else "done", *report.lines())
     more = [f"Stopped {stopped}: {report.effects.seeds} of {question.budget} seeds."] if stopped else []
     put_out(report.document(), [*report.lines(), *more], as_json=as_json)
 

@@ -111,8 +111,6 @@ def sitting_beside(
             _refuse_another(held, question, changed)
         limits = limited(resources, seat, seat.job.hours)
         yield limits, Attended(person, seat, question, resources.workers), seat
-        if held is None and seat.state.ending is not None and seat.state.ending.how == "done":
-            seat.remove()  # the verdict is sealed, and there is nothing to go on with
 
 
 def _refuse_another(held: Held, question: Question, changed: tuple[str, ...]) -> None:
@@ -149,7 +147,7 @@ def start(project: Project, job: Job, argv: list[str]) -> Sitting | None:
     held = sit(project.home, job, alone=True)
     if held is None:
         return None
-    if held.folder is None or held.descriptor < 0:
+    if held.folder is None or not held.is_kept:
         raise RefusedError(
             f"{project.home} cannot be written, so nobody could watch or stop what goes on.",
             todo="Make room, or run it here: without --detach.",

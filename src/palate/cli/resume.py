@@ -9,6 +9,7 @@ from palate.cli.common import here, json_option, put_out
 from palate.cli.detach import await_opened, start, started_document, started_lines
 from palate.cli.sitting import find_sitting
 from palate.errors import InputError, NotFoundError
+from palate.ledger.ledger import Ledger
 from palate.loop.sittings import Job, Sitting, newest_of
 from palate.store.project import Project
 
@@ -49,7 +50,9 @@ def _broken_off(project: Project) -> Sitting:
         NotFoundError: nothing can go on.
         InputError: several can.
     """
-    found = [one for one in newest_of(project.home).values() if one.can_go_on and not one.goes]
+    settled = Ledger.of(project.chain).having("verdict")
+    sittings = newest_of(project.home).values()
+    found = [one for one in sittings if one.can_go_on and not one.goes and one.name not in settled]
     if len(found) == 1:
         return found[0]
     if not found:

@@ -86,7 +86,9 @@ def all_of(project: Project, sitting: Sitting) -> list[Sitting]:
     return [one for one in sittings_of(project.home, sitting.name) if one.goes and one.name == sitting.name]
 
 
-def sitting_lines(sitting: Sitting, newest: Mapping[str, Newest], *, now_s: float, columns: int) -> list[str]:
+def sitting_lines(
+    sitting: Sitting, newest: Mapping[str, Newest], *, now_s: float, columns: int, brief: bool = False
+) -> list[str]:
     """Return what is done so far, the most important first.
 
     Args:
@@ -94,8 +96,9 @@ def sitting_lines(sitting: Sitting, newest: Mapping[str, Newest], *, now_s: floa
         newest: what its runs logged last, by their id.
         now_s: the time, Unix seconds.
         columns: of the terminal.
+        brief: say of an ending only how it came, where a report stands beside it.
     """
-    lines = [f"{sitting.name}   {sitting.job.text}", *_life_lines(sitting, now_s), _pairs_line(sitting, columns)]
+    lines = [f"{sitting.name}   {sitting.job.text}", *_life_lines(sitting, now_s, brief), _pairs_line(sitting, columns)]
     if sitting.goes:
         lines += [_run_line(sitting, run, newest.get(run.id), now_s) for run in sitting.state.runs]
         lines += _left_lines(sitting, now_s)
@@ -109,16 +112,18 @@ def clock(unix_s: float, now_s: float) -> str:
     return time.strftime("%H:%M" if today else "%d %b %H:%M", at)
 
 
-def _life_lines(sitting: Sitting, now_s: float) -> list[str]:
+def _life_lines(sitting: Sitting, now_s: float, brief: bool) -> list[str]:
     job, state = sitting.job, sitting.state
     if sitting.life == "interrupted":
         last = clock(state.at_unix_s or job.began_unix_s, now_s)
         return [f"Broke off  after {last}, its last word: {sitting.cause()}.", f"Go on      {_go_on(sitting)}"]
     if state.ending is not None:
         at = f"Ended      {clock(state.ending.at_unix_s, now_s)}"
-        more = [f"           {line}" for line in state.ending.words[1:]]
+        more = [] if brief else [f"           {line}" for line in state.ending.words[1:]]
         go_on = [f"Go on      {_go_on(sitting)}"] if sitting.can_go_on else []
         return [f"{at}: {next(iter(state.ending.words), state.ending.how)}", *more, *go_on]
+    if not sitting.goes:
+        return ["Ended      and what it said was taken away"]
     where = f"process {job.pid}" + (f" on {job.host}" if sitting.life == "elsewhere" else "")
     used = duration_words(max(now_s - job.began_unix_s, 0.0))
     hours = f"{used} of {hours_words(job.hours)}" if job.hours is not None else used

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palate.errors import PalateError
 from palate.forecast.answer import Said
@@ -14,6 +14,9 @@ from palate.question.question import Question
 from palate.training.launch import Resources, stopped_by_signals
 from palate.training.limits import Limits
 from palate.verdict.words import effect_words
+
+if TYPE_CHECKING:
+    from palate.loop.judge import Judgement
 
 BEAT_S = 10.0
 """Interval at which a sitting says that it is there, where nothing happens."""
@@ -128,9 +131,9 @@ def ending_kept(held: Held) -> Iterator[None]:
         held.close()
 
 
-def how_ended(stopped: str) -> How:
-    """Return how a sitting ends that came to its end, by why its runs were held back."""
-    return "limit" if stopped else "done"
+def how_ended(judgement: "Judgement") -> How:
+    """Return how a sitting ends that came to its end: whether the same command would make more runs."""
+    return "limit" if judgement.stopped or (judgement.lost and not judgement.settled) else "done"
 
 
 def _stop_words(held: Held, by: str) -> str:

@@ -150,7 +150,7 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self._stopped(), *self._confounded(), *self.opposed]
+        lines = [self.headline, *self.stopped_words(), *self._confounded(), *self.opposed]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -161,7 +161,7 @@ class Report:
             lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]
 
-    def _stopped(self) -> list[str]:
+    def stopped_words(self) -> list[str]:
         """Say where running was stopped before the verdict was settled, and how far it came."""
         why, verdict = self.judgement.stopped, self.judgement.verdict
         return [f"Stopped {why}: {verdict.n} of {verdict.budget} pairs. The same command goes on."] if why else []

@@ -208,7 +208,9 @@ class Runner:
         most = self._lanes.size(arm) - 1
         going = {seed for of, seed, _ in self._going.values() if of == arm}
         missing = [one for one in self._plan.seeds if one not in self._results[arm] and one not in going | {first}]
-        yield from itertools.islice((seed for seed in missing if self._is_free(arm, seed)), max(most, 0))
+        yield from itertools.islice(
+            (seed for seed in missing if self._in_time(seed, ()) and self._is_free(arm, seed)), max(most, 0)
+        )
 
     def _next(self, waits: list[tuple[Arm, int]]) -> tuple[Arm, int] | None:
         """Claim the next run that is missing, and put those that others make into `waits`.

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shlex
+import shutil
 import socket
 import time
 import weakref
@@ -34,6 +35,9 @@ SILENT_S = 60.0
 """Seconds without a word after which a sitting of another machine is not said to go, where locks do not reach there."""
 
 MOST_NOTICED = 5
+
+MOST_KEPT = 200
+"""Sittings from which on the oldest are taken away that came to their end."""
 
 _UNTOLD = "[redacted]"
 
@@ -196,16 +200,10 @@ class Held:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def remove(self) -> None:
-        """Let it go and take it away: there is nothing to go on with."""
-        if self.folder is not None:
-            with contextlib.suppress(OSError):
-                for path in self.folder.iterdir():
-                    if path.name != "lock":
-                        path.unlink()
-                (self.folder / "lock").unlink()
-                self.folder.rmdir()
-        self.close()
+    @property
+    def is_kept(self) -> bool:
+        """Whether others can see it."""
+        return self._descriptor >= 0 and self.folder is not None and _read(self.folder) is not None
 
     def _write(self, name: str, body: dict[str, Any]) -> None:
         if self.folder is not None:
@@ -232,6 +230,7 @@ def sit(home: Path, job: Job, *, alone: bool = False) -> Held | None:
 
 def _sit(home: Path, job: Job, alone: bool) -> Held | None:
     make_folder(home / FOLDER)
+    _forget_oldest(home)
     for number in itertools.count(1):
         folder = home / FOLDER / (job.experiment if number == 1 else f"{job.experiment}-{number}")
         make_folder(folder)
@@ -246,6 +245,14 @@ def _sit(home: Path, job: Job, alone: bool) -> Held | None:
         if alone:
             break
     return None
+
+
+def _forget_oldest(home: Path) -> None:
+    """Take away the oldest sittings that came to their end, where there are many: what they gave is sealed."""
+    if sum(1 for _ in (home / FOLDER).iterdir()) > MOST_KEPT:
+        done = [one for one in sittings_of(home) if one.life == "ended" and not one.can_go_on]
+        for one in done[: len(done) - MOST_KEPT // 2]:
+            shutil.rmtree(one.folder, ignore_errors=True)
 
 
 def _take(descriptor: int, folder: Path) -> bool:

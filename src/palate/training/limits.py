@@ -20,6 +20,11 @@ def hours_words(hours: float) -> str:
     return f"{hours * 60:.3g} min" if hours * 60 >= 1 else f"{hours * 3600:.2g} s"
 
 
+def clock_s() -> float:
+    """Return seconds that go on while the machine sleeps, and that nobody sets: hours are those of the wall."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Limits:
     """When no more runs are started, and when those that go are ended.
 
@@ -39,7 +44,7 @@ class Limits:
         hours: float | None = None,
         *,
         asked: Callable[[], bool] = lambda: False,
-        now_s: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = clock_s,
     ) -> None:
         self._hours, self._asked, self._now_s = hours, asked, now_s
         self._until_s = float("inf") if hours is None else now_s() + hours * 3600
