@@ -264,7 +264,7 @@ def test_where_the_code_changed_meanwhile_it_is_another_question_and_is_not_gone
     ended = place.process("resume", name)
     assert ended.returncode == 5
     assert f"This is another question than experiment {name}" in ended.stderr
-    assert "Ask it as a new one:  palate run train.py" in ended.stderr
+    assert "Ask it as a new one:  palate run --json --detach train.py" in ended.stderr
 
 
 def test_a_secret_that_was_typed_is_not_kept_and_has_to_be_typed_again(place):
@@ -278,7 +278,7 @@ def test_a_secret_that_was_typed_is_not_kept_and_has_to_be_typed_again(place):
         assert b"hunter2" not in path.read_bytes(), path
     ended = place.process("resume", name)
     assert ended.returncode == 2
-    assert "Type it again, with the secret:  palate run train.py" in ended.stderr
+    assert "Type it again, with the secret:  palate run --json --detach train.py" in ended.stderr
 
 
 def test_hours_end_it_and_asked_with_more_it_goes_on_in_the_same_question(place):

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palate.cli.common import RunOptions, here, put_out, say
-from palate.cli.detach import going, job_of, sitting_beside, sitting_of, start, started_document, started_lines
+from palate.cli.detach import detach, job_of, say_going, sitting_beside, sitting_of
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
 from palate.loop.ask import opening, resources_of
 from palate.loop.attended import how_ended
 from palate.loop.author import author_of
-from palate.loop.sittings import Job
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -78,7 +77,7 @@ def answer(
                 report = run_question(project, sat, person=attended, declared=declared)
                 held.end(how_ended(report.judgement), *_last_words(report))
     if options.detaches and not report.judgement.done:
-        detach(project, job, options, as_json=as_json)
+        detach(project, job, typed(options), as_json=as_json)
         return
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
@@ -93,24 +92,6 @@ def _last_words(report: "Report") -> list[str]:
 def typed(options: RunOptions) -> list[str]:
     """Return what was typed behind `palate`, with what a person was asked for since."""
     return [*sys.argv[1:2], *options.decided, *sys.argv[2:]]
-
-
-def say_going(project: Project, experiment: str, *, as_json: bool) -> bool:
-    """Say that an experiment goes already and how to watch it; return whether it does."""
-    known = going(project, experiment)
-    if known is not None:
-        put_out(started_document(project, known, already=True), started_lines(known, already=True), as_json=as_json)
-    return known is not None
-
-
-def detach(project: Project, job: Job, options: RunOptions, *, as_json: bool) -> None:
-    """Go on in a process of its own, and say how to watch and stop it."""
-    started = start(project, job, typed(options))
-    if started is None:  # somebody was faster
-        say_going(project, job.experiment, as_json=as_json)
-        return
-    document, lines = started_document(project, started, already=False), started_lines(started, already=False)
-    put_out(document, lines, as_json=as_json)
 
 
 def answer_split(project: Project, question: Question, options: RunOptions, *, as_json: bool) -> None:
@@ -129,9 +110,7 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
     job = job_of(question, typed(options), hours=options.hours, detached=options.detach)
     if options.detaches:
         make_split(question)  # refused before anything is started
-        if not say_going(project, question.experiment, as_json=as_json):
-            project.make()
-            detach(project, job, options, as_json=as_json)
+        detach(project, job, typed(options), as_json=as_json)
         return
     with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
         seat = sitting_beside(project, question, _resources(options), person, held=options.sitting, job=job)

@@ -83,18 +83,21 @@ def judged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_detach_option = click.option(
+    "--detach", is_flag=True, help="Ask and seal here, then go on in a process of its own: palate watch."
+)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what decides how runs are carried out and who forecasts; the command gets it as `options`."""
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
         options = RunOptions(**{one.name: given.pop(one.name) for one in fields(RunOptions) if one.name in given})
-        return in_sitting(options, lambda options: command(options=options, **given))
+        return in_sitting(lambda held: command(options=replace(options, sitting=held), **given))
 
     for option in (
-        click.option(
-            "--detach", is_flag=True, help="Ask and seal here, then go on in a process of its own: palate watch."
-        ),
+        _detach_option,
         click.option(
             "--hours",
             type=click.FloatRange(min=0, min_open=True, max=10_000),
@@ -121,19 +124,29 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return author_options(with_options)
 
 
-def in_sitting(options: RunOptions, command: Callable[[RunOptions], Any]) -> Any:
-    """Call a command; where this process was started for a sitting, in it, and its runs know nothing of that."""
+def in_sitting(command: "Callable[[Held | None], Any]") -> Any:
+    """Call a command; where this process was started for a sitting, with it, and its runs know nothing of that."""
     if "PALATE_SITTING" not in os.environ:
-        return command(options)
-    from palate.cli.detach import SITTING, inherited
+        return command(None)
     from palate.loop.attended import ending_kept
+    from palate.loop.sittings import SITTING, inherited
 
     held = inherited(os.environ)
     del os.environ[SITTING]
     if held is None:
-        return command(options)
+        return command(None)
     with ending_kept(held):
-        return command(replace(options, sitting=held))
+        return command(held)
+
+
+def detachable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--detach`; the command gets whether it is to go on elsewhere, and the sitting that it was started for."""
+
+    @functools.wraps(command)
+    def with_sitting(*, detach: bool, **given: Any) -> Any:
+        return in_sitting(lambda held: command(detach=detach and held is None, sitting=held, **given))
+
+    return _detach_option(with_sitting)
 
 
 def author_options(command: Command) -> Command:

@@ -4,16 +4,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from palate.cli.common import put_out
 from palate.errors import RefusedError, RunsFailedError
 from palate.loop.ask import Opening, Person
 from palate.loop.attended import Attended, ending_kept, limited
-from palate.loop.sittings import OUTPUT, Held, Job, Sitting, argv_kept, inherit, newest_of, sit
+from palate.loop.sittings import OUTPUT, SITTING, Held, Job, Sitting, argv_kept, newest_of, sit
 from palate.loop.stopping import again
 from palate.question.question import Question
 from palate.redaction import known_secrets
@@ -23,19 +24,10 @@ from palate.training.launch import Resources
 from palate.training.limits import hours_words
 from palate.training.outcome import tail_of
 
-SITTING = "PALATE_SITTING"
-"""The environment variable by which a process gets its sitting: the descriptor of its lock, and its folder."""
-
 START_S = 60.0
 """Seconds that a process may take until it has its sitting: it imports palate, and no training."""
 
 LOOK_S = 0.02
-
-
-def inherited(environment: Mapping[str, str]) -> Held | None:
-    """Return the sitting that this process was started for; None where a person started it."""
-    descriptor, _, folder = environment.get(SITTING, "").partition(":")
-    return inherit(Path(folder), int(descriptor)) if descriptor.isdecimal() else None
 
 
 def job_of(question: Question, argv: list[str], *, hours: float | None, detached: bool) -> Job:
@@ -79,7 +71,7 @@ def sitting_of(
 @contextmanager
 def sitting_beside(
     project: Project,
-    question: Question,
+    question: Question | None,
     resources: Resources,
     person: Person,
     *,
@@ -91,7 +83,7 @@ def sitting_beside(
 
     Args:
         project: where it is kept.
-        question: what is asked.
+        question: what is asked; None where no question is judged.
         resources: what runs are carried out with.
         person: who asks.
         held: the sitting that this process was started for.
@@ -108,13 +100,13 @@ def sitting_beside(
     seat = held or sit(project.home, job) or Held(None, -1, job)
     with ending_kept(seat):
         if held is not None:
-            _refuse_another(held, question, changed)
+            _refuse_another(held, job, changed)
         limits = limited(resources, seat, seat.job.hours)
         yield limits, Attended(person, seat, question, resources.workers), seat
 
 
-def _refuse_another(held: Held, question: Question, changed: tuple[str, ...]) -> None:
-    if held.job.experiment != question.experiment:
+def _refuse_another(held: Held, job: Job, changed: tuple[str, ...]) -> None:
+    if held.job.experiment != job.experiment:
         because = "; ".join(changed[:3]) or "its code, its data or its settings are not what they were"
         raise RefusedError(
             f"This is another question than experiment {held.job.experiment}: {because}.",
@@ -196,6 +188,34 @@ def _wait_until_taken(folder: Path, process: "subprocess.Popen[bytes]") -> None:
         why=[f"| {line}" for line in tail_of(folder / OUTPUT)],
         todo="Run it here to see more: without --detach.",
     )
+
+
+def say_going(project: Project, experiment: str, *, as_json: bool) -> bool:
+    """Say that an experiment goes already and how to watch it; return whether it does."""
+    known = going(project, experiment)
+    if known is not None:
+        put_out(started_document(project, known, already=True), started_lines(known, already=True), as_json=as_json)
+    return known is not None
+
+
+def detach(project: Project, job: Job, argv: list[str], *, as_json: bool) -> None:
+    """Go on in a process of its own, and say how to watch and stop it; where it goes already, say that.
+
+    Args:
+        project: where it is kept.
+        job: what it is about.
+        argv: what was typed behind `palate`.
+        as_json: print one document.
+    """
+    if say_going(project, job.experiment, as_json=as_json):
+        return
+    project.make()
+    started = start(project, job, argv)
+    if started is None:  # somebody was faster
+        say_going(project, job.experiment, as_json=as_json)
+        return
+    document, lines = started_document(project, started, already=False), started_lines(started, already=False)
+    put_out(document, lines, as_json=as_json)
 
 
 def await_opened(sitting: Sitting) -> Sitting:

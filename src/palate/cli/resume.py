@@ -59,7 +59,7 @@ def _broken_off(project: Project) -> Sitting:
         raise NotFoundError("Nothing was broken off: there is nothing to go on with.", todo="palate list")
     raise InputError(
         f"{len(found)} were broken off.",
-        why=[f"{one.name}  {one.state.pairs} of {one.job.budget} pairs  {one.job.text}" for one in found],
+        why=[f"{one.name}  {one.done} of {one.job.budget} {one.job.unit}  {one.job.text}" for one in found],
         todo=[f"palate resume {one.name}" for one in found],
     )
 

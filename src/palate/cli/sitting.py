@@ -25,10 +25,13 @@ class Newest:
 
 def newest_points(project: Project, sitting: Sitting) -> dict[str, Newest]:
     """Read what the runs that go logged last, by their id; what cannot be read is left out."""
+    runs = sitting.state.runs if sitting.goes else ()
+    if not runs:
+        return {}
     from palate.store.reader import read_journal  # numpy
 
     found = {}
-    for run in sitting.state.runs if sitting.goes else ():
+    for run in runs:
         try:
             curves = read_journal(project.journal(run.id)).curves
         except (PalateError, OSError):
@@ -144,10 +147,12 @@ def _go_on(sitting: Sitting) -> str:
 
 
 def _pairs_line(sitting: Sitting, columns: int) -> str:
-    done, budget = sitting.state.pairs, max(sitting.job.budget, 1)
+    done, budget = sitting.done, max(sitting.job.budget, 1)
     full = min(round(BAR * done / budget), BAR)
     bar = f"[{'#' * full}{'.' * (BAR - full)}] " if columns >= WIDE else ""
     failed = f", {sitting.state.failed} runs failed" if sitting.state.failed else ""
+    if sitting.job.unit == "runs":
+        return f"Runs       {bar}{done} made, of {sitting.job.budget} at most{failed}"
     return f"Pairs      {bar}{done} of {sitting.job.budget}   {sitting.state.effect}{failed}".rstrip()
 
 
@@ -178,12 +183,12 @@ def _left_lines(sitting: Sitting, now_s: float) -> list[str]:
     """Say how long all pairs of the budget would take, and when the hours end."""
     state, job = sitting.state, sitting.job
     lines = []
-    pairs = job.budget - state.pairs
+    pairs = (job.budget - sitting.done) if job.unit == "pairs" else (job.budget - sitting.done) / 2
     if state.took_s and pairs > 0 and not state.stopping:
         mean_s = sum(state.took_s.values()) / len(state.took_s)
         gone_s = sum(max(now_s - run.began_unix_s, 0.0) for run in state.runs)
         left_s = max((2 * pairs * mean_s - gone_s) / state.workers, 0.0)
-        lines = [f"Left       about {duration_words(left_s)}, should all {pairs} pairs be needed"]
+        lines = [f"Left       about {duration_words(left_s)}, should all of it be needed"]
     if job.hours is not None:
         ends_s = job.began_unix_s + job.hours * 3600
         lines.append(f"Hours      end at {clock(ends_s, now_s)}, in {duration_words(max(ends_s - now_s, 0.0))}")

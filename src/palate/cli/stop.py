@@ -69,7 +69,7 @@ def _refuse_left(stopped: list[Stopped]) -> None:
 def _stopped_lines(one: Stopped) -> list[str]:
     name, runs = one.before.name, one.before.state.runs
     were = ", ".join(run.id for run in runs) or "none went"
-    kept = f"{one.after.state.pairs} of {one.before.job.budget} pairs are kept"
+    kept = f"{one.after.done} of {one.before.job.budget} {one.before.job.unit} are kept"
     how = "Killed, as it did not end by itself" if one.killed else "Stopped"
     count = f"of its {one.processes} processes none is left" if one.processes else "no process of it is left"
     return [f"{how}: {name}. Runs ended: {were}; {kept}, {count}.", f"Go on: palate resume {name}"]
@@ -77,6 +77,6 @@ def _stopped_lines(one: Stopped) -> list[str]:
 
 def _asked_lines(one: Sitting) -> list[str]:
     if not one.goes:
-        return [f"{one.name} has ended: {one.state.pairs} of {one.job.budget} pairs."]
+        return [f"{one.name} has ended: {one.done} of {one.job.budget} {one.job.unit}."]
     runs = ", ".join(run.id for run in one.state.runs) or "none"
     return [f"{one.name} starts no more runs. These go on to their end: {runs}.", f"Watch it: palate watch {one.name}"]

@@ -54,7 +54,7 @@ def _chosen(project: Project, name: str, *, as_json: bool) -> Sitting:
     if name or len(goes) < 2 or as_json or not at_terminal():
         return find_sitting(project, name)
     for number, one in enumerate(goes, 1):
-        say(f"{number}  {one.name}  {one.state.pairs} of {one.job.budget} pairs  {one.job.text}")
+        say(f"{number}  {one.name}  {one.done} of {one.job.budget} {one.job.unit}  {one.job.text}")
     return goes[click.prompt("Which?", type=click.IntRange(1, len(goes)), err=True) - 1]
 
 
@@ -88,15 +88,16 @@ def _awaited(sitting: Sitting) -> Sitting:
 
 def _lines(sitting: Sitting) -> None:
     """Say a line per change, until nobody is at it any more."""
-    pairs, told = -1, set[str]()
+    done, told = -1, set[str]()
     put_out({}, [f"{sitting.name}   {sitting.job.text}"], as_json=False)
     while True:
         sitting = again(sitting)
         state = sitting.state
         put_out({}, [words for words in state.noticed if words not in told], as_json=False)
-        if state.pairs != pairs:
-            put_out({}, [f"seed pairs {state.pairs}/{sitting.job.budget}  {state.effect}".rstrip()], as_json=False)
-        pairs = state.pairs
+        if sitting.done != done:
+            what = "seed pairs" if sitting.job.unit == "pairs" else "runs"
+            put_out({}, [f"{what} {sitting.done}/{sitting.job.budget}  {state.effect}".rstrip()], as_json=False)
+        done = sitting.done
         told.update(state.noticed)
         if not sitting.goes:
             break

@@ -36,11 +36,11 @@ class Attended:
     Args:
         person: who asks.
         held: the sitting.
-        question: what is asked.
+        question: what is asked; None where no question is judged.
         workers: runs at a time.
     """
 
-    def __init__(self, person: Person, held: Held, question: Question, workers: int) -> None:
+    def __init__(self, person: Person, held: Held, question: Question | None, workers: int) -> None:
         self._person, self._held, self._question = person, held, question
         self._took: dict[str, list[float]] = {}
         held.tell(replace(held.state, opened=True, workers=workers))
@@ -74,7 +74,7 @@ class Attended:
                 self._beat()
             case RunEnded():
                 self._ended(event)
-            case Looked(verdict):
+            case Looked(verdict) if self._question is not None:
                 effect = effect_words(verdict, self._question.shown)
                 self._held.tell(replace(state, pairs=verdict.n, effect=effect, verdict=verdict.kind))
             case Noticed(words):
@@ -91,7 +91,8 @@ class Attended:
 
     def _ended(self, event: RunEnded) -> None:
         state, result = self._held.state, event.result
-        self._question = self._question.shown_for([result.outcome.value])
+        if self._question is not None:
+            self._question = self._question.shown_for([result.outcome.value])
         if not result.outcome.failed:
             self._took.setdefault(event.arm, []).append(result.elapsed_s)
         self._held.tell(

@@ -31,6 +31,9 @@ FOLDER = "sittings"
 
 OUTPUT, STOP = "output.log", "stop"
 
+SITTING = "PALATE_SITTING"
+"""The environment variable by which a process gets its sitting: the descriptor of its lock, and its folder."""
+
 SILENT_S = 60.0
 """Seconds without a word after which a sitting of another machine is not said to go, where locks do not reach there."""
 
@@ -62,6 +65,7 @@ class Job:
         hours: that runs are started for at most.
         budget: seed pairs at most.
         metric: the name of what is judged.
+        unit: what the budget counts: seed pairs, or runs.
         pid, ticks, boot, host: the process, when it began, since which start of which machine.
         began_unix_s: when the sitting began.
     """
@@ -74,6 +78,7 @@ class Job:
     hours: float | None = None
     budget: int = 0
     metric: str = ""
+    unit: Literal["pairs", "runs"] = "pairs"
     pid: int = 0
     ticks: int = 0
     boot: str = ""
@@ -275,13 +280,15 @@ def _is_looked_at(descriptor: int) -> bool:
     return False
 
 
-def inherit(folder: Path, descriptor: int) -> Held | None:
-    """Take over a sitting whose lock this process was given by who started it; None where it is none."""
-    seen = _read(folder)
-    if seen is None or not is_at(descriptor, folder / "lock"):
+def inherited(environment: Mapping[str, str]) -> Held | None:
+    """Take over the sitting that this process was started for; None where a person started it."""
+    descriptor, _, place = environment.get(SITTING, "").partition(":")
+    folder = Path(place)
+    seen = _read(folder) if descriptor.isdecimal() else None
+    if seen is None or not is_at(int(descriptor), folder / "lock"):
         return None
-    os.set_inheritable(descriptor, False)
-    held = Held(folder, descriptor, seen.job)
+    os.set_inheritable(int(descriptor), False)
+    held = Held(folder, int(descriptor), seen.job)
     held.tell_job(seen.job.of_this_process())
     held.tell(State())
     return held
@@ -295,6 +302,11 @@ class Sitting:
     job: Job
     state: State
     life: Life
+
+    @property
+    def done(self) -> int:
+        """How much of the budget is done."""
+        return self.state.pairs if self.job.unit == "pairs" else self.state.made
 
     @property
     def name(self) -> str:
@@ -333,6 +345,7 @@ class Sitting:
             **({"cause": self.cause()} if self.life == "interrupted" else {}),
             "pairs": self.state.pairs,
             "budget": self.job.budget,
+            "unit": self.job.unit,
             **{name: state[name] for name in ("effect", "verdict", "made", "failed", "runs", "noticed", "stopping")},
             "hours": self.job.hours,
             "began_unix_s": self.job.began_unix_s,
