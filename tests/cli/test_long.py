@@ -134,6 +134,8 @@ def test_what_a_person_must_answer_is_asked_first_and_sealed_and_the_terminal_ma
         (("-c", "gian=1"), 2, "gian"),
         (("--forecast", "perhaps"), 2, "perhaps"),
         (("--pairs", "1"), 2, "1"),
+        (("--hours", "0"), 2, "hours"),
+        (("--no-forecast", "--ask"), 2, "--ask does not go with --detach"),
     ],
 )
 def test_faults_of_the_command_are_told_at_once_and_nothing_is_started(place, words, status, says):
@@ -285,7 +287,7 @@ def test_hours_end_it_and_asked_with_more_it_goes_on_in_the_same_question(place)
     place.write(TRAIN.replace("time.sleep(0.15)", "time.sleep(0.3)"))
     ended = place.process(*ASK, *FEW, "--hours", str(4 / 3600))
     assert ended.returncode == 0
-    done, budget = map(int, re.search(r"Stopped after 4 s: (\d) of (\d) pairs\.", ended.stdout).groups())
+    done, budget = map(int, re.search(r"Stopped \w+ 4 s[^:]*: (\d) of (\d) pairs\.", ended.stdout).groups())
     assert 1 <= done < budget == 4
     assert "Cannot tell yet" in ended.stdout
     assert place.json("list")["rows"][0]["verdict"] is None  # nothing is sealed that more hours could change
@@ -407,3 +409,58 @@ def test_the_processes_of_a_run_know_nothing_of_the_sitting(place):
     project = Project(place.folder / ".palate")
     outputs = [project.output(run["id"]).read_text() for run in finished_runs(place)]
     assert set(outputs) == {"[]\n"}
+
+
+def test_what_another_seed_does_is_measured_without_a_terminal_too(place):
+    told = document(place, "noise", "--detach", "train.py", "--metric", "val_acc", "--runs", "12")
+    name = told["experiment"]
+    assert (told["unit"], told["budget"]) == ("runs", 12)
+    until(lambda: kept(place, name).get("made"))
+    stopped = place.process("stop", name, "--after-runs")
+    assert stopped.returncode == 0, stopped.stderr
+    (seen,) = document(place, "watch", name)["sittings"]
+    assert seen["ending"]["how"] == "failed"
+    assert re.search(r"Stopped after \d+ of 12 runs, as was asked", seen["ending"]["words"][0])
+    document(place, "resume", name)
+    (seen,) = document(place, "watch", name)["sittings"]
+    assert seen["ending"]["how"] == "done"
+    assert "Another seed alone moves val_acc by" in seen["ending"]["words"][0]
+    assert len(finished_runs(place)) == 12
+
+
+def test_winners_are_rerun_without_a_terminal_too(place):
+    better = document(place, *ASK[:4], "-c", "gain=0.9", "--no-forecast", "--pairs", "5")
+    assert better["verdict"]["kind"] == "better"
+    told = document(place, "confirm", "--detach")
+    assert (told["experiment"], told["unit"], told["budget"]) == ("confirm", "runs", 10)
+    assert document(place, "confirm", "--detach")["already"] is True
+    (seen,) = document(place, "watch", "confirm")["sittings"]
+    assert (seen["ending"]["how"], seen["made"]) == ("done", 10)
+    assert "better, confirmed" in place.process("list").stdout or "confirmed" in seen["ending"]["words"][0]
+
+
+def test_a_split_goes_on_without_a_terminal_too(place):
+    place.write(TRAIN.replace("gain = 0.5", "gain = 0.5\nlift = 0.0").replace("0.3 + ", "0.3 + lift + "))
+    words = ("run", "--detach", "train.py", "--metric", "val_acc", "-c", "gain=0.9", "-c", "lift=0.1", "--split")
+    told = document(place, *words, "--no-forecast", "--pairs", "3", "--workers", "2")
+    (seen,) = document(place, "watch", told["experiment"])["sittings"]
+    assert seen["ending"]["how"] == "done"
+    assert seen["made"] >= 8
+    assert any(line.startswith("gain") for line in seen["ending"]["words"])
+
+
+def test_where_the_connection_drops_without_detach_it_says_so_and_goes_on_by_one_word(place):
+    place.write(TRAIN.replace("time.sleep(0.15)", "time.sleep(0.3)"))
+    terminal = place.terminal(*ASK, *FEW)
+    (path,) = until(lambda: list(place.folder.glob(".palate/sittings/*/state.json")))
+    name = path.parent.name
+    until(lambda: kept(place, name)["pairs"] == 1)
+    family = with_descendants([terminal.pid])
+    terminal.close(force=True)
+    assert all_gone(family)
+    (seen,) = document(place, "watch", "--once")["sittings"]
+    assert (seen["life"], seen["ending"]["how"]) == ("ended", "stopped")
+    assert seen["ending"]["words"] == ["Stopped by SIGHUP: its terminal was closed."]
+    document(place, "resume")
+    (seen,) = document(place, "watch")["sittings"]
+    assert (seen["pairs"], seen["ending"]["how"]) == (4, "done")

@@ -35,7 +35,7 @@ def test_a_pair_is_not_started_that_would_end_after_the_hours_as_long_as_the_lon
     assert one.allow(["baseline", "treatment"], 1)
     clock.now_s += 1
     assert not one.allow(["baseline", "treatment"], 1)
-    assert one.stopped == "after 1 h"
+    assert one.stopped == "within 1 h, as the next pair would end later"
     assert one.allow(["treatment"], 1)  # the other half of a pair that has begun
     assert one.allow(["baseline", "treatment"], 2)  # side by side
     clock.now_s = 3600 - 1199
@@ -60,6 +60,7 @@ def test_what_goes_at_the_end_of_the_hours_has_a_tenth_of_them_more_and_a_quarte
         clock.now_s = hours * 3600 + grace_s - 0.1
         assert not one.are_over()
         assert not one.allow(["baseline"], 1)
+        assert one.stopped.startswith("after ")
         clock.now_s += 0.2
         assert one.are_over()
         assert one.stopped.startswith("after ")

@@ -18,6 +18,7 @@ from palate.recipe.settings import show_value
 from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.launch import Resources
+from palate.training.limits import hours_words
 
 if TYPE_CHECKING:
     from palate.loop.report import Report
@@ -51,6 +52,8 @@ def answer(
         schema: of the document.
         more: commands that are offered next before the report's own.
     """
+    if ask_only and options.detach:
+        raise InputError("--ask does not go with --detach.", why="With --ask nothing is run, here or elsewhere.")
     config = read_config(Path.cwd(), os.environ)
     forecast = choose_forecast(options.said, no_forecast=options.no_forecast, why=options.why)
     if not as_json:
@@ -69,6 +72,8 @@ def answer(
 
         if not as_json:
             _say_budget(project, opened.question)
+        if options.hours is not None and not as_json:
+            say(f"Hours      {hours_words(options.hours)}: no pair is started that would end later")
         job = job_of(opened.question, typed(options), hours=options.hours, detached=options.detach)
         if ask_only or options.detaches:
             report = run_question(project, opened, person=person, declared=declared, run=False)

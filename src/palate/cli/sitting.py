@@ -132,7 +132,8 @@ def _life_lines(sitting: Sitting, now_s: float, brief: bool) -> list[str]:
     hours = f"{used} of {hours_words(job.hours)}" if job.hours is not None else used
     still = [f"Still      it was stopped (Ctrl-Z) and does nothing: fg, or kill -CONT {job.pid}"]
     asked = ["Stopping   no more runs are started, as was asked; those that go are finished"]
-    phase = [] if state.opened else ["Reading    what differs between the arms"]
+    reads = not (state.runs or state.made or state.verdict)
+    phase = ["Reading    what is asked, and what differs between the arms"] if reads else []
     return [
         f"Goes       since {clock(job.began_unix_s, now_s)}, {hours}, {where}{', detached' if job.detached else ''}",
         *(still if sitting.stands_still else ()),

@@ -22,9 +22,10 @@ from typing import Any, Literal, Self
 
 from palate.recipe.codec import Secret
 from palate.redaction import redact_text, sealed
+from palate.store.leftovers import is_gone
 from palate.store.locks import is_at, lock
 from palate.store.private import make_folder, open_file, replace_file
-from palate.training.family import STOPPED, began_ticks, boot_id, state_of
+from palate.training.family import LINUX, STOPPED, began_ticks, boot_id, state_of
 
 FOLDER = "sittings"
 """Folder of the sittings, in the project's."""
@@ -99,7 +100,11 @@ class Job:
     @property
     def is_process(self) -> bool:
         """Whether its process is there, and is no other that has its number now."""
-        return self.here and self.boot == boot_id() and self.ticks == began_ticks(self.pid) and bool(state_of(self.pid))
+        if not self.here or self.boot != boot_id():
+            return False
+        if not LINUX:  # a number is all that is known: whoever has the lock wrote it
+            return not is_gone(self.pid)
+        return bool(state_of(self.pid)) and self.ticks == began_ticks(self.pid)
 
     @property
     def typed(self) -> str:

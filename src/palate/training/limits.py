@@ -76,7 +76,9 @@ class Limits:
         need_s = [self._longest.get(arm, longest) for arm in arms]
         took_s = sum(need_s) if workers < 2 else max(need_s, default=0.0)
         now_s = self._now_s()
-        if self._hours is not None and (now_s >= self._until_s or now_s + took_s > self._until_s):
-            self.stopped = f"after {hours_words(self._hours)}"
+        if self._hours is not None and now_s + took_s > self._until_s:
+            early = now_s < self._until_s
+            words = hours_words(self._hours)
+            self.stopped = f"within {words}, as the next pair would end later" if early else f"after {words}"
             return False
         return True
