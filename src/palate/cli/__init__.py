@@ -37,6 +37,9 @@ COMMANDS = {
     "redact": ("palate.cli.redact", "Take secrets out of a store that was written before they were sealed."),
     "config": ("palate.cli.config", "List preferences and who decided them."),
     "taste": ("palate.cli.taste", "Look at a run's samples over its checkpoints, and say which is the last good one."),
+    "watch": ("palate.cli.watch", "Watch what goes, in this terminal or another; it goes on when you leave."),
+    "stop": ("palate.cli.stop", "Stop what goes, in this terminal or another."),
+    "resume": ("palate.cli.resume", "Go on with what was broken off, in a process of its own."),
     "list": ("palate.cli.list_", "List experiments, or runs."),
     "show": ("palate.cli.show", "Show one experiment, or one run."),
 }

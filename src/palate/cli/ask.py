@@ -1,19 +1,27 @@
 """Put one question through the loop, from the command line; light to import: what is slow waits for the answer."""
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palate.cli.common import RunOptions, here, put_out, say
+from palate.cli.detach import detach, job_of, say_going, sitting_beside, sitting_of
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
 from palate.loop.ask import opening, resources_of
+from palate.loop.attended import how_ended
 from palate.loop.author import author_of
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
 from palate.store.project import Project
 from palate.training.launch import Resources
+from palate.training.limits import hours_words
+
+if TYPE_CHECKING:
+    from palate.loop.report import Report
 
 MOST_SHOWN = 20
 """Settings of the baseline that are shown with a question; where it has more, the changed ones come first."""
@@ -44,6 +52,8 @@ def answer(
         schema: of the document.
         more: commands that are offered next before the report's own.
     """
+    if ask_only and options.detach:
+        raise InputError("--ask does not go with --detach.", why="With --ask nothing is run, here or elsewhere.")
     config = read_config(Path.cwd(), os.environ)
     forecast = choose_forecast(options.said, no_forecast=options.no_forecast, why=options.why)
     if not as_json:
@@ -56,14 +66,37 @@ def answer(
             project, question, author=author, person=person, resources=_resources(options), said=forecast
         ) as opened,
     ):
+        if options.detaches and say_going(project, opened.question.experiment, as_json=as_json):
+            return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
         if not as_json:
             _say_budget(project, opened.question)
-        report = run_question(project, opened, person=person, declared=declared, run=not ask_only)
+        if options.hours is not None and not as_json:
+            say(f"Hours      {hours_words(options.hours)}: no pair is started that would end later")
+        job = job_of(opened.question, typed(options), hours=options.hours, detached=options.detach)
+        if ask_only or options.detaches:
+            report = run_question(project, opened, person=person, declared=declared, run=False)
+        else:
+            with sitting_of(project, opened, person, held=options.sitting, job=job) as (sat, attended, held):
+                report = run_question(project, sat, person=attended, declared=declared)
+                held.end(how_ended(report.judgement), *_last_words(report))
+    if options.detaches and not report.judgement.done:
+        detach(project, job, typed(options), as_json=as_json)
+        return
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
     put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
+
+
+def _last_words(report: "Report") -> list[str]:
+    """Return what a sitting says at its end: all of the report, or only how far it came."""
+    return [*report.stopped_words(), report.headline] if report.judgement.stopped else report.lines()
+
+
+def typed(options: RunOptions) -> list[str]:
+    """Return what was typed behind `palate`, with what a person was asked for since."""
+    return [*sys.argv[1:2], *options.decided, *sys.argv[2:]]
 
 
 def answer_split(project: Project, question: Question, options: RunOptions, *, as_json: bool) -> None:
@@ -74,14 +107,24 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
             why="A forecast answers one question; a split asks one for each change and each pair of them.",
             todo="Leave it out, or ask about one change at a time.",
         )
-    from palate.loop.split import run_split
+    from palate.loop.split import make_split, run_split
     from palate.store.catalog import Catalog
 
     if not as_json:
         introduce(question)
+    job = job_of(question, typed(options), hours=options.hours, detached=options.detach)
+    if options.detaches:
+        make_split(question)  # refused before anything is started
+        detach(project, job, typed(options), as_json=as_json)
+        return
     with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
-        report = run_split(catalog, question, _resources(options), person)
-    put_out(report.document(), report.lines(), as_json=as_json)
+        seat = sitting_beside(project, question, _resources(options), person, held=options.sitting, job=job)
+        with seat as (resources, attended, held):
+            report = run_split(catalog, question, resources, attended)
+            stopped = resources.limits.stopped if resources.limits is not None and not report.effects.settled else ""
+            held.end("limit" if stopped else "done", *report.lines())
+    more = [f"Stopped {stopped}: {report.effects.seeds} of {question.budget} seeds."] if stopped else []
+    put_out(report.document(), [*report.lines(), *more], as_json=as_json)
 
 
 def _resources(options: RunOptions) -> Resources:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -22,6 +22,7 @@ from palate.vocabulary import Goal
 
 if TYPE_CHECKING:
     from palate.loop.metric import AskGoal
+    from palate.loop.sittings import Held
 
 LABEL = 11
 """Columns that a label in front of a line takes."""
@@ -43,6 +44,10 @@ class RunOptions:
         pairs: seed pairs that it may cost at most.
         workers, threads, timeout_s: what runs are carried out with.
         author, agent: who forecasts.
+        hours: that runs are started for at most.
+        detach: go on in a process of its own.
+        sitting: the one that this process was started for.
+        decided: options that a person was asked for, as they are typed.
     """
 
     said: str | None
@@ -54,6 +59,15 @@ class RunOptions:
     timeout_s: float | None
     author: str | None
     agent: bool | None
+    hours: float | None = None
+    detach: bool = False
+    sitting: "Held | None" = None
+    decided: tuple[str, ...] = ()
+
+    @property
+    def detaches(self) -> bool:
+        """Whether what is asked here goes on elsewhere."""
+        return self.detach and self.sitting is None
 
 
 def judged_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,15 +83,26 @@ def judged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_detach_option = click.option(
+    "--detach", is_flag=True, help="Ask and seal here, then go on in a process of its own: palate watch."
+)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what decides how runs are carried out and who forecasts; the command gets it as `options`."""
 
     @functools.wraps(command)
     def with_options(**given: Any) -> Any:
-        options = RunOptions(**{one.name: given.pop(one.name) for one in fields(RunOptions)})
-        return command(options=options, **given)
+        options = RunOptions(**{one.name: given.pop(one.name) for one in fields(RunOptions) if one.name in given})
+        return in_sitting(lambda held: command(options=replace(options, sitting=held), **given))
 
     for option in (
+        _detach_option,
+        click.option(
+            "--hours",
+            type=click.FloatRange(min=0, min_open=True, max=10_000),
+            help="Start no pair that would end later, by how long runs took so far.",
+        ),
         click.option(
             "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."
         ),
@@ -97,6 +122,31 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         with_options = option(with_options)
     return author_options(with_options)
+
+
+def in_sitting(command: "Callable[[Held | None], Any]") -> Any:
+    """Call a command; where this process was started for a sitting, with it, and its runs know nothing of that."""
+    if "PALATE_SITTING" not in os.environ:
+        return command(None)
+    from palate.loop.attended import ending_kept
+    from palate.loop.sittings import SITTING, inherited
+
+    held = inherited(os.environ)
+    del os.environ[SITTING]
+    if held is None:
+        return command(None)
+    with ending_kept(held):
+        return command(held)
+
+
+def detachable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--detach`; the command gets whether it is to go on elsewhere, and the sitting that it was started for."""
+
+    @functools.wraps(command)
+    def with_sitting(*, detach: bool, **given: Any) -> Any:
+        return in_sitting(lambda held: command(detach=detach and held is None, sitting=held, **given))
+
+    return _detach_option(with_sitting)
 
 
 def author_options(command: Command) -> Command:

@@ -7,6 +7,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.ledger.ledger import Ledger, SealedExperiment
+from palate.loop.sittings import Sitting, newest_of
 from palate.store.catalog import Catalog, RunRow
 from palate.verdict.flukes import expected_flukes
 from palate.vocabulary import Integrity
@@ -31,12 +32,13 @@ def command(of_runs: bool, limit: int, as_json: bool) -> None:
 def _experiments(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
     """List the newest experiments, with this author's forecasts; others' stay hidden until the outcome."""
     ledger, author = Ledger.of(catalog.project.chain), whoami().name
-    rows = [_experiment(experiment, author) for experiment in ledger.newest(limit)]
+    at_it = newest_of(catalog.project.home)
+    rows = [_experiment(experiment, author, at_it.get(experiment.id)) for experiment in ledger.newest(limit)]
     kinds = ledger.verdict_kinds()
     return rows, [*map(_experiment_line, rows), *_flukes(len(kinds), kinds.count("better"))]
 
 
-def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
+def _experiment(experiment: SealedExperiment, author: str, sitting: Sitting | None) -> dict[str, Any]:
     question, mine = experiment.question, experiment.of(author)
     verdict = experiment.outcome
     forecasters = {sealed.author.name for sealed in experiment.forecasts if sealed.turn == "forecast"}
@@ -54,6 +56,7 @@ def _experiment(experiment: SealedExperiment, author: str) -> dict[str, Any]:
         "badge": experiment.badge_name,
         "void": experiment.void.reason if experiment.void else None,
         "others": len(forecasters - {author}),
+        **({} if verdict or sitting is None else {"sitting": sitting.document()}),
     }
 
 
@@ -70,11 +73,21 @@ def _experiment_line(row: dict[str, Any]) -> str:
     notes = ", confounded" if row["confounded"] else ""
     notes += f", {row['badge']}" if row["badge"] else ""
     notes += f", void: {row['void']}" if row["void"] else ""
-    verdict = f"{row['verdict']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"open{notes}"
+    verdict = f"{row['verdict']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"{_open_words(row)}{notes}"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or (f"{row['others']} of others" if row["others"] else "no forecast")
     asked = f"{row['target']}: {row['question']}"
     return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {asked}"
+
+
+def _open_words(row: dict[str, Any]) -> str:
+    """Say how far an experiment without a verdict is, and whether anybody is at it."""
+    sitting = row.get("sitting")
+    if sitting is None:
+        return "open"
+    ending = sitting["ending"]
+    word = {"interrupted": "broken off", "ended": ending and ending["how"]}.get(sitting["life"], "goes")
+    return f"{'stopped' if word in ('limit', 'done') else word} {sitting['pairs']}/{sitting['budget']}"
 
 
 def _runs(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], list[str]]:

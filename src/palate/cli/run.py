@@ -1,5 +1,7 @@
 """`palate run`."""
 
+from dataclasses import replace
+
 import click
 
 from palate.cli.ask import answer, answer_split
@@ -84,8 +86,11 @@ def command(
         trained = find_target(target, arguments)
     assigned = parse_assignments(changes)
     real_changes(trained, assigned, edited=edit is not None)  # refused before anything is run
-    metric = metric or trained.metric or ask_metric(project, trained, changes, data, as_json=as_json)
-    if metric_from is not None:
+    if not (metric or trained.metric):
+        metric = ask_metric(project, trained, changes, data, as_json=as_json)
+        options = replace(options, decided=("--metric", metric) if metric else ())
+    metric = metric or trained.metric
+    if metric_from is not None and metric is not None:
         project.remember_pattern(*pattern_for(metric, metric_from))
     if margin is None:
         margin = Ledger.of(project.chain).remembered_margin(metric or "")

@@ -1,16 +1,19 @@
 """`palate show`."""
 
 import re
+import time
 from dataclasses import asdict
 
 import click
 
 from palate.cli.common import here, json_option, put_out, whoami
+from palate.cli.sitting import newest_points, sitting_lines
 from palate.errors import InputError, NotFoundError
 from palate.loop.reference import foretell_run
 from palate.loop.results import Results, RunResult
 from palate.loop.run import report_now
 from palate.loop.season import course_of
+from palate.loop.sittings import newest_of
 from palate.question.plan import ARMS
 from palate.recipe.codec import encode
 from palate.recipe.settings import show_value
@@ -76,7 +79,17 @@ def _show_experiment(project: Project, name: str, as_json: bool) -> None:
     }
     origin = ["It was asked elsewhere: its command is started only when you confirm it."] if received else []
     pairs = _pair_lines(report.judgement.results)
-    put_out(document, [f"{question.experiment}  {question.text}", *origin, *report.lines(), *pairs], as_json=as_json)
+    sitting = newest_of(project.home).get(question.experiment)
+    told = sitting is not None and (sitting.goes or sitting.can_go_on) and not report.judgement.done
+    newest = newest_points(project, sitting) if sitting is not None and told else {}
+    going = (
+        sitting_lines(sitting, newest, now_s=time.time(), columns=0, brief=True)[1:]
+        if sitting is not None and told
+        else []
+    )
+    document |= {"sitting": sitting.document()} if sitting is not None and told else {}
+    head = f"{question.experiment}  {question.text}"
+    put_out(document, [head, *origin, *going, *report.lines(), *pairs], as_json=as_json)
 
 
 def _pair_lines(results: Results) -> list[str]:

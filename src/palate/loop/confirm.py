@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from palate.errors import RunsFailedError
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import SealedConfirmation, SealedVerdict
 from palate.loop.ask import Person
@@ -87,6 +88,17 @@ def _startable(catalog: Catalog, claims: list[tuple[Question, str]], trust: Conf
     return [(ready.get(question.experiment, question), kind) for question, kind in claims]
 
 
+def runs_to_confirm(catalog: Catalog, trust: Confirm = refuse_to_confirm) -> int:
+    """Count the runs that are missing to check all winners, vouched for as `confirm` does; nothing is started.
+
+    Raises:
+        RefusedError: what would be started was not asked for here, and nobody says yes.
+    """
+    plans = [rerun_plan(one) for one, _ in _startable(catalog, list(winners(Ledger.of(catalog.project.chain))), trust)]
+    found = [(plan, collect(catalog, plan)) for plan in plans]
+    return sum(seed not in results[arm] for plan, results in found for arm in plan.arms for seed in plan.seeds)
+
+
 def _lacks_runs(catalog: Catalog, plan: Plan) -> bool:
     results = collect(catalog, plan)
     return any(seed not in results[arm] for arm in plan.arms for seed in plan.seeds)
@@ -97,6 +109,11 @@ def _rerun(catalog: Catalog, plan: Plan, resources: Resources, person: Person) -
         for results in runner:
             if all(seed in results[arm] for arm in plan.arms for seed in plan.seeds):
                 break
+        else:
+            raise RunsFailedError(
+                "Stopped before all reruns were made, as was asked: nothing is judged by a part of them.",
+                todo="The same command goes on: nothing that finished is lost.",
+            )
     return results
 
 

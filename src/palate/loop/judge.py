@@ -43,6 +43,7 @@ class Judgement:
         made: runs made for it just now.
         reused: runs that were there already.
         lost: runs that lost points, so that their pairs are left out; none of `results`.
+        stopped: why runs that are missing were not made, in words: `after 8 h`; "" where none was held back.
     """
 
     verdict: Verdict
@@ -52,6 +53,7 @@ class Judgement:
     made: int = 0
     reused: int = 0
     lost: tuple[RunResult, ...] = ()
+    stopped: str = ""
 
     @property
     def settled(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from palate.errors import RunsFailedError
 from palate.loop.ask import Person
 from palate.loop.runner import Runner
 from palate.question.plan import Plan
@@ -102,6 +103,11 @@ def measure_noise(catalog: Catalog, plan: Plan, budget: int, resources: Resource
             ended = [results[BASELINE][seed].outcome for seed in plan.seeds if seed in results[BASELINE]]
             if len(ended) == len(plan.seeds):
                 break
+    if len(ended) < len(plan.seeds):
+        raise RunsFailedError(
+            f"Stopped after {len(ended)} of {len(plan.seeds)} runs, as was asked: nothing is said of the noise yet.",
+            todo="The same command goes on: nothing that finished is lost.",
+        )
     values = np.array([outcome.value for outcome in ended if outcome.value is not None], dtype=np.float64)
     df = max(len(values) - 1, 1)
     sd = float(values.std(ddof=1)) if len(set(values.tolist())) > 1 else 0.0

@@ -142,6 +142,7 @@ class Report:
                 },
             },
             "elapsed_s": round(self.elapsed_s, 3),
+            **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
             "next": self.next_commands(),
         }
 
@@ -149,7 +150,7 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self._confounded(), *self.opposed]
+        lines = [self.headline, *self.stopped_words(), *self._confounded(), *self.opposed]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -159,6 +160,11 @@ class Report:
             more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
             lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]
+
+    def stopped_words(self) -> list[str]:
+        """Say where running was stopped before the verdict was settled, and how far it came."""
+        why, verdict = self.judgement.stopped, self.judgement.verdict
+        return [f"Stopped {why}: {verdict.n} of {verdict.budget} pairs. The same command goes on."] if why else []
 
     def _effort(self) -> str:
         made, reused = self.judgement.made, self.judgement.reused
@@ -180,6 +186,8 @@ class Report:
         failed = _first_failure(self.judgement.results.get(TREATMENT, {}))
         listed = [f"palate show {failed.id}"] if failed else []
         listed.append(f"palate show {experiment}")
+        if self.judgement.stopped:
+            listed.append(f"palate resume {experiment}")
         if not self.judgement.verdict.settled:
             listed.append(f"palate verdict {experiment}")
         return [*listed, "palate list", "palate verify"]

@@ -86,7 +86,9 @@ def run_until_settled(
             person.watch(Looked(judgement.verdict))
             if judgement.settled:
                 break
-    return replace(judgement, made=runner.made, reused=runner.reused)
+    limits = opened.resources.limits
+    stopped = limits.stopped if limits is not None and not judgement.done else ""
+    return replace(judgement, made=runner.made, reused=runner.reused, stopped=stopped)
 
 
 def _read_arms(

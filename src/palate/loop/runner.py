@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
@@ -28,6 +28,7 @@ from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
+from palate.training.limits import Limits
 from palate.training.outcome import USAGE_ERROR, set_aside, tail_of
 from palate.vocabulary import BASELINE, Arm
 
@@ -73,6 +74,7 @@ class Runner:
         self._plan = plan
         self._resources = resources
         self._workers = resources.workers
+        self._limits = resources.limits or Limits()
         self._person = person
         self._engines = engines or Engines(resources)
         self._going: dict[str, tuple[Arm, int, float]] = {}
@@ -132,9 +134,10 @@ class Runner:
                 self._apartness.shared_at_once(self._results[arm][seed].id, received, 0.0, 0.0)
         for arm, results in self._results.items():
             self._lanes.known(arm, [one.id for one in results.values()])
+            self._limits.learn(arm, *(one.elapsed_s for one in results.values()))
         self._check()
         yield self._results
-        while self._submit():
+        while self._submit() and not self._limits.are_over():
             if self._news:
                 self._news = False
                 yield self._results
@@ -205,7 +208,9 @@ class Runner:
         most = self._lanes.size(arm) - 1
         going = {seed for of, seed, _ in self._going.values() if of == arm}
         missing = [one for one in self._plan.seeds if one not in self._results[arm] and one not in going | {first}]
-        yield from itertools.islice((seed for seed in missing if self._is_free(arm, seed)), max(most, 0))
+        yield from itertools.islice(
+            (seed for seed in missing if self._in_time(seed, ()) and self._is_free(arm, seed)), max(most, 0)
+        )
 
     def _next(self, waits: list[tuple[Arm, int]]) -> tuple[Arm, int] | None:
         """Claim the next run that is missing, and put those that others make into `waits`.
@@ -216,7 +221,7 @@ class Runner:
         going = {(arm, seed) for arm, seed, _ in self._going.values()}
         for seed in self._plan.seeds:
             for arm in self._plan.arms:
-                if seed in self._results[arm] or (arm, seed) in going:
+                if seed in self._results[arm] or (arm, seed) in going or not self._in_time(seed, going):
                     continue
                 if self._is_free(arm, seed):
                     return arm, seed
@@ -224,6 +229,11 @@ class Runner:
                     return None
                 waits.append((arm, seed))
         return None
+
+    def _in_time(self, seed: int, going: Collection[tuple[Arm, int]]) -> bool:
+        """Return whether what a seed lacks may still be started: it is of no use without the other half of its pair."""
+        lacks = [arm for arm in self._plan.arms if seed not in self._results[arm] and (arm, seed) not in going]
+        return self._limits.allow(lacks, self._workers)
 
     def _is_free(self, arm: Arm, seed: int) -> bool:
         """Claim a run; return whether it is to be made here: nobody else makes it, or has made it meanwhile."""
@@ -277,6 +287,7 @@ class Runner:
         if ended.id not in self._going:  # a reading before the runs that was given up, and ended late
             return
         arm, seed, began_s = self._going.pop(ended.id)
+        self._limits.learn(arm, time.monotonic() - began_s)
         ended = self._lanes.shared(ended)
         try:
             why = write_ending(self._project, ended)

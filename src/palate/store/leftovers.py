@@ -17,7 +17,7 @@ _OURS = re.compile(r"\.(?:new|other)-(?P<tree>\d+)-.*|\..+?\.(?P<earlier>\d+)(?:
 """Names of folders of code that come or go, and those under which earlier versions wrote, each with its process."""
 
 _FOLDERS = (".", "recipes", "inputs", "trees")
-_CLAIMS, _RUNS = "claims", "runs"
+_CLAIMS, _RUNS, _SITTINGS = "claims", "runs", "sittings"
 
 
 def remove_leftovers(home: Path, *, now_s: float | None = None) -> list[Path]:
@@ -34,7 +34,7 @@ def remove_leftovers(home: Path, *, now_s: float | None = None) -> list[Path]:
 
 def _half_written(home: Path, now_s: float) -> Iterator[Path]:
     ours = [home / name for name in _FOLDERS]
-    for folder in (*ours, *_listed(home / _RUNS)):
+    for folder in (*ours, *_listed(home / _RUNS), *_listed(home / _SITTINGS)):
         for path in _listed(folder):
             process = process_in(path.name)
             if process is None and folder in ours and (named := _OURS.fullmatch(path.name)) is not None:

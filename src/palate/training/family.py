@@ -99,6 +99,23 @@ def state_of(pid: int) -> str:
     return next(iter(_after_name(pid)), "")
 
 
+def began_ticks(pid: int) -> int:
+    """Return when a process began, in ticks of the system's clock; 0 where there is none, or nobody tells.
+
+    A number may be another process's later; number and beginning together are not, as long as the system is up.
+    """
+    words = _after_name(pid)
+    return int(words[19]) if len(words) > 19 else 0
+
+
+def boot_id() -> str:
+    """Return what tells one start of this machine from another; "" where nobody tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def is_there(pid: int) -> bool:
     """Return whether a process has not ended, as Linux tells.
 

@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from palate.errors import RefusedError, StoreError
 from palate.question.folder import Place
 from palate.question.target import Order, Task
+from palate.training.limits import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class Resources:
         threads: CPU threads a run.
         timeout_s: seconds that a run may take; None for any number.
         place: the folder that runs see; None to run where palate was called.
+        limits: until when runs are started; None for as long as any is missing.
     """
 
     start: "Callable[[Task, Resources], Launcher]"
@@ -94,6 +96,7 @@ class Resources:
     threads: int = 1
     timeout_s: float | None = None
     place: Place | None = None
+    limits: Limits | None = None
 
     def placed(self, task: Task) -> Task:
         """Return a task with the folder that its runs see, where it does not say one."""

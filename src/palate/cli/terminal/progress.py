@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +11,12 @@ from palate.errors import StoreError
 from palate.forecast.answer import said_words
 from palate.ledger.records import SealedForecast
 from palate.loop.ask import Looked, Noticed, RunEnded, RunsGoing, RunStarted, WatchEvent
+from palate.loop.attended import length_of
 from palate.loop.report import failure_reason
 from palate.question.question import Question
 from palate.store.reader import read_journal
 from palate.verdict.words import effect_words
 
-LENGTH_NAMES = ("epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs", "steps", "max_steps", "max_iters",
-                "num_steps", "iterations", "iters")  # fmt: skip
 REFRESH_S = 0.4
 
 
@@ -129,7 +127,7 @@ class Bars(Lines):
     def _started(self, run: RunStarted) -> None:
         """Add a bar for the run; the first one starts the display (nothing is drawn over the prompt)."""
         self._progress.start()
-        bar = self._progress.add_task(shown(f"  seed {run.seed} {run.arm}"), total=_length(run.settings), effect="")
+        bar = self._progress.add_task(shown(f"  seed {run.seed} {run.arm}"), total=length_of(run.settings), effect="")
         self._bars[run.order.id] = (bar, run.order.folder / "journal")
 
     def _going(self, ids: tuple[str, ...]) -> None:
@@ -160,7 +158,3 @@ class Bars(Lines):
 
 def _failure(run: RunEnded) -> str:
     return f"{run.result.id} ({run.arm}) failed: {failure_reason(run.result)}"
-
-
-def _length(settings: Mapping[str, Any]) -> int | None:
-    return next((settings[name] for name in LENGTH_NAMES if isinstance(settings.get(name), int)), None)
