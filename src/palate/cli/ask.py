@@ -53,7 +53,7 @@ def answer(
     with (
         AtCommand(question, as_json=as_json, said=forecast, asks=asks, strict=strict) as person,
         opening(
-            project, question, author=author, person=person, resources=_resources(options), said=forecast
+            project, question, author=author, person=person, resources=_resources(options, question), said=forecast
         ) as opened,
     ):
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
@@ -80,13 +80,20 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
     if not as_json:
         introduce(question)
     with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
-        report = run_split(catalog, question, _resources(options), person)
+        report = run_split(catalog, question, _resources(options, question), person)
     put_out(report.document(), report.lines(), as_json=as_json)
 
 
-def _resources(options: RunOptions) -> Resources:
-    config = read_config(Path.cwd(), os.environ)
-    return resources_of(here(), config, workers=options.workers, threads=options.threads, timeout_s=options.timeout_s)
+def _resources(options: RunOptions, question: Question) -> Resources:
+    return resources_of(
+        here(),
+        read_config(Path.cwd(), os.environ),
+        workers=options.workers,
+        per_gpu=options.per_gpu,
+        threads=options.threads,
+        timeout_s=options.timeout_s,
+        target=question.target,
+    )
 
 
 def introduce(question: Question) -> None:

@@ -50,7 +50,7 @@ def command(
         runs=runs,
         data=data_of(baseline.data, Path.cwd()),
     )
-    resources = resources_of(project, read_config(Path.cwd(), os.environ))
+    resources = resources_of(project, read_config(Path.cwd(), os.environ), target=baseline)
     with Catalog.open(project) as catalog:
         report = measure_noise(catalog, plan, budget_of(pairs), resources, nobody())
     put_out(report.document(), report.lines(), as_json=as_json)
