@@ -24,6 +24,9 @@ USUAL = 3.0
 IDLE_SHARE = 0.01
 """Share of one core below which a run is idle: a process that only waits uses less to wake up now and then."""
 
+BLIP_S = 0.05
+"""Seconds of processor time that are nothing: what wakes up, looks and sleeps on."""
+
 STATES = {"R": "computes", "S": "sleeps", "D": "waits for a disk", "I": "sleeps", "T": "is stopped", "t": "is stopped"}
 
 READS = {"x86_64": "0", "aarch64": "63", "arm64": "63"}
@@ -64,30 +67,39 @@ class Silence:
     def __init__(self, patience: Patience, now_s: float) -> None:
         self._patience = patience
         self._since_s = now_s
-        self._last: Sight | None = None
+        self._grown = -1
+        self._anchor = (now_s, 0.0)
         self._first_cpu_s = 0.0
         self._longest_s = 0.0
         self._said_s = 0.0
 
     def look(self, sight: Sight, now_s: float) -> str:
         """Return a clause where it is time to say something: since when nothing came, and what goes on; else ""."""
-        if self._last is None or sight.grown != self._last.grown:
-            if self._last is not None:
-                self._longest_s = max(self._longest_s, now_s - self._since_s)
-            self._last, self._since_s, self._said_s = sight, now_s, 0.0
-            self._first_cpu_s = sight.cpu_s
+        if sight.grown != self._grown:
+            self._begin(sight, now_s)
             return ""
-        quiet_s, cpu_s = now_s - self._since_s, max(sight.cpu_s - self._first_cpu_s, 0.0)
-        idle = cpu_s < IDLE_SHARE * quiet_s
-        usual_s = USUAL * self._longest_s
-        limit_s = max(self._patience.idle_s if idle else self._patience.busy_s, usual_s, GROWS * self._said_s)
-        if quiet_s < limit_s:
+        at_s, cpu_s = self._anchor
+        if sight.cpu_s - cpu_s >= IDLE_SHARE * (now_s - at_s) + BLIP_S:
+            self._anchor = (now_s, sight.cpu_s)
+        quiet_s, idle_s = now_s - self._since_s, now_s - self._anchor[0]
+        least_s = max(USUAL * self._longest_s, GROWS * self._said_s)
+        idle = idle_s >= self._patience.idle_s
+        if quiet_s < least_s or not (idle or quiet_s >= self._patience.busy_s):
             return ""
         self._said_s = quiet_s
         nothing = f"has printed and logged nothing for {_seconds(quiet_s)}"
         if idle:
-            return f"{nothing} and uses no processor time: {sight.doing or 'nobody can tell what it waits for'}"
-        return f"{nothing}, but computes ({_seconds(cpu_s)} of processor time since): {sight.doing or 'it goes on'}"
+            doing = sight.doing or "nobody can tell what it waits for"
+            return f"{nothing} and used no processor time for {_seconds(idle_s)}: {doing}"
+        computed = _seconds(sight.cpu_s - self._first_cpu_s)
+        return f"{nothing}, but computes ({computed} of processor time since): {sight.doing or 'it goes on'}"
+
+    def _begin(self, sight: Sight, now_s: float) -> None:
+        """Begin anew: something came."""
+        if self._grown >= 0:
+            self._longest_s = max(self._longest_s, now_s - self._since_s)
+        self._grown, self._since_s, self._said_s = sight.grown, now_s, 0.0
+        self._anchor, self._first_cpu_s = (now_s, sight.cpu_s), sight.cpu_s
 
 
 def _seconds(seconds: float) -> str:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from palate.training import family
 from palate.training.devices import APPS, MIB
 
 TOLD = "usage.json"
@@ -23,8 +24,8 @@ TOLD = "usage.json"
 LOOK_S = 0.5
 """Interval at which the memory of runs is looked at; what comes and goes in between is not seen."""
 
-SMI_EVERY_S = 5.0
-"""Interval at which the driver is asked what processes hold of GPUs."""
+SMI_S = (0.5, 5.0)
+"""Interval at which the driver is asked what processes hold of GPUs: at first, and at most; it doubles."""
 
 CONTEXT = 500 << 20
 """Bytes that CUDA itself takes on a GPU beside what torch reserves, about: its context and kernels."""
@@ -73,11 +74,24 @@ class Usage:
 
 
 def tell_own(folder: str | os.PathLike[str]) -> None:
-    """Tell, at the end of a run's own process, what it took of a GPU; nothing is imported or started for it."""
-    told = own_gpu(sys.modules)
-    if told is not None:
-        with contextlib.suppress(OSError):
-            Path(folder, TOLD).write_text(json.dumps(told))
+    """Tell, at the end of a run's own process, what it took of a GPU; nothing is imported or started for it.
+
+    One that started others cannot say that none was used. Of several that tell, the one that took most stands.
+    """
+    told, file = own_gpu(sys.modules), Path(folder, TOLD)
+    if told is None or (not told["gpu_peak"] and _had_children()):
+        return
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if not file.exists() or json.loads(file.read_text())["gpu_peak"] < told["gpu_peak"]:
+            file.write_text(json.dumps(told))
+
+
+def _had_children() -> bool:
+    try:
+        import resource
+    except ImportError:
+        return True
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0 or bool(family.children_of(os.getpid()))
 
 
 def own_gpu(modules: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -120,13 +134,15 @@ class Meter:
         self._root, self._smi = root, smi
         self._runs: dict[str, _Run] = {}
         self._next_s = self._smi_next_s = 0.0
+        self._smi_pause_s = SMI_S[0]
         self._asked: subprocess.Popen[str] | None = None
         self._events = events_file(root)
 
     def begin(self, run_id: str) -> None:
         """Begin to look at a run."""
         self._runs[run_id] = _Run(self._kills())
-        self._next_s = 0.0
+        self._next_s = self._smi_next_s = 0.0
+        self._smi_pause_s = SMI_S[0]
 
     def due(self) -> bool:
         """Return whether it is time to look."""
@@ -169,12 +185,13 @@ class Meter:
         """Take in what the driver tells, and ask it again after a while; nobody waits for it."""
         now_s = time.monotonic()
         if self._asked is None and now_s >= self._smi_next_s:
-            self._smi_next_s = now_s + SMI_EVERY_S
+            self._smi_next_s = now_s + self._smi_pause_s
+            self._smi_pause_s = min(2 * self._smi_pause_s, SMI_S[1])
             self._asked = _ask(self._smi)
             if self._asked is None:
                 self._smi = ""
         elif self._asked is not None and self._asked.poll() is not None:
-            text = self._asked.stdout.read() if self._asked.stdout is not None else ""
+            text, _ = self._asked.communicate()
             self._asked = None
             held = held_by(text)
             for run_id, pids in processes.items():
