@@ -156,6 +156,14 @@ def test_a_change_that_runs_out_of_memory_alone_is_an_outcome_with_its_size(plac
     assert place.json("show", "last")["runs"]["treatment"][0]["ending"] == "out of memory"
 
 
+def test_a_change_that_asks_for_more_than_there_is_is_an_outcome_beside_others_too(place):
+    huge = "raise MemoryError('Unable to allocate 900. TiB for an array with shape (123,) and data type float64')"
+    place.write(TRAIN.format(more=f"time.sleep(.5)\nif lift:\n    {huge}"))
+    ended = run(place, "--workers", "2", CUDA_VISIBLE_DEVICES="")
+    assert "out of memory: it asked for" in ended.stdout
+    assert "made again" not in ended.stderr
+
+
 def test_runs_that_are_out_of_memory_beside_others_are_made_again_with_fewer(place):
     crowded = (
         f"held = {str(place.folder)!r} + '/held'\n"

@@ -10,8 +10,8 @@ GIB, MIB = 1 << 30, 1 << 20
 HEAD = "Traceback (most recent call last):\n  File 'train.py', line 3, in <module>\n"
 CUDA = HEAD + (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB "
-    "of which 1.20 GiB is free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the allocated "
-    "memory 77.01 GiB is allocated by PyTorch, and 200.00 MiB is reserved by PyTorch but unallocated.\n"
+    "of which 1.20 GiB is free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the "
+    "allocated memory 77.01 GiB is allocated by PyTorch, and 200.00 MiB is reserved by PyTorch but unallocated.\n"
 )
 OLD_CUDA = HEAD + (
     "RuntimeError: CUDA out of memory. Tried to allocate 512.00 MiB (GPU 1; 10.76 GiB total capacity; 9.10 GiB already "
@@ -26,13 +26,13 @@ TORCH = HEAD + (
     "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)\n"
 )
 JAX = HEAD + (
-    "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 68719476736 bytes.\n"
-    + "".join(f"BufferAssignment line {number}\n" for number in range(60))
+    "jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate "
+    "68719476736 bytes.\n" + "".join(f"BufferAssignment line {number}\n" for number in range(60))
 )
 TENSORFLOW = HEAD + (
-    "tensorflow.python.framework.errors_impl.ResourceExhaustedError: {{function_node __wrapped__Mul}} OOM when allocating "
-    "tensor with shape[64,1024,1024] and type float on /job:localhost/replica:0/task:0/device:GPU:0 by allocator "
-    "GPU_0_bfc [Op:Mul]\n"
+    "tensorflow.python.framework.errors_impl.ResourceExhaustedError: {{function_node __wrapped__Mul}} OOM when "
+    "allocating tensor with shape[64,1024,1024] and type float on /job:localhost/replica:0/task:0/device:GPU:0 by "
+    "allocator GPU_0_bfc [Op:Mul]\n"
 )
 RANKS = HEAD + "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:\n====\ntrain.py FAILED\n"
 
@@ -54,6 +54,13 @@ RANKS = HEAD + "torch.distributed.elastic.multiprocessing.errors.ChildFailedErro
 def test_memory_that_ran_out_is_told_with_its_size(printed, on_gpu, asked, words):
     fault = fault_in(printed, status=1)
     assert (fault.kind, fault.on_gpu, fault.asked, fault.words) == ("out of memory", on_gpu, asked, words)
+
+
+def test_what_could_never_fit_is_told_from_what_had_no_room_beside_others():
+    assert fault_in(TORCH, status=1).could_never_fit(64 * GIB)
+    assert not fault_in(NUMPY, status=1).could_never_fit(64 * GIB)
+    assert not fault_in(NUMPY, status=1).could_never_fit(None)
+    assert fault_in(CUDA.replace("allocate 2.00", "allocate 90.00"), status=1).could_never_fit(None)
 
 
 def test_tensorflow_tells_the_tensor_instead_of_a_size():

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from palate.cli.common import at_terminal, here, json_option, put_out, say
+from palate.cli.terminal.progress import TellsWaits
 from palate.ledger.ledger import Ledger
-from palate.loop.ask import nobody, resources_of
+from palate.loop.ask import resources_of
 from palate.loop.confirm import Checked, confirm, winners
 from palate.loop.trust import Confirm, command_lines
 from palate.question.question import Question
@@ -36,7 +37,7 @@ def command(strict: bool, trust: bool, as_json: bool) -> None:
             several = len(waiting) != 1
             claims = f"{len(waiting)} verdict{'s' * several} claim{'s' * (not several)} a difference"
             say(f"{claims}; reruns for all of them: {most} at most.")
-        checked = confirm(catalog, resources, lambda _: nobody(), strict=strict, trust=_asker(trust, as_json))
+        checked = confirm(catalog, resources, lambda _: TellsWaits(), strict=strict, trust=_asker(trust, as_json))
     document = {
         "schema": "palate.confirm/1",
         "false_discovery_rate": FALSE_DISCOVERY_RATE,

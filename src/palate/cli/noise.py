@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from palate.cli.common import budget_of, goal_asker, here, json_option, put_out
+from palate.cli.terminal.progress import TellsWaits
 from palate.errors import InputError
-from palate.loop.ask import nobody, resources_of
+from palate.loop.ask import resources_of
 from palate.loop.metric import metric_for
 from palate.loop.noise import measure_noise, noise_plan
 from palate.question.fingerprint import data_of
@@ -52,5 +53,5 @@ def command(
     )
     resources = resources_of(project, read_config(Path.cwd(), os.environ), target=baseline)
     with Catalog.open(project) as catalog:
-        report = measure_noise(catalog, plan, budget_of(pairs), resources, nobody())
+        report = measure_noise(catalog, plan, budget_of(pairs), resources, TellsWaits())
     put_out(report.document(), report.lines(), as_json=as_json)

@@ -77,9 +77,13 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something about the runs that a person should know, in a sentence."""
+    """Something about the runs that a person should know, in a sentence.
+
+    `waits` is whether it is of what is waited for just now: that is told where nothing else is, too.
+    """
 
     words: str
+    waits: bool = False
 
 
 WatchEvent = SealedForecast | RunStarted | RunsGoing | RunEnded | Looked | Noticed

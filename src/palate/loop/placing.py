@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from palate.errors import RunsFailedError
 from palate.store.project import Project
-from palate.training.devices import still_there
+from palate.training.devices import memory_here, still_there
 from palate.training.faults import Fault
 from palate.training.launch import Ended, Resources
 from palate.training.outcome import OUT_OF_MEMORY, fault_of, tail_of
@@ -32,7 +32,7 @@ class Placing:
         self._project, self._say = project, say
         self._places: Places | None = resources.places
         self._workers = resources.workers
-        self._began = False
+        self._began = self._chose = False
         self._again: set[tuple[Arm, int]] = set()
 
     @property
@@ -75,6 +75,15 @@ class Placing:
         if self._places is None:
             return
         self._places.beside(ended.id, on_gpu=False)
+        if ended.chose and ended.devices and not self._chose:
+            self._chose = True
+            if not self._places.said:
+                self._places.limit(1)
+            at_once = "" if self._places.said else ": runs are made one at a time"
+            self._say(
+                f"The training sets CUDA_VISIBLE_DEVICES={ended.chose} itself, past the GPU that its run was placed "
+                f"on{at_once}. Where it leaves that out, each run gets a GPU of its own."
+            )
         words = self._places.learn(ended.usage) if ended.usage is not None and ended.status == 0 else ""
         if words:
             self._say(words)
@@ -87,7 +96,7 @@ class Placing:
     def _too_full(self, places: Places, ended: Ended, fault: Fault) -> str:
         """Make a run again with fewer at a time, where it shared what ran out."""
         beside = places.beside(ended.id, on_gpu=fault.on_gpu and bool(ended.devices))
-        if not beside:
+        if not beside or fault.could_never_fit(memory_here()):
             return ""
         fewer = places.fewer(on_gpu=fault.on_gpu)
         others = f"{beside} other run{'s' * (beside > 1)}"

@@ -91,7 +91,7 @@ class Runner:
         self._news = False
         self._lanes = lanes.Lanes(catalog.project, plan, resources, self._say)
         self._placing = Placing(catalog.project, resources, self._say)
-        self._engines.say = self._say
+        self._engines.say = lambda words: person.watch(Noticed(words, waits=True))
         self._around = contextlib.ExitStack()
         self.made = 0
         self.reused = 0

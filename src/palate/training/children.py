@@ -18,6 +18,7 @@ from typing import Any
 
 from palate.redaction import Lines, known_secrets, redact_text
 from palate.training import family
+from palate.training.devices import HIDDEN
 from palate.training.output import Output, Pipe, Redact
 from palate.training.received import SECRETS
 from palate.training.usage import Meter
@@ -197,7 +198,8 @@ class Children:
         """Look what the processes of each run take."""
         roots = {one.order["id"]: one.pid for one in self._going.values() if one.status is None}
         processes = {run_id: family.with_descendants([pid]) for run_id, pid in roots.items()}
-        self._meter.look(processes, gpus=any(one.order.get("devices") for one in self._going.values()))
+        placed = [one.order.get("devices", {}) for one in self._going.values()]
+        self._meter.look(processes, gpus=any(devices not in ({}, HIDDEN) for devices in placed))
 
     def _end(self, going: _Going, folders: dict[int, str], now_s: float) -> None:
         """End what a run left behind, whose time to leave may be over; finish the run once nothing is left."""

@@ -79,7 +79,7 @@ def find_devices(environ: Mapping[str, str], *, ask: Ask | None = None, root: Pa
     if (root / "dev" / "kfd").exists():
         return _of_rocm(environ, root)
     if sys.platform == "darwin" and platform.machine() == "arm64" and root == Path("/"):
-        return (Device(id="", variable="", name="Apple MPS", total=_memory()),)
+        return (Device(id="", variable="", name="Apple MPS", total=memory_here()),)
     return ()
 
 
@@ -165,7 +165,8 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _memory() -> int | None:
+def memory_here() -> int | None:
+    """Return the bytes of memory that this machine has; None where it does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):

@@ -46,6 +46,15 @@ class Fault:
     free: int | None = None
     who: str = ""
 
+    def could_never_fit(self, here: int | None) -> bool:
+        """Return whether more was asked for than there is at all, with nobody else there.
+
+        Args:
+            here: bytes of memory that the machine has; None where nobody tells.
+        """
+        there = self.total if self.on_gpu else here
+        return self.asked is not None and there is not None and self.asked > there
+
     @property
     def words(self) -> str:
         """It in a line: `out of memory: it asked for 2 GiB; GPU 0 has 79.1 GiB, 1.2 GiB free`."""

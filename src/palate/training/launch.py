@@ -22,7 +22,7 @@ from palate.training.usage import Usage
 class Ended:
     """How a run's process ended: its exit status (-n for signal n), whether time ran out, seconds it took, what else.
 
-    `devices` are the names of the GPUs that it had, for people.
+    `devices` are the names of the GPUs that it had, for people; `chose` is what it chose itself instead, "" if nothing.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Ended:
     elapsed_s: float
     usage: Usage | None = None
     devices: tuple[str, ...] = ()
+    chose: str = ""
 
 
 def signal_name(number: int) -> str:

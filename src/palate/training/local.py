@@ -19,7 +19,7 @@ from palate.errors import PalateError, RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
 from palate.redaction import redact_text
 from palate.training.children import OUTPUT
-from palate.training.devices import HIDDEN
+from palate.training.devices import CUDA, HIDDEN
 from palate.training.keeper import SIGNALLED
 from palate.training.launch import Ended, Launcher, Resources, signal_name
 from palate.training.placing import THREAD_NAMES, Places, thread_variables
@@ -239,6 +239,7 @@ class LocalLauncher:
         going = self._going.pop(message["id"])
         devices = self._give_back(going)
         usage = Usage.read(message["usage"]) if "usage" in message else None
+        given = going.order.devices.get(CUDA, usage.sees if usage is not None else "")
         return Ended(
             id=message["id"],
             status=message["status"],
@@ -246,6 +247,7 @@ class LocalLauncher:
             elapsed_s=message["elapsed_s"],
             usage=usage and replace(usage, gpus=len(devices), device=usage.device or ", ".join(devices)),
             devices=devices,
+            chose=usage.sees if usage is not None and usage.sees != given else "",
         )
 
     def _end_overdue(self) -> None:

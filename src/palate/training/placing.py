@@ -183,6 +183,11 @@ class Places:
         return thread_variables(environ, self.threads, overruled=self._wish.overrules)
 
     @property
+    def said(self) -> bool:
+        """Whether the person said how many runs go at a time, or a GPU: then nothing that is learned changes it."""
+        return self._wish.workers is not None or self._wish.per_gpu is not None
+
+    @property
     def hidden(self) -> bool:
         """Whether the person wants no GPU to be seen."""
         return self._wish.per_gpu == 0
@@ -214,7 +219,10 @@ class Places:
     def words(self) -> list[str]:
         """Say how runs are placed at first, where there are GPUs."""
         if not self.devices:
-            return []
+            said = (
+                self._wish.per_gpu and "No GPU was found: --per-gpu counts for nothing, and runs are placed by cores."
+            )
+            return [said] if said else []
         layout, count = self.layout, len(self._devices)
         one = f"{count} GPU{'s' * (count > 1)}: {layout.workers} run{'s' * (layout.workers > 1)} at a time"
         each = "" if layout.each < 2 else f", each on {layout.each} of them"
@@ -255,8 +263,7 @@ class Places:
 
     def learn(self, usage: Usage) -> str:
         """Learn from what a run took: place more a GPU, fewer, or by cores; return what changed, in words, else ""."""
-        said = self._wish.workers is not None or self._wish.per_gpu is not None
-        if said or not self.devices or usage.gpu_peak is None:
+        if self.said or not self.devices or usage.gpu_peak is None:
             return ""
         first, self._peak = self._peak is None, max(self._peak or 0, usage.gpu_peak)
         if not self._peak:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from palate.training import family
-from palate.training.devices import APPS, MIB
+from palate.training.devices import APPS, CUDA, MIB
 
 TOLD = "usage.json"
 """File in a run's folder in which its own process tells what it took."""
@@ -44,6 +44,7 @@ class Usage:
         gpu_peak: bytes that it took of a GPU at most; 0 for none, None where nobody can tell.
         gpus: how many GPUs it had.
         device: their name; "" where it had none, or nobody tells.
+        sees: CUDA_VISIBLE_DEVICES in its own process at the end; "" where nobody tells.
         oom_kills: how often the kernel killed a process for want of memory while it went: one of this run, or another.
     """
 
@@ -52,6 +53,7 @@ class Usage:
     gpu_peak: int | None = None
     gpus: int = 0
     device: str = ""
+    sees: str = ""
     oom_kills: int = 0
 
     def body(self) -> dict[str, Any]:
@@ -78,12 +80,13 @@ def tell_own(folder: str | os.PathLike[str]) -> None:
 
     One that started others cannot say that none was used. Of several that tell, the one that took most stands.
     """
-    told, file = own_gpu(sys.modules), Path(folder, TOLD)
-    if told is None or (not told["gpu_peak"] and _had_children()):
-        return
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if not file.exists() or json.loads(file.read_text())["gpu_peak"] < told["gpu_peak"]:
-            file.write_text(json.dumps(told))
+    told, file = own_gpu(sys.modules) or {}, Path(folder, TOLD)
+    if not told.get("gpu_peak") and _had_children():
+        told = {}
+    with contextlib.suppress(OSError, ValueError):
+        before = json.loads(file.read_text()).get("gpu_peak", -1) if file.exists() else -2
+        if told.get("gpu_peak", -1) > before:
+            file.write_text(json.dumps({**told, "sees": os.environ.get(CUDA, "")}))
 
 
 def _had_children() -> bool:
@@ -207,8 +210,9 @@ def with_told(usage: Usage, folder: Path) -> Usage:
     """Add what a run's own process told; the driver may have seen more, of other processes of the run."""
     try:
         told = json.loads((folder / TOLD).read_text())
+        usage = replace(usage, sees=str(told.get("sees", "")))
         peak, device = int(told["gpu_peak"]), str(told.get("device", ""))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return usage
     return replace(usage, gpu_peak=max(peak, usage.gpu_peak or 0), device=device)
 
