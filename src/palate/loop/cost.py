@@ -13,6 +13,9 @@ from palate.training.devices import size_words
 from palate.training.usage import Usage
 from palate.verdict.words import duration_words
 
+WORTH_A_WORD = 1 << 30
+"""Bytes of memory from which on a run's are said with the verdict, where it uses no GPU."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -36,8 +39,8 @@ class Cost:
 
     @property
     def words(self) -> str:
-        """What a run takes at most, and all of them together, in a clause; "" where nobody looked."""
-        if not self.cpu_peak:
+        """What a run takes at most, and all of them together, in a clause; "" where it is not worth a word."""
+        if not self.gpu_peak and self.cpu_peak < WORTH_A_WORD:
             return ""
         took = f"a run took {size_words(self.cpu_peak)} of memory at most"
         if not self.gpu_peak:
