@@ -1,6 +1,8 @@
 """What ended a run besides its own code, read from the words of those who say it."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -43,7 +45,7 @@ RANKS = HEAD + "torch.distributed.elastic.multiprocessing.errors.ChildFailedErro
         (CUDA, True, 2 * GIB, "out of memory: it asked for 2 GiB; GPU 0 has 79.1 GiB, 1.2 GiB free"),
         (OLD_CUDA, True, 512 * MIB, "out of memory: it asked for 512 MiB; GPU 1 has 10.8 GiB, 302 MiB free"),
         (NUMPY, False, int(7.45 * GIB), "out of memory: it asked for 7.45 GiB"),
-        (TORCH, False, 4_000_000_000_000, "out of memory: it asked for 3.73e+03 GiB"),
+        (TORCH, False, 4_000_000_000_000, "out of memory: it asked for 3.64 TiB"),
         (JAX, True, 64 * GIB, "out of memory: it asked for 64 GiB; the GPU"),
         (HEAD + "MemoryError\n", False, None, "out of memory"),
         (CUDA + RANKS, True, 2 * GIB, "out of memory: it asked for 2 GiB; GPU 0 has 79.1 GiB, 1.2 GiB free"),
@@ -54,6 +56,22 @@ RANKS = HEAD + "torch.distributed.elastic.multiprocessing.errors.ChildFailedErro
 def test_memory_that_ran_out_is_told_with_its_size(printed, on_gpu, asked, words):
     fault = fault_in(printed, status=1)
     assert (fault.kind, fault.on_gpu, fault.asked, fault.words) == ("out of memory", on_gpu, asked, words)
+
+
+REAL = {
+    "numpy": "import numpy; numpy.empty(1 << 52)",
+    "torch": "import torch; torch.empty(1 << 52)",
+    "python": "bytearray(1 << 60)",
+}
+
+
+@pytest.mark.parametrize(("who", "asked"), [("numpy", 1 << 55), ("torch", 1 << 54), ("python", None)])
+def test_the_words_of_those_that_are_here_are_read(who, asked):
+    if who == "torch":
+        pytest.importorskip("torch")
+    ended = subprocess.run([sys.executable, "-c", REAL[who]], capture_output=True, text=True, timeout=120, check=False)
+    fault = fault_in(ended.stderr, status=ended.returncode)
+    assert (fault.kind, fault.on_gpu, fault.asked) == ("out of memory", False, asked)
 
 
 def test_what_could_never_fit_is_told_from_what_had_no_room_beside_others():

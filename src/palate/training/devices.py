@@ -204,6 +204,8 @@ def size_words(count: float | None) -> str:
     """
     if count is None:
         return "an unknown size"
+    if count >= 1 << 40:
+        return f"{count / (1 << 40):,.3g} TiB" if count < 1 << 50 else f"{count / (1 << 50):,.3g} PiB"
     if count >= 1 << 30:
         return f"{count / (1 << 30):.3g} GiB"
     return (

@@ -15,7 +15,10 @@ from palate.training.devices import size_words
 TAIL = 200
 """Lines of what was printed last in which a fault is looked for: JAX and launchers print much behind theirs."""
 
-UNITS = {"b": 0, "byte": 0, "bytes": 0, "kib": 1, "kb": 1, "mib": 2, "mb": 2, "gib": 3, "gb": 3, "tib": 4, "tb": 4}
+UNITS = {"b": 0, "byte": 0, "bytes": 0} | {
+    f"{letter}{rest}": power for power, letter in enumerate("kmgtpe", 1) for rest in ("ib", "b")
+}
+"""Powers of 1024 by what a size is given in; PyTorch and JAX write GB and mean GiB."""
 
 RAISED_WITHIN = 2000
 """Characters before a fault in which it is seen that it was raised, and not told by the script in a word of its own."""
