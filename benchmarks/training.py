@@ -16,8 +16,9 @@ from palate.question.folder import place_of
 from palate.question.target import Order, Task
 from palate.store.journal import Journal
 from palate.store.reader import read_journal
-from palate.training.local import LocalLauncher, count_cores
+from palate.training.local import LocalLauncher
 from palate.training.loggers import listening, patching, trackers
+from palate.training.placing import count_cores
 from palate.training.run import Run
 
 POINTS = 100_000

@@ -267,6 +267,6 @@ def run_function(
         project, target, changes, edit=edit, metric=metric, margin=margin, budget=pairs or config["pairs"].value
     )
     said = None if forecast is None else said_from(forecast)
-    resources, author = resources_of(project, config), author_of(config)
+    resources, author = resources_of(project, config, target=target), author_of(config)
     with opening(project, question, author=author, person=person, resources=resources, said=said) as opened:
         return run_question(project, opened, person=person, run=not ask_only)

@@ -17,11 +17,11 @@ BASELINE: Arm = "baseline"
 
 TREATMENT: Arm = "treatment"
 
-Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted", "lost points"]
+Ending = Literal["finished", "nan", "crashed", "timeout", "no_metric", "interrupted", "lost points", "out of memory"]
 """How a run ended: with a number, with NaN or infinity, by a fault, too late, without the metric, by hand; or nobody
-can tell, as points that it logged are not there."""
+can tell, as points that it logged are not there; or memory ran out."""
 
-FAILED: frozenset[Ending] = frozenset({"nan", "crashed", "timeout", "no_metric"})
+FAILED: frozenset[Ending] = frozenset({"nan", "crashed", "timeout", "no_metric", "out of memory"})
 
 _NAMES: tuple[tuple[str, Goal, str], ...] = (
     (

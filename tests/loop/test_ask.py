@@ -13,7 +13,7 @@ from palate.loop.ask import nobody, opening, question_about, resources_of, treat
 from palate.loop.author import author_of
 from palate.store.config import read_config
 from palate.store.project import Project
-from palate.training.local import count_cores
+from palate.training.placing import count_cores
 from palate.training.worker import IN_WORKER
 
 BOB = Author(name="bob")

@@ -36,7 +36,7 @@ def test_a_report_is_lines_for_people_and_a_document_for_programs(written):
     assert [run["seed"] for run in document["runs"]["baseline"]] == [0, 1, 2, 3]
     assert document["score"]["bits"] == pytest.approx(seen.score.bits)
     assert document["next"] == [f"palate show {question.experiment}", "palate list", "palate verify"]
-    assert seen.pair_s == 2.0
+    assert seen.cost.pair_s == 2.0
 
 
 def test_an_open_question_says_what_to_expect_and_its_scores_are_provisional(written):

@@ -56,7 +56,7 @@ WAYS = (
     Way("a segmentation fault", "ctypes.string_at(0)", "killed by SIGSEGV"),
     Way("abort", "os.abort()", "killed by SIGABRT"),
     Way("a signal without a name", "os.kill(os.getpid(), 40)", "killed by signal 40"),
-    Way("no memory", "bytearray(1 << 60)", "exit status 1", "MemoryError"),
+    Way("no memory", "bytearray(1 << 60)", "out of memory", "MemoryError"),
     Way("recursion", "def f(): f()\nf()", "exit status 1", "RecursionError"),
     Way(
         "a stack overflow",

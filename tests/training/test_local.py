@@ -11,7 +11,8 @@ from palate.errors import RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
 from palate.store.reader import read_journal
 from palate.training.family import is_there, with_descendants
-from palate.training.local import LocalLauncher, share_out
+from palate.training.local import LocalLauncher
+from palate.training.placing import share_out
 
 RUNS = """
 import os, signal, sys, time

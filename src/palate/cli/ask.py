@@ -63,7 +63,7 @@ def answer(
     with (
         AtCommand(question, as_json=as_json, said=forecast, asks=asks, strict=strict) as person,
         opening(
-            project, question, author=author, person=person, resources=_resources(options), said=forecast
+            project, question, author=author, person=person, resources=_resources(options, question), said=forecast
         ) as opened,
     ):
         if options.detaches and say_going(project, opened.question.experiment, as_json=as_json):
@@ -118,7 +118,7 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
         detach(project, job, typed(options), as_json=as_json)
         return
     with Catalog.open(project) as catalog, AtCommand(question, as_json=as_json) as person:
-        seat = sitting_beside(project, question, _resources(options), person, held=options.sitting, job=job)
+        seat = sitting_beside(project, question, _resources(options, question), person, held=options.sitting, job=job)
         with seat as (resources, attended, held):
             report = run_split(catalog, question, resources, attended)
             stopped = resources.limits.stopped if resources.limits is not None and not report.effects.settled else ""
@@ -127,9 +127,16 @@ def answer_split(project: Project, question: Question, options: RunOptions, *, a
     put_out(report.document(), [*report.lines(), *more], as_json=as_json)
 
 
-def _resources(options: RunOptions) -> Resources:
-    config = read_config(Path.cwd(), os.environ)
-    return resources_of(here(), config, workers=options.workers, threads=options.threads, timeout_s=options.timeout_s)
+def _resources(options: RunOptions, question: Question) -> Resources:
+    return resources_of(
+        here(),
+        read_config(Path.cwd(), os.environ),
+        workers=options.workers,
+        per_gpu=options.per_gpu,
+        threads=options.threads,
+        timeout_s=options.timeout_s,
+        target=question.target,
+    )
 
 
 def introduce(question: Question) -> None:

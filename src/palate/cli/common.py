@@ -42,7 +42,7 @@ class RunOptions:
     Attributes:
         said, why, no_forecast: the forecast.
         pairs: seed pairs that it may cost at most.
-        workers, threads, timeout_s: what runs are carried out with.
+        workers, per_gpu, threads, timeout_s: what runs are carried out with.
         author, agent: who forecasts.
         hours: that runs are started for at most.
         detach: go on in a process of its own.
@@ -55,6 +55,7 @@ class RunOptions:
     no_forecast: bool
     pairs: int | None
     workers: int | None
+    per_gpu: int | None
     threads: int | None
     timeout_s: float | None
     author: str | None
@@ -106,9 +107,14 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a run may take."
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="CPU threads a run."),
         click.option(
-            "--workers", type=click.IntRange(min=1), help="Runs at a time; as many as there are cores if not given."
+            "--threads", type=click.IntRange(min=1), help="CPU threads a run; OMP_NUM_THREADS counts if not given."
+        ),
+        click.option("--per-gpu", type=click.IntRange(min=0), help="Runs a GPU; 0 hides the GPUs."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Runs at a time; one a GPU, or as many as there are cores, if not given.",
         ),
         click.option("--pairs", type=click.IntRange(2, 100), help="Seed pairs it may cost at most; 20 if not given."),
         click.option("--no-forecast", is_flag=True, help="Explore without a forecast (not scored)."),

@@ -11,8 +11,9 @@ import click
 from palate.cli.common import at_terminal, detachable, here, json_option, put_out, say
 from palate.cli.detach import detach as go_on
 from palate.cli.detach import sitting_beside
+from palate.cli.terminal.progress import TellsWaits
 from palate.ledger.ledger import Ledger
-from palate.loop.ask import nobody, resources_of
+from palate.loop.ask import resources_of
 from palate.loop.confirm import Checked, confirm, runs_to_confirm, winners
 from palate.loop.sittings import Held, Job, argv_kept
 from palate.loop.trust import Confirm, command_lines
@@ -47,7 +48,7 @@ def command(strict: bool, trust: bool, detach: bool, sitting: Held | None, as_js
             job = replace(job, budget=runs_to_confirm(catalog, _asker(trust, as_json)))
             go_on(project, job, sys.argv[1:], as_json=as_json)
             return
-        with sitting_beside(project, None, resources, nobody(), held=sitting, job=job) as (limited, attended, held):
+        with sitting_beside(project, None, resources, TellsWaits(), held=sitting, job=job) as (limited, attended, held):
             checked = confirm(catalog, limited, lambda _: attended, strict=strict, trust=_asker(trust, as_json))
             held.end("done", *map(_line, checked))
     document = {

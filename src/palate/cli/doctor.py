@@ -22,7 +22,7 @@ from palate.store.catalog import Catalog, RunRow, rebuild
 from palate.store.leftovers import remove_leftovers
 from palate.store.private import SHARED, close_to_others
 from palate.store.project import Project
-from palate.training.local import count_cores
+from palate.training.placing import count_cores
 
 LOW_DISK_BYTES = 1 << 30
 NAMED = 5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import here, json_option, put_out
+from palate.cli.common import here, json_option, put_out, say
 from palate.cli.recipe import difference_document
 from palate.errors import RunsFailedError
 from palate.loop.ask import resources_of
@@ -47,8 +47,9 @@ def command(
     trained = find_target(target, arguments)
     declared = trained.changes(parse_assignments(changes))
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
-    resources = replace(resources_of(here(), read_config(Path.cwd(), os.environ)), workers=len(arms))
+    resources = replace(resources_of(here(), read_config(Path.cwd(), os.environ), target=trained), workers=len(arms))
     with Engines(resources) as engines:
+        engines.say = say
         recipes = capture_arms(trained, arms, engines=engines, home=here().home, within_s=timeout_s)
     if len(recipes) < len(arms):
         raise RunsFailedError(

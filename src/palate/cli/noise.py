@@ -9,8 +9,9 @@ import click
 from palate.cli.common import budget_of, detachable, goal_asker, here, json_option, put_out
 from palate.cli.detach import detach as go_on
 from palate.cli.detach import sitting_beside
+from palate.cli.terminal.progress import TellsWaits
 from palate.errors import InputError
-from palate.loop.ask import nobody, resources_of
+from palate.loop.ask import resources_of
 from palate.loop.metric import metric_for
 from palate.loop.noise import measure_noise, noise_plan
 from palate.loop.sittings import Held, Job, argv_kept
@@ -58,7 +59,7 @@ def command(
         runs=runs,
         data=data_of(baseline.data, Path.cwd()),
     )
-    resources = resources_of(project, read_config(Path.cwd(), os.environ))
+    resources = resources_of(project, read_config(Path.cwd(), os.environ), target=baseline)
     known = known_secrets(os.environ, baseline.settings, {"": list(baseline.argv)})
     job = Job(
         experiment=plan.keys[BASELINE][:8],
@@ -74,7 +75,7 @@ def command(
         go_on(project, job, sys.argv[1:], as_json=as_json)
         return
     with (
-        sitting_beside(project, None, resources, nobody(), held=sitting, job=job) as (limited, attended, held),
+        sitting_beside(project, None, resources, TellsWaits(), held=sitting, job=job) as (limited, attended, held),
         Catalog.open(project) as catalog,
     ):
         report = measure_noise(catalog, plan, budget_of(pairs), limited, attended)

@@ -9,6 +9,7 @@ import click
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.cli.sitting import newest_points, sitting_lines
 from palate.errors import InputError, NotFoundError
+from palate.loop.cost import usage_document, usage_of, usage_words
 from palate.loop.reference import foretell_run
 from palate.loop.results import Results, RunResult
 from palate.loop.run import report_now
@@ -117,6 +118,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
     settings = {key: show_value(value) for key, value in run.settings.items()}
     received = read_received(project.run_folder(run.id))
     course = [] if not run.integrity.counts and run.integrity.status == "unread" else course_of(project, run.id)
+    usage = usage_of(project, run.id)
     document = {
         "schema": "palate.run/1",
         **asdict(run),
@@ -126,6 +128,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
         "output": printed,
         **({"received": received.body()} if received is not None else {}),
         **({"course": course} if course else {}),
+        **({"usage": usage_document(usage, run.elapsed_s)} if usage is not None else {}),
         "will_end": {metric: asdict(ending) for metric, ending in endings.items()},
     }
     ending = run.exit or ("goes on" if endings else "no ending: it goes on, or was interrupted")
@@ -139,6 +142,7 @@ def _show_run(project: Project, name: str, output: bool, as_json: bool) -> None:
             for metric, e in endings.items()
         ),
         *course,
+        *([usage_words(usage, run.elapsed_s)] if usage is not None else []),
         *(received.lines() if received is not None else ()),
         *(f"| {line}" for line in printed),
     ]

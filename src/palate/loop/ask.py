@@ -28,8 +28,10 @@ from palate.recipe.codec import content_id
 from palate.store.config import PreferenceSource
 from palate.store.peek import runs_named
 from palate.store.project import Project
+from palate.training.devices import find_devices
 from palate.training.launch import Engines, Resources
-from palate.training.local import count_cores, share_out, start_local
+from palate.training.local import start_local
+from palate.training.placing import Places, Wish, count_cores, share_out, threads_said
 from palate.training.worker import IN_WORKER
 from palate.vocabulary import TREATMENT, Arm, Goal
 
@@ -75,9 +77,13 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something about the runs that a person should know, in a sentence."""
+    """Something about the runs that a person should know, in a sentence.
+
+    `waits` is whether it is of what is waited for just now: that is told where nothing else is, too.
+    """
 
     words: str
+    waits: bool = False
 
 
 WatchEvent = SealedForecast | RunStarted | RunsGoing | RunEnded | Looked | Noticed
@@ -161,24 +167,41 @@ def resources_of(
     workers: int | None = None,
     threads: int | None = None,
     timeout_s: float | None = None,
+    per_gpu: int | None = None,
+    target: Target | None = None,
 ) -> Resources:
-    """Return what runs are carried out with: flags first, then preferences, then the machine's cores.
+    """Return what runs are carried out with: flags first, then preferences, then the machine's GPUs and cores.
 
     OMP_NUM_THREADS counts as the threads of a run where nothing else says how many.
+
+    Args:
+        project: whose runs they are.
+        config: the preferences.
+        workers: runs at a time.
+        threads: CPU threads a run.
+        timeout_s: seconds that a run may take.
+        per_gpu: runs a GPU; 0 hides the GPUs.
+        target: what is run; where it uses no GPU, none is looked for. None where several are.
     """
-    given = threads or config["threads"].value or _whole(os.environ.get("OMP_NUM_THREADS", ""))
-    runs, threads_a_run = share_out(count_cores(), workers or config["workers"].value, given)
+    said = threads or config["threads"].value
+    wish = Wish(
+        workers=workers or config["workers"].value,
+        per_gpu=config["per_gpu"].value if per_gpu is None else per_gpu,
+        threads=said or threads_said(os.environ),
+        overrules=said is not None,
+    )
+    cores = count_cores()
+    runs, threads_a_run = share_out(cores, wish.workers, wish.threads)
+    uses = target is None or target.may_use_gpu
+    processes = 1 if target is None else target.processes
     return Resources(
+        places=Places(wish, cores=cores, find=lambda: find_devices(os.environ) if uses else (), processes=processes),
         start=start_local,
         workers=runs,
         threads=threads_a_run,
         timeout_s=timeout_s or config["timeout_s"].value,
         place=place_of(Path.cwd(), project.home),
     )
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() and int(text) else None
 
 
 def question_about(

@@ -33,7 +33,9 @@ def first_run(project: Project, target: Target, config: Config, data: tuple[str,
         if not _logged(catalog, key).names:
             with (
                 contextlib.suppress(MetricNotLoggedError),
-                Runner(catalog, plan, resources=resources_of(project, config), person=Nobody()) as runner,
+                Runner(
+                    catalog, plan, resources=resources_of(project, config, target=target), person=Nobody()
+                ) as runner,
             ):
                 for _ in runner:
                     pass

@@ -13,6 +13,7 @@ from palate.ledger.records import BLIND, SealedForecast
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.control import fork_words
+from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult, as_shown
@@ -57,6 +58,7 @@ class Report:
         noticed: what was noticed of the runs, a sentence each.
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
+        cost: what its runs cost; None where none has ended.
     """
 
     question: Question
@@ -73,6 +75,7 @@ class Report:
     noticed: tuple[str, ...] = ()
     data_known: bool = False
     asked_only: bool = False
+    cost: Cost | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -95,14 +98,16 @@ class Report:
         """The verdict in words."""
         verdict, question = self.judgement.verdict, self.question
         changes = len(question.declared) + len(question.confounders)
-        return headline(verdict, question.shown, changes=changes, outlook=self.outlook, pair_s=self.pair_s)
-
-    @property
-    def pair_s(self) -> float | None:
-        """Seconds that one more pair costs, one run after the other; None where no run has ended."""
-        took = [result.elapsed_s for by_seed in self.judgement.results.values() for result in by_seed.values()]
-        arms = sum(1 for by_seed in self.judgement.results.values() if by_seed)
-        return arms * sum(took) / len(took) if took else None
+        pairs, cost = (self.outlook.high if self.outlook else None) or 0, self.cost
+        hours = hours_words(cost.pair_gpu_hours * pairs) if cost and cost.pair_gpu_hours and pairs else ""
+        return headline(
+            verdict,
+            question.shown,
+            changes=changes,
+            outlook=self.outlook,
+            pair_s=cost.pair_s if cost else None,
+            pair_gpu=hours,
+        )
 
     def document(self) -> dict[str, Any]:
         """Return the report as plain JSON data, schema `palate.report/1`."""
@@ -141,6 +146,7 @@ class Report:
                     for arm, by_seed in self.judgement.results.items()
                 },
             },
+            **({"cost": asdict(self.cost)} if self.cost is not None and self.cost.cpu_peak else {}),
             "elapsed_s": round(self.elapsed_s, 3),
             **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
             "next": self.next_commands(),
@@ -170,9 +176,10 @@ class Report:
         made, reused = self.judgement.made, self.judgement.reused
         checked = self.data_known or self.question.data or not reused
         unchecked = "" if checked else " (data were not declared, so not checked: --data)"
+        took = f"; {self.cost.words}" if self.cost is not None and self.cost.words else ""
         if not self.elapsed_s:  # only looked at
-            return f"{made + reused} run{'s' * (made + reused != 1)}{unchecked}."
-        return f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s."
+            return f"{made + reused} run{'s' * (made + reused != 1)}{unchecked}{took}."
+        return f"{made} runs made, {reused} re-used{unchecked}, {self.elapsed_s:.0f} s{took}."
 
     def next_commands(self) -> list[str]:
         """Name what could be typed next."""
@@ -210,7 +217,21 @@ class Report:
         verdict = self.judgement.verdict
         at_end = verdict.settled or verdict.reason == "budget"
         words = failure_words(verdict.failures, at_end=at_end) if verdict.kind != "failed" else ""
-        return [words] if words else []
+        return [*([words] if words else []), *self._out_of_memory()]
+
+    def _out_of_memory(self) -> list[str]:
+        """Say how many runs of each arm ran out of memory: a change that needs more of it fails for that alone."""
+        counts, runs = {}, {}
+        for arm in (BASELINE, TREATMENT):
+            by_seed = self.judgement.results.get(arm, {})
+            runs[arm] = len(by_seed)
+            counts[arm] = sum(one.outcome.ending == "out of memory" for one in by_seed.values())
+        if not any(counts.values()):
+            return []
+        return [
+            f"Out of memory: {counts[TREATMENT]} of {runs[TREATMENT]} with the change, "
+            f"{counts[BASELINE]} of {runs[BASELINE]} without."
+        ]
 
     def _left_out(self) -> list[str]:
         """Say which pairs are left out, as a run of theirs lost points."""
@@ -346,6 +367,7 @@ def report_of(
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
+        cost=cost_of(catalog.project, judgement.results),
     )
 
 

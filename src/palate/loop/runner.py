@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
@@ -20,6 +21,7 @@ from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
 from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.logged import NOT_HEARD, Logged, read_logged
+from palate.loop.placing import Placing
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
@@ -73,7 +75,6 @@ class Runner:
         self._project = catalog.project
         self._plan = plan
         self._resources = resources
-        self._workers = resources.workers
         self._limits = resources.limits or Limits()
         self._person = person
         self._engines = engines or Engines(resources)
@@ -91,6 +92,8 @@ class Runner:
         self._lost: set[tuple[Arm, int]] = set()
         self._news = False
         self._lanes = lanes.Lanes(catalog.project, plan, resources, self._say)
+        self._placing = Placing(catalog.project, resources, self._say)
+        self._engines.say = lambda words: person.watch(Noticed(words, waits=True))
         self._around = contextlib.ExitStack()
         self.made = 0
         self.reused = 0
@@ -160,7 +163,7 @@ class Runner:
         """Wait a moment for runs to end: those that go, and those that other processes make."""
         if self._going:
             self._ended.extend(self._engines.poll())
-            self._notice_threads()
+            self._notice_alone()
         else:
             time.sleep(LOOK_S)
         if not self._ended:
@@ -187,7 +190,7 @@ class Runner:
         """Return whether anything can be started: runs that are computed together take the place of two."""
         groups = {self._groups[run_id] for run_id in self._going if run_id in self._groups}
         single = sum(run_id not in self._groups for run_id in self._going)
-        return single + 2 * len(groups) < self._workers
+        return single + 2 * len(groups) < self._placing.workers
 
     def _start(self, arm: Arm, seeds: list[int]) -> None:
         """Start runs of an arm, together where there are several."""
@@ -233,7 +236,7 @@ class Runner:
     def _in_time(self, seed: int, going: Collection[tuple[Arm, int]]) -> bool:
         """Return whether what a seed lacks may still be started: it is of no use without the other half of its pair."""
         lacks = [arm for arm in self._plan.arms if seed not in self._results[arm] and (arm, seed) not in going]
-        return self._limits.allow(lacks, self._workers)
+        return self._limits.allow(lacks, self._placing.workers)
 
     def _is_free(self, arm: Arm, seed: int) -> bool:
         """Claim a run; return whether it is to be made here: nobody else makes it, or has made it meanwhile."""
@@ -328,6 +331,11 @@ class Runner:
         result = read and read_result(read.run, read.summaries, self._plan)
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
+        if why := self._placing.again(ended, (arm, seed)):
+            self.made += 1
+            self._lanes.forbid()
+            self._set_aside([ended.id], why)
+            return
         if arm == BASELINE:
             self._refuse_fault(result)
         self._refuse_usage(arm, result, ended)
@@ -411,7 +419,7 @@ class Runner:
         file, runs = self._apartness.shared_at_once(run_id, received, began_s, time.monotonic())
         if not file:
             return False
-        self._workers = 1
+        self._placing.one_at_a_time()
         self._lanes.forbid()
         self._say(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
         self._set_aside(runs, f"another run wrote {file} at the same time")
@@ -421,12 +429,10 @@ class Runner:
                 self._received[arm].pop(seed, None)
         return True
 
-    def _notice_threads(self) -> None:
-        if self._engines.threads_at_import:
-            self._say(
-                "The training's code starts threads when it is imported, so each run is a process of its own that "
-                "imports everything anew."
-            )
+    def _notice_alone(self) -> None:
+        if why := self._engines.alone:
+            name = Path(self._plan.target.file).name
+            self._say(f"{name} {why} when it is imported, so each run is a process of its own that imports everything.")
 
     def _say(self, words: str) -> None:
         if words not in self._said:

@@ -64,6 +64,8 @@ class Order:
         lanes: where it meets other runs, to compute their steps together; "" where it does not.
         group: of the runs that it meets; they are started together. "" where it meets none.
         metric_from: `NAME=PATTERN`, where a person said how a metric stands in what is printed.
+        processes: that its command starts together, one a GPU.
+        devices: environment in which it sees the GPUs that it is placed on.
     """
 
     id: str
@@ -84,6 +86,8 @@ class Order:
     lanes: str = ""
     group: str = ""
     metric_from: str = ""
+    processes: int = 1
+    devices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,12 @@ class Task:
 
 
 _LEARNS = frozenset({"torch", "lightning", "pytorch_lightning", "transformers", "accelerate", "torchvision"})
+USES_GPU = frozenset(
+    {"torch", "torchvision", "lightning", "pytorch_lightning", "transformers", "accelerate", "keras", "jax", "flax",
+     "jaxlib", "tensorflow"}
+)  # fmt: skip
+"""Packages of which a training may use a GPU."""
+
 OTHER_ARGUMENTS = "other_arguments"
 WIDEST = 40
 """Characters of a column beyond which it is not widened for the longest word in it."""
@@ -152,6 +162,7 @@ class Target:
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
         fork: the runs that it goes on from; None where it begins anew.
+        processes: that a run's command starts together, one a GPU, as `torchrun --nproc-per-node` does.
     """
 
     label: str
@@ -175,6 +186,7 @@ class Target:
     sources: frozenset[str] = field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
     fork: Fork | None = None
+    processes: int = field(default=1, compare=False)
 
     def order(
         self,
@@ -214,6 +226,7 @@ class Target:
             guarded=self.task.kind != "command",
             secrets=known_secrets(self.settings, known, {"": list(self.argv)}),
             branch=branch,
+            processes=self.processes,
         )
 
     def _of_trunks(self) -> tuple[Change, ...]:
@@ -271,6 +284,11 @@ class Target:
         """Whether it imports torch, so that it can be watched until its first optimizer step."""
         imported = not _LEARNS.isdisjoint(self.versions)
         return imported or (self.task.kind == "pickle" and "torch" in sys.modules)
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether a run may use a GPU: it imports a package that does, or nobody knows what it imports."""
+        return self.task.kind in ("command", "pickle") or not USES_GPU.isdisjoint(self.versions)
 
     @property
     def name(self) -> str:

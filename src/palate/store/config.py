@@ -42,6 +42,13 @@ def _positive_int(text: str) -> int:
     return number
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _positive_float(text: str) -> float:
     number = float(text)
     if not 0 < number < float("inf"):
@@ -67,6 +74,9 @@ PREFERENCES = {
     "pairs": Preference(default=20, read=_budget, meaning="seed pairs that a question may cost at most, 2 to 100"),
     "workers": Preference(default=None, read=_positive_int, meaning="runs at a time; from the cores if not set"),
     "threads": Preference(default=None, read=_positive_int, meaning="CPU threads a run; shared out if not set"),
+    "per_gpu": Preference(
+        default=None, read=_whole, meaning="runs a GPU; 0 hides the GPUs, from the first run if not set"
+    ),
     "timeout_s": Preference(default=None, read=_positive_float, meaning="seconds after which a run is ended"),
     "author": Preference(default=None, read=str, meaning="who forecasts; the login name if not set"),
     "agent": Preference(default=False, read=_yes_or_no, meaning="whether it is an agent that forecasts: true or false"),

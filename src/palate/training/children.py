@@ -18,8 +18,10 @@ from typing import Any
 
 from palate.redaction import Lines, known_secrets, redact_text
 from palate.training import family
+from palate.training.devices import HIDDEN
 from palate.training.output import Output, Pipe, Redact
 from palate.training.received import SECRETS
+from palate.training.usage import Meter
 
 OUTPUT = "output.log"
 """File in a run's folder with what it printed."""
@@ -87,6 +89,7 @@ class Children:
         self._pending = pending
         self._going: dict[str, _Going] = {}
         self._left = family.Left()
+        self._meter = Meter()
         self._closing = False
 
     def serve(self) -> None:
@@ -170,11 +173,15 @@ class Children:
             return
         printed.close_write_end()
         self._going[order["id"]] = _Going(order, pid, printed)
+        self._meter.begin(order["id"])
+        self.reply({"id": order["id"], "started": pid})
 
     def _look(self) -> None:
         if not self._going:
             return
         now_s = time.monotonic()
+        if self._meter.due():
+            self._measure()
         folders = {one.pid: str(one.order["folder"]) for one in self._going.values()}
         self._left.look(folders)
         for going in list(self._going.values()):
@@ -186,6 +193,13 @@ class Children:
                 going.until_s = min(going.until_s, now_s + LEAVE_S)
                 self._ask_to_leave(going)
             self._end(going, folders, now_s)
+
+    def _measure(self) -> None:
+        """Look what the processes of each run take."""
+        roots = {one.order["id"]: one.pid for one in self._going.values() if one.status is None}
+        processes = {run_id: family.with_descendants([pid]) for run_id, pid in roots.items()}
+        placed = [one.order.get("devices", {}) for one in self._going.values()]
+        self._meter.look(processes, gpus=any(devices not in ({}, HIDDEN) for devices in placed))
 
     def _end(self, going: _Going, folders: dict[int, str], now_s: float) -> None:
         """End what a run left behind, whose time to leave may be over; finish the run once nothing is left."""
@@ -223,10 +237,13 @@ class Children:
     def _finish(self, going: _Going) -> None:
         """Take the rest of what was printed, let the system forget the process, and tell of the end."""
         going.printed.finish()
+        rusage = None
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(going.pid, os.WNOHANG)
-        del self._going[going.order["id"]]
-        self.reply({"id": going.order["id"], "status": going.status, "elapsed_s": going.elapsed_s})
+            _, _, rusage = os.wait4(going.pid, os.WNOHANG)
+        run_id = going.order["id"]
+        del self._going[run_id]
+        usage = self._meter.end(run_id, Path(going.order["folder"]), rusage).body()
+        self.reply({"id": run_id, "status": going.status, "elapsed_s": going.elapsed_s, "usage": usage})
 
     def reply(self, message: Message) -> None:
         """Send a reply; nobody may be there any more."""

@@ -15,16 +15,24 @@ from palate.errors import RefusedError, StoreError
 from palate.question.folder import Place
 from palate.question.target import Order, Task
 from palate.training.limits import Limits
+from palate.training.placing import Places
+from palate.training.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a run's process ended: its exit status (-n for signal n), whether time ran out, seconds it took."""
+    """How a run's process ended: its exit status (-n for signal n), whether time ran out, seconds it took, what else.
+
+    `devices` are the names of the GPUs that it had, for people; `chose` is what it chose itself instead, "" if nothing.
+    """
 
     id: str
     status: int
     timed_out: bool
     elapsed_s: float
+    usage: Usage | None = None
+    devices: tuple[str, ...] = ()
+    chose: str = ""
 
 
 def signal_name(number: int) -> str:
@@ -89,6 +97,7 @@ class Resources:
         timeout_s: seconds that a run may take; None for any number.
         place: the folder that runs see; None to run where palate was called.
         limits: until when runs are started; None for as long as any is missing.
+        places: which GPUs runs are placed on, and how many at a time; None to place them by `workers` alone.
     """
 
     start: "Callable[[Task, Resources], Launcher]"
@@ -97,6 +106,7 @@ class Resources:
     timeout_s: float | None = None
     place: Place | None = None
     limits: Limits | None = None
+    places: Places | None = None
 
     def placed(self, task: Task) -> Task:
         """Return a task with the folder that its runs see, where it does not say one."""
@@ -112,11 +122,15 @@ class Engines:
 
     Args:
         resources: what runs are carried out with.
+
+    Attributes:
+        say: tells the person of runs, or of code that is loaded, which produce nothing for long.
     """
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self._engines: dict[Task, Launcher] = {}
+        self.say: Callable[[str], None] = lambda _: None
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +175,12 @@ class Engines:
         Raises:
             SetupFailedError: the training code cannot be loaded.
         """
-        return [ended for engine in self._engines.values() for ended in engine.poll()]
+        ended = [one for engine in self._engines.values() for one in engine.poll()]
+        for engine in self._engines.values():
+            words: list[str] = getattr(engine, "words", [])
+            while words:
+                self.say(words.pop(0))
+        return ended
 
     def stop(self, run_id: str | None = None) -> None:
         """Stop one run, and hear no more of it; without an id stop all engines, for good. Twice is fine."""
@@ -174,6 +193,6 @@ class Engines:
         return bool(self._engines)
 
     @property
-    def threads_at_import(self) -> int:
-        """How many threads the training's code starts when it is imported."""
-        return max((getattr(engine, "threads_at_import", 0) for engine in self._engines.values()), default=0)
+    def alone(self) -> str:
+        """Why each run is a process of its own, as a clause; "" where runs are forked."""
+        return next((why for engine in self._engines.values() if (why := getattr(engine, "alone", ""))), "")

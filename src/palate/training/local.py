@@ -10,14 +10,21 @@ import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from palate.errors import PalateError, RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
 from palate.redaction import redact_text
+from palate.training.children import OUTPUT
+from palate.training.devices import CUDA, HIDDEN
 from palate.training.keeper import SIGNALLED
 from palate.training.launch import Ended, Launcher, Resources, signal_name
+from palate.training.placing import THREAD_NAMES, Places, thread_variables
+from palate.training.silence import LOOK_S, Patience, Silence, see
+from palate.training.usage import Usage
 from palate.training.worker import message_of
 
 TICK_S = 0.1
@@ -36,6 +43,8 @@ LOG_TAIL = 4000
 class _Going:
     order: Order
     started_s: float
+    silence: Silence
+    pid: int = 0
     timed_out: bool = False
     killed: bool = False
 
@@ -48,8 +57,8 @@ class LocalLauncher:
     Attributes:
         workers: runs at a time; may be changed.
         worker: the process that starts the runs; 0 before it is ready.
-        threads_at_import: threads that the training's code starts when it is imported: then each run is a process of
-            its own, which imports everything anew.
+        alone: why each run is a process of its own, which imports everything anew, as a clause; "" where it is not.
+        words: what is to be said of runs, or of loading, that produce nothing for long; who says it takes it away.
     """
 
     def __init__(
@@ -60,8 +69,15 @@ class LocalLauncher:
         threads: int = 1,
         timeout_s: float | None = None,
         load_s: float | None = None,
+        places: Places | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.workers = workers
+        self._places = places
+        self._patience = patience or Patience()
+        self._looked_s = time.monotonic()
+        self._loading = Silence(self._patience, self._looked_s)
+        self.words: list[str] = []
         self._threads = threads
         self._timeout_s = timeout_s
         self._load_s = max(timeout_s, LOAD_S) if load_s is None and timeout_s is not None else load_s
@@ -72,10 +88,12 @@ class LocalLauncher:
         self._pending = b""
         self._ready = False
         self.worker = 0
-        self.threads_at_import = 0
+        self.alone = ""
         self._closed = False
         self._log = tempfile.TemporaryFile()
-        self._process, self._requests, self._replies = _start_worker(task, self._log.fileno())
+        self._process, self._requests, self._replies = _start_worker(
+            task, self._log.fileno(), hidden=places is not None and places.hidden
+        )
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._replies, selectors.EVENT_READ)
 
@@ -102,6 +120,7 @@ class LocalLauncher:
         self._hear(wait_s if not self._ended else 0.0)
         self._end_overdue()
         self._start_waiting()
+        self._look_at_silence()
         ended, self._ended = self._ended, []
         return ended
 
@@ -120,7 +139,7 @@ class LocalLauncher:
         until_s = time.monotonic() + GRACE_S
         while run_id in self._going and time.monotonic() < until_s:
             self._hear(TICK_S)
-        self._going.pop(run_id, None)
+        self._give_back(self._going.pop(run_id, None))
         self._ended = [ended for ended in self._ended if ended.id != run_id]
 
     def _close(self) -> None:
@@ -144,14 +163,46 @@ class LocalLauncher:
 
     def _start_waiting(self) -> None:
         while self._ready and self._waiting and self._has_room(self._waiting[0]):
-            order = self._waiting.popleft()
-            self._going[order.id] = _Going(order, time.monotonic())
-            self._request(message_of(order, self._threads))
+            order, now_s = self._waiting.popleft(), time.monotonic()
+            threads, variables = self._threads, thread_variables(os.environ, self._threads)
+            if self._places is not None:
+                threads, variables = self._places.threads, self._places.thread_variables(os.environ)
+                seen = self._places.take(order.id, processes=order.processes, group=order.group)
+                order = replace(order, devices=seen)
+            self._going[order.id] = _Going(order, now_s, Silence(self._patience, now_s))
+            self._request(message_of(order, threads, variables))
+
+    def _give_back(self, going: _Going | None) -> tuple[str, ...]:
+        """Give the place of a run back; return the names of the GPUs that it had."""
+        if self._places is None or going is None:
+            return ()
+        return tuple(device.words for device in self._places.release(going.order.id))
+
+    def _look_at_silence(self) -> None:
+        """Look now and then at what produces nothing: the loading of the training's code, and each run."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < min(LOOK_S, self._patience.idle_s / 2):
+            return
+        self._looked_s = now_s
+        if not self._ready:
+            sight = see([self._process.pid], ())
+            words = sight and self._loading.look(replace(sight, grown=os.fstat(self._log.fileno()).st_size), now_s)
+            if words and self._waiting:
+                self.words.append(f"Loading the training's code {words}. Ctrl-C stops it.")
+        for going in self._going.values():
+            folder = going.order.folder
+            sight = see([going.pid], _grows(folder)) if going.pid else None
+            if sight and (words := going.silence.look(sight, now_s)):
+                self.words.append(f"{going.order.id} {words}. What it printed: {folder / OUTPUT}. Ctrl-C stops it.")
 
     def _has_room(self, order: Order) -> bool:
         """Return whether a run can be started: those of a group count as one, and all of them are started."""
         going = {one.order.group or one.order.id for one in self._going.values()}
-        return order.group in going or len(going) < self.workers
+        if order.group in going:
+            return True
+        if self._places is None or not self._places.devices:
+            return len(going) < self.workers
+        return len(going) < self._places.workers and self._places.has_room(order.processes)
 
     def _send(self, run_id: str, number: int) -> None:
         self._request({"id": run_id, "send": int(number)})
@@ -168,7 +219,10 @@ class LocalLauncher:
                 raise _cannot_load(message["failed"])
             if message.get("ready"):
                 self._ready = True
-                self.worker, self.threads_at_import = message["pid"], message["threads"]
+                self.worker, self.alone = message["pid"], message["alone"]
+            elif "started" in message:
+                if message["id"] in self._going:
+                    self._going[message["id"]].pid = message["started"]
             elif message["id"] in self._going:
                 self._ended.append(self._end_of(message))
 
@@ -183,8 +237,17 @@ class LocalLauncher:
 
     def _end_of(self, message: dict[str, Any]) -> Ended:
         going = self._going.pop(message["id"])
+        devices = self._give_back(going)
+        usage = Usage.read(message["usage"]) if "usage" in message else None
+        given = going.order.devices.get(CUDA, usage.sees if usage is not None else "")
         return Ended(
-            id=message["id"], status=message["status"], timed_out=going.timed_out, elapsed_s=message["elapsed_s"]
+            id=message["id"],
+            status=message["status"],
+            timed_out=going.timed_out,
+            elapsed_s=message["elapsed_s"],
+            usage=usage and replace(usage, gpus=len(devices), device=usage.device or ", ".join(devices)),
+            devices=devices,
+            chose=usage.sees if usage is not None and usage.sees != given else "",
         )
 
     def _end_overdue(self) -> None:
@@ -224,30 +287,25 @@ class LocalLauncher:
 
 def start_local(task: Task, resources: Resources) -> Launcher:
     """Start the warm worker for a task."""
-    return LocalLauncher(task, workers=resources.workers, threads=resources.threads, timeout_s=resources.timeout_s)
+    return LocalLauncher(
+        task,
+        workers=resources.workers,
+        threads=resources.threads,
+        timeout_s=resources.timeout_s,
+        places=resources.places,
+    )
 
 
-def share_out(cores: int, workers: int | None = None, threads: int | None = None) -> tuple[int, int]:
-    """Share the cores out: (runs at a time, threads a run). A run gets one thread unless there are fewer runs.
-
-    >>> share_out(16), share_out(16, workers=4), share_out(2, threads=2)
-    ((16, 1), (4, 4), (1, 2))
-    """
-    if workers is None:
-        workers = max(1, cores // (threads or 1))
-    return workers, threads or max(1, cores // workers)
+def _grows(folder: Path) -> Iterable[Path]:
+    """Return the files of a run that grow as it prints and logs."""
+    return (folder / OUTPUT, folder / "journal")
 
 
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int, int]:
+def _start_worker(task: Task, log: int, *, hidden: bool) -> tuple["subprocess.Popen[bytes]", int, int]:
     request_out, request_in = os.pipe()
     reply_out, reply_in = os.pipe()
     command = [sys.executable, "-m", "palate.training.worker", str(request_out), str(reply_in)]
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    one_thread = dict.fromkeys(THREAD_NAMES, "1")
     fixed = {"PYTHONHASHSEED": "0", "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         command,
@@ -255,7 +313,7 @@ def _start_worker(task: Task, log: int) -> tuple["subprocess.Popen[bytes]", int,
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
-        env={**os.environ, **one_thread, **fixed},
+        env={**os.environ, **one_thread, **fixed, **(HIDDEN if hidden else {})},
         start_new_session=True,
     )
     os.close(request_out)

@@ -4,11 +4,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
+from palate.training.faults import TAIL, Fault, fault_in
 from palate.training.launch import Ended, signal_name
 from palate.vocabulary import Ending, Integrity, Metric, Outcome, Take
 
@@ -22,6 +23,8 @@ TAIL_BYTES = 4 << 20
 """The most bytes that are read, however many lines are wanted."""
 USAGE_ERROR = 2
 """Exit status of a program that refuses its command line."""
+OUT_OF_MEMORY: Final = "out of memory"
+"""How the detail of a run begins that ended so, and its ending."""
 DIVERGED = 1e100
 """A metric beyond this is as good as infinite: its square is."""
 
@@ -37,6 +40,8 @@ def end_run(journal: Path, ended: Ended, output: Path) -> None:
     exit_word = "timeout" if ended.timed_out else "ok" if ended.status == 0 else "crashed"
     detail = "" if exit_word == "ok" else describe_exit(ended, output)
     elapsed_s = round(ended.elapsed_s, 3)
+    if ended.usage is not None:
+        write_event(journal, "usage", **ended.usage.body())
     write_event(journal, "ending", exit=exit_word, status=ended.status, elapsed_s=elapsed_s, detail=detail)
 
 
@@ -52,13 +57,29 @@ def set_aside(journal: Path, why: str) -> None:
 
 def describe_exit(ended: Ended, output: Path) -> str:
     """Say how a process ended, with the tail of what it printed."""
-    if ended.timed_out:
+    fault = fault_of(ended, output)
+    if fault is not None and fault.kind == OUT_OF_MEMORY:
+        how = fault.words
+    elif ended.timed_out:
         how = f"ended after {ended.elapsed_s:.0f} s, its time being up"
     elif ended.status < 0:
         how = f"killed by {signal_name(-ended.status)}"
     else:
         how = f"exit status {ended.status}"
     return redact_text("\n".join([how, *tail_of(output)]))
+
+
+def fault_of(ended: Ended, output: Path) -> Fault | None:
+    """Return what ended a run besides its own code: memory that ran out, or a GPU that went; None where neither did."""
+    if ended.timed_out or ended.status == 0:
+        return None
+    usage = ended.usage
+    return fault_in(
+        "\n".join(tail_of(output, TAIL)),
+        status=ended.status,
+        oom_kills=usage.oom_kills if usage else 0,
+        cpu_peak=usage.cpu_peak if usage else 0,
+    )
 
 
 def tail_of(output: Path, lines: int = TAIL_LINES) -> list[str]:
@@ -95,7 +116,8 @@ def read_outcome(run: "RunRow", summaries: "Sequence[Summary]", metric: Metric, 
     if not run.integrity.counts:
         return Outcome(ending="lost points", detail=lost_words(run.integrity))
     if run.failed:
-        ending: Ending = "timeout" if run.exit == "timeout" else "crashed"
+        crashed: Ending = OUT_OF_MEMORY if run.detail.startswith(OUT_OF_MEMORY) else "crashed"
+        ending = "timeout" if run.exit == "timeout" else crashed
         return Outcome(ending=ending, detail=run.detail)
     summary = next((summary for summary in summaries if summary.metric == metric.name), None)
     if summary is None:

@@ -5,9 +5,9 @@ are JSON lines. A child starts from the worker's memory: torch is imported only 
 another. Each works in a folder of its own (see `apart`), notes what it receives (see `received`), and starts with
 random numbers of its own unless the training's code seeded them. A failure of a child (a segmentation fault, os._exit,
 the out-of-memory killer) ends that child alone. The worker imports with one thread;
-where the training's code starts threads when it is imported, each run is a process of its own instead, as a thread
-does not survive a fork. What happens to runs once they are started is in `children`, what happens to this process in
-`keeper`.
+where the training's code starts threads, CUDA, JAX or TensorFlow when it is imported, each run is a process of its own
+instead (see `fresh`), and the worker begins anew without that code. What happens to runs once they are started is in
+`children`, what happens to this process in `keeper`.
 """
 
 import atexit
@@ -25,7 +25,7 @@ import tempfile
 import threading
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,13 @@ from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, family, generators, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
+from palate.training.fresh import count_threads, has_cuda_started, why_fresh
 from palate.training.keeper import keep
 from palate.training.loggers import listening
 from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
+from palate.training.placing import thread_variables, threads_said
+from palate.training.usage import tell_own
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
 """Environment variable that is set in the worker and its children."""
@@ -61,6 +64,9 @@ def main() -> None:
     if sys.argv[1] == "--alone":
         _alone(int(sys.argv[2]))
         return
+    if sys.argv[1] == "--anew":
+        _anew(*map(int, sys.argv[2:5]))
+        return
     request_fd, reply_fd = int(sys.argv[1]), int(sys.argv[2])
     for descriptor in (request_fd, reply_fd):
         os.set_inheritable(descriptor, False)  # what a run starts must not hold them
@@ -68,6 +74,7 @@ def main() -> None:
     text, pending = _first_line(request_fd)
     task = Task.read(json.loads(text))
     os.environ[IN_WORKER] = "1"
+    environment, folder = dict(os.environ), os.getcwd()
     sys.argv = [task.file or task.kind]
     received.watch_process()
     family.adopt_orphans()
@@ -80,13 +87,53 @@ def main() -> None:
         except BaseException:  # noqa: BLE001  an outermost loop: whatever the user's file raises is reported
             _reply(reply_fd, {"failed": traceback.format_exc()[-LONGEST_FAULT:]})
             raise SystemExit(1) from None
-        threads = _count_threads()
-        _reply(reply_fd, {"ready": True, "threads": threads - 1, "pid": os.getpid()})
-        forked = functools.partial(_run_child, call=call, imported=generators.Imported()) if threads == 1 else None
-        children = Children(
-            request_fd, reply_fd, lambda order, printed: _start(order, forked, task, printed, children), pending
-        )
-        children.serve()
+        why = why_fresh(sys.modules, threads=count_threads(), cuda=has_cuda_started(sys.modules))
+        if not why:
+            forked = functools.partial(_run_child, call=call, imported=generators.Imported())
+            _serve(request_fd, reply_fd, task, forked, pending)
+    if why:
+        os.chdir(folder)
+        _begin_anew((request_fd, reply_fd), environment, {"task": task.body(), "why": why, "pending": list(pending)})
+
+
+def _serve(
+    request_fd: int,
+    reply_fd: int,
+    task: Task,
+    forked: Callable[[Message], None] | None,
+    pending: bytes,
+    why: str = "",
+) -> None:
+    """Start runs until the requests end."""
+    _reply(reply_fd, {"ready": True, "alone": why, "pid": os.getpid()})
+    children = Children(
+        request_fd, reply_fd, lambda order, printed: _start(order, forked, task, printed, children), pending
+    )
+    children.serve()
+
+
+def _begin_anew(ends: tuple[int, int], environment: dict[str, str], body: dict[str, Any]) -> None:
+    """Become a worker that has loaded nothing: what the task started, memory of a GPU included, is let go."""
+    kept = tempfile.TemporaryFile()
+    kept.write(json.dumps(body).encode())
+    kept.seek(0)
+    for descriptor in (*ends, kept.fileno()):
+        os.set_inheritable(descriptor, True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    given = ("-m", "palate.training.worker", "--anew", *map(str, (*ends, kept.fileno())))
+    os.execve(sys.executable, [sys.executable, *given], environment)
+
+
+def _anew(request_fd: int, reply_fd: int, kept: int) -> None:
+    """Serve as a worker that has loaded nothing: each run is a program of its own."""
+    for descriptor in (request_fd, reply_fd):
+        os.set_inheritable(descriptor, False)
+    with os.fdopen(kept, "rb") as file:
+        body = json.loads(file.read())
+    task = Task.read(body["task"])
+    sys.argv = [task.file or task.kind]
+    _serve(request_fd, reply_fd, task, None, bytes(body["pending"]), body["why"])
 
 
 def _first_line(descriptor: int) -> tuple[bytes, bytes]:
@@ -122,14 +169,6 @@ def _seen_by_worker(task: Task) -> Iterator[Task]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _count_threads() -> int:
-    """Count the threads of this process, those of native code included where the system tells."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
-
-
 def _alone(descriptor: int) -> None:
     """Load the task in this process and carry out one order: what a fork would do, without one."""
     with os.fdopen(descriptor, "rb") as file:
@@ -147,13 +186,15 @@ def _as_seen(task: Task, order: Message) -> Task:
     return replace(task, file=Place.read(order["place"]).shown(task.file, work))
 
 
-def message_of(order: Order, threads: int) -> Message:
+def message_of(order: Order, threads: int, variables: Mapping[str, str] | None = None) -> Message:
     """Return an order as plain JSON data.
 
     Args:
         order: one run.
         threads: that it may have.
+        variables: that tell its libraries so; by the environment of this process if None.
     """
+    variables = thread_variables(os.environ, threads) if variables is None else variables
     return {
         "id": order.id,
         "folder": str(order.folder),
@@ -174,8 +215,11 @@ def message_of(order: Order, threads: int) -> Message:
             **order.environment,
             BRANCH: order.branch.text() if order.branch is not None else "",
             LANES: order.lanes,
+            **order.devices,
+            **variables,
         },
-        "threads": threads,
+        "threads": threads_said(variables) or threads,
+        "devices": dict(order.devices),
         "metric_from": order.metric_from,
         "place": order.place and order.place.body(),
     }
@@ -218,7 +262,7 @@ def _import_file(path: Path) -> Any:
 
 
 def _warm_up() -> None:
-    """Import what torch imports only at the first optimizer (1.2 s), and refuse a process in which CUDA has started."""
+    """Import what torch imports only at the first optimizer (1.2 s)."""
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -226,11 +270,6 @@ def _warm_up() -> None:
     for name in ("live", "until", "looks", "lanes.joint"):  # what a held training imports
         with contextlib.suppress(ImportError, AttributeError):  # of another torch: each run is then made by itself
             importlib.import_module(f"palate.cooking.{name}")
-    if torch.cuda.is_initialized():
-        raise RuntimeError(
-            "This file starts CUDA when it is imported, and a process cannot be forked after that. "
-            "Move what touches the GPU (.cuda(), .to('cuda'), torch.zeros(device='cuda')) into the function."
-        )
 
 
 def _start(
@@ -277,6 +316,7 @@ def _run_child(order: Message, call: Callable[[Message], None], imported: genera
         if imported is not None:
             imported.renew()
         status = carry_out(order, call, _leave_at_once)
+        tell_own(order["folder"])
     except BaseException:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
         print_fault(traceback.format_exc())
     finally:
@@ -325,8 +365,6 @@ def _prepare(order: Message) -> None:
     folder = Path(order["folder"])
     os.environ.update(order["environment"])
     received.handed_over(order["handed"])
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(order["threads"])
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(order["threads"])
     work, theirs = "", ("", "")

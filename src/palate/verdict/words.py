@@ -30,6 +30,7 @@ def headline(
     changes: int = 1,
     outlook: "Outlook | None" = None,
     pair_s: float | None = None,
+    pair_gpu: str = "",
 ) -> str:
     """Return the verdict in one or two sentences.
 
@@ -39,13 +40,14 @@ def headline(
         changes: how many settings differ between the arms; with more than one, the gain is not credited to any of them.
         outlook: the prediction for further pairs, where the verdict is open.
         pair_s: seconds that a pair takes with all workers.
+        pair_gpu: GPU-hours of the pairs that are expected, in words; "" where no GPU is used.
     """
     if verdict.kind == "failed":
         return _failed(verdict)
     if verdict.kind == "nothing":
         return f"Did nothing: {_pairs(verdict.n)} bit-identical. Is the change wired in?"
     if verdict.kind == "unclear":
-        return _unclear(verdict, metric, outlook, pair_s) + _among(verdict)
+        return _unclear(verdict, metric, outlook, pair_s, pair_gpu) + _among(verdict)
     return _settled(verdict, metric, changes) + _among(verdict)
 
 
@@ -86,7 +88,7 @@ def _qualifier(verdict: "Verdict") -> str:
     return " among runs that finished" if verdict.failures.unequal else ""
 
 
-def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair_s: float | None) -> str:
+def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair_s: float | None, pair_gpu: str) -> str:
     if verdict.reason == "no_pairs":
         return "Cannot tell yet: no pair has finished."
     if verdict.reason == "frozen_seeds":
@@ -100,17 +102,18 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
     where = f"somewhere between {_signed(metric, low, form)} and {_signed(metric, high, form)}{metric.unit}"
     if verdict.reason:
         return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
-    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s)}."
+    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s, pair_gpu)}."
 
 
-def _more(outlook: "Outlook | None", pair_s: float | None) -> str:
+def _more(outlook: "Outlook | None", pair_s: float | None, pair_gpu: str) -> str:
     if outlook is None:
         return ""
     if outlook.low is None or outlook.high is None or outlook.chance < 0.5:
         remedies = " or ".join(outlook.remedies) or "a bigger budget"
         return f"; the budget settles it with {outlook.chance:.0%} chance, {remedies} would help"
     span = f"{outlook.low}" if outlook.low == outlook.high else f"{outlook.low}-{outlook.high}"
-    took = "" if pair_s is None else f" (about {duration_words(pair_s * outlook.high)} at most)"
+    hours = f" and {pair_gpu}" if pair_gpu else ""
+    took = "" if pair_s is None else f" (about {duration_words(pair_s * outlook.high)}{hours} at most)"
     return f"; {span} more pair{'s' if span != '1' else ''} expected{took}"
 
 

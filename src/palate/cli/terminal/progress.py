@@ -10,7 +10,7 @@ from palate.cli.plain import shown
 from palate.errors import StoreError
 from palate.forecast.answer import said_words
 from palate.ledger.records import SealedForecast
-from palate.loop.ask import Looked, Noticed, RunEnded, RunsGoing, RunStarted, WatchEvent
+from palate.loop.ask import Looked, Nobody, Noticed, RunEnded, RunsGoing, RunStarted, WatchEvent
 from palate.loop.attended import length_of
 from palate.loop.report import failure_reason
 from palate.question.question import Question
@@ -38,13 +38,23 @@ def display_for(question: Question, *, as_json: bool) -> Display:
 
 
 class Quiet:
-    """No progress."""
+    """No progress; but what is waited for in vain is said, on standard error."""
 
-    def show(self, _: WatchEvent) -> None:
-        """Show nothing."""
+    def show(self, event: WatchEvent) -> None:
+        """Say what is waited for, and nothing else."""
+        if isinstance(event, Noticed) and event.waits:
+            say(event.words)
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class TellsWaits(Nobody):
+    """A program that asks, whose person is told at least what is waited for in vain."""
+
+    def watch(self, event: WatchEvent) -> None:
+        """Say what is waited for, and nothing else."""
+        Quiet().show(event)
 
 
 class Lines:

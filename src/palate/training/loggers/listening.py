@@ -4,12 +4,14 @@
 calls them as before; see `hearing` for what is kept of it. Standard library only.
 """
 
+import atexit
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
 from palate.training.loggers.hearing import Hearing, is_first
+from palate.training.usage import tell_own
 
 if TYPE_CHECKING:
     from palate.training.run import Run
@@ -51,6 +53,7 @@ def listen_in_child() -> None:
         stream = getattr(sys, name)
         if stream is not None:
             setattr(sys, name, printed.Stream(stream.fileno(), errors, stream.encoding))
+    atexit.register(tell_own, current_run().folder)
     listen(current_run(), os.environ[HEARS].removeprefix("yes:"))
 
 
