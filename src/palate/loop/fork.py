@@ -300,9 +300,8 @@ def _fresh(target: Target) -> Target:
     """Return a target that this user asked for with the code that is there now, where it has a file."""
     if target.task.kind not in ("script", "function"):
         return replace(target, task=replace(target.task, vouched=True))
-    name = f":{target.task.name}" if target.task.name else ""
     try:
-        now = find_target(f"{target.task.file}{name}")
+        now = find_target(target.task.text)
     except NotFoundError as error:
         raise RefusedError(f"{target.task.file} is not there any more.", todo="Put it back.") from error
     return replace(target, task=now.task, code=now.code, versions=now.versions, sources=now.sources)

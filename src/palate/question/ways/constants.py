@@ -164,7 +164,7 @@ def _of_modules(files: Files) -> Found:
     for path, tree in files.modules.items():
         if not _named(path.stem):
             continue
-        inside = os.path.relpath(path, files.path.resolve().parent)
+        inside = os.path.relpath(path, files.base)
         if inside.startswith(".."):
             continue
         annotations = _annotations(tree)
@@ -294,7 +294,7 @@ def _place(value: ast.expr) -> tuple[int, str]:
 
 
 def script_file(name: str, folder: Path) -> Path:
-    """Return the file of a constant of another file, seen from the script's folder, which it must lie in.
+    """Return the file of a constant of another file, seen from where the script imports from, which it must lie in.
 
     Raises:
         ValueError: it does not.

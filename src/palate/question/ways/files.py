@@ -30,23 +30,30 @@ class Files:
         path: of the script.
         tree: of the script.
         arguments: what both arms' scripts get as command line arguments.
+        root: the folder that stands first where its imports are looked for; its own if None.
         unread: signs that the script takes settings which cannot be read, in words; readers add to it.
     """
 
     path: Path
     tree: ast.Module
     arguments: Sequence[str] = ()
+    root: Path | None = None
     unread: list[str] = field(default_factory=list)
+
+    @cached_property
+    def base(self) -> Path:
+        """The folder that stands first where its imports are looked for."""
+        return (self.root or self.path.resolve().parent).resolve()
 
     @cached_property
     def modules(self) -> dict[Path, ast.Module]:
         """The local modules that it imports, directly or not, in the order in which they are met."""
         found: dict[Path, ast.Module] = {}
-        waiting = [(self.path, self.tree)]
+        waiting = [(self.path.resolve(), self.tree)]
         while waiting and len(found) < MOST_FILES:
             here, tree = waiting.pop(0)
             for name in imports(tree, members=True):
-                for path in local_files(name, here.parent, self.path.parent):
+                for path in local_files(name, here.parent, self.base):
                     known = path.resolve()
                     if known not in found and known != self.path.resolve() and (other := _parsed(path)) is not None:
                         found[known] = other
