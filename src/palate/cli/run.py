@@ -77,7 +77,7 @@ def command(
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
-    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script, a notebook,
+    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a script, a notebook,
     a function in a module (package.module:name), or any executable; with -m, a module as python -m starts it. What it
     logs to its own tracker, tables or screen is heard; so is palate.log(step, val_acc=...). ARGUMENTS behind -- go to
     both arms' scripts.

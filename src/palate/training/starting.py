@@ -55,7 +55,7 @@ class Seen:
         place = Place.read(order["place"]) if work else None
 
         def shown(path: str) -> str:
-            return path if place is None else place.shown(path, work)
+            return path if place is None else os.path.normpath(place.shown(path, work))
 
         real = os.path.realpath(task.file)
         root = folder_of_module(real, task.module) if task.module else str(Path(real).parent)

@@ -33,10 +33,18 @@ class _Lines:
 class Stream(io.TextIOWrapper):
     """A stream of this process, as Python opens it, of which the lines are heard."""
 
+    mode = "w"
+
     def __init__(self, descriptor: int, errors: str, encoding: str | None = None) -> None:
         self._lines = _Lines()
+        self._called = {1: "<stdout>", 2: "<stderr>"}.get(descriptor, str(descriptor))
         raw = io.FileIO(descriptor, "w", closefd=False)
         super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """What Python calls it."""
+        return self._called
 
     def write(self, text: str, /) -> int:
         """Write, then hear."""
@@ -85,9 +93,10 @@ def stop() -> None:
 
 
 def open_streams() -> None:
-    """Open standard output and standard error of this process anew."""
-    sys.stdout = Stream(1, "strict")
-    sys.stderr = Stream(2, "backslashreplace")
+    """Open standard output and standard error of this process anew, in the encodings that Python chose for them."""
+    out, err = sys.__stdout__, sys.__stderr__
+    sys.stdout = sys.__stdout__ = Stream(1, out and out.errors or "strict", out and out.encoding)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = Stream(2, "backslashreplace", err and err.encoding)  # type: ignore[misc]
 
 
 os.register_at_fork(after_in_child=stop)
