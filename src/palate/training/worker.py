@@ -41,6 +41,7 @@ from palate.training.keeper import keep
 from palate.training.loggers import listening
 from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
+from palate.training.ports import give_port
 from palate.training.starting import leave_own_start, show_fault, start_script
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
@@ -350,6 +351,7 @@ def _prepare(order: Message) -> None:
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
+    give_port()
     run = training_run.Run(folder, seed=order["seed"], settings=settings)
     training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))

@@ -1,16 +1,16 @@
 """Hear what is printed: standard output and standard error that pass each line on to be read, and print as before."""
 
 import io
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from palate.training.loggers.beside import Beside
     from palate.training.loggers.hearing import Hearing
 
 _SAYS_NUMBER = re.compile(r"\d|\bnan\b|\binf\b").search
-_hearing: "Hearing | None" = None
+_hearing: "Hearing | Beside | None" = None
 _covered: list[tuple[str, TextIO, TextIO]] = []
 
 
@@ -42,7 +42,7 @@ class Stream(io.TextIOWrapper):
         super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """What Python calls it."""
         return self._called
 
@@ -70,7 +70,7 @@ class _Over:
         return getattr(self._stream, name)
 
 
-def listen(hearing: "Hearing") -> None:
+def listen(hearing: "Hearing | Beside") -> None:
     """Hear the lines of standard output and standard error; a stream that was not opened here is covered."""
     global _hearing
     _hearing = hearing
@@ -94,10 +94,18 @@ def stop() -> None:
 
 def open_streams() -> None:
     """Open standard output and standard error of this process anew, in the encodings that Python chose for them."""
-    out, err = sys.__stdout__, sys.__stderr__
-    sys.stdout = sys.__stdout__ = Stream(1, out and out.errors or "strict", out and out.encoding)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = Stream(2, "backslashreplace", err and err.encoding)  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _opened(1, sys.__stdout__, "strict")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _opened(2, sys.__stderr__, "backslashreplace")  # type: ignore[misc]
 
 
-os.register_at_fork(after_in_child=stop)
-"""What a process that the script forks prints is its own."""
+def _opened(descriptor: int, before: TextIO | None, errors: str) -> Stream:
+    return (
+        Stream(descriptor, errors) if before is None else Stream(descriptor, before.errors or errors, before.encoding)
+    )
+
+
+def forget_begun() -> None:
+    """Forget the lines that were begun: in a process that was forked, they are the other's."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Stream | _Over):
+            stream._lines = _Lines()
