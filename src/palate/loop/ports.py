@@ -1,4 +1,4 @@
-"""Runs whose processes meet at a port that is in use: at once, because of each other; alone, because of another program.
+"""Runs whose processes meet at a port in use: at once, because of each other; alone, because of another program.
 
 A run takes a port of its own from MASTER_PORT (see `palate.training.ports`). A script that writes the port into its
 code does not, and of two such runs at once, one fails or, worse, meets the other's processes. That is no outcome of a

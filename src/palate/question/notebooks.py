@@ -141,7 +141,7 @@ def _body(content: bytes, name: str) -> dict[str, Any]:
             todo=f"jupyter nbconvert --to notebook --nbformat 4 --inplace {name}",
         )
     language = _language(body.get("metadata"))
-    if language not in _LANGUAGES:
+    if language.lower() not in _LANGUAGES:
         raise InputError(
             f"{name} is a notebook of {language}; palate runs those of Python.",
             todo="Where a command trains, put it into a shell script: palate run train.sh",
@@ -154,7 +154,7 @@ def _language(metadata: Any) -> str:
         return ""
     told = [metadata.get("kernelspec"), metadata.get("language_info")]
     kernel, language = (one if isinstance(one, dict) else {} for one in told)
-    return str(language.get("name") or kernel.get("language") or kernel.get("name") or "").lower()
+    return str(language.get("name") or kernel.get("language") or kernel.get("name") or "")
 
 
 def _code_cells(body: dict[str, Any]) -> Iterator[dict[str, Any]]:

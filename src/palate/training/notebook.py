@@ -56,6 +56,9 @@ def _shell(module: types.ModuleType, folder: str) -> Any:
         def ask_exit(self) -> None:
             raise SystemExit(0)
 
+        def enable_gui(self, gui: str | None = None) -> None:
+            """Do nothing: no window is opened, as in a kernel whose figures stand in the notebook."""
+
     settings = Config()
     settings.HistoryManager.enabled = False  # no file, and no thread that writes it
     settings.HistoryAccessor.enabled = False
