@@ -34,7 +34,7 @@ def file_of_module(module: str, folder: Path) -> Path:
     if spec is None:
         raise _not_found(module, folder)
     if spec.submodule_search_locations is not None:
-        spec = PathFinder.find_spec(f"{module}.__main__", list(spec.submodule_search_locations))
+        spec = _spec_of(f"{module}.__main__", folder)
         if spec is None:
             raise NotFoundError(
                 f"{module} is a package without __main__.py, so python -m {module} does not start either.",
@@ -48,14 +48,22 @@ def file_of_module(module: str, folder: Path) -> Path:
 def _spec_of(module: str, folder: Path) -> ModuleSpec | None:
     """Find a module where Python looks, package by package."""
     where: list[str] | None = [str(folder), *(path for path in sys.path if path)]
-    spec, name = None, ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, where) if where is not None else None
+    spec = None
+    for part in module.split("."):  # each by its last name: by the whole one, its parent would have to be imported
+        spec = PathFinder.find_spec(part, where) if where is not None else None
         if spec is None:
             return None
-        where = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+        where = _inside(spec, where, part)
     return spec
+
+
+def _inside(spec: ModuleSpec, where: list[str] | None, part: str) -> list[str] | None:
+    """Return where the modules of a package are; None of what is no package."""
+    if spec.submodule_search_locations is None:
+        return None
+    if spec.loader is None:  # a package without `__init__.py`
+        return [str(Path(folder, part)) for folder in where or () if Path(folder, part).is_dir()]
+    return list(spec.submodule_search_locations)
 
 
 def _refuse_no_name(module: str) -> None:

@@ -454,7 +454,8 @@ def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None
         NotFoundError: there is no such file, module or function.
         InputError: several experiments stand in the file and none is named, or its path is no text.
     """
-    if module := module_in(text):
+    if text.startswith(MODULE):
+        module = module_in(text)
         file = file_of_module(module, folder or Path.cwd())
         return _of_script(read_source(file, arguments, root=root_of(file, module)), arguments, module)
     place, _, name = text.partition(":")
