@@ -1,5 +1,7 @@
 """A module is found as `python -m` finds it, without importing anything, and its settings as those of a script."""
 
+import json
+
 import pytest
 
 from palate.errors import InputError, NotFoundError
@@ -44,7 +46,7 @@ def test_packages_with_a_main_module_and_without_an_init_file(package, module, f
 def test_a_module_is_no_script_of_the_same_file_and_is_kept_with_its_name(package):
     target = find_target("-m space.deep.train")
     body = target_body(target)
-    check_task(body["task"], "task")
+    check_task(json.loads(json.dumps(body["task"])), "task")
     assert target_of(body).task.module == "space.deep.train"
     assert "module" not in target_body(find_target("space/deep/train.py"))["task"]
     assert Task.read(target.task.body()) == target.task

@@ -109,7 +109,8 @@ ASKS = (
     "    for step in range(3):\n        run.log(step, val_acc=sum(X) * lr + seed / 1000)\n",
     "one = train.run(forecast=None, pairs=2, lr=0.5)\nprint(one.judgement.made, one.judgement.reused)",
     "again = train.run(forecast=None, pairs=2, lr=0.5)\nprint(again.judgement.made, again.judgement.reused)",
-    "X = [5.0, 6.0]\nother = train.run(forecast=None, pairs=2, lr=0.5)\nprint(other.judgement.made, other.judgement.reused)",
+    "X = [5.0, 6.0]\nother = train.run(forecast=None, pairs=2, lr=0.5)",
+    "print(other.judgement.made, other.judgement.reused)",
 )
 
 
@@ -127,5 +128,5 @@ def test_in_a_real_kernel_a_question_is_asked_and_what_is_replaced_in_the_kernel
         timeout=300,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    printed = [text.split() for text in json.loads(ended.stdout.splitlines()[-1])[1:]]
+    printed = [text.split() for text in json.loads(ended.stdout.splitlines()[-1]) if text]
     assert printed == [["4", "0"], ["0", "4"], ["4", "0"]]

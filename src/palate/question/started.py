@@ -94,6 +94,17 @@ def _not_found(module: str, folder: Path) -> NotFoundError:
     )
 
 
+def refuse_forgotten_m(text: str) -> None:
+    """Refuse a module's name where a file is wanted, and say what is typed for it."""
+    named = all(part.isidentifier() for part in text.split(".")) and not text.endswith((".py", ".ipynb"))
+    if not named or Path(text).exists() or _spec_of(text, Path.cwd()) is None:
+        return
+    raise NotFoundError(
+        f"{text}: there is no such file, but a module of that name.",
+        todo=f"As python -m {text} starts it:  palate run -m {text} -c name=value",
+    )
+
+
 def folder_of_module(file: str, module: str) -> str:
     """Return the folder that a module is imported from.
 

@@ -22,7 +22,7 @@ from palate.question.handover import CommandLine, Handover, handed_as_typed, han
 from palate.question.notebooks import NOTEBOOK, refuse_notebook
 from palate.question.outside import folder_for, holds_secret
 from palate.question.source import SEED_NAMES, Function, Source, read_source
-from palate.question.started import MODULE, file_of_module, module_in, root_of
+from palate.question.started import MODULE, file_of_module, module_in, refuse_forgotten_m, root_of
 from palate.question.ways.declared import ABSENT, Declared, kind_of_annotation
 from palate.recipe.codec import Secret
 from palate.recipe.settings import (
@@ -465,6 +465,7 @@ def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None
         return _in_module(place, name)
     if path.suffix not in (".py", NOTEBOOK) and path.exists():
         return _command(path, arguments)
+    refuse_forgotten_m(place)
     source = read_source(path, arguments)
     if path.suffix == NOTEBOOK:
         refuse_notebook(path, source.functions)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from palate.question.notebooks import Cell, read_cells
+from palate.training.run import current_run
 
 KEEPS_GOING = "raises-exception"
 """The tag of a cell that may fail."""
@@ -41,7 +42,8 @@ def run_cells(file: str, code: bytes, module: types.ModuleType, arguments: list[
         sys.path.insert(0, str(path.parent))
     if importlib.util.find_spec("matplotlib_inline") is not None:
         os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    with tempfile.TemporaryDirectory(prefix="palate-ipython-", ignore_cleanup_errors=True) as folder:
+    beside = current_run().folder
+    with tempfile.TemporaryDirectory(prefix="ipython-", dir=beside, ignore_cleanup_errors=True) as folder:
         shell = _shell(module, folder)
         asyncio.run(_run_all(shell, read_cells(code, path.name), path.name))
 

@@ -358,7 +358,7 @@ class Hearing:
 
 def is_first() -> bool:
     """Whether this process is the one that logs, of several that train together."""
-    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
         if os.environ.get(name, "0") not in ("", "0"):
             return False
     spread = sys.modules.get("torch.distributed")

@@ -58,10 +58,7 @@ def listen_in_child() -> None:
         return
     from palate.training.run import FOLDER, current_run
 
-    for name, errors in (("stdout", "strict"), ("stderr", "backslashreplace")):
-        stream = getattr(sys, name)
-        if stream is not None:
-            setattr(sys, name, printed.Stream(stream.fileno(), errors, stream.encoding))
+    printed.cover_own_streams()
     if kind == "yes":
         listen(current_run(), metric_from)
     else:
@@ -76,9 +73,9 @@ def _listen_beside(beside: Beside) -> None:
 
 def _after_fork() -> None:
     """Let a process that was forked note beside the journal what it logs, as one that was started does."""
-    if patching.hearing is not None:
-        from palate.training.run import FOLDER
+    from palate.training.run import FOLDER
 
+    if patching.hearing is not None and FOLDER in os.environ:
         printed.forget_begun()
         metric_from = os.environ.get(HEARS, "").partition(":")[2]
         _listen_beside(Beside(os.environ[FOLDER], metric_from))

@@ -35,11 +35,12 @@ class Stream(io.TextIOWrapper):
 
     mode = "w"
 
-    def __init__(self, descriptor: int, errors: str, encoding: str | None = None) -> None:
+    def __init__(self, descriptor: int, errors: str, encoding: str | None = None, *, unbuffered: bool = False) -> None:
         self._lines = _Lines()
         self._called = {1: "<stdout>", 2: "<stderr>"}.get(descriptor, str(descriptor))
-        raw = io.FileIO(descriptor, "w", closefd=False)
-        super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
+        raw: Any = io.FileIO(descriptor, "w", closefd=False)
+        written: Any = raw if unbuffered else io.BufferedWriter(raw)  # python -u
+        super().__init__(written, encoding=encoding, errors=errors, line_buffering=True, write_through=unbuffered)
 
     @property
     def name(self) -> str:
@@ -94,14 +95,27 @@ def stop() -> None:
 
 def open_streams() -> None:
     """Open standard output and standard error of this process anew, in the encodings that Python chose for them."""
-    sys.stdout = sys.__stdout__ = _opened(1, sys.__stdout__, "strict")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _opened(2, sys.__stderr__, "backslashreplace")  # type: ignore[misc]
+    for name, descriptor, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
+        before = getattr(sys, f"__{name}__")
+        _set(name, Stream(descriptor, errors) if before is None else _like(before, descriptor, errors))
 
 
-def _opened(descriptor: int, before: TextIO | None, errors: str) -> Stream:
-    return (
-        Stream(descriptor, errors) if before is None else Stream(descriptor, before.errors or errors, before.encoding)
-    )
+def cover_own_streams() -> None:
+    """Hear standard output and standard error of a process that has just begun, where it has them."""
+    for name in ("stdout", "stderr"):
+        before = getattr(sys, name)
+        if before is not None:
+            _set(name, _like(before, before.fileno(), before.errors))
+
+
+def _set(name: str, stream: Stream) -> None:
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
+
+
+def _like(before: Any, descriptor: int, errors: str) -> Stream:
+    unbuffered = bool(getattr(before, "write_through", False))
+    return Stream(descriptor, before.errors or errors, before.encoding, unbuffered=unbuffered)
 
 
 def forget_begun() -> None:
