@@ -1,7 +1,9 @@
 """However a Python training is started, palate finds setting, seed and metric with no more than -c and --metric."""
 
 import importlib.util
+import re
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +46,9 @@ def test_setting_seed_and_metric_are_found(workplace, target):
     words = ("run", *asked.typed, "-c", asked.change, "--metric", asked.metric, "--no-forecast", "--pairs", "2")
     report = workplace.json(*words)
     assert report["runs"]["made"] == 4
-    assert not [words for words in report["noticed"] if "seed" in words], "each pair has its own seed, and takes it"
-    values = [run["value"] for arm in report["arms"].values() for run in arm["runs"]] if "arms" in report else []
-    assert len(set(values)) == len(values)
+    printed = [path.read_text() for path in workplace.folder.glob(".palate/runs/*/output.log")]
+    received = {re.search(r"lr=(\S+) seed=(\d+)", text).groups() for text in printed}
+    assert received == {(rate, seed) for rate in ("0.1", asked.change.partition("=")[2]) for seed in ("0", "1")}
     for path, content in before.items():
         assert (workplace.folder / path.relative_to(TARGETS / target)).read_bytes() == content
     assert workplace.json(*words)["runs"]["made"] == 0, "nothing of it is an input that changes by itself"
@@ -77,7 +79,7 @@ def test_an_edit_of_a_module_is_asked_about_against_another_copy_of_the_code(wor
     shutil.copytree(TARGETS / "module_relative", workplace.folder, dirs_exist_ok=True)
     shutil.copytree(TARGETS / "module_relative", workplace.folder.parent / "other")
     train = workplace.folder / "mnist" / "train.py"
-    train.write_text(train.read_text().replace("w = 0.0", "w = 5.0"))
+    train.write_text(train.read_text().replace("{w:.4f}", "{w + 5:.4f}"))
     words = (
         "run",
         "-m",
@@ -108,8 +110,6 @@ print("epoch 1 val_acc", lr + random.random() / 100)
 
 
 def free_port():
-    import socket
-
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
@@ -118,14 +118,12 @@ def free_port():
 def test_runs_at_once_that_meet_at_one_port_are_made_again_one_at_a_time(workplace):
     workplace.write(PORT.format(port=free_port()))
     words = ("run", "train.py", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
-    report = workplace.json(*words, "--workers", "2")
-    assert report["verdict"]["kind"] == "better"
-    assert any("use the same port" in words and "--workers 1" in words for words in report["noticed"])
+    said = workplace.call(*words, "--workers", "2")
+    assert "Better" in said.stdout
+    assert "use the same port: they are made again, one at a time. Next time: --workers 1" in said.stderr
 
 
 def test_a_port_that_another_program_has_is_no_outcome_of_the_change(workplace):
-    import socket
-
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()
