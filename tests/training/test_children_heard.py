@@ -13,6 +13,7 @@ from palate.question.folder import place_of
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.store.reader import read_event, read_journal
+from palate.training.gathered import gather
 from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 from palate.training.loggers import beside
@@ -127,6 +128,12 @@ def test_a_program_that_the_script_starts_is_heard_with_its_tables(heard):
     assert run.names == {"val_acc": "log0.csv", "recall": "printed"}
 
 
+def test_a_constant_of_a_program_that_the_script_starts_is_a_setting_and_its_seed_is_the_runs(heard):
+    outer = "import subprocess, sys\nsubprocess.run([sys.executable, 'inner.py'], check=True)\n"
+    run = heard(outer, "inner.LR=0.5", inner="LR = 0.1\nSEED = 0\nprint('val_acc', LR + SEED)\n")
+    assert run.values == {"val_acc": [3.5]}
+
+
 def test_what_the_script_logs_itself_comes_before_what_its_processes_log(heard):
     run = heard(OUTER.format(count=2, last="print('val_acc=0.7')"), inner=INNER)
     assert run.values["val_acc"] == [0.7]
@@ -234,3 +241,18 @@ def test_torchrun_that_the_script_starts(heard):
     run = heard(TORCHRUN, inner=RANK)
     assert run.status == 0, run.output
     assert run.values["val_acc"] == [1.0]
+
+
+def test_what_is_no_line_of_palates_in_the_notes_of_a_process_is_passed_over(tmp_path):
+    journal = tmp_path / "journal"
+    begin_run(journal, key="k", label="l", seed=3, settings={})
+    notes = tmp_path / beside.FOLDER
+    notes.mkdir()
+    lines = [b'{"who": "x", "told": ""}', b"[1", b"[]", b"7", b'[1.0, "hear"]', b'[1.0, "table", "t", 3, false]',
+             b'[1.0, "found", {"loss": "x"}, null, null]', b'[2.0, "hear", "wandb", {"loss": 0.5}, 3]',
+             b'[2.0, "hear", "wandb", {"\\ud800": 1.0}, 3]', b'[2.0, "hear", "wan']  # fmt: skip
+    (notes / "1-1.jsonl").write_bytes(b"\n".join(lines))
+    (notes / "2-2.jsonl").write_bytes(b"")
+    gather(journal)
+    assert read_journal(journal).curves["loss"].values.tolist() == [0.5]
+    assert not notes.exists()

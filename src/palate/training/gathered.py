@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from palate.errors import InputError
 from palate.store.journal import Journal
 from palate.store.reader import read_event
 from palate.training.loggers.beside import FOLDER
@@ -71,7 +72,8 @@ def gather(journal: Path) -> None:
         names, ambiguous = dict(before.get("names", {})), dict(before.get("ambiguous", {}))
         for name in dict.fromkeys(name for _, heard in processes for name in heard.rows):
             if name not in taken:
-                _add(open_journal, name, processes, names, ambiguous)
+                with contextlib.suppress(InputError):  # a name that cannot be kept
+                    _add(open_journal, name, processes, names, ambiguous)
         open_journal.event(EVENT, names=names, ambiguous=ambiguous)
     finally:
         open_journal.close()
@@ -132,8 +134,9 @@ def _replay(file: Path) -> tuple[str, _Replayed] | None:
             who, told = str(body.get("who", "")), str(body.get("told", ""))
             hearing = Hearing(heard, told, alone=True)  # type: ignore[arg-type]
         elif hearing is not None:
-            heard.now_s, kind, *what = body
-            _hear_again(hearing, kind, what)
+            with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):  # not palate's line
+                heard.now_s, kind, *what = body
+                _hear_again(hearing, kind, what)
     if hearing is None:
         return None
     hearing.close()

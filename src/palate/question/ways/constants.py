@@ -161,8 +161,8 @@ def _stored(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _of_modules(files: Files) -> Found:
-    for path, tree in files.modules.items():
-        if not _named(path.stem):
+    for path, tree in {**files.modules, **files.started}.items():
+        if not _named(path.stem) and path not in files.started:
             continue
         inside = os.path.relpath(path, files.base)
         if inside.startswith(".."):

@@ -2,15 +2,21 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from palate.question.ways.declared import nodes
+from palate.question.ways.declared import calls, nodes, texts
 
 MOST_FILES = 200
 """Local modules that are looked through at most."""
+
+_STARTS = ("run", "Popen", "call", "check_call", "check_output", "system")
+"""Functions that start a program."""
+
+_SCRIPT = re.compile(r"[\w./-]+\.py\b")
 
 Definition = ast.ClassDef | ast.FunctionDef
 """A class or a function."""
@@ -58,6 +64,18 @@ class Files:
                     if known not in found and known != self.path.resolve() and (other := _parsed(path)) is not None:
                         found[known] = other
                         waiting.append((path, other))
+        return found
+
+    @cached_property
+    def started(self) -> dict[Path, ast.Module]:
+        """The scripts that it starts as programs of their own: files that the words of a command name."""
+        found: dict[Path, ast.Module] = {}
+        for call in calls(self.tree, *_STARTS):
+            for word in (one for node in ast.walk(call) for one in texts([node] if isinstance(node, ast.expr) else [])):
+                for name in _SCRIPT.findall(word):
+                    path = self.path.parent / name
+                    if path.is_file() and path.resolve() != self.path.resolve() and (tree := _parsed(path)) is not None:
+                        found.setdefault(path.resolve(), tree)
         return found
 
     @cached_property

@@ -9,6 +9,7 @@ library only.
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ class Beside:
         self._file = -1
         self._left = MOST_BYTES
         self._missed: set[str] = set()
+        self._lock = threading.Lock()
 
     def hear(self, logger: str, metrics: Mapping[Any, Any], step: Any = None) -> None:
         """Note that a tracker logs."""
@@ -78,9 +80,10 @@ class Beside:
 
     def _note(self, *what: Any) -> None:
         try:
-            if self._file < 0:
-                self._open()
-                self._write({"who": _who(), "told": self._told})
+            with self._lock:
+                if self._file < 0:
+                    self._open()
+                    self._write({"who": _who(), "told": self._told})
             self._write([time.monotonic(), *what])
         except (OSError, TypeError, ValueError):  # a full disk, or what is no plain number: never the training's fault
             self._left = 0
