@@ -28,12 +28,16 @@ class Way:
         handed: how the change is handed over.
         arguments: of both arms.
         library: without which the script does not run.
+        start: what is typed to start it.
+        slow: whether its processes import torch one after another.
     """
 
     change: str
     handed: str
     arguments: tuple[str, ...] = ()
     library: str = ""
+    start: str = "train.py"
+    slow: bool = False
 
 
 WAYS = {
@@ -68,6 +72,14 @@ WAYS = {
     "configurator": Way("learning_rate=0.2", "--learning_rate:literal", ("config/fast.py",)),
     "environment": Way("lr=0.2", "environment LR"),
     "argv_places": Way("lr=0.2", "position 0"),
+    "module_relative": Way("LR=0.2", "constant mnist/config.py:LR", start="-m mnist.train"),
+    "package_main": Way("lr=0.2", "--lr", start="-m trainer"),
+    "linked_script": Way("LR=0.2", "constant config.py:LR", start="bin/train.py"),
+    "spawned_ranks": Way("LR=0.2", "constant", library="torch", slow=True),
+    "spawn_workers": Way("lr=0.2", "constant", library="torch", slow=True),
+    "child_trainer": Way("LR=0.2", "constant config.py:LR"),
+    "process_pool": Way("LR=0.2", "constant"),
+    "notebook": Way("lr=0.2", "constant", library="IPython", start="train.ipynb"),
     "own_parser": Way("step=0.2", "words --lr={value}"),
 }
 
@@ -76,12 +88,14 @@ def test_each_script_is_asked_about():
     assert {path.name for path in TARGETS.iterdir() if path.is_dir()} == set(WAYS)
 
 
-@pytest.fixture(params=sorted(WAYS))
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] if WAYS[name].slow else []) for name in sorted(WAYS)]
+)
 def way(request, tmp_path, monkeypatch):
     found = WAYS[request.param]
     if found.library and importlib.util.find_spec(found.library) is None:
         pytest.skip(f"{found.library} is not installed")
-    shutil.copytree(TARGETS / request.param, tmp_path / "project")
+    shutil.copytree(TARGETS / request.param, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(tmp_path / "project")
     return found
 
@@ -100,7 +114,7 @@ def received(target, orders, home):
 
 
 def test_a_change_and_a_seed_arrive(way, tmp_path):
-    target = find_target("train.py", way.arguments)
+    target = find_target(way.start, way.arguments)
     [change] = target.changes(parse_assignments([way.change]))
     assert str(target.hands(change.path)) == way.handed
     orders = {"plain": (0, ()), "changed": (0, (change,)), "seeded": (7, (change,))}

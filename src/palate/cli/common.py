@@ -16,6 +16,7 @@ import click
 from palate.cli.plain import shown
 from palate.ledger.records import Author
 from palate.loop.author import author_of
+from palate.question.started import MODULE
 from palate.store.config import read_config
 from palate.store.project import Project, find_project
 from palate.vocabulary import Goal
@@ -33,6 +34,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def json_option(command: Command) -> Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(command)
+
+
+def module_option(command: Command) -> Command:
+    """Add `-m`; the command gets it as `as_module`."""
+    return click.option("-m", "--module", "as_module", is_flag=True, help="TARGET is a module, as for python -m.")(
+        command
+    )
+
+
+def pointed_at(target: str, *, as_module: bool) -> str:
+    """Return the text that a target is found by."""
+    return f"{MODULE}{target}" if as_module else target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import here, json_option, put_out, say
+from palate.cli.common import here, json_option, module_option, pointed_at, put_out, say
 from palate.cli.recipe import difference_document
 from palate.errors import RunsFailedError
 from palate.loop.ask import resources_of
@@ -26,6 +26,7 @@ from palate.vocabulary import BASELINE, TREATMENT
 @click.command("dry")
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@module_option
 @click.option("-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="Hold a change against it too.")
 @click.option("--full", is_flag=True, help="A line for every change.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds it may take.")
@@ -33,6 +34,7 @@ from palate.vocabulary import BASELINE, TREATMENT
 def command(
     target: str,
     arguments: tuple[str, ...],
+    as_module: bool,
     changes: tuple[str, ...],
     full: bool,
     timeout_s: float | None,
@@ -44,7 +46,7 @@ def command(
     palate dry train.py
     palate dry train.py -c lr=3e-3 -- --epochs 5
     """
-    trained = find_target(target, arguments)
+    trained = find_target(pointed_at(target, as_module=as_module), arguments)
     declared = trained.changes(parse_assignments(changes))
     arms = {BASELINE: (), **({TREATMENT: declared} if declared else {})}
     resources = replace(resources_of(here(), read_config(Path.cwd(), os.environ), target=trained), workers=len(arms))

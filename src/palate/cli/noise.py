@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import budget_of, detachable, goal_asker, here, json_option, put_out
+from palate.cli.common import (
+    budget_of,
+    detachable,
+    goal_asker,
+    here,
+    json_option,
+    module_option,
+    pointed_at,
+    put_out,
+)
 from palate.cli.detach import detach as go_on
 from palate.cli.detach import sitting_beside
 from palate.cli.terminal.progress import TellsWaits
@@ -26,6 +35,7 @@ from palate.vocabulary import BASELINE, Goal
 @click.command("noise")
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@module_option
 @click.option("--metric", help="The metric, as it is logged.")
 @click.option(
     "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
@@ -38,6 +48,7 @@ from palate.vocabulary import BASELINE, Goal
 def command(
     target: str,
     arguments: tuple[str, ...],
+    as_module: bool,
     metric: str | None,
     goal: Goal | None,
     take: str,
@@ -48,7 +59,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure what another seed alone does to TARGET's baseline, and what a budget can confirm."""
-    project, baseline = here(), find_target(target, arguments)
+    project, baseline = here(), find_target(pointed_at(target, as_module=as_module), arguments)
     name = metric or baseline.metric
     if name is None:
         raise InputError(f"{baseline.label}: which metric?", todo="Name it as it is logged: --metric val_acc")

@@ -5,7 +5,16 @@ from dataclasses import replace
 import click
 
 from palate.cli.ask import answer, answer_split
-from palate.cli.common import RunOptions, budget_of, goal_asker, here, json_option, run_options
+from palate.cli.common import (
+    RunOptions,
+    budget_of,
+    goal_asker,
+    here,
+    json_option,
+    module_option,
+    pointed_at,
+    run_options,
+)
 from palate.cli.metric import ask_metric, pattern_for
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger
@@ -20,6 +29,7 @@ from palate.vocabulary import Goal
 @click.command("run", context_settings={"ignore_unknown_options": False})
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@module_option
 @click.option(
     "-c", "--change", "changes", multiple=True, metavar="NAME=VALUE", help="What the treatment has different."
 )
@@ -50,6 +60,7 @@ from palate.vocabulary import Goal
 def command(
     target: str,
     arguments: tuple[str, ...],
+    as_module: bool,
     changes: tuple[str, ...],
     against: str,
     tried: str,
@@ -68,17 +79,19 @@ def command(
 ) -> None:
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
-    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a plain script, a module
-    (package.module:name), or any executable. What a script logs to its own tracker, tables or screen is heard; so is
-    palate.log(step, val_acc=...). ARGUMENTS behind -- go to both arms' scripts.
+    TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a script, a notebook,
+    a function in a module (package.module:name), or any executable; with -m, a module as python -m starts it. What it
+    logs to its own tracker, tables or screen is heard; so is palate.log(step, val_acc=...). ARGUMENTS behind -- go to
+    both arms' scripts.
 
     \b
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
+    palate run -m package.train -c lr=3e-3 -- --epochs 5
     palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
     palate run train.py --against HEAD --metric val_acc
     """
-    project, edit = here(), None
+    project, edit, target = here(), None, pointed_at(target, as_module=as_module)
     if against or tried:
         project.make()
         trained, edit = edit_between(target, arguments, home=project.home, against=against, tried=tried)

@@ -97,6 +97,8 @@ def cooked_of_run(project: Project, name: str) -> Cooked:
     file = Path(target.task.file) if target.task.file else None
     inside = file is not None and file.is_relative_to(Path.cwd())
     shown = target.label if file is None else str(file.relative_to(Path.cwd()) if inside else file)
+    if target.task.kind == "script" and target.task.module:
+        shown = target.task.text
     train = f"{shown}:{target.task.name}" if target.task.name and file is not None else shown
     return Cooked(train=train, arguments=(*map(str, target.argv), *words), turns=turns)
 

@@ -20,6 +20,7 @@ from palate.question.fingerprint import data_of
 from palate.question.origin import read_origin
 from palate.question.question import Question
 from palate.question.source import read_source
+from palate.question.started import MODULE
 from palate.question.target import Target, find_target
 from palate.recipe.settings import Change, with_changes
 from palate.redaction import opened
@@ -255,11 +256,6 @@ def _started_by_hand(project: Project, run: RunRow) -> Target:
         )
     if not origin.vouched:
         raise _not_yours(run.id, [f"python {origin.file}"])
-    if origin.module:
-        raise RefusedError(
-            f"{run.id} was started as python -m {origin.module}, and is started again as a script only.",
-            todo=f"Start the training as a script: python {origin.file}",
-        )
     if origin.several:
         raise RefusedError(
             f"{run.id} is one of several trainings of {origin.file}, and a fork could not tell which.",
@@ -272,7 +268,8 @@ def _started_by_hand(project: Project, run: RunRow) -> Target:
             why="Its relative paths would lead elsewhere from here.",
             todo=f"cd {origin.cwd}   then type the same command again",
         )
-    return find_target(origin.file, _without_seed(origin.file, opened(origin.arguments)))
+    text = f"{MODULE}{origin.module.removesuffix('.__main__')}" if origin.module else origin.file
+    return find_target(text, _without_seed(origin.file, opened(origin.arguments)))
 
 
 def _not_yours(run: str, command: Sequence[str]) -> RefusedError:
@@ -300,9 +297,8 @@ def _fresh(target: Target) -> Target:
     """Return a target that this user asked for with the code that is there now, where it has a file."""
     if target.task.kind not in ("script", "function"):
         return replace(target, task=replace(target.task, vouched=True))
-    name = f":{target.task.name}" if target.task.name else ""
     try:
-        now = find_target(f"{target.task.file}{name}")
+        now = find_target(target.task.text)
     except NotFoundError as error:
         raise RefusedError(f"{target.task.file} is not there any more.", todo="Put it back.") from error
     return replace(target, task=now.task, code=now.code, versions=now.versions, sources=now.sources)

@@ -190,7 +190,8 @@ def _task(value: Any, where: str) -> None:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _fault(where, f"is of no kind that is known ({', '.join(kinds)})")
-    _fields({"kind": _any, **kinds[kind]}, {"place": _PLACE})(value, where)
+    more = {"module": _NAME} if kind == "script" else {}
+    _fields({"kind": _any, **kinds[kind]}, {"place": _PLACE, **more})(value, where)
     if kind == "command" and not value["argv"]:
         raise _fault(where, "is a command without a word")
 

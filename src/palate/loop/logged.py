@@ -1,7 +1,6 @@
 """What a run logged and who logs it, and how one of its metrics is asked for."""
 
 import contextlib
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,8 +48,7 @@ class Logged:
         ways = [f"--metric {shlex.quote(name)}" for name in names]
         ways += [f"--metric {shlex.quote(name)} --goal max   (or min)" for name in self.names if name not in names]
         behind = f" -- {shlex.join(map(str, target.argv))}" if target.argv else ""
-        file = shlex.quote(os.path.relpath(target.file) if target.task.file else target.label)
-        return [" ".join(["palate run", file, *more, way]) + behind for way in ways[:MOST_OFFERED]]
+        return [" ".join(["palate run", target.typed, *more, way]) + behind for way in ways[:MOST_OFFERED]]
 
 
 def read_logged(project: Project, run_id: str, names: Sequence[str]) -> Logged:

@@ -22,6 +22,7 @@ from palate.loop.edits import same_code_fault
 from palate.loop.journals import attempts, begin, write_ending, write_stop
 from palate.loop.logged import NOT_HEARD, Logged, read_logged
 from palate.loop.placing import Placing
+from palate.loop.ports import Spans, port_in_use, port_taken
 from palate.loop.results import Results, RunResult, collect, lost_result, read_result, refused_usage
 from palate.loop.reuse import Known, changed_meanwhile, known_inputs, remember
 from palate.question.plan import Plan
@@ -84,6 +85,7 @@ class Runner:
         self._results: dict[Arm, dict[int, RunResult]] = {}
         self._received: dict[Arm, dict[int, Received]] = {}
         self._apartness = Apartness(plan, resources.placed(plan.target.task).place)
+        self._spans = Spans()
         self._said: set[str] = set()
         self._checked: set[tuple[Arm, int]] = set()
         self._claims = Claims(catalog.project.home)
@@ -335,6 +337,7 @@ class Runner:
             self.made += 1
             self._lanes.forbid()
             self._set_aside([ended.id], why)
+        if self._meets_others(result, began_s):
             return
         if arm == BASELINE:
             self._refuse_fault(result)
@@ -419,15 +422,42 @@ class Runner:
         file, runs = self._apartness.shared_at_once(run_id, received, began_s, time.monotonic())
         if not file:
             return False
+        self._one_at_a_time(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
+        self._make_again(runs, f"another run wrote {file} at the same time")
+        return True
+
+    def _meets_others(self, result: RunResult, began_s: float) -> bool:
+        """Notice runs at once whose processes meet at one port; set them aside, and go on with one run at a time."""
+        beside = self._spans.ended(result.id, began_s, time.monotonic())
+        if result.id in self._spans.doubted:
+            self._make_again({result.id}, "it went at once with a run that uses the same port")
+            return True
+        printed = tail_of(self._project.output(result.id)) if result.outcome.failed else []
+        port = port_in_use(printed)
+        if not port:
+            return False
+        if not beside and not self._going:
+            self._set_aside([result.id], f"{port} was in use")
+            raise port_taken(result.id, port, printed)
+        self._spans.doubted |= self._going.keys()
+        named = port.removeprefix("a ")
+        again = "they are made again, one at a time. Next time: --workers 1"
+        self._one_at_a_time(f"Runs at once use the same {named}: {again}")
+        self._make_again({result.id, *beside}, f"another run used {port} at the same time")
+        return True
+
+    def _one_at_a_time(self, words: str) -> None:
         self._placing.one_at_a_time()
         self._lanes.forbid()
-        self._say(f"Runs at once wrote the same file, {file}: they are made again, one at a time.")
-        self._set_aside(runs, f"another run wrote {file} at the same time")
+        self._say(words)
+
+    def _make_again(self, runs: set[str], why: str) -> None:
+        """Set runs aside, so that they are made again."""
+        self._set_aside(runs, why)
         for arm, by_seed in self._results.items():
             for seed in [seed for seed, result in by_seed.items() if result.id in runs]:
                 del by_seed[seed]
                 self._received[arm].pop(seed, None)
-        return True
 
     def _notice_alone(self) -> None:
         if why := self._engines.alone:

@@ -190,7 +190,7 @@ def _code_now(target: Target) -> str | None:
     if task.kind not in ("function", "script", "command") or not file:
         return None
     try:
-        return find_target(f"{file}:{task.name}" if task.kind == "function" else file).code
+        return find_target(task.text or file).code
     except NotFoundError:
         return None  # the run itself says so
     except (PalateError, OSError):
@@ -216,7 +216,7 @@ def _started_by(target: Target, changes: Iterable[Change]) -> str:
     """Say what one arm starts: its words as a shell takes them, then what else it is given."""
     task, order = target.task, target.order("", Path(), _ANY_SEED, list(changes))
     words = {
-        "script": ("python", task.file, *order.argv),
+        "script": ("python", *(("-m", task.module) if task.module else (task.file,)), *order.argv),
         "command": (*task.argv, *order.argv),
         "function": ("python", task.file, *order.argv),
         "module": ("python", "-m", task.module, *order.argv),

@@ -22,6 +22,7 @@ from palate.capture.place import GIT, GIT_READS
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
 from palate.question.outside import folder_for, holds_secret
+from palate.question.started import file_of_module, module_in, root_of
 from palate.question.target import Target, find_target
 from palate.recipe.settings import Change
 from palate.store.private import make_folder, write_file
@@ -178,7 +179,8 @@ def edit_of_target(treatment: Target, baseline: Target | str, *, home: Path) -> 
 
 def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, home: Path, mine: Tree) -> Target:
     """Find what a person points at in one state of the code."""
-    name, colon, function = text.partition(":")
+    module = module_in(text)
+    name, colon, function = (str(file_of_module(module, Path.cwd())), "", "") if module else text.partition(":")
     path = Path(name)
     if path.suffix != ".py" and not path.exists() and colon:
         raise InputError(
@@ -197,7 +199,8 @@ def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, ho
     if tree.files[inside].startswith(LINKED):
         raise InputError(f"{inside} is too large to be code ({MOST_CODE} bytes at most).")
     try:
-        found = find_target(str(tree.folder / inside) + colon + function, arguments)
+        pointed = text if module else str(tree.folder / inside) + colon + function
+        found = find_target(pointed, arguments, folder=tree.folder / (path_inside(str(Path.cwd()), str(root)) or ""))
     except InputError as error:  # said of the person's file, and of which state of it
         what = error.what.replace(f"{tree.folder}{os.sep}", f"{tree.label}: ")
         raise InputError(what, why=error.why, todo=error.todo) from error
@@ -211,7 +214,8 @@ def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, ho
     there, here = str(tree.folder / inside), str(root / inside)
     argv = tuple(here if word == there else word for word in found.task.argv)
     task = replace(found.task, file=here if found.task.file else "", argv=argv, place=place)
-    return replace(found, task=task, folder=os.path.relpath(Path.cwd(), (root / inside).parent))
+    folder = root_of(root / inside, module) if module else (root / inside).parent
+    return replace(found, task=task, folder=os.path.relpath(Path.cwd(), folder))
 
 
 def _other_tree(text: str, repository: Path | None, home: Path, mine: Tree) -> Tree:

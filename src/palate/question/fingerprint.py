@@ -31,7 +31,7 @@ def imports_of(source: Source) -> tuple[str, ...]:
     while waiting:
         here = waiting.pop()
         for name in here.imports:
-            for path in local_files(name, here.path.parent, source.path.parent):
+            for path in local_files(name, here.path.resolve().parent, source.root):
                 if path.resolve() not in visited:
                     visited.add(path.resolve())
                     waiting.append(read_source(path, settings=False))
@@ -42,7 +42,7 @@ def imports_of(source: Source) -> tuple[str, ...]:
 def sources_of(source: Source) -> frozenset[str]:
     """Return the paths of a file and of all local modules that it imports, directly or not."""
     hashes = {source.path.resolve(): ""}
-    _follow(source, hashes, source.path.parent)
+    _follow(source, hashes, source.root)
     return frozenset(map(str, hashes))
 
 
@@ -53,7 +53,7 @@ def code_of_file(source: Source, recipe_of: str) -> str:
     to the recipe.
     """
     hashes = {source.path.resolve(): source.code_id(recipe_of)}
-    _follow(source, hashes, source.path.parent)
+    _follow(source, hashes, source.root)
     text = "\n".join(f"{path.name} {code}" for path, code in sorted(hashes.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -78,7 +78,7 @@ def _codes_of(module: str) -> list[tuple[str, str]]:
 def _follow(source: Source, hashes: dict[Path, str], root: Path) -> None:
     """Add the hashes of the local modules that a file imports, directly or not."""
     for name in source.imports:
-        for path in local_files(name, source.path.parent, root):
+        for path in local_files(name, source.path.resolve().parent, root):
             if path.resolve() not in hashes:
                 module = read_source(path, settings=False)
                 hashes[path.resolve()] = module.code_id()

@@ -121,7 +121,7 @@ def _beside_code(target: Target) -> tuple[str, ...]:
     stem, _, name = target.label.partition(":")
     told_apart = bool(target.settings)  # by whose settings the code's hash leaves out
     named = {
-        "script": not name and bool(target.folder),
+        "script": not name and bool(target.folder) and not task.module,
         "function": told_apart and name == task.name and bool(target.folder),
         "module": told_apart
         and stem in (task.module, task.module.rpartition(".")[2])

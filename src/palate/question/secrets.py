@@ -57,10 +57,9 @@ def _needed(target: Target, changes: Sequence[Change]) -> Iterator[tuple[str, An
 def _known(target: Target) -> Iterator[Secret]:
     """Yield the secrets that are known now: those that the file declares, and the variables of the environment."""
     task = target.task
-    text = {"module": f"{task.module}:{task.name}", "function": f"{task.file}:{task.name}", "script": task.file}
-    if task.kind in text:
+    if task.text:
         try:
-            declared = find_target(text[task.kind])
+            declared = find_target(task.text)
         except (PalateError, OSError):  # the file is gone, or is no Python any more
             declared = None
         yield from hidden(list(declared.settings.values())) if declared is not None else ()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import InputError, NotFoundError
+from palate.question.notebooks import NOTEBOOK, parameters_of, python_of
 from palate.question.ways.argparsed import commands_of, read_argparse
 from palate.question.ways.configs import read_gin, read_hydra, read_ml_collections
-from palate.question.ways.constants import read_constants, read_environment, read_places
+from palate.question.ways.constants import read_constants, read_environment, read_places, script_constants
 from palate.question.ways.declared import (
     ANY_COMMAND,
     Declared,
@@ -60,6 +61,7 @@ class Source:
 
     Attributes:
         path: the file.
+        root: the folder that stands first where its imports are looked for.
         functions: its experiments, by name.
         settings: a script's own settings.
         seed, seed_name: the script's own seed setting, where it has one.
@@ -69,6 +71,7 @@ class Source:
     """
 
     path: Path
+    root: Path
     functions: dict[str, Function]
     settings: dict[str, Declared]
     seed: Declared | None
@@ -89,31 +92,38 @@ class Source:
         return hashlib.sha256(_dump(self._tree, hidden).encode()).hexdigest()
 
 
-def read_source(path: Path, arguments: Sequence[str] = (), *, settings: bool = True) -> Source:
+def read_source(
+    path: Path, arguments: Sequence[str] = (), *, settings: bool = True, root: Path | None = None
+) -> Source:
     """Read a Python file.
 
     Args:
         path: the file.
         arguments: of its command line: they choose a subcommand and configuration files.
         settings: whether a script's own settings are wanted; a module that another file imports has none.
+        root: the folder that stands first where its imports are looked for; its own, links resolved, if None.
 
     Raises:
         NotFoundError: there is no such file.
         InputError: it is not Python.
     """
     try:
-        tree = parse(path.read_bytes(), str(path))
+        content = path.read_bytes()
+        tree = parse(python_of(content, str(path)) if path.suffix == NOTEBOOK else content, str(path))
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no such file.", todo="palate run FILE.py -c name=value") from error
     except (SyntaxError, ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as Python: {error}.") from error
     reading = _Reading(tree)
-    files = Files(path, tree, arguments)
+    files = Files(path, tree, arguments, root)
     commands = (*commands_of(files), *click_commands(files), *typer_commands(files)) if settings else ()
     declared = reading.script_settings(files, commands) if settings else {}
+    if settings and path.suffix == NOTEBOOK:
+        declared = _parameters_first(declared, parameters_of(content, str(path)))
     seed = _seed_of(declared)
     return Source(
         path=path,
+        root=files.base,
         functions=reading.functions,
         settings={name: value for name, value in declared.items() if name not in (seed, *SEED_NAMES)},
         seed=declared[seed] if seed else None,
@@ -124,6 +134,12 @@ def read_source(path: Path, arguments: Sequence[str] = (), *, settings: bool = T
         _tree=tree,
         _blanks=reading.blanks,
     )
+
+
+def _parameters_first(declared: dict[str, Declared], parameters: str) -> dict[str, Declared]:
+    """Put the settings of the cell that is tagged `parameters` first, where a notebook has one."""
+    first = [name for name, _ in script_constants(ast.parse(parameters)) if name in declared]
+    return {**{name: declared[name] for name in first}, **declared}
 
 
 def _seed_of(declared: dict[str, Declared]) -> str:

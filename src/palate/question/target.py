@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,10 @@ from palate.question.branch import Branch, Fork, Turns, knob_at, turns_of
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.handover import CommandLine, Handover, handed_as_typed, handover_named, reads_any_text, refuse_seed
+from palate.question.notebooks import NOTEBOOK, refuse_notebook
 from palate.question.outside import folder_for, holds_secret
 from palate.question.source import SEED_NAMES, Function, Source, read_source
+from palate.question.started import MODULE, file_of_module, module_in, refuse_forgotten_m, root_of
 from palate.question.ways.declared import ABSENT, Declared, kind_of_annotation
 from palate.recipe.codec import Secret
 from palate.recipe.settings import (
@@ -97,7 +100,7 @@ class Task:
     Attributes:
         kind: what it is.
         file: of a function, a script or a pickled function.
-        module: of a function in a module.
+        module: of a function in a module; of a script that is started by `-m`, as typed.
         name: of a function.
         argv: of a command.
         warm: packages of a script that are imported before it is forked.
@@ -118,6 +121,15 @@ class Task:
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
         return {**{name: getattr(self, name) for name in self.__slots__}, "place": self.place and self.place.body()}
+
+    @property
+    def text(self) -> str:
+        """How it is found again: by `find_target`; "" where it has no file."""
+        if self.kind == "module":
+            return f"{self.module}:{self.name}"
+        if self.kind == "script" and self.module:
+            return f"{MODULE}{self.module}"
+        return {"function": f"{self.file}:{self.name}", "script": self.file}.get(self.kind, "")
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -296,6 +308,13 @@ class Target:
         return name_of_label(self.label)
 
     @property
+    def typed(self) -> str:
+        """What is typed behind `palate run` to point at it, seen from the working folder."""
+        if self.task.kind == "script" and self.task.module:
+            return self.task.text
+        return shlex.quote(os.path.relpath(self.task.file) if self.task.file else self.label)
+
+    @property
     def file(self) -> str:
         """Its file, as it can be typed; its label where it has none."""
         return self.task.file or self.label
@@ -439,25 +458,36 @@ def _whole(path: Path) -> str:
     return os.path.normpath(path.absolute())
 
 
-def find_target(text: str, arguments: Sequence[str] = ()) -> Target:
+def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None = None) -> Target:
     """Find what a person points at: `train.py`, `train.py:function`, `package.module:function`, `train.sh`.
+
+    `-m package.module` is a module that is started as a script; `train.ipynb` a notebook.
 
     Args:
         text: the target as typed.
         arguments: what both arms' scripts get as command line arguments.
+        folder: where a module that is started as a script is looked for first; the working folder if None.
 
     Raises:
         NotFoundError: there is no such file, module or function.
         InputError: several experiments stand in the file and none is named, or its path is no text.
     """
+    if text.startswith(MODULE):
+        module = module_in(text)
+        file = file_of_module(module, folder or Path.cwd())
+        return _of_script(read_source(file, arguments, root=root_of(file, module)), arguments, module)
     place, _, name = text.partition(":")
     path = Path(place)
     _refuse_no_text(path)
     if path.suffix != ".py" and not path.exists() and name:
         return _in_module(place, name)
-    if path.suffix != ".py" and path.exists():
+    if path.suffix not in (".py", NOTEBOOK) and path.exists():
         return _command(path, arguments)
+    refuse_forgotten_m(place)
     source = read_source(path, arguments)
+    if path.suffix == NOTEBOOK:
+        refuse_notebook(path, source.functions)
+        return _of_script(source, arguments)
     if name or source.functions:
         function = _pick(source, name)
         task = Task(kind="function", file=_whole(path), name=function.name)
@@ -578,7 +608,7 @@ def _kinds(settings: Mapping[str, Declared]) -> dict[str, Kind]:
     return {name: setting.kind for name, setting in settings.items() if setting.kind != UNSAID}
 
 
-def _of_script(source: Source, arguments: Sequence[str]) -> Target:
+def _of_script(source: Source, arguments: Sequence[str], module: str = "") -> Target:
     refuse_seed(source, arguments)
     line = CommandLine.read(source, arguments)
     settings = line.settings
@@ -589,15 +619,15 @@ def _of_script(source: Source, arguments: Sequence[str]) -> Target:
     named = read_handovers(source.path.absolute().parent)
     how = {name: line.handover(name, setting) for name, setting in source.settings.items()}
     return Target(
-        label=source.path.stem,
-        task=Task(kind="script", file=_whole(source.path), warm=warm),
+        label=module or source.path.stem,
+        task=Task(kind="script", file=_whole(source.path), module=module, warm=warm),
         settings=sealed_all(settings),
         how=how | {name: handover_named(name, text) for name, text in named.items() if name != SEED},
         argv=sealed("", tuple(line.argv)),
         choices={name: setting.choices for name, setting in source.settings.items() if setting.choices},
         counts={name: setting.count for name, setting in source.settings.items() if setting.count is not None},
         kinds=_kinds(source.settings),
-        folder=os.path.relpath(Path.cwd(), source.path.absolute().parent),
+        folder=os.path.relpath(Path.cwd(), source.root if module else source.path.absolute().parent),
         seed_by=handover_named(SEED, named[SEED]) if SEED in named else seed_by,
         code=code_of_file(source, ""),
         sources=sources_of(source),

@@ -94,10 +94,14 @@ class DebugLauncher:
 def _as_found() -> Iterator[None]:
     """Put back what a run changes in this process: working folder, arguments, import path, environment, main module."""
     folder, argv, path, environment = Path.cwd(), sys.argv[:], sys.path[:], dict(os.environ)
-    main = sys.modules.get("__main__")
+    main, words, process = sys.modules.get("__main__"), sys.orig_argv, sys.modules.get("multiprocessing.process")
+    began = getattr(process, "ORIGINAL_DIR", None)
     try:
         yield
     finally:
+        sys.orig_argv = words
+        if process is not None:
+            process.ORIGINAL_DIR = began  # type: ignore[attr-defined]
         os.chdir(folder)
         sys.argv, sys.path[:] = argv, path
         os.environ.clear()

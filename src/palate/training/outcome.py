@@ -10,6 +10,7 @@ from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
 from palate.training.faults import TAIL, Fault, fault_in
+from palate.training.gathered import gather
 from palate.training.launch import Ended, signal_name
 from palate.vocabulary import Ending, Integrity, Metric, Outcome, Take
 
@@ -36,7 +37,8 @@ def begin_run(journal: Path, *, key: str, label: str, seed: int, settings: Mappi
 
 
 def end_run(journal: Path, ended: Ended, output: Path) -> None:
-    """Write into a run's journal how its process ended."""
+    """Write into a run's journal what the processes that it started logged, and how its own process ended."""
+    gather(journal)
     exit_word = "timeout" if ended.timed_out else "ok" if ended.status == 0 else "crashed"
     detail = "" if exit_word == "ok" else describe_exit(ended, output)
     elapsed_s = round(ended.elapsed_s, 3)

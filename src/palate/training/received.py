@@ -65,7 +65,8 @@ _PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS
                     "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR", "NO_COLOR",
                     "OMP_NUM_THREADS", "MKL_NUM_THREADS",
                     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
-                    "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
+                    "OPENBLAS_NUM_THREADS", "MASTER_PORT", "PET_MASTER_PORT",
+                    "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
 
 _SALT = re.compile(r"/palate/\.?salt[^/]*$")

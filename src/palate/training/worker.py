@@ -24,7 +24,6 @@ import sys
 import tempfile
 import threading
 import traceback
-import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +43,8 @@ from palate.training.loggers import listening
 from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
 from palate.training.placing import thread_variables, threads_said
+from palate.training.ports import give_port
+from palate.training.starting import leave_own_start, show_fault, start_script
 from palate.training.usage import tell_own
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
@@ -76,6 +77,7 @@ def main() -> None:
     os.environ[IN_WORKER] = "1"
     environment, folder = dict(os.environ), os.getcwd()
     sys.argv = [task.file or task.kind]
+    leave_own_start(task)
     received.watch_process()
     family.adopt_orphans()
     with _seen_by_worker(task) as seen:
@@ -175,6 +177,7 @@ def _alone(descriptor: int) -> None:
         request = json.loads(file.read())
     order, task = request["order"], Task.read(request["task"])
     received.watch_process()
+    leave_own_start(task)
     _run_child(order, lambda order: load(_as_seen(task, order))(order))
 
 
@@ -233,7 +236,7 @@ def load(task: Task) -> Callable[[Message], None]:
         if package in WARM_PACKAGES and importlib.util.find_spec(package) is not None:
             importlib.import_module(package)
     if task.kind == "script":
-        return lambda order: _run_script(task.file, order)
+        return lambda order: start_script(task, order)
     function = _function(task)
     return lambda order: _run_function(function, order)
 
@@ -337,8 +340,8 @@ def carry_out(order: Message, call: Callable[[Message], None], leave: Callable[[
             call(order)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else _print_error(end.code)
-    except Exception:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
-        print_fault(traceback.format_exc())
+    except Exception as fault:  # noqa: BLE001  an outermost loop: the traceback goes to the run's output
+        print_fault(show_fault(fault))
         return 1
     finally:  # a function that raised has not closed its run
         listening.stop()
@@ -386,6 +389,7 @@ def _prepare(order: Message) -> None:
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
+    give_port()
     run = training_run.Run(folder, seed=order["seed"], settings=settings)
     training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))
@@ -465,48 +469,6 @@ def _run_function(function: Callable[..., Any], order: Message) -> None:
         settings["seed"] = order["seed"]
     function(run, **settings)
     run.close()
-
-
-def _run_script(file: str, order: Message) -> None:
-    constants = {name: decode(value) for name, value in order["constants"].items()}
-    work = os.environ[received.WORKS_IN]
-    shown = Place.read(order["place"]).shown(file, work) if work else file
-    code = Path(shown).read_bytes()
-    if constants:
-        code = _with_constants(code, shown, constants, own=shown != file)
-    sys.argv = [shown, *order["argv"]]
-    sys.path.insert(0, str(Path(shown).parent))
-    module = types.ModuleType("__main__")
-    module.__file__ = shown
-    sys.modules["__main__"] = module
-    try:
-        exec(compile(code, shown, "exec"), module.__dict__)  # noqa: S102  the user's own script
-    finally:  # a script that ends by sys.exit, or by a fault, writes what its training still holds
-        training_run.current_run().close()
-
-
-def _with_constants(code: bytes, shown: str, constants: dict[str, Any], *, own: bool) -> bytes:
-    """Return a script's code with other constants; in its own folder, write it there, and those of other files.
-
-    Raises:
-        RuntimeError: constants of other files are to be changed, and the run has no folder of its own.
-    """
-    from palate.question.ways.constants import script_file, with_constants
-
-    by_file: dict[str, dict[str, Any]] = {}
-    for name, value in constants.items():
-        file, _, inside = name.rpartition(":")
-        by_file.setdefault(file, {})[inside] = value
-    for file, values in by_file.items():
-        path = script_file(file, Path(shown).parent) if file else Path(shown)
-        changed = with_constants(path.read_bytes() if file else code, values)
-        if own:  # children that read the file again find the same constants
-            received.own_file(str(path))
-            path.write_bytes(changed)
-        elif file:
-            raise RuntimeError(f"{file} cannot be changed for one run: the run has no folder of its own")
-        code = code if file else changed
-    return code
 
 
 def _run_command(argv: list[str], order: Message) -> None:

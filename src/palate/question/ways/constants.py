@@ -161,10 +161,10 @@ def _stored(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _of_modules(files: Files) -> Found:
-    for path, tree in files.modules.items():
-        if not _named(path.stem):
+    for path, tree in {**files.modules, **files.started}.items():
+        if not _named(path.stem) and path not in files.started:
             continue
-        inside = os.path.relpath(path, files.path.resolve().parent)
+        inside = os.path.relpath(path, files.base)
         if inside.startswith(".."):
             continue
         annotations = _annotations(tree)
@@ -294,7 +294,7 @@ def _place(value: ast.expr) -> tuple[int, str]:
 
 
 def script_file(name: str, folder: Path) -> Path:
-    """Return the file of a constant of another file, seen from the script's folder, which it must lie in.
+    """Return the file of a constant of another file, seen from where the script imports from, which it must lie in.
 
     Raises:
         ValueError: it does not.

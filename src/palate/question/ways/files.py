@@ -2,15 +2,21 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from palate.question.ways.declared import nodes
+from palate.question.ways.declared import calls, nodes, texts
 
 MOST_FILES = 200
 """Local modules that are looked through at most."""
+
+_STARTS = ("run", "Popen", "call", "check_call", "check_output", "system")
+"""Functions that start a program."""
+
+_SCRIPT = re.compile(r"[\w./-]+\.py\b")
 
 Definition = ast.ClassDef | ast.FunctionDef
 """A class or a function."""
@@ -30,27 +36,46 @@ class Files:
         path: of the script.
         tree: of the script.
         arguments: what both arms' scripts get as command line arguments.
+        root: the folder that stands first where its imports are looked for; its own if None.
         unread: signs that the script takes settings which cannot be read, in words; readers add to it.
     """
 
     path: Path
     tree: ast.Module
     arguments: Sequence[str] = ()
+    root: Path | None = None
     unread: list[str] = field(default_factory=list)
+
+    @cached_property
+    def base(self) -> Path:
+        """The folder that stands first where its imports are looked for."""
+        return (self.root or self.path.resolve().parent).resolve()
 
     @cached_property
     def modules(self) -> dict[Path, ast.Module]:
         """The local modules that it imports, directly or not, in the order in which they are met."""
         found: dict[Path, ast.Module] = {}
-        waiting = [(self.path, self.tree)]
+        waiting = [(self.path.resolve(), self.tree)]
         while waiting and len(found) < MOST_FILES:
             here, tree = waiting.pop(0)
             for name in imports(tree, members=True):
-                for path in local_files(name, here.parent, self.path.parent):
+                for path in local_files(name, here.parent, self.base):
                     known = path.resolve()
                     if known not in found and known != self.path.resolve() and (other := _parsed(path)) is not None:
                         found[known] = other
                         waiting.append((path, other))
+        return found
+
+    @cached_property
+    def started(self) -> dict[Path, ast.Module]:
+        """The scripts that it starts as programs of their own: files that the words of a command name."""
+        found: dict[Path, ast.Module] = {}
+        for call in calls(self.tree, *_STARTS):
+            for word in (one for node in ast.walk(call) for one in texts([node] if isinstance(node, ast.expr) else [])):
+                for name in _SCRIPT.findall(word):
+                    path = self.path.parent / name
+                    if path.is_file() and path.resolve() != self.path.resolve() and (tree := _parsed(path)) is not None:
+                        found.setdefault(path.resolve(), tree)
         return found
 
     @cached_property

@@ -86,14 +86,15 @@ class Hearing:
     Args:
         run: whose journal it is.
         told: `NAME=PATTERN`, where a person said which printed value is a metric; "" where nobody did.
+        alone: whether it is known that this process is the one that logs.
     """
 
-    def __init__(self, run: "Run", told: str = "") -> None:
+    def __init__(self, run: "Run", told: str = "", *, alone: bool = False) -> None:
         self._run = run
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._deaf = False
-        self._first: bool | None = None
+        self._first: bool | None = alone or None
         self._voices: dict[tuple[str, tuple[str, ...]], _Voice] = {}
         self._ours: set[str] = set()
         self._owner: dict[str, str] = {}
@@ -145,9 +146,17 @@ class Hearing:
             return
         try:
             found = self._reader.read(text)
-            if found is not None:
-                with self._lock:
-                    self._found(found)
+        except Exception as fault:  # noqa: BLE001  as above
+            self._give_up(fault)
+            return
+        if found is not None:
+            self.found(found)
+
+    def found(self, found: Found) -> None:
+        """Hear of what a printed line says."""
+        try:
+            with self._lock:
+                self._found(found)
         except Exception as fault:  # noqa: BLE001  as above
             self._give_up(fault)
 
@@ -349,7 +358,7 @@ class Hearing:
 
 def is_first() -> bool:
     """Whether this process is the one that logs, of several that train together."""
-    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
         if os.environ.get(name, "0") not in ("", "0"):
             return False
     spread = sys.modules.get("torch.distributed")

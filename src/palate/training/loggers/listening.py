@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
+from palate.training.loggers.beside import Beside
 from palate.training.loggers.hearing import Hearing, is_first
 from palate.training.usage import tell_own
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from palate.training.run import Run
 
 HEARS = "PALATE_HEARS"
-"""Environment variable that lets Python programs be heard which a run starts that is no Python itself."""
+"""Environment variable that lets Python programs be heard which a run starts, and says how: see `listen_in_child`."""
 
 _patched = False
 
@@ -29,32 +30,61 @@ def listen(run: "Run", metric_from: str = "") -> None:
         run: whose it is.
         metric_from: `NAME=PATTERN`, see `Hearing`.
     """
-    global _patched
     stop()
     hearing = Hearing(run, metric_from)
     run.listens(hearing)
     patching.hearing = hearing
+    _patch()
+    printed.listen(hearing)
+    os.environ[HEARS] = f"beside:{metric_from}"
+
+
+def _patch() -> None:
+    global _patched
     if not _patched:
         from palate.capture.imports import Watch
 
         _patched = True
         tables.watch_csv()
         Watch({**trackers.WANTED, **frameworks.WANTED, **tables.WANTED}).start()
-    printed.listen(hearing)
 
 
 def listen_in_child() -> None:
-    """Begin to hear in a Python process that a command started: not in one that shares the work of another."""
-    if not is_first() or any("multiprocessing" in word for word in sys.orig_argv):
-        return
-    from palate.training.run import current_run
+    """Begin to hear in a Python process that a run started.
 
-    for name, errors in (("stdout", "strict"), ("stderr", "backslashreplace")):
-        stream = getattr(sys, name)
-        if stream is not None:
-            setattr(sys, name, printed.Stream(stream.fileno(), errors, stream.encoding))
-    atexit.register(tell_own, current_run().folder)
-    listen(current_run(), os.environ[HEARS].removeprefix("yes:"))
+    One that a command started writes into the journal: it is the training. One that Python started notes what it hears
+    beside the journal, which the other has; see `beside`.
+    """
+    kind, _, metric_from = os.environ[HEARS].partition(":")
+    if kind == "yes" and (not is_first() or any("multiprocessing" in word for word in sys.orig_argv)):
+        return
+    from palate.training.run import FOLDER, current_run
+
+    printed.cover_own_streams()
+    if kind == "yes":
+        atexit.register(tell_own, current_run().folder)
+        listen(current_run(), metric_from)
+    else:
+        _listen_beside(Beside(os.environ[FOLDER], metric_from))
+
+
+def _listen_beside(beside: Beside) -> None:
+    patching.hearing = beside
+    _patch()
+    printed.listen(beside)
+
+
+def _after_fork() -> None:
+    """Let a process that was forked note beside the journal what it logs, as one that was started does."""
+    from palate.training.run import FOLDER
+
+    if patching.hearing is not None and FOLDER in os.environ:
+        printed.forget_begun()
+        metric_from = os.environ.get(HEARS, "").partition(":")[2]
+        _listen_beside(Beside(os.environ[FOLDER], metric_from))
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def stop() -> None:

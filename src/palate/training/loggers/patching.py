@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palate.training.loggers.beside import Beside
     from palate.training.loggers.hearing import Hearing
 
-hearing: "Hearing | None" = None
+hearing: "Hearing | Beside | None" = None
 """Who hears now."""
 
 

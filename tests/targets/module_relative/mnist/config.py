@@ -1,0 +1,3 @@
+LR = 0.1
+SEED = 0
+EPOCHS = 4

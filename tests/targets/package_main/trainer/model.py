@@ -1,0 +1,2 @@
+def step(w, x, lr):
+    return w + lr * (x - w)
