@@ -869,7 +869,7 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open")
+_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "closed")
 """Fields of a target that say something of the file as it is now."""
 
 
@@ -877,6 +877,8 @@ def target_body(target: Target) -> dict[str, Any]:
     """Return a target as plain JSON data."""
     fields = {name: getattr(target, name) for name in Target.__slots__ if name not in _NOT_SEALED}
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
+    if target.task.kind == "command" and target.task.file:  # whose settings are known
+        task["file"] = target.task.file
     if target.task.place is not None:  # another state of the code than the person's
         task["place"] = target.task.place.body()
     return {

@@ -164,7 +164,7 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
     if not seeds:
         return []
     first = received[seeds[0]]
-    if plan.target.task.kind == "command":
+    if plan.target.task.kind == "command" and not plan.target.seed_by and not first.seeds:
         return _command_seed_words(plan, first)
     if not plan.target.seed_by and not first.took_seed:
         return [_seed_fault(plan, first)]
@@ -179,7 +179,8 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
 
 
 def _command_seed_words(plan: Plan, received: Received) -> list[str]:
-    text = "\n".join(line for word in plan.target.task.argv for line in _lines(Path("/"), word.lstrip("/")))
+    files = (plan.target.task.file, *plan.target.task.argv)
+    text = "\n".join(line for word in files for line in _lines(Path("/"), word.lstrip("/")))
     if "PALATE_SEED" in text or received.took_seed:
         return []
     return ["Nothing shows that the program takes the run's seed. Hand it over:  python train.py --seed $PALATE_SEED"]

@@ -28,7 +28,9 @@ from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
-from palate.training.outcome import USAGE_ERROR, set_aside, tail_of
+from palate.training.cause import hints, inner_status
+from palate.training.outcome import LOOKED_AT, USAGE_ERROR, cause_of, set_aside, tail_of
+from palate.training.ports import named_port
 from palate.vocabulary import BASELINE, Arm
 
 LOOK_S = 0.1
@@ -133,6 +135,7 @@ class Runner:
         for arm, results in self._results.items():
             self._lanes.known(arm, [one.id for one in results.values()])
         self._check()
+        self._notice_port()
         yield self._results
         while self._submit():
             if self._news:
@@ -417,6 +420,16 @@ class Runner:
                 "imports everything anew."
             )
 
+    def _notice_port(self) -> None:
+        """Make one run at a time where all of them would meet at the port that a person named."""
+        port = named_port(self._plan.target.task.argv, os.environ)
+        if port is not None and self._workers > 1:
+            self._workers = 1
+            self._say(
+                f"Port {port} is named in the command, so runs are made one at a time. "
+                "Without it, each would be given a free one."
+            )
+
     def _say(self, words: str) -> None:
         if words not in self._said:
             self._said.add(words)
@@ -442,8 +455,11 @@ class Runner:
             how = result.outcome.detail.splitlines()[0]
             raise SetupFailedError(
                 f"The baseline failed before its first point: {result.id}, {how}.",
-                why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
-                todo="Fix it, then type the same command again; nothing that finished is lost.",
+                why=[f"| {line}" for line in cause_of(self._project.output(result.id))],
+                todo=[
+                    *hints(tail_of(self._project.output(result.id), LOOKED_AT)),
+                    "Fix it, then type the same command again; nothing that finished is lost.",
+                ],
             )
 
     def _other_ways(self, arm: Arm) -> list[str]:
@@ -452,7 +468,7 @@ class Runner:
         changed = [(one.path, target.hands(one.path)) for one in self._plan.arms[arm]]
         handed = changed or ([("seed", target.seed_by)] if target.seed_by is not None else [])
         given = [(name, how.name) for name, how in handed if how.by in ("flag", "override", "words")]
-        if target.task.kind != "script" or not given:
+        if target.task.kind not in ("script", "command") or target.takes_any or not given:
             return []
         [name, flag], place = given[0], "[tool.palate.settings]" if changed else "[tool.palate]"
         typed = name if name.isidentifier() else f'"{name}"'
@@ -477,13 +493,15 @@ class Runner:
 
     def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:
         """Stop where a program refuses its command line: that is no outcome of a change."""
-        if ended.status != USAGE_ERROR or result.points or ended.timed_out:
+        printed = tail_of(self._project.output(result.id), LOOKED_AT)
+        if inner_status(ended.status, printed) != USAGE_ERROR or result.points or ended.timed_out:
             return
         changed = ", ".join(f"-c {change.path}={change.after}" for change in self._plan.arms[arm])
         raise RunsFailedError(
             f"The program refuses its command line (exit status {USAGE_ERROR}, nothing logged): {result.id}.",
-            why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
+            why=[f"| {line}" for line in cause_of(self._project.output(result.id))],
             todo=(
+                *hints(printed),
                 f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
                 *self._other_ways(arm),
             ),

@@ -35,7 +35,7 @@ from palate.question.branch import VARIABLE as BRANCH
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
-from palate.training import apart, family, generators, received
+from palate.training import apart, family, generators, ports, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
 from palate.training.keeper import keep
@@ -184,7 +184,7 @@ def message_of(order: Order, threads: int) -> Message:
 def load(task: Task) -> Callable[[Message], None]:
     """Import what a task needs; return the function that executes one order."""
     if task.kind == "command":
-        return lambda order: _run_command(list(task.argv), order)
+        return lambda order: _run_command(task, order)
     for package in task.warm:
         if package in WARM_PACKAGES and importlib.util.find_spec(package) is not None:
             importlib.import_module(package)
@@ -454,6 +454,7 @@ def _with_constants(code: bytes, shown: str, constants: dict[str, Any], *, own: 
         RuntimeError: constants of other files are to be changed, and the run has no folder of its own.
     """
     from palate.question.ways.constants import script_file, with_constants
+    from palate.question.ways.shell import with_shell_constants
 
     by_file: dict[str, dict[str, Any]] = {}
     for name, value in constants.items():
@@ -461,7 +462,8 @@ def _with_constants(code: bytes, shown: str, constants: dict[str, Any], *, own: 
         by_file.setdefault(file, {})[inside] = value
     for file, values in by_file.items():
         path = script_file(file, Path(shown).parent) if file else Path(shown)
-        changed = with_constants(path.read_bytes() if file else code, values)
+        write = with_constants if path.suffix not in (".sh", ".bash") else with_shell_constants
+        changed = write(path.read_bytes() if file else code, values)
         if own:  # children that read the file again find the same constants
             received.own_file(str(path))
             path.write_bytes(changed)
@@ -471,10 +473,17 @@ def _with_constants(code: bytes, shown: str, constants: dict[str, Any], *, own: 
     return code
 
 
-def _run_command(argv: list[str], order: Message) -> None:
+def _run_command(task: Task, order: Message) -> None:
     work = os.environ[received.WORKS_IN]
-    shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
+    words, more = ports.with_port(ports.without_handed(task.argv, order["handed"]), os.environ)
+    place = Place.read(order["place"]) if work else None
+    shown = [place.shown(word, work) for word in words] if place is not None else words
+    constants = {name: decode(value) for name, value in order["constants"].items()}
+    if constants:
+        file = place.shown(task.file, work) if place is not None else task.file
+        _with_constants(Path(file).read_bytes(), file, constants, own=file != task.file)
     received.stop_recorder()
+    os.environ |= {**more, received.CONSTANTS: json.dumps(list(order["known"]))}
     os.environ[listening.HEARS] = f"yes:{order.get('metric_from', '')}"
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program that it becomes would too
         signal.signal(number, signal.SIG_DFL)
