@@ -274,6 +274,8 @@ class Target:
     def learns(self) -> bool:
         """Whether it imports torch, so that it can be watched until its first optimizer step."""
         imported = not _LEARNS.isdisjoint(self.versions)
+        if self.task.kind == "command":  # it may be several programs, and none of them is told where to stop
+            return False
         return imported or (self.task.kind == "pickle" and "torch" in sys.modules)
 
     @property
