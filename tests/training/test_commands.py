@@ -125,8 +125,6 @@ def test_a_change_and_a_seed_arrive(way, tmp_path):
     assert float(change.before) == 0.1
     orders = {"plain": (0, ()), "changed": (0, (change,)), "seeded": (7, (change,))}
     printed = received(target, orders, tmp_path / "home")
-    values = {
-        name: [tuple(map(float, found)) for found in PRINTED.findall(text)] for name, text in printed.items()
-    }
+    values = {name: [tuple(map(float, found)) for found in PRINTED.findall(text)] for name, text in printed.items()}
     expected = {"plain": (0.1, 0), "changed": (0.2, 0), "seeded": (0.2, 7)}
     assert values == {name: [one] * way.processes for name, one in expected.items()}, printed

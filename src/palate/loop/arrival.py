@@ -153,6 +153,16 @@ def _set_by(received: Received) -> str:
     return f", perhaps by {', '.join(read[:3])}" if read else ""
 
 
+def unheard_words(received: Received | None) -> list[str]:
+    """Say where a run's Python is too old for palate to listen in it."""
+    if received is None or not received.unheard:
+        return []
+    return [
+        f"The command starts Python {received.unheard[0]}, in which palate cannot listen (3.11 or newer): nothing that "
+        "it logs is heard, and what arrives cannot be checked. In a shell script, log by:  palate log STEP val_acc=..."
+    ]
+
+
 def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
     """Say where the seeds of the pairs did not go; nothing where they reached the baseline.
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
 from palate.loop import lanes
-from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
+from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words, unheard_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
@@ -26,9 +26,9 @@ from palate.question.plan import Plan
 from palate.recipe.settings import nearest, show_value
 from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
+from palate.training.cause import hints, inner_status
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
-from palate.training.cause import hints, inner_status
 from palate.training.outcome import LOOKED_AT, USAGE_ERROR, cause_of, set_aside, tail_of
 from palate.training.ports import named_port
 from palate.vocabulary import BASELINE, Arm
@@ -321,7 +321,7 @@ class Runner:
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
         if arm == BASELINE:
-            self._refuse_fault(result)
+            self._refuse_fault(result, received)
         self._refuse_usage(arm, result, ended)
         self.made += 1
         if received is not None and self._is_shared(ended.id, received, began_s):
@@ -435,7 +435,7 @@ class Runner:
             self._said.add(words)
             self._person.watch(Noticed(words))
 
-    def _refuse_fault(self, result: RunResult) -> None:
+    def _refuse_fault(self, result: RunResult, received: Received | None = None) -> None:
         """Stop at a fault of the set-up: the baseline failing before its first point, or without the metric."""
         metric = self._plan.metric.name
         if result.outcome.ending == "no_metric":
@@ -447,7 +447,7 @@ class Runner:
                 todo=[
                     *(self._offers(heard) if set(heard.names.values()) - {"palate"} else ()),
                     f"Log it: palate.log(step, {metric}=...)   or choose another: --metric NAME",
-                    *([] if heard.names else [NOT_HEARD]),
+                    *([] if heard.names else [*unheard_words(received), NOT_HEARD]),
                 ],
             )
         self._refuse_ambiguous(result.id)

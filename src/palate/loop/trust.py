@@ -162,7 +162,7 @@ def _refuse_elsewhere(project: Project, question: Question) -> None:
     home = os.path.realpath(project.home.parent)
     for target in _targets(question):
         there = _folder_of(target)
-        if target.task.kind == "command" and there != Path.cwd() and not os.path.isabs(target.task.argv[-1]):
+        if target.task.kind == "command" and there != Path.cwd() and not Path(target.task.argv[-1]).is_absolute():
             raise RefusedError(
                 f"{question.experiment} was asked in {there}, and its command works from there.",
                 why="In another folder, the files that it names are others.",

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from palate.question.entries import entry_module, folders_of, is_of_palate, modu
 from palate.question.fingerprint import code_of_file, imports_of, sources_of, versions_of
 from palate.question.folder import path_inside, place_of
 from palate.question.handover import CommandLine, Handover
-from palate.question.launched import ASSIGNED, SHELLS, Launched, refuse_missing
+from palate.question.launched import ASSIGNED, SHELLS, Launched, refuse_missing, take_apart
 from palate.question.source import SEED_NAMES, Source, read_source
 from palate.question.ways.constants import OF_THE_MACHINE
 from palate.question.ways.declared import ABSENT
@@ -129,15 +129,7 @@ class Script:
         fixed = {one.lstrip("-").partition("=")[0] for one in given if one.startswith("-")}
         declared = [*source.settings.items(), *([(source.seed_name, source.seed)] if source.seed is not None else [])]
         for name, one in declared:
-            how = line.handover(name, one, name)
-            if how.by == "constant":
-                place = f"{os.path.dirname(inside)}/".lstrip("/")
-                named = how.name if ":" in how.name else f"{os.path.basename(inside)}:{how.name}"
-                how = replace(how, name=f"{place}{named}") if inside else None
-            elif how.by in ("flag", "override", "words", "position"):
-                how = replace(how, at=None) if passes and how.by != "position" else None
-            elif how.by == "parameter":
-                how = None
+            how = _through(line.handover(name, one, name), passes=passes, inside=inside)
             if how is None:
                 continue
             if name == source.seed_name:
@@ -155,6 +147,17 @@ class Script:
         return True
 
 
+def _through(how: Handover, *, passes: bool, inside: str) -> Handover | None:
+    """Return how a setting of a Python file is handed over that a script starts; None where it cannot be."""
+    if how.by == "constant":
+        file = Path(inside)
+        named = how.name if ":" in how.name else f"{file.name}:{how.name}"
+        return replace(how, name=str(file.parent / named)) if inside else None
+    if how.by in ("flag", "override", "words"):
+        return replace(how, at=None) if passes else None
+    return how if how.by in ("environment", "settings") else None
+
+
 def read_command(words: Sequence[str], here: Path) -> Python | Script:
     """Find what a command trains.
 
@@ -166,7 +169,7 @@ def read_command(words: Sequence[str], here: Path) -> Python | Script:
         NotFoundError: a program, a script, a module or a make target is not there.
         InputError: it does not say what is trained.
     """
-    launched = Launched.read(words)
+    launched = take_apart(words)
     _refuse_programs(launched, here)
     if launched.what in ("script", "module"):
         return _python(launched, here)
@@ -183,7 +186,7 @@ def _refuse_programs(launched: Launched, here: Path) -> None:
     while words and ASSIGNED.fullmatch(words[0]):
         words.pop(0)
     files = [path.name for path in here.glob("*") if path.suffix in (".py", ".sh")]
-    refuse_missing([*words, *launched.arguments], files, os.path.dirname(sys.executable))
+    refuse_missing([*words, *launched.arguments], files, str(Path(sys.executable).parent))
 
 
 def started(words: Sequence[str]) -> tuple[str, ...]:
@@ -200,14 +203,14 @@ def _python(launched: Launched, here: Path) -> Python:
         file = _script_file(launched, here)
         return Python(file=file, launched=launched, label=file.stem, same=same and file.suffix == ".py")
     interpreter = launched.python or _interpreter(launched)
-    file = module_file(launched.name, [here, *folders_of(interpreter)])
-    if file is None:
+    found = module_file(launched.name, [here, *folders_of(interpreter)])
+    if found is None:
         raise NotFoundError(
             f"There is no module {launched.name} in {here}, nor in the environment of {interpreter or 'the command'}.",
             why="Its file is read for its settings.",
             todo="Call palate in the folder from which the command works, or name the file instead of -m.",
         )
-    return Python(file=file, launched=launched, label=launched.name.split(".")[-1])
+    return Python(file=found, launched=launched, label=launched.name.split(".")[-1])
 
 
 def _interpreter(launched: Launched) -> str:
@@ -238,14 +241,14 @@ def _of_program(launched: Launched, here: Path) -> Python | Script:
     if found is not None:
         module = entry_module(launched.name, found)
         path = Path(shutil.which(launched.name) or launched.name)
-        file = module_file(module, folders_of(found.python)) if module else path
-        if file is not None:
-            return Python(file=file, launched=launched, label=os.path.basename(launched.name))
+        code = module_file(module, folders_of(found.python)) if module else path
+        if code is not None:
+            return Python(file=code, launched=launched, label=Path(launched.name).name)
     path = Path(shutil.which(launched.name) or here / launched.name)
     if _is_shell(path):
         return _of_shell(launched, here)
     known = path.is_file() and path_inside(str(path.absolute()), str(here)) is not None
-    label = os.path.basename(launched.name)
+    label = Path(launched.name).name
     return Script(
         words=started(launched.words),
         arguments=launched.arguments,
@@ -316,12 +319,12 @@ def read_shell(made: Script, text: str, path: Path | None, here: Path, variables
     return made
 
 
-def _take_started(made: Script, one: Started, top: Path, here: Path) -> Iterator[str]:
-    """Take over what a Python file that is started takes; give the hash of its code."""
+def _take_started(made: Script, one: Started, top: Path, here: Path) -> list[str]:
+    """Take over what a Python file that is started takes; return the hash of its code."""
     file = _started_python(one, top, here)
     if file is None:
         return []
-    launched = Launched.read(one.words)
+    launched = take_apart(one.words)
     try:
         source = read_source(file, [*launched.arguments, *made.arguments])
         made.versions |= versions_of(imports_of(source))
@@ -336,7 +339,7 @@ def _take_started(made: Script, one: Started, top: Path, here: Path) -> Iterator
 def _started_python(one: Started, top: Path, here: Path) -> Path | None:
     """Return the Python file that words start; None where it is not that, or not there."""
     try:
-        launched = Launched.read(one.words)
+        launched = take_apart(one.words)
     except InputError:
         return None
     if launched.what == "module":
@@ -344,7 +347,7 @@ def _started_python(one: Started, top: Path, here: Path) -> Path | None:
     if launched.what != "script" or not launched.name.endswith(".py"):
         return None
     name = expanded(launched.name, {})
-    places = (here / name, top / name, top / os.path.basename(name))
+    places = (here / name, top / name, top / Path(name).name)
     return next((one for one in places if one.is_file()), None)
 
 
@@ -352,7 +355,7 @@ _MAKE_VALUES = ("-C", "--directory", "-f", "--file", "--makefile", "-I", "-o", "
 
 
 def _of_make(launched: Launched, here: Path) -> Script:
-    begin = next(place for place, word in enumerate(launched.words) if os.path.basename(word) == launched.name) + 1
+    begin = next(place for place, word in enumerate(launched.words) if Path(word).name == launched.name) + 1
     folder, named, targets, given = _make_words(launched.words[begin:])
     top = here / folder
     path = next(
@@ -393,7 +396,7 @@ def _make_words(words: Sequence[str]) -> tuple[str, list[str], list[str], dict[s
         if name in _MAKE_VALUES and not equals:
             value = waiting.pop(0) if waiting and (name not in ("-j", "-l") or waiting[0].isdigit()) else ""
         if name in ("-C", "--directory"):
-            folder = os.path.join(folder, value)
+            folder = str(Path(folder, value))
         elif name in ("-f", "--file", "--makefile"):
             files.append(value)
         elif not word.startswith("-") and equals:

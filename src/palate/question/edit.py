@@ -14,15 +14,16 @@ import secrets
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from palate.capture.place import GIT, GIT_READS
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
+from palate.question.launched import words_of
 from palate.question.outside import folder_for, holds_secret
-from palate.question.target import Target, find_target
+from palate.question.target import Target, find_command, find_target, is_command
 from palate.recipe.settings import Change
 from palate.store.private import make_folder, write_file
 
@@ -178,6 +179,8 @@ def edit_of_target(treatment: Target, baseline: Target | str, *, home: Path) -> 
 
 def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, home: Path, mine: Tree) -> Target:
     """Find what a person points at in one state of the code."""
+    if is_command(text):
+        return _command_in(tree, words_of(text, arguments), root, home, mine)
     name, colon, function = text.partition(":")
     path = Path(name)
     if path.suffix != ".py" and not path.exists() and colon:
@@ -212,6 +215,25 @@ def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, ho
     argv = tuple(here if word == there else word for word in found.task.argv)
     task = replace(found.task, file=here if found.task.file else "", argv=argv, place=place)
     return replace(found, task=task, folder=os.path.relpath(Path.cwd(), (root / inside).parent))
+
+
+def _command_in(tree: Tree, words: Sequence[str], root: Path, home: Path, mine: Tree) -> Target:
+    """Find what a command trains in one state of the code: its files are those of that state."""
+    inside = path_inside(str(Path.cwd()), str(root))
+    if inside is None:
+        raise InputError(f"{Path.cwd()} is not in {root}, so the code is the same in both arms.")
+    there, here = f"{tree.folder}{os.sep}", f"{root}{os.sep}"
+    words = [there + word.removeprefix(here) if word.startswith(here) else word for word in words]
+    try:
+        found = find_command(words, tree.folder / inside)
+    except (InputError, NotFoundError) as error:
+        what, name = error.what.replace(there, f"{tree.label}: "), type(error)
+        raise name(what, why=(f"That is said of {tree.label}.", *error.why), todo=error.todo) from error
+    place = Place(root=str(root), cwd=inside, home=str(home), over=str(tree.folder), instead=str(mine.folder))
+    argv = tuple(here + word.removeprefix(there) if word.startswith(there) else word for word in found.task.argv)
+    file = found.task.file.replace(there, here, 1)
+    folder = os.path.relpath(Path.cwd(), Path(file).parent) if file else ""
+    return replace(found, task=replace(found.task, file=file, argv=argv, place=place), folder=folder)
 
 
 def _other_tree(text: str, repository: Path | None, home: Path, mine: Tree) -> Tree:

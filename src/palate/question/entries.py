@@ -2,7 +2,6 @@
 
 import ast
 import importlib.metadata
-import os
 import re
 import shlex
 import shutil
@@ -61,7 +60,7 @@ def python_program(program: str) -> Program | None:
     if found is None:
         return None
     try:
-        with open(found, "rb") as file:
+        with Path(found).open("rb") as file:
             text = file.read(MOST_OF_A_PROGRAM).decode("utf-8", "replace")
     except OSError:
         return None
@@ -71,7 +70,7 @@ def python_program(program: str) -> Program | None:
     if not first.startswith("#!") or "python" not in first:
         return None
     words = shlex.split(first[2:].strip())
-    words = words[1:] if words and os.path.basename(words[0]) == "env" else words
+    words = words[1:] if words and Path(words[0]).name == "env" else words
     words = [word for word in words if word != "-S"]
     return Program(words[0], text) if words else None
 
@@ -80,7 +79,7 @@ def entry_module(program: str, found: Program) -> str:
     """Return the module that a console entry point of an environment calls; "" where it is none."""
     if found.entry:
         return found.entry
-    name = os.path.basename(program)
+    name = Path(program).name
     if found.is_of_palate:
         for one in importlib.metadata.entry_points(group="console_scripts", name=name):
             return one.module

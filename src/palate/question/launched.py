@@ -11,9 +11,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from palate.errors import InputError, NotFoundError
+
+What = Literal["script", "module", "shell", "text", "make", "program"]
 
 ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 """A variable that stands in front of a command."""
@@ -34,7 +36,6 @@ class Launcher:
         bare: options which say that a program is started that is not Python.
         starts: "python" for a script or a module, "command" for another command line, "either" for what comes.
         free: words without an option that stand before what is started, as the duration of `timeout`.
-        alone: whether it brings an environment of its own, in which palate is perhaps not.
     """
 
     takes: frozenset[str] = frozenset()
@@ -42,7 +43,6 @@ class Launcher:
     bare: tuple[str, ...] = ()
     starts: Literal["python", "command", "either"] = "command"
     free: int = 0
-    alone: bool = False
 
 
 def _of(text: str) -> frozenset[str]:
@@ -82,11 +82,11 @@ _UV = Launcher(
         "directory project i index_url extra_index_url index default_index f find_links refresh_package P "
         "upgrade_package reinstall_package resolution prerelease exclude_newer link_mode config_file cache_dir color "
         "C config_setting no_build_package no_binary_package index_strategy keyring_provider python_platform w"),
-    ("m", "module"), (), "either", alone=True,
+    ("m", "module"), (), "either",
 )  # fmt: skip
 _MPI = Launcher(
-    _of("n np c H host hostfile f machinefile x mca bind_to map_by rank_by wdir genv env ppn iface host_discovery_script "
-        "start_timeout num_proc p ssh_port network_interface"),
+    _of("n np c H host hostfile f machinefile x mca bind_to map_by rank_by wdir genv env ppn iface "
+        "host_discovery_script start_timeout num_proc p ssh_port network_interface"),
 )  # fmt: skip
 LAUNCHERS = {
     "torchrun": TORCHRUN,
@@ -95,18 +95,18 @@ LAUNCHERS = {
     "deepspeed": _DEEPSPEED,
     "fabric run": _FABRIC,
     "lightning run": replace(_FABRIC, free=1),
-    "coverage run": Launcher(_of("data_file rcfile source include omit context concurrency"), ("m", "module"), (), "python"),
+    "coverage run": Launcher(_of("data_file rcfile source include omit context"), ("m", "module"), (), "python"),
     "uv run": _UV,
     "uvx": replace(_UV, starts="command"),
-    "poetry run": Launcher(alone=True),
-    "pipenv run": Launcher(alone=True),
-    "pdm run": Launcher(_of("p project venv"), alone=True),
-    "rye run": Launcher(_of("pyproject"), alone=True),
-    "hatch run": Launcher(alone=True),
-    "pixi run": Launcher(_of("e environment manifest_path color"), alone=True),
-    "conda run": Launcher(_of("n name p prefix cwd"), alone=True),
-    "mamba run": Launcher(_of("n name p prefix cwd"), alone=True),
-    "micromamba run": Launcher(_of("n name p prefix cwd e env"), alone=True),
+    "poetry run": Launcher(),
+    "pipenv run": Launcher(),
+    "pdm run": Launcher(_of("p project venv")),
+    "rye run": Launcher(_of("pyproject")),
+    "hatch run": Launcher(),
+    "pixi run": Launcher(_of("e environment manifest_path color")),
+    "conda run": Launcher(_of("n name p prefix cwd")),
+    "mamba run": Launcher(_of("n name p prefix cwd")),
+    "micromamba run": Launcher(_of("n name p prefix cwd e env")),
     "env": Launcher(_of("u unset C chdir")),
     "nohup": Launcher(),
     "setsid": Launcher(),
@@ -135,6 +135,16 @@ _AS_MODULES = {
 """Launchers that Python starts by `-m`."""
 
 
+def starts_others(word: str) -> bool:
+    """Return whether a word is the name of a program that starts others: of a launcher, of Python, make or a shell.
+
+    >>> starts_others("torchrun"), starts_others("train.py")
+    (True, False)
+    """
+    first = {name.split()[0] for name in LAUNCHERS}
+    return word in first or word in SHELLS + MAKES or bool(_PYTHON.fullmatch(word))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
     """A command line, taken apart.
@@ -153,26 +163,25 @@ class Launched:
 
     words: tuple[str, ...]
     arguments: tuple[str, ...]
-    what: Literal["script", "module", "shell", "text", "make", "program"]
+    what: What
     name: str
     launchers: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     python: str = ""
     bare: bool = True
 
-    @classmethod
-    def read(cls, words: Sequence[str]) -> Self:
-        """Take a command line apart.
 
-        Raises:
-            InputError: it does not say what is trained.
-        """
-        return cls(**_Splitting(list(words)).split())
+def take_apart(words: Sequence[str]) -> Launched:
+    """Take a command line apart.
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether a launcher brings an environment of its own."""
-        return any(LAUNCHERS[one].alone for one in self.launchers if one in LAUNCHERS)
+    Raises:
+        InputError: it does not say what is trained.
+
+    >>> one = take_apart(["uv", "run", "torchrun", "--nproc-per-node", "2", "train.py", "--epochs", "3"])
+    >>> one.launchers, one.what, one.name, one.arguments
+    (('uv run', 'torchrun'), 'script', 'train.py', ('--epochs', '3'))
+    """
+    return _Splitting(list(words)).split()
 
 
 @dataclass
@@ -182,12 +191,12 @@ class _Splitting:
     launchers: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
 
-    def split(self) -> dict[str, object]:
-        """Return the fields of `Launched`."""
+    def split(self) -> Launched:
+        """Return the command line, taken apart from here on."""
         self._take_variables()
         if self.at >= len(self.words):
             raise self._nothing("a command")
-        program = os.path.basename(self.words[self.at])
+        program = Path(self.words[self.at]).name
         two = next((n for n in (f"{program} {one}" for one in self._subcommands()) if n in LAUNCHERS), program)
         if two in LAUNCHERS:
             self.at = self.words.index(two.split()[-1], self.at) + 1 if " " in two else self.at + 1
@@ -199,7 +208,7 @@ class _Splitting:
         if program in MAKES:
             return self._found("make", program, len(self.words))
         name = self.words[self.at]
-        what = "script" if name.endswith(".py") else "shell" if name.endswith((".sh", ".bash")) else "program"
+        what: What = "script" if name.endswith(".py") else "shell" if name.endswith((".sh", ".bash")) else "program"
         return self._found(what, name, self.at + 1)
 
     def _subcommands(self) -> list[str]:
@@ -211,7 +220,7 @@ class _Splitting:
             self.variables[found[1]] = found[2]
             self.at += 1
 
-    def _launched(self, name: str, launcher: Launcher) -> dict[str, object]:
+    def _launched(self, name: str, launcher: Launcher) -> Launched:
         """Go on behind a launcher's own words."""
         self.launchers.append(name)
         said = self._take_options(launcher)
@@ -248,7 +257,7 @@ class _Splitting:
         known_switch = launcher in (_PYTHON_ITSELF, _UV) or launcher.starts == "command" or self.at >= len(self.words)
         return not known_switch and not self._here().startswith("-") and _is_number(self._here())
 
-    def _by_python(self) -> dict[str, object]:
+    def _by_python(self) -> Launched:
         typed, begin = self.words[self.at], self.at + 1
         self.at += 1
         said = self._take_options(_PYTHON_ITSELF)
@@ -263,9 +272,9 @@ class _Splitting:
         if module not in _AS_MODULES:
             return self._found("module", module, self.at + 1, python=typed, bare=False)
         self.at += 1 + (module == "coverage")
-        return {**self._launched(module, _AS_MODULES[module]), "python": typed}
+        return replace(self._launched(module, _AS_MODULES[module]), python=typed)
 
-    def _by_shell(self) -> dict[str, object]:
+    def _by_shell(self) -> Launched:
         self.at += 1
         while self.at < len(self.words) and self._here().startswith("-"):
             options = self._here()
@@ -281,17 +290,17 @@ class _Splitting:
     def _here(self) -> str:
         return self.words[self.at] if self.at < len(self.words) else ""
 
-    def _found(self, what: str, name: str, end: int, *, python: str = "", bare: bool = True) -> dict[str, object]:
-        return {
-            "words": tuple(self.words[:end]),
-            "arguments": tuple(self.words[end:]),
-            "what": what,
-            "name": name,
-            "launchers": tuple(self.launchers),
-            "variables": self.variables,
-            "python": python,
-            "bare": bare,
-        }
+    def _found(self, what: What, name: str, end: int, *, python: str = "", bare: bool = True) -> Launched:
+        return Launched(
+            words=tuple(self.words[:end]),
+            arguments=tuple(self.words[end:]),
+            what=what,
+            name=name,
+            launchers=tuple(self.launchers),
+            variables=self.variables,
+            python=python,
+            bare=bare,
+        )
 
     def _nothing(self, what: str) -> InputError:
         typed = shlex.join(self.words)
@@ -357,17 +366,17 @@ def refuse_missing(words: Sequence[str], names: Sequence[str], beside: str) -> N
             todo=f"chmod +x {shlex.quote(program)}" if there else "palate run FILE.py -c name=value",
         )
     near = Path(beside) / program
-    close = difflib.get_close_matches(program, [*LAUNCHERS, *MAKES, "python", *names, *_on_path()], n=3, cutoff=0.75)
+    close = difflib.get_close_matches(program, {*names, *_on_path()}, n=3, cutoff=0.75)
     rest = shlex.join(words[1:])
     raise NotFoundError(
         f"{program}: there is no such file, no module and no program on PATH.",
         why=f"It is at {near}, in palate's own environment, which is not activated." if near.exists() else (),
         todo=[f"palate run -c name=value -- {near} {rest}"]
         if near.exists()
-        else [f"Close to it: {', '.join(close)}"]
-        if close
         else [_INSTALL[program]]
         if program in _INSTALL
+        else [f"Close to it: {', '.join(close)}"]
+        if close
         else ["palate run FILE.py -c name=value", "palate run -c name=value -- the command, as you type it"],
     )
 
@@ -386,7 +395,7 @@ def _on_path() -> list[str]:
     found: list[str] = []
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         try:
-            found += os.listdir(folder or ".")
+            found += [path.name for path in Path(folder or ".").iterdir()]
         except OSError:
             continue
     return found

@@ -627,7 +627,8 @@ def find_command(words: Sequence[str], here: Path) -> Target:
     """
     found = read_command(words, here)
     if isinstance(found, Python) and found.same:
-        return find_target(found.launched.name, found.launched.arguments)
+        name = found.launched.name if here == Path.cwd() else str(here / found.launched.name)
+        return find_target(name, found.launched.arguments)
     refuse_kept(found)
     if isinstance(found, Python):
         return _of_started(found, here)

@@ -33,10 +33,10 @@ def inner_status(status: int, lines: Sequence[str]) -> int:
     >>> inner_status(2, ["make: *** No rule to make target 'tarin'.  Stop."])
     2
     """
-    if status <= 0:
-        return status
-    told = [int(found[1]) for line in lines for one in _INNER if (found := one.search(line))]
-    return told[0] if told and told[0] != 0 else status
+    told = [[int(found[1]) for line in lines if (found := one.search(line))] for one in _INNER]
+    frame, *others = told  # torchrun names the cause last, the others are told of from within
+    causes = [*frame[-1:], *(one[0] for one in others if one)]
+    return causes[0] if status > 0 and causes and causes[0] > 0 else status
 
 
 def without_frames(lines: Sequence[str]) -> list[str]:
@@ -48,9 +48,9 @@ def without_frames(lines: Sequence[str]) -> list[str]:
     waiting = list(lines)
     while waiting:
         line = waiting[0]
-        if _TRACEBACK in line and (length := _launchers_traceback(waiting)):
-            del waiting[:length]
-        elif _RULE.match(line.strip()) and (length := _frame(waiting)):
+        if (_TRACEBACK in line and (length := _launchers_traceback(waiting))) or (
+            _RULE.match(line.strip()) and (length := _frame(waiting))
+        ):
             del waiting[:length]
         else:
             waiting.pop(0)

@@ -1,11 +1,11 @@
 """Ports of trainings with several processes: each run is handed a free one, so that two at once do not collide."""
 
-import os
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from palate.errors import InputError
-from palate.question.launched import ASSIGNED, Launched
+from palate.question.launched import ASSIGNED, take_apart
 
 _OF_TORCHRUN = ("torchrun", "torch.distributed.run", "torch.distributed.launch")
 _OPTIONS = {
@@ -28,7 +28,7 @@ _SEVERAL = ("nnodes", "num_machines", "num_nodes")
 def launcher_of(words: Sequence[str]) -> str:
     """Return the launcher of a command that starts several processes which meet at a port; "" where there is none."""
     try:
-        launchers = Launched.read(words).launchers
+        launchers = take_apart(words).launchers
     except InputError:
         return ""
     return next((one for one in launchers if one in _OF_TORCHRUN or one in _OPTIONS), "")
@@ -67,7 +67,7 @@ def with_port(words: Sequence[str], environ: Mapping[str, str]) -> tuple[list[st
     if launcher in _OF_TORCHRUN:
         return list(words), {PORT: str(free_port())}
     last = launcher.rpartition(" ")[2]
-    place = next(n for n, word in enumerate(words) if os.path.basename(word) == last) + 1
+    place = next(n for n, word in enumerate(words) if Path(word).name == last) + 1
     return [*words[:place], _OPTIONS[launcher], str(free_port()), *words[place:]], {}
 
 
@@ -96,7 +96,7 @@ def without_handed(words: Sequence[str], handed: Sequence[str]) -> list[str]:
     kept, begun = list[str](), False
     for place, word in enumerate(words):
         found = ASSIGNED.fullmatch(word)
-        before = os.path.basename(words[place - 1]) if place else ""
+        before = Path(words[place - 1]).name if place else ""
         begun = (before == "env") or (begun and (found is not None or word.startswith("-")))
         if not (begun and found and found[1] in handed):
             kept.append(word)

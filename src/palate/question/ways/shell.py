@@ -261,25 +261,28 @@ def read_makefile(text: str) -> Makefile:
     current: list[str] = []
     joined = re.sub(r"\\\n[ \t]*", " ", text)
     for line in joined.split("\n"):
-        if line.startswith("\t"):
-            for name in current:
-                rules[name] = (rules[name][0], (*rules[name][1], line.strip()))
-            continue
         bare = without_comments(line).rstrip()
-        if found := _SET.match(bare):
-            if "$(" not in found[3] and "${" not in found[3]:
-                variables[found[1]] = Variable(found[3], "make")
+        if line.startswith("\t"):
+            _add_rule(rules, current, (), (line.strip(),))
+        elif found := _SET.match(bare):
+            variables |= {found[1]: Variable(found[3], "make")} if "$" not in found[3] else {}
         elif found := _RULE.match(bare):
             current = found[1].split()
-            for name in current:
-                needs, recipe = rules.get(name, ((), ()))
-                more = (found[3].strip(),) if found[3] else ()
-                rules[name] = ((*needs, *found[2].replace("|", " ").split()), (*recipe, *more))
-    for name in rules.keys() & {".PHONY"}:
-        for target in rules[name][0]:
-            rules.setdefault(target, ((), ()))
+            _add_rule(rules, current, found[2].replace("|", " ").split(), (found[3].strip(),) if found[3] else ())
+    _add_rule(rules, rules.get(".PHONY", ((), ()))[0], (), ())
     whole = not re.search(r"^-?s?include\b|\$\((eval|foreach)", joined, re.M) and not any("%" in one for one in rules)
     return Makefile({name: one for name, one in variables.items() if _settable(name)}, rules, whole, text)
+
+
+def _add_rule(
+    rules: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    names: Sequence[str],
+    needs: Sequence[str],
+    recipe: Sequence[str],
+) -> None:
+    for name in names:
+        before = rules.get(name, ((), ()))
+        rules[name] = ((*before[0], *needs), (*before[1], *recipe))
 
 
 def _settable(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 
@@ -10,7 +11,7 @@ _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _here]
 
 
-def _find_palate():
+def _find_palate() -> None:
     """Find palate where this Python has none: in another environment, it is taken from where this file is.
 
     Only palate is: the packages beside it are of another environment, and are not to be found here.
@@ -21,6 +22,7 @@ def _find_palate():
     spec = importlib.util.spec_from_file_location(
         "palate", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["palate"] = module
     try:
@@ -30,19 +32,18 @@ def _find_palate():
         raise
 
 
-def _tell_unheard(fault):
+def _tell_unheard(fault: Exception) -> None:
     """Note that nothing of this process can be heard: its Python is too old for palate."""
     with contextlib.suppress(OSError, KeyError), open(os.environ["PALATE_RECEIVED"], "a") as notes:
         version = ".".join(map(str, sys.version_info[:2]))
-        text = "%s: %s" % (type(fault).__name__, fault)  # as old as the Pythons that are told of here
-        notes.write('["unheard", "%s", %s]\n' % (version, __import__("json").dumps(text)))
+        notes.write(json.dumps(["unheard", version, f"{type(fault).__name__}: {fault}"]) + "\n")
 
 
 if os.environ.get("PALATE_RECEIVED"):
     try:
         _find_palate()
         from palate.training.received import start_in_child
-    except Exception as fault:  # another version of Python, or another palate
+    except Exception as fault:  # noqa: BLE001  another version of Python: whatever it does not know
         _tell_unheard(fault)
     else:
         start_in_child()
