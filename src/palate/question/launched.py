@@ -224,7 +224,9 @@ class _Splitting:
         """Go on behind a launcher's own words."""
         self.launchers.append(name)
         said = self._take_options(launcher)
-        self.at += launcher.free if name != "lightning run" or self._here() == "model" else 0
+        if launcher.free and (name != "lightning run" or self._here() == "model"):
+            self.at += launcher.free
+            said |= self._take_options(launcher)
         if self.at >= len(self.words):
             raise self._nothing("a script" if launcher.starts == "python" else "a command")
         if said & set(launcher.module):

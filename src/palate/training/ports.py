@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palate.errors import InputError
-from palate.question.launched import ASSIGNED, take_apart
+from palate.question.launched import take_apart
 
 _OF_TORCHRUN = ("torchrun", "torch.distributed.run", "torch.distributed.launch")
 _OPTIONS = {
@@ -93,11 +93,8 @@ def without_handed(words: Sequence[str], handed: Sequence[str]) -> list[str]:
     >>> without_handed(["env", "LR=0.1", "A=b", "python", "train.py", "LR=0.1"], ["LR"])
     ['env', 'A=b', 'python', 'train.py', 'LR=0.1']
     """
-    kept, begun = list[str](), False
-    for place, word in enumerate(words):
-        found = ASSIGNED.fullmatch(word)
-        before = Path(words[place - 1]).name if place else ""
-        begun = (before == "env") or (begun and (found is not None or word.startswith("-")))
-        if not (begun and found and found[1] in handed):
-            kept.append(word)
+    kept = list(words)
+    for name, value in take_apart(words).variables.items() if handed else ():
+        if name in handed:
+            kept.remove(f"{name}={value}")  # the first of these words: those of what is trained come later
     return kept

@@ -6,7 +6,8 @@ calls them as before; see `hearing` for what is kept of it. Standard library onl
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
 from palate.training.loggers.hearing import Hearing, is_first
@@ -52,6 +53,17 @@ def listen_in_child() -> None:
         if stream is not None:
             setattr(sys, name, printed.Stream(stream.fileno(), errors, stream.encoding))
     listen(current_run(), os.environ[HEARS].removeprefix("yes:"))
+    sys.excepthook = _unheard(sys.excepthook)
+
+
+def _unheard(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what prints the fault that ends a program: numbers in it are no metrics."""
+
+    def hook(*fault: Any) -> None:
+        printed.stop()
+        original(*fault)
+
+    return hook
 
 
 def stop() -> None:
