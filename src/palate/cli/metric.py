@@ -69,6 +69,6 @@ _EXAMPLE = "For example: --metric-from 'acc[=: ]+([0-9.]+)'"
 
 
 def _calls_palate(target: Target) -> bool:
-    if target.task.kind != "script":
+    if target.task.kind not in ("script", "command") or not target.task.file:
         return True
     return "palate" in Path(target.task.file).read_text(encoding="utf-8", errors="replace")

@@ -1,5 +1,6 @@
 """`palate run`."""
 
+import shlex
 from dataclasses import replace
 
 import click
@@ -20,13 +21,34 @@ from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
 from palate.question.edit import edit_between
+from palate.question.launched import starts_others
 from palate.question.question import real_changes
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.vocabulary import Goal
 
 
-@click.command("run", context_settings={"ignore_unknown_options": False})
+class _Run(click.Command):
+    """Takes a command apart from palate's own options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; where it has an option of a command that stands in it, say where that belongs."""
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            place = next((n for n, word in enumerate(typed) if starts_others(word)), None)
+            if place is None or "--" in typed:
+                raise
+            before, command = shlex.join(typed[:place]), shlex.join(typed[place:])
+            raise InputError(
+                f"{error.option_name} is no option of palate run.",
+                why="A command with options of its own stands behind --, and palate's options in front.",
+                todo=f"palate run {before or '-c name=value'} -- {command}",
+            ) from error
+
+
+@click.command("run", cls=_Run, context_settings={"ignore_unknown_options": False})
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @module_option
@@ -80,14 +102,15 @@ def command(
     """Ask what a change does to TARGET, and run both arms in paired seeds until it is settled.
 
     TARGET is a Python file with an @palate.experiment function (train.py, or train.py:name), a script, a notebook,
-    a function in a module (package.module:name), or any executable; with -m, a module as python -m starts it. What it
-    logs to its own tracker, tables or screen is heard; so is palate.log(step, val_acc=...). ARGUMENTS behind -- go to
-    both arms' scripts.
+    a function in a module (package.module:name), or, behind --, the command that starts it; with -m, a module as
+    python -m starts it. What it logs to its own tracker, tables or screen is heard; so is
+    palate.log(step, val_acc=...). ARGUMENTS behind -- go to both arms' scripts.
 
     \b
     palate run train.py -c lr=3e-3 --metric val_acc --forecast better:70
     palate run train.py -c label_smoothing=0.1 -- --epochs 5
     palate run -m package.train -c lr=3e-3 -- --epochs 5
+    palate run -c lr=3e-3 --metric val_acc -- torchrun --nproc-per-node 2 train.py --epochs 5
     palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
     palate run train.py --against HEAD --metric val_acc
     """

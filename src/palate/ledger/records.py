@@ -869,7 +869,7 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "processes")
+_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "processes", "closed")
 """Fields of a target that say something of the file as it is now, or of how a run is placed."""
 
 
@@ -879,6 +879,8 @@ def target_body(target: Target) -> dict[str, Any]:
     task = {"kind": target.task.kind, **{name: getattr(target.task, name) for name in _TASK_FIELDS[target.task.kind]}}
     if target.task.kind == "script" and target.task.module:
         task["module"] = target.task.module
+    if target.task.kind == "command" and target.task.file:  # whose settings are known
+        task["file"] = target.task.file
     if target.task.place is not None:  # another state of the code than the person's
         task["place"] = target.task.place.body()
     return {

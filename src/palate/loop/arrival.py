@@ -154,6 +154,16 @@ def _set_by(received: Received) -> str:
     return f", perhaps by {', '.join(read[:3])}" if read else ""
 
 
+def unheard_words(received: Received | None) -> list[str]:
+    """Say where a run's Python is too old for palate to listen in it."""
+    if received is None or not received.unheard:
+        return []
+    return [
+        f"The command starts Python {received.unheard[0]}, in which palate cannot listen (3.11 or newer): nothing that "
+        "it logs is heard, and what arrives cannot be checked. In a shell script, log by:  palate log STEP val_acc=..."
+    ]
+
+
 def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
     """Say where the seeds of the pairs did not go; nothing where they reached the baseline.
 
@@ -165,7 +175,7 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
     if not seeds:
         return []
     first = received[seeds[0]]
-    if plan.target.task.kind == "command":
+    if plan.target.task.kind == "command" and not plan.target.seed_by and not first.seeds:
         return _command_seed_words(plan, first)
     if not plan.target.seed_by and not first.took_seed:
         return [_seed_fault(plan, first)]
@@ -180,7 +190,8 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
 
 
 def _command_seed_words(plan: Plan, received: Received) -> list[str]:
-    text = "\n".join(line for word in plan.target.task.argv for line in _lines(Path("/"), word.lstrip("/")))
+    files = (plan.target.task.file, *plan.target.task.argv)
+    text = "\n".join(line for word in files for line in _lines(Path("/"), word.lstrip("/")))
     if "PALATE_SEED" in text or received.took_seed:
         return []
     return ["Nothing shows that the program takes the run's seed. Hand it over:  python train.py --seed $PALATE_SEED"]

@@ -172,7 +172,7 @@ _LABEL = _matching(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}", "a name of what is traine
 _GOAL = _one_of("max", "min")
 _PLACE = _fields({"root": _PATH, "cwd": _PATH, "home": _PATH, "over": _PATH, "instead": _PATH})
 _HANDOVER = _matching(
-    r"|parameter|settings|constant( ((?!/)[\w/-]{1,150}\.py:)?[\w.]{1,200})?|--?[^\s\x00-\x1f]{1,200}"
+    r"|parameter|settings|constant( ((?!/)[\w/-]{1,150}\.(py|sh|bash):)?[\w.]{1,200})?|--?[^\s\x00-\x1f]{1,200}"
     r"|(override|words) [^\s\x00-\x1f]{1,200}|position \d{1,4}"
     r"|environment (?!LD_|DYLD_|PYTHON|PALATE_|GIT_|PATH$|BASH_ENV$)[A-Za-z_]\w{0,99}",  # none that starts programs
     "a way to hand a value over",
@@ -190,8 +190,8 @@ def _task(value: Any, where: str) -> None:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _fault(where, f"is of no kind that is known ({', '.join(kinds)})")
-    more = {"module": _NAME} if kind == "script" else {}
-    _fields({"kind": _any, **kinds[kind]}, {"place": _PLACE, **more})(value, where)
+    others = {"script": {"module": _NAME}, "command": {"file": _PATH}}.get(kind, {})
+    _fields({"kind": _any, **kinds[kind]}, {"place": _PLACE, **others})(value, where)
     if kind == "command" and not value["argv"]:
         raise _fault(where, "is a command without a word")
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from palate.errors import MetricNotLoggedError, RunsFailedError, SetupFailedError, StoreError
 from palate.loop import lanes
-from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words
+from palate.loop.arrival import Apartness, refuse_not_arrived, same_seed_words, unheard_words
 from palate.loop.ask import Noticed, Person, RunEnded, RunsGoing, RunStarted
 from palate.loop.claims import Claims
 from palate.loop.edits import same_code_fault
@@ -29,10 +29,12 @@ from palate.question.plan import Plan
 from palate.recipe.settings import nearest, show_value
 from palate.redaction import known_secrets
 from palate.store.catalog import Catalog
+from palate.training.cause import hints, inner_status
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
 from palate.training.limits import Limits
-from palate.training.outcome import USAGE_ERROR, set_aside, tail_of
+from palate.training.outcome import LOOKED_AT, USAGE_ERROR, cause_of, set_aside, tail_of
+from palate.training.ports import named_port
 from palate.vocabulary import BASELINE, Arm
 
 LOOK_S = 0.1
@@ -141,6 +143,7 @@ class Runner:
             self._lanes.known(arm, [one.id for one in results.values()])
             self._limits.learn(arm, *(one.elapsed_s for one in results.values()))
         self._check()
+        self._notice_port()
         yield self._results
         while self._submit() and not self._limits.are_over():
             if self._news:
@@ -340,7 +343,7 @@ class Runner:
         if self._meets_others(result, began_s):
             return
         if arm == BASELINE:
-            self._refuse_fault(result)
+            self._refuse_fault(result, received)
         self._refuse_usage(arm, result, ended)
         self.made += 1
         if received is not None and self._is_shared(ended.id, received, began_s):
@@ -464,12 +467,22 @@ class Runner:
             name = Path(self._plan.target.file).name
             self._say(f"{name} {why} when it is imported, so each run is a process of its own that imports everything.")
 
+    def _notice_port(self) -> None:
+        """Make one run at a time where all of them would meet at the port that a person named."""
+        port = named_port(self._plan.target.task.argv, os.environ)
+        if port is not None and self._placing.workers > 1:
+            self._placing.one_at_a_time()
+            self._say(
+                f"Port {port} is named in the command, so runs are made one at a time. "
+                "Without it, each would be given a free one."
+            )
+
     def _say(self, words: str) -> None:
         if words not in self._said:
             self._said.add(words)
             self._person.watch(Noticed(words))
 
-    def _refuse_fault(self, result: RunResult) -> None:
+    def _refuse_fault(self, result: RunResult, received: Received | None = None) -> None:
         """Stop at a fault of the set-up: the baseline failing before its first point, or without the metric."""
         metric = self._plan.metric.name
         if result.outcome.ending == "no_metric":
@@ -481,7 +494,7 @@ class Runner:
                 todo=[
                     *(self._offers(heard) if set(heard.names.values()) - {"palate"} else ()),
                     f"Log it: palate.log(step, {metric}=...)   or choose another: --metric NAME",
-                    *([] if heard.names else [NOT_HEARD]),
+                    *([] if heard.names else [*unheard_words(received), NOT_HEARD]),
                 ],
             )
         self._refuse_ambiguous(result.id)
@@ -489,8 +502,11 @@ class Runner:
             how = result.outcome.detail.splitlines()[0]
             raise SetupFailedError(
                 f"The baseline failed before its first point: {result.id}, {how}.",
-                why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
-                todo="Fix it, then type the same command again; nothing that finished is lost.",
+                why=[f"| {line}" for line in cause_of(self._project.output(result.id))],
+                todo=[
+                    *hints(tail_of(self._project.output(result.id), LOOKED_AT)),
+                    "Fix it, then type the same command again; nothing that finished is lost.",
+                ],
             )
 
     def _other_ways(self, arm: Arm) -> list[str]:
@@ -499,7 +515,7 @@ class Runner:
         changed = [(one.path, target.hands(one.path)) for one in self._plan.arms[arm]]
         handed = changed or ([("seed", target.seed_by)] if target.seed_by is not None else [])
         given = [(name, how.name) for name, how in handed if how.by in ("flag", "override", "words")]
-        if target.task.kind != "script" or not given:
+        if target.task.kind not in ("script", "command") or target.takes_any or not given:
             return []
         [name, flag], place = given[0], "[tool.palate.settings]" if changed else "[tool.palate]"
         typed = name if name.isidentifier() else f'"{name}"'
@@ -524,13 +540,15 @@ class Runner:
 
     def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:
         """Stop where a program refuses its command line: that is no outcome of a change."""
-        if ended.status != USAGE_ERROR or result.points or ended.timed_out:
+        printed = tail_of(self._project.output(result.id), LOOKED_AT)
+        if inner_status(ended.status, printed) != USAGE_ERROR or result.points or ended.timed_out:
             return
         changed = ", ".join(f"-c {change.path}={change.after}" for change in self._plan.arms[arm])
         raise RunsFailedError(
             f"The program refuses its command line (exit status {USAGE_ERROR}, nothing logged): {result.id}.",
-            why=[f"| {line}" for line in tail_of(self._project.output(result.id))],
+            why=[f"| {line}" for line in cause_of(self._project.output(result.id))],
             todo=(
+                *hints(printed),
                 f"Fix how it takes {changed or 'its arguments'}, then type the same command again.",
                 *self._other_ways(arm),
             ),

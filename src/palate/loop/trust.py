@@ -21,7 +21,7 @@ from palate.errors import NotFoundError, PalateError, RefusedError
 from palate.ledger.records import question_body
 from palate.question.folder import path_inside
 from palate.question.question import Question
-from palate.question.target import Target, find_target
+from palate.question.target import Target, find_command, find_target
 from palate.recipe.codec import content_id
 from palate.recipe.settings import Change, show_value
 from palate.store.config import user_state
@@ -161,6 +161,13 @@ def _refuse_elsewhere(project: Project, question: Question) -> None:
     """Refuse the file of the project that this one is a copy of: the one in this project is meant, or nobody knows."""
     home = os.path.realpath(project.home.parent)
     for target in _targets(question):
+        there = _folder_of(target)
+        if target.task.kind == "command" and there != Path.cwd() and not Path(target.task.argv[-1]).is_absolute():
+            raise RefusedError(
+                f"{question.experiment} was asked in {there}, and its command works from there.",
+                why="In another folder, the files that it names are others.",
+                todo=f"cd {shlex.quote(str(there))}",
+            )
         file = target.task.file
         inside = path_inside(os.path.realpath(file), home) if file else ""
         if inside is None and target.task.kind in ("script", "function"):
@@ -186,8 +193,10 @@ def _refuse_changed(question: Question) -> None:
 def _code_now(target: Target) -> str | None:
     """Return the fingerprint of the code that a task would run now; None where it has no file of its own."""
     task = target.task
-    file = task.argv[-1] if task.kind == "command" and task.argv else task.file
-    if task.kind not in ("function", "script", "command") or not file:
+    if task.kind == "command":
+        return _code_of_command(target)
+    file = task.file
+    if task.kind not in ("function", "script") or not file:
         return None
     try:
         return find_target(task.text or file).code
@@ -195,6 +204,22 @@ def _code_now(target: Target) -> str | None:
         return None  # the run itself says so
     except (PalateError, OSError):
         return ""
+
+
+def _code_of_command(target: Target) -> str | None:
+    """Return the fingerprint of what a command would start now, in the folder that it was asked in."""
+    words = (*target.task.argv, *(str(word) for word in target.argv))
+    try:
+        return find_command(words, _folder_of(target)).code if target.task.argv else None
+    except NotFoundError:
+        return None
+    except (PalateError, OSError):
+        return ""
+
+
+def _folder_of(target: Target) -> Path:
+    file = target.task.file
+    return Path(os.path.normpath(Path(file).parent / target.folder)) if file else Path.cwd()
 
 
 def command_lines(question: Question) -> list[str]:

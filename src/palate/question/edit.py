@@ -14,16 +14,17 @@ import secrets
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from palate.capture.place import GIT, GIT_READS
 from palate.errors import InputError, NotFoundError, RefusedError, SettingError, StoreError
 from palate.question.folder import CODE, SKIPPED, Place, path_inside, place_of
+from palate.question.launched import words_of
 from palate.question.outside import folder_for, holds_secret
-from palate.question.started import file_of_module, module_in, root_of
-from palate.question.target import Target, find_target
+from palate.question.started import MODULE, file_of_module, module_in, root_of
+from palate.question.target import Target, find_command, find_target, is_command
 from palate.recipe.settings import Change
 from palate.store.private import make_folder, write_file
 
@@ -179,6 +180,8 @@ def edit_of_target(treatment: Target, baseline: Target | str, *, home: Path) -> 
 
 def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, home: Path, mine: Tree) -> Target:
     """Find what a person points at in one state of the code."""
+    if not text.startswith(MODULE) and is_command(text):
+        return _command_in(tree, words_of(text, arguments), root, home, mine)
     module = module_in(text)
     name, colon, function = (str(file_of_module(module, Path.cwd())), "", "") if module else text.partition(":")
     path = Path(name)
@@ -216,6 +219,25 @@ def _target_in(tree: Tree, text: str, arguments: tuple[str, ...], root: Path, ho
     task = replace(found.task, file=here if found.task.file else "", argv=argv, place=place)
     folder = root_of(root / inside, module) if module else (root / inside).parent
     return replace(found, task=task, folder=os.path.relpath(Path.cwd(), folder))
+
+
+def _command_in(tree: Tree, words: Sequence[str], root: Path, home: Path, mine: Tree) -> Target:
+    """Find what a command trains in one state of the code: its files are those of that state."""
+    inside = path_inside(str(Path.cwd()), str(root))
+    if inside is None:
+        raise InputError(f"{Path.cwd()} is not in {root}, so the code is the same in both arms.")
+    there, here = f"{tree.folder}{os.sep}", f"{root}{os.sep}"
+    words = [there + word.removeprefix(here) if word.startswith(here) else word for word in words]
+    try:
+        found = find_command(words, tree.folder / inside)
+    except (InputError, NotFoundError) as error:
+        what, name = error.what.replace(there, f"{tree.label}: "), type(error)
+        raise name(what, why=(f"That is said of {tree.label}.", *error.why), todo=error.todo) from error
+    place = Place(root=str(root), cwd=inside, home=str(home), over=str(tree.folder), instead=str(mine.folder))
+    argv = tuple(here + word.removeprefix(there) if word.startswith(there) else word for word in found.task.argv)
+    file = found.task.file.replace(there, here, 1)
+    folder = os.path.relpath(Path.cwd(), Path(file).parent) if file else ""
+    return replace(found, task=replace(found.task, file=file, argv=argv, place=place), folder=folder)
 
 
 def _other_tree(text: str, repository: Path | None, home: Path, mine: Tree) -> Tree:

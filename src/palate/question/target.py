@@ -1,7 +1,6 @@
 """What `palate run` is pointed at: a function in a file or module, a script, a command, a function in a notebook."""
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -16,9 +15,11 @@ from typing import Any, Literal, Self
 
 from palate.errors import InputError, NotFoundError, SettingError
 from palate.question.branch import Branch, Fork, Turns, knob_at, turns_of
+from palate.question.commands import Python, is_in_project, read_command, refuse_kept, started
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.handover import CommandLine, Handover, handed_as_typed, handover_named, reads_any_text, refuse_seed
+from palate.question.launched import ASSIGNED, processes_of, words_of
 from palate.question.notebooks import NOTEBOOK, refuse_notebook
 from palate.question.outside import folder_for, holds_secret
 from palate.question.source import SEED_NAMES, Function, Source, read_source
@@ -31,6 +32,7 @@ from palate.recipe.settings import (
     Kind,
     Typed,
     apply_changes,
+    fit_type,
     nearest,
     read_verbatim,
     show_value,
@@ -99,7 +101,7 @@ class Task:
 
     Attributes:
         kind: what it is.
-        file: of a function, a script or a pickled function.
+        file: of a function, a script or a pickled function; of a command the file whose settings are known, or "".
         module: of a function in a module; of a script that is started by `-m`, as typed.
         name: of a function.
         argv: of a command.
@@ -170,6 +172,7 @@ class Target:
         folder: where it is run from, seen from the file: relative paths to data depend on it.
         takes_any: any name is a setting, handed over as the flag of that name (a command's cannot be known).
         open: why it may take settings that were not found, in words; then a name is handed over as it is typed.
+        closed: what to type in a file that takes no others.
         metric, goal, resolution, data: as declared by the experiment, where it does.
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
@@ -191,6 +194,7 @@ class Target:
     folder: str = ""
     takes_any: bool = False
     open: tuple[str, ...] = field(default=(), compare=False)
+    closed: tuple[str, ...] = field(default=(), compare=False)
     metric: str | None = None
     goal: Goal | None = None
     resolution: float | None = None
@@ -295,6 +299,8 @@ class Target:
     def learns(self) -> bool:
         """Whether it imports torch, so that it can be watched until its first optimizer step."""
         imported = not _LEARNS.isdisjoint(self.versions)
+        if self.task.kind == "command":  # it may be several programs, and none of them is told where to stop
+            return False
         return imported or (self.task.kind == "pickle" and "torch" in sys.modules)
 
     @property
@@ -323,7 +329,7 @@ class Target:
         """Return how a setting is handed over; by the flag of its name where nobody says."""
         if name in self.how:
             return self.how[name]
-        if self.task.kind == "script":
+        if self.task.kind in ("script", "command") and not self.takes_any:
             return handed_as_typed(name, tuple(self.how.values()))
         return Handover("flag", f"--{name.replace('_', '-')}", "apart")
 
@@ -367,12 +373,14 @@ class Target:
         lines = [f"{name:<{wide[0]}}  {values[name]:<{wide[1]}}  {self.hands(name).words}" for name in names]
         seed = [] if self.seed_by is None else [f"The seed of a run: {self.seed_by.words}"]
         more = [f"It may take others ({self.open[0]}): they are handed over as they are typed."] if self.open else []
+        if self.takes_any:
+            more = [f"What {self.label} takes is not known: -c name=value is handed over as --name=value."]
         return [*lines, *seed, *more]
 
     def typed_words(self, changes: Sequence[Change]) -> list[str]:
         """Say of settings that were not found how they are handed over."""
         lost = [one.path for one in changes if one.path not in self.settings and one.path not in self.how]
-        if self.task.kind != "script" or not lost:
+        if self.task.kind not in ("script", "command") or not lost or self.takes_any:
             return []
         handed = ", ".join(f"{name} as {self.hands(name).words}" for name in lost)
         return [f"Not found in the script, so handed over as typed: {handed}."]
@@ -384,10 +392,12 @@ class Target:
     def _way_out(self, assigned: Mapping[str, Any]) -> list[str]:
         """Say how a setting is named that the script takes and that was not found."""
         lost = next((name for name in assigned if name not in self.settings and name not in self.how), "")
-        if self.task.kind != "script" or not lost or nearest(lost, self.settings):
+        if self.task.kind not in ("script", "command") or not lost or nearest(lost, self.settings):
             return []
         if lost in SEED_NAMES:
             return ["Leave the seed out: palate gives each pair its own."]
+        if self.closed:
+            return list(self.closed)
         name = lost if lost.isidentifier() else f'"{lost}"'
         return [f'Or say in pyproject.toml how the script takes it:  [tool.palate.settings]  {name} = "--{lost}"']
 
@@ -459,13 +469,13 @@ def _whole(path: Path) -> str:
 
 
 def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None = None) -> Target:
-    """Find what a person points at: `train.py`, `train.py:function`, `package.module:function`, `train.sh`.
+    """Find what a person points at: `train.py`, `train.py:function`, `package.module:function`, or a command.
 
     `-m package.module` is a module that is started as a script; `train.ipynb` a notebook.
 
     Args:
-        text: the target as typed.
-        arguments: what both arms' scripts get as command line arguments.
+        text: the target as typed; of a command, its first word, or all of it in quotes.
+        arguments: what both arms' scripts get as command line arguments; of a command, its other words.
         folder: where a module that is started as a script is looked for first; the working folder if None.
 
     Raises:
@@ -479,6 +489,8 @@ def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None
     place, _, name = text.partition(":")
     path = Path(place)
     _refuse_no_text(path)
+    if is_command(text):
+        return find_command(words_of(text, arguments), Path.cwd())
     if path.suffix != ".py" and not path.exists() and name:
         return _in_module(place, name)
     if path.suffix not in (".py", NOTEBOOK) and path.exists():
@@ -636,6 +648,87 @@ def _of_script(source: Source, arguments: Sequence[str], module: str = "") -> Ta
     )
 
 
+def is_command(text: str) -> bool:
+    """Return whether a target is the first word of a command, and no file, module or function.
+
+    >>> [is_command(text) for text in ("torchrun", "make train", "LR=0.1", "missing.py", "package.train:fit")]
+    [True, True, True, False, False]
+    """
+    path = Path(text.partition(":")[0])
+    if path.is_file() or Path(text).is_file():
+        return False
+    if ASSIGNED.match(text) or " " in text.strip():
+        return True
+    return path.suffix != ".py" and ":" not in text
+
+
+def find_command(words: Sequence[str], here: Path) -> Target:
+    """Find what a command trains, and what of it can be changed.
+
+    Args:
+        words: as typed.
+        here: the folder that it is started in.
+
+    Raises:
+        NotFoundError: a program, a script, a module or a make target is not there.
+        InputError: it does not say what is trained, or holds what must not be kept.
+    """
+    found = read_command(words, here)
+    if isinstance(found, Python) and found.same:
+        name = found.launched.name if here == Path.cwd() else str(here / found.launched.name)
+        return find_target(name, found.launched.arguments)
+    refuse_kept(found)
+    if isinstance(found, Python):
+        return _of_started(found, here)
+    settings = found.settings | ({OTHER_ARGUMENTS: found.arguments} if found.arguments else {})
+    return Target(
+        label=found.label,
+        task=Task(kind="command", argv=found.words, file=found.file),
+        folder=os.path.relpath(here.absolute(), Path(found.file).parent) if found.file else "",
+        settings=sealed_all(settings),
+        how=found.how,
+        argv=sealed("", found.arguments),
+        kinds=found.kinds,
+        choices=found.choices,
+        counts=found.counts,
+        seed_by=found.seed_by,
+        code=found.code,
+        sources=found.sources,
+        versions=found.versions,
+        takes_any=found.takes_any,
+        closed=found.closed,
+    )
+
+
+def _of_started(found: Python, here: Path) -> Target:
+    """Make the target of a command that starts one Python file: its settings, with what stands in front of it."""
+    launched = found.launched
+    alone = _of_script(read_source(found.file, launched.arguments), launched.arguments)
+    writable = is_in_project(found.file, here)
+    how = {name: one for name, one in alone.how.items() if writable or one.by != "constant"}
+    settings = {name: value for name, value in alone.settings.items() if name in how or name == OTHER_ARGUMENTS}
+    for name, one in how.items():
+        if one.by == "environment" and one.name in launched.variables:
+            typed = launched.variables[one.name]
+            settings[name] = sealed(name, fit_type(None, Typed(typed), alone.kinds.get(name, UNSAID)))
+    if alone.seed_by is not None and alone.seed_by.name in launched.variables:
+        raise InputError(
+            f"{alone.seed_by.name} is set by palate: a seed for each pair.",
+            why="With one seed for all runs there would be one run.",
+            todo=f"Leave {alone.seed_by.name}= out.",
+        )
+    return replace(
+        alone,
+        label=found.label,
+        processes=processes_of(launched.words),
+        task=Task(kind="command", argv=started(launched.words), file=_whole(found.file)),
+        folder=os.path.relpath(here.absolute(), found.file.absolute().parent),
+        settings=settings,
+        how=how,
+        seed_by=alone.seed_by if writable or alone.seed_by is None or alone.seed_by.by != "constant" else None,
+    )
+
+
 def _command(path: Path, arguments: Sequence[str]) -> Target:
     if not os.access(path, os.X_OK):
         shell = shutil.which("bash") if path.suffix in (".sh", ".bash") else None
@@ -644,14 +737,5 @@ def _command(path: Path, arguments: Sequence[str]) -> Target:
         argv = [shell, _whole(path)]
     else:
         argv = [_whole(path)]
-    return Target(
-        label=path.stem,
-        folder=os.path.relpath(Path.cwd(), path.absolute().parent),
-        task=Task(kind="command", argv=tuple(argv)),
-        settings=sealed_all({OTHER_ARGUMENTS: tuple(arguments)}) if arguments else {},
-        how={},
-        argv=sealed("", tuple(arguments)),
-        code=hashlib.sha256(path.read_bytes()).hexdigest(),
-        versions={},
-        takes_any=True,
-    )
+    found = find_command([*argv, *arguments], Path.cwd())
+    return replace(found, label=path.stem, folder=os.path.relpath(Path.cwd(), path.absolute().parent))

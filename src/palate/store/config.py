@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from palate.bounded import MOST_TOML, parse_toml, read_text
 from palate.errors import InputError, PalateError
 from palate.store.private import make_folder, write_file
@@ -85,12 +83,16 @@ PREFERENCES = {
 
 def user_file() -> Path | None:
     """The user's own preference file; None where the user has no home."""
+    import platformdirs  # not in every environment whose processes tell what they log
+
     folder = _folder(platformdirs.user_config_dir)
     return None if folder is None else folder / "config.toml"
 
 
 def user_state() -> Path | None:
     """The user's own folder for what palate remembers across projects; None where the user has no home."""
+    import platformdirs
+
     return _folder(platformdirs.user_state_dir)
 
 

@@ -73,6 +73,7 @@ class Received:
         apart: whether it worked in a folder of its own.
         redacted: files that it wrote, and that secrets were taken out of since.
         turned: knobs that were turned in it, with what was in force then.
+        unheard: versions of Pythons in it that are too old to be listened to.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class Received:
     apart: bool = False
     redacted: tuple[str, ...] = ()
     turned: Mapping[str, str] = field(default_factory=dict)
+    unheard: tuple[str, ...] = ()
 
     def read_first(self, place: Place | None) -> set[str]:
         """Return the absolute paths of what it read before it wrote it."""
@@ -144,6 +146,7 @@ class Received:
             apart=body["apart"],
             redacted=tuple(body.get("redacted", ())),
             turned=body.get("turned", {}),
+            unheard=tuple(body.get("unheard", ())),
         )
 
 
@@ -326,6 +329,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,
         turned=dict(by_kind.get("turned", [])),
+        unheard=tuple(dict.fromkeys(version for version, *_ in by_kind.get("unheard", []))),
     )
 
 

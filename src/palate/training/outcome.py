@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
+from palate.training.cause import inner_status, without_frames
 from palate.training.faults import TAIL, Fault, fault_in
 from palate.training.gathered import gather
 from palate.training.launch import Ended, signal_name
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from palate.store.catalog import RunRow, Summary
 
 TAIL_LINES = 12
+LOOKED_AT = 400
+"""Last lines in which the words of launchers are looked for: each of their processes may have printed a traceback."""
 TAIL_LINE = 200
 """Bytes that are read for each of the last lines that are wanted."""
 TAIL_BYTES = 4 << 20
@@ -58,7 +61,7 @@ def set_aside(journal: Path, why: str) -> None:
 
 
 def describe_exit(ended: Ended, output: Path) -> str:
-    """Say how a process ended, with the tail of what it printed."""
+    """Say how a process ended, with the tail of what it printed: without what a launcher puts around it."""
     fault = fault_of(ended, output)
     if fault is not None and fault.kind == OUT_OF_MEMORY:
         how = fault.words
@@ -67,8 +70,13 @@ def describe_exit(ended: Ended, output: Path) -> str:
     elif ended.status < 0:
         how = f"killed by {signal_name(-ended.status)}"
     else:
-        how = f"exit status {ended.status}"
-    return redact_text("\n".join([how, *tail_of(output)]))
+        how = f"exit status {inner_status(ended.status, tail_of(output, LOOKED_AT))}"
+    return redact_text("\n".join([how, *cause_of(output)]))
+
+
+def cause_of(output: Path) -> list[str]:
+    """Return the last lines of what a run that failed printed itself, without its launchers' words on that."""
+    return without_frames(tail_of(output, LOOKED_AT))[-TAIL_LINES:]
 
 
 def fault_of(ended: Ended, output: Path) -> Fault | None:

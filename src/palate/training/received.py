@@ -33,6 +33,9 @@ NOTES = "received.jsonl"
 """File in a run's folder with what was heard."""
 
 NOTED, WORKS_IN, SHOWS = "PALATE_RECEIVED", "PALATE_WORK", "PALATE_SHOWS"
+CONSTANTS = "PALATE_CONSTANTS"
+"""Environment variable with the names, as JSON, of what is read back in the processes of a command."""
+
 SECRETS = "PALATE_SECRETS"
 """Environment variable with the place, in memory, where a run's processes tell the secrets that they set themselves."""
 
@@ -58,15 +61,15 @@ NATIVE_SWITCHES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS
                    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTHONOPTIMIZE")  # fmt: skip
 """Environment variables that libraries read below Python, and that change what they compute."""
 
-_OF_THE_PLACE = ("PALATE_", "SSH_", "SLURM_", "PBS_", "LSB_", "XDG_", "VSCODE_", "TMUX")
+_OF_THE_PLACE = ("PALATE_", "SSH_", "SLURM_", "PBS_", "LSB_", "XDG_", "VSCODE_", "TMUX", "TORCHELASTIC_")
 _PLACE = frozenset({"PWD", "OLDPWD", "SHLVL", "_", "TERM", "COLORTERM", "COLUMNS", "LINES", "DISPLAY", "WINDOWID",
                     "HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "TEMP", "TMP", "HOSTNAME", "SHELL", "LANG",
+                    "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT", "PET_MASTER_PORT",
                     "PYTHONPATH", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
                     "PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR", "NO_COLOR",
                     "OMP_NUM_THREADS", "MKL_NUM_THREADS",
                     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
-                    "OPENBLAS_NUM_THREADS", "MASTER_PORT", "PET_MASTER_PORT",
-                    "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
+                    "OPENBLAS_NUM_THREADS", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS"})  # fmt: skip
 """Environment variables that say where a program runs and not what it does."""
 
 _SALT = re.compile(r"/palate/\.?salt[^/]*$")
@@ -414,7 +417,8 @@ def start_in_child() -> None:
     work, theirs = os.environ.get(WORKS_IN, ""), tuple(os.environ.get(SHOWS, "").split(os.pathsep))
     if work and theirs[0]:  # imports find what the run sees, also where a package is installed from the person's folder
         sys.path[:] = [shown_path(path, work, theirs[0]) for path in sys.path]
-    start_recorder(os.environ[NOTED], work, theirs)
+    recorder = start_recorder(os.environ[NOTED], work, theirs)
+    recorder.watch_constants(tuple(json.loads(os.environ.get(CONSTANTS, "[]"))))
     atexit.register(stop_recorder)
 
 

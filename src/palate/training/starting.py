@@ -97,6 +97,12 @@ def start_script(task: Task, order: Message) -> None:
         training_run.current_run().close()
 
 
+def write_constants(task: Task, order: Message, constants: Mapping[str, Any]) -> None:
+    """Write constants into the run's own copy of what a command starts."""
+    seen = Seen.of(task, order)
+    _with_constants(seen, Path(seen.file).read_bytes(), constants)
+
+
 def _main_module() -> types.ModuleType:
     module = types.ModuleType("__main__")
     module.__dict__.update(__annotations__={}, __builtins__=builtins)
@@ -181,6 +187,10 @@ def _with_constants(seen: Seen, code: bytes, constants: Mapping[str, Any]) -> by
 def _changed(path: str, code: bytes, values: Mapping[str, Any], with_constants: Any) -> bytes:
     if path.endswith(NOTEBOOK):
         return with_python(code, path, lambda python: with_constants(python, values))
+    if path.endswith((".sh", ".bash")):
+        from palate.question.ways.shell import with_shell_constants
+
+        return with_shell_constants(code, values)
     return with_constants(code, values)  # type: ignore[no-any-return]
 
 

@@ -34,7 +34,7 @@ from palate.question.branch import VARIABLE as BRANCH
 from palate.question.folder import Place, path_inside
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
-from palate.training import apart, family, generators, received
+from palate.training import apart, family, generators, ports, received
 from palate.training import run as training_run
 from palate.training.children import Children, Message
 from palate.training.fresh import count_threads, has_cuda_started, why_fresh
@@ -44,7 +44,7 @@ from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
 from palate.training.placing import thread_variables, threads_said
 from palate.training.ports import give_port
-from palate.training.starting import leave_own_start, show_fault, start_script
+from palate.training.starting import leave_own_start, show_fault, start_script, write_constants
 from palate.training.usage import tell_own
 
 IN_WORKER = "PALATE_INSIDE_WORKER"
@@ -231,7 +231,7 @@ def message_of(order: Order, threads: int, variables: Mapping[str, str] | None =
 def load(task: Task) -> Callable[[Message], None]:
     """Import what a task needs; return the function that executes one order."""
     if task.kind == "command":
-        return lambda order: _run_command(list(task.argv), order)
+        return lambda order: _run_command(task, order)
     for package in task.warm:
         if package in WARM_PACKAGES and importlib.util.find_spec(package) is not None:
             importlib.import_module(package)
@@ -471,10 +471,16 @@ def _run_function(function: Callable[..., Any], order: Message) -> None:
     run.close()
 
 
-def _run_command(argv: list[str], order: Message) -> None:
+def _run_command(task: Task, order: Message) -> None:
     work = os.environ[received.WORKS_IN]
-    shown = [Place.read(order["place"]).shown(word, work) for word in argv] if work else argv
+    words, more = ports.with_port(ports.without_handed(task.argv, order["handed"]), os.environ)
+    place = Place.read(order["place"]) if work else None
+    shown = [place.shown(word, work) for word in words] if place is not None else words
+    constants = {name: decode(value) for name, value in order["constants"].items()}
+    if constants:
+        write_constants(task, order, constants)
     received.stop_recorder()
+    os.environ |= {**more, received.CONSTANTS: json.dumps(list(order["known"]))}
     os.environ[listening.HEARS] = f"yes:{order.get('metric_from', '')}"
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program that it becomes would too
         signal.signal(number, signal.SIG_DFL)

@@ -33,7 +33,7 @@ from palate.recipe.settings import UNSAID, Kind, Typed, fit_type
 _CONFIGURATION = re.compile(r"(conf|cfg|setting|option|hparam|param|constant|arg|opt|hyper|default)", re.IGNORECASE)
 """How modules are named that hold configuration."""
 
-_OF_THE_MACHINE = re.compile(
+OF_THE_MACHINE = re.compile(
     r"(CUDA_|NCCL_|MASTER_|LOCAL_|SLURM_|OMP_|MKL_|PALATE_|WANDB_|HF_|XDG_|SM_|TPU_|XLA_|TORCH_|PYTHON|LD_|DYLD_"
     r"|GITHUB_|AWS_)|^(RANK|WORLD_SIZE|NODE_RANK|HOME|PATH|USER|PWD|TMPDIR|DISPLAY|HOSTNAME|SHELL|LANG|BASH_ENV)$"
 )
@@ -229,7 +229,7 @@ def read_environment(files: Files) -> Found:
         cast = {id(call.args[0]): called(call) for call in calls(tree, "int", "float", "str", "bool") if call.args}
         for node in nodes(tree):
             name, default = _variable(node)
-            if not name or _OF_THE_MACHINE.search(name):
+            if not name or OF_THE_MACHINE.search(name):
                 continue
             text = os.environ.get(name)
             value = ABSENT if default is None else literal(default)

@@ -204,10 +204,19 @@ def imports(tree: ast.AST, *, members: bool = False) -> Iterator[str]:
             yield from (f"{prefix}.{alias.name}".replace("..", ".") for alias in node.names if node.level or members)
 
 
+def _above_package(name: str, here: Path) -> Iterable[Path]:
+    """Return the folder with the package that a module names with its first part, where a folder is inside of it."""
+    top, dot, _ = name.partition(".")
+    return [one.parent for one in (here, *here.parents) if dot and one.name == top][:1]
+
+
 def local_files(name: str, here: Path, root: Path) -> Iterable[Path]:
-    """Return the file of a module, where it is in the importing file's folder or in the root; empty elsewhere."""
+    """Return the file of a module, where it is in the importing file's folder or in the root; empty elsewhere.
+
+    A module of the package that the importing file is in itself is found from the folder of that package.
+    """
     level = len(name) - len(name.lstrip("."))
-    for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root]:
+    for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root, *_above_package(name, here)]:
         place = base.joinpath(*name.strip(".").split("."))
         for path in (place.with_suffix(".py"), place / "__init__.py"):
             if path.is_file():

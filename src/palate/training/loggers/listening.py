@@ -7,7 +7,9 @@ calls them as before; see `hearing` for what is kept of it. Standard library onl
 import atexit
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
 from palate.training.loggers.beside import Beside
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 
 HEARS = "PALATE_HEARS"
 """Environment variable that lets Python programs be heard which a run starts, and says how: see `listen_in_child`."""
+
+_LAUNCHERS = frozenset({
+    "torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate-launch",
+    "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "fabric",
+})  # fmt: skip
+"""Python programs that start a training as processes of their own, which are heard."""
 
 _patched = False
 
@@ -53,9 +61,12 @@ def listen_in_child() -> None:
     """Begin to hear in a Python process that a run started.
 
     One that a command started writes into the journal: it is the training. One that Python started notes what it hears
-    beside the journal, which the other has; see `beside`.
+    beside the journal, which the other has; see `beside`. A launcher is not heard: what it prints of its own, such as a
+    frame with exit statuses, is no metric.
     """
     kind, _, metric_from = os.environ[HEARS].partition(":")
+    if any(Path(word).name in _LAUNCHERS for word in sys.orig_argv[1:4]):
+        return
     if kind == "yes" and (not is_first() or any("multiprocessing" in word for word in sys.orig_argv)):
         return
     from palate.training.run import FOLDER, current_run
@@ -64,8 +75,19 @@ def listen_in_child() -> None:
     if kind == "yes":
         atexit.register(tell_own, current_run().folder)
         listen(current_run(), metric_from)
+        sys.excepthook = _unheard(sys.excepthook)
     else:
         _listen_beside(Beside(os.environ[FOLDER], metric_from))
+
+
+def _unheard(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what prints the fault that ends a program: numbers in it are no metrics."""
+
+    def hook(*fault: Any) -> None:
+        printed.stop()
+        original(*fault)
+
+    return hook
 
 
 def _listen_beside(beside: Beside) -> None:
