@@ -75,7 +75,8 @@ class Placing:
         if self._places is None:
             return
         self._places.beside(ended.id, on_gpu=False)
-        if ended.chose and ended.devices and not self._chose:
+        uses = ended.usage is None or ended.usage.gpu_peak != 0
+        if ended.chose and ended.devices and uses and not self._chose:
             self._chose = True
             if not self._places.said:
                 self._places.limit(1)
