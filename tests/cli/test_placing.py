@@ -220,6 +220,7 @@ def test_a_gpu_that_goes_is_no_outcome(place, gone):
     else:
         assert ended.returncode == 5
         assert "there is no other GPU to make the run again on" in ended.stderr
+        assert not place.json("show", "last")["runs"]["treatment"]  # it counts for nothing later, too
 
 
 DDP = """
