@@ -80,6 +80,25 @@ def test_runs_that_use_no_gpu_are_placed_by_cores_once_the_first_has_ended(place
     assert set(seen(place)[:1]) <= {"0", "1"}
 
 
+def test_a_training_that_chooses_its_gpu_itself_is_told(place):
+    place.write(TRAIN.format(more="os.environ['CUDA_VISIBLE_DEVICES'] = '7'\nsys.modules['jax'] = sys"))
+    ended = run(place)
+    assert ended.returncode == 0, ended.stderr
+    assert "The training sets CUDA_VISIBLE_DEVICES=7 itself" in ended.stderr
+    assert "runs are made one at a time" in ended.stderr
+
+
+def test_a_training_that_asks_for_a_gpu_that_it_does_not_see_is_told(place):
+    place.write(TRAIN.format(more="if lift:\n    raise RuntimeError('CUDA error: invalid device ordinal')"))
+    assert "--workers 1 shows it all" in run(place).stderr
+
+
+def test_a_number_a_gpu_without_any_gpu_is_told(place):
+    assert (
+        "No GPU was found: --per-gpu counts for nothing" in run(place, "--per-gpu", "2", CUDA_VISIBLE_DEVICES="").stderr
+    )
+
+
 @pytest.mark.slow
 def test_runs_that_use_a_gpu_have_one_each_and_what_they_took_is_told(place):
     holds(place, 60_000)
@@ -201,6 +220,7 @@ def test_a_gpu_that_goes_is_no_outcome(place, gone):
     else:
         assert ended.returncode == 5
         assert "there is no other GPU to make the run again on" in ended.stderr
+        assert not place.json("show", "last")["runs"]["treatment"]  # it counts for nothing later, too
 
 
 DDP = """

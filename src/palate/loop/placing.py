@@ -11,7 +11,7 @@ from palate.store.project import Project
 from palate.training.devices import memory_here, still_there
 from palate.training.faults import Fault
 from palate.training.launch import Ended, Resources
-from palate.training.outcome import OUT_OF_MEMORY, fault_of, tail_of
+from palate.training.outcome import OUT_OF_MEMORY, fault_of, set_aside, tail_of
 from palate.training.placing import Places
 from palate.vocabulary import Arm
 
@@ -75,7 +75,8 @@ class Placing:
         if self._places is None:
             return
         self._places.beside(ended.id, on_gpu=False)
-        if ended.chose and ended.devices and not self._chose:
+        uses = ended.usage is None or ended.usage.gpu_peak != 0
+        if ended.chose and ended.devices and uses and not self._chose:
             self._chose = True
             if not self._places.said:
                 self._places.limit(1)
@@ -112,6 +113,7 @@ class Placing:
         named = ", ".join(ended.devices) or "its GPU"
         gone = [one for one in places.devices if one.words in ended.devices and one.total and not still_there(one)]
         if gone and not places.withdraw(gone):
+            set_aside(self._project.journal(ended.id), f"{named} went: {fault.who}")
             raise RunsFailedError(
                 f"{named} went while {ended.id} ran: {fault.who}.",
                 why="That is no outcome of a change, and there is no other GPU to make the run again on.",
