@@ -212,6 +212,8 @@ def test_of_very_many_settings_a_line_lists_the_first(tmp_path):
     with pytest.raises(SettingError) as refused:
         real_changes(find_target(str(write(tmp_path, script))), {})
     assert len(refused.value.why) == 31
+    with pytest.raises(SettingError) as refused:
+        real_changes(find_target(str(write(tmp_path, script))), {"x0": 0})
     assert refused.value.todo[0].endswith("x18, x19, ...)")
 
 
