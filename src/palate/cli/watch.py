@@ -45,7 +45,10 @@ def command(name: str, once: bool, as_json: bool) -> None:
     elif at_terminal() and sys.stdout.isatty():
         _live(project, sitting)
     else:
-        _lines(sitting)
+        try:
+            _lines(sitting)
+        except KeyboardInterrupt:
+            say(_goes_on(sitting))
 
 
 def _chosen(project: Project, name: str, *, as_json: bool) -> Sitting:
@@ -121,7 +124,11 @@ def _live(project: Project, sitting: Sitting) -> None:
         left = True
     screen.show([], last=_now(project, again(sitting)))
     if left and sitting.goes:
-        say(f"It goes on. Watch it: palate watch {sitting.name}   stop it: palate stop {sitting.name}")
+        say(_goes_on(sitting))
+
+
+def _goes_on(sitting: Sitting) -> str:
+    return f"It goes on. Watch it: palate watch {sitting.name}   stop it: palate stop {sitting.name}"
 
 
 def _now(project: Project, sitting: Sitting) -> list[str]:
