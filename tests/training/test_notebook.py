@@ -130,3 +130,19 @@ def test_in_a_real_kernel_a_question_is_asked_and_what_is_replaced_in_the_kernel
     assert ended.returncode == 0, ended.stderr[-3000:]
     printed = [text.split() for text in json.loads(ended.stdout.splitlines()[-1]) if text]
     assert printed == [["4", "0"], ["0", "4"], ["4", "0"]]
+
+
+TORCH = (
+    "import torch\nlr = 0.1\nseed = 0\ntorch.manual_seed(seed)",
+    "model = torch.nn.Linear(4, 1)\noptimizer = torch.optim.SGD(model.parameters(), lr=lr)\nx = torch.randn(8, 4)",
+    "model(x).sum().backward()\noptimizer.step()\nprint('val_acc', lr)",
+)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_a_notebook_is_read_at_its_first_step_and_the_notebook_is_no_data_of_it(workplace):
+    pytest.importorskip("torch")
+    write(workplace, *TORCH)
+    said = workplace.call("dry", "train.ipynb", "-c", "lr=0.2")
+    assert "optimiser.lr 0.1 -> 0.2" in said.stdout
+    assert "train.ipynb" not in said.stdout

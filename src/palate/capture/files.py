@@ -17,7 +17,7 @@ SAMPLES = 32
 BLOCK = 1 << 16
 """The bytes of one sample."""
 
-_CODE = (".py", ".pyc", ".so", ".pth", ".egg-link", ".dist-info", ".txt.gz.tmp")
+_CODE = (".py", ".ipynb", ".pyc", ".so", ".pth", ".egg-link", ".dist-info", ".txt.gz.tmp")
 
 _reading: "Files | None" = None
 """The object that listens now."""

@@ -20,8 +20,9 @@ from typing import Any, Self
 from palate.errors import NotFoundError, PalateError, RefusedError
 from palate.ledger.records import question_body
 from palate.question.folder import path_inside
+from palate.question.notebooks import NOTEBOOK
 from palate.question.question import Question
-from palate.question.target import Target, find_command, find_target
+from palate.question.target import Target, Task, find_command, find_target
 from palate.recipe.codec import content_id
 from palate.recipe.settings import Change, show_value
 from palate.store.config import user_state
@@ -237,11 +238,18 @@ def command_lines(question: Question) -> list[str]:
     return lines
 
 
+def _python(task: Task) -> tuple[str, ...]:
+    """Return the words that would start a script by hand."""
+    if task.module:
+        return ("python", "-m", task.module)
+    return ("ipython" if task.file.endswith(NOTEBOOK) else "python", task.file)
+
+
 def _started_by(target: Target, changes: Iterable[Change]) -> str:
     """Say what one arm starts: its words as a shell takes them, then what else it is given."""
     task, order = target.task, target.order("", Path(), _ANY_SEED, list(changes))
     words = {
-        "script": ("python", *(("-m", task.module) if task.module else (task.file,)), *order.argv),
+        "script": (*_python(task), *order.argv),
         "command": (*task.argv, *order.argv),
         "function": ("python", task.file, *order.argv),
         "module": ("python", "-m", task.module, *order.argv),
