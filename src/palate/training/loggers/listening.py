@@ -7,6 +7,7 @@ calls them as before; see `hearing` for what is kept of it. Standard library onl
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 HEARS = "PALATE_HEARS"
 """Environment variable that lets Python programs be heard which a run starts that is no Python itself."""
+
+_LAUNCHERS = frozenset({
+    "torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate-launch",
+    "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "fabric",
+})  # fmt: skip
+"""Python programs that start a training as processes of their own, which are heard."""
 
 _patched = False
 
@@ -43,8 +50,12 @@ def listen(run: "Run", metric_from: str = "") -> None:
 
 
 def listen_in_child() -> None:
-    """Begin to hear in a Python process that a command started: not in one that shares the work of another."""
-    if not is_first() or any("multiprocessing" in word for word in sys.orig_argv):
+    """Begin to hear in a Python process that a command started: not in one that shares the work of another.
+
+    Nor in a launcher: what it prints of its own, such as a frame with exit statuses, is no metric.
+    """
+    launches = any(Path(word).name in _LAUNCHERS for word in sys.orig_argv[1:4])
+    if not is_first() or launches or any("multiprocessing" in word for word in sys.orig_argv):
         return
     from palate.training.run import current_run
 
