@@ -71,6 +71,7 @@ class Script:
         settings, how, kinds, choices, counts, seed_by: as of `Target`.
         code, sources, versions: fingerprints.
         takes_any: whether any name is handed over as a flag.
+        open: why what it starts may take settings that were not found; then they are handed over as typed.
         closed: what to type where a setting is not found and it cannot be handed over.
     """
 
@@ -88,6 +89,7 @@ class Script:
     sources: frozenset[str] = frozenset()
     versions: dict[str, str] = field(default_factory=dict)
     takes_any: bool = False
+    open: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
 
     def takes_variables(self, variables: Mapping[str, Variable], given: Mapping[str, str], file: str) -> None:
@@ -125,6 +127,7 @@ class Script:
             inside: the file, seen from the script; "" where it cannot be written for a run.
         """
         own = list(self.arguments) if passes else []
+        self.open += source.unread if passes else ()
         line = CommandLine.read(source, [*given, *own])
         fixed = {one.lstrip("-").partition("=")[0] for one in given if one.startswith("-")}
         declared = [*source.settings.items(), *([(source.seed_name, source.seed)] if source.seed is not None else [])]
@@ -158,7 +161,7 @@ def _through(how: Handover, *, passes: bool, inside: str) -> Handover | None:
     return how if how.by in ("environment", "settings") else None
 
 
-def read_command(words: Sequence[str], here: Path) -> Python | Script:
+def read_command(words: list[str], here: Path) -> Python | Script:
     """Find what a command trains.
 
     Args:
@@ -169,6 +172,8 @@ def read_command(words: Sequence[str], here: Path) -> Python | Script:
         NotFoundError: a program, a script, a module or a make target is not there.
         InputError: it does not say what is trained.
     """
+    if words[:1] == ["time"] and shutil.which("time") is None:  # a word of the shell's: it changes nothing that is run
+        words = words[1:]
     launched = take_apart(words)
     _refuse_programs(launched, here)
     if launched.what in ("script", "module"):
