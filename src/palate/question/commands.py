@@ -128,7 +128,8 @@ class Script:
         """
         own = list(self.arguments) if passes else []
         self.open += source.unread if passes else ()
-        line = CommandLine.read(source, [*given, *own])
+        known, unknown = _known_words(given)
+        line = CommandLine.read(source, [*known, *own])
         fixed = {one.lstrip("-").partition("=")[0] for one in given if one.startswith("-")}
         declared = [*source.settings.items(), *([(source.seed_name, source.seed)] if source.seed is not None else [])]
         for name, one in declared:
@@ -138,7 +139,7 @@ class Script:
             if name == source.seed_name:
                 set_there = how.by == "flag" and how.name.lstrip("-") in fixed and "PALATE_SEED" in " ".join(given)
                 self.seed_by = self.seed_by or (None if set_there else how)
-            elif self._take(name, line.settings.get(name, one.value), how):
+            elif self._take(name, ABSENT if how.name in unknown else line.settings.get(name, one.value), how):
                 self.kinds |= {name: one.kind} if one.kind != UNSAID else {}
                 self.choices |= {name: one.choices} if one.choices else {}
                 self.counts |= {name: one.count} if one.count is not None else {}
@@ -148,6 +149,19 @@ class Script:
             return False
         self.settings[name], self.how[name] = value, how
         return True
+
+
+def _known_words(given: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Return the arguments that a script writes out, and the flags whose values only a run of it knows."""
+    known, unknown = list[str](), set[str]()
+    for word in given:
+        if "$" not in word:
+            known.append(word)
+        elif word.startswith("-"):
+            unknown.add(word.partition("=")[0])
+        elif known and known[-1].startswith("-"):
+            unknown.add(known.pop())
+    return known, unknown
 
 
 def _through(how: Handover, *, passes: bool, inside: str) -> Handover | None:
