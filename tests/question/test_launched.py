@@ -172,6 +172,15 @@ def test_a_shell_scripts_value_for_a_flag_is_the_baselines(here):
     assert str(found.seed_by) == "--seed"
 
 
+def test_what_a_shell_script_redirects_and_loops_over_hides_no_flag(here):
+    (here / "run.sh").write_text(
+        'for rate in 1 2; do\n  nice python train.py --learning_rate $rate "$@" 2>&1 > "out $rate" | tee log\ndone\n'
+    )
+    found = target("bash run.sh")
+    assert str(found.settings["learning_rate"]) == "<not set>"
+    assert handed("bash run.sh", "learning_rate=.5")[0] == "bash run.sh --learning_rate=0.5 --seed=7"
+
+
 def test_a_shell_script_that_passes_nothing_on_says_what_to_write(here):
     (here / "run.sh").write_text("python train.py\n")
     found = target("bash run.sh")

@@ -158,7 +158,7 @@ def test_annotated_constants_have_the_type_that_they_say(tmp_path):
 
 
 def test_a_command_gets_what_is_typed(tmp_path):
-    target = find_target(str(write(tmp_path, "echo", "train.sh")))
+    target = find_target(str(write(tmp_path, 'echo "$@"', "train.sh")))
     for text, arrives in (("1.10", "1.10"), ("true", "true"), ("1e-3", "1e-3"), ("0.5", "0.5"), ("None", "None")):
         changes = target.changes(parse_assignments([f"x={text}"]))
         assert target.order("id", Path("folder"), 7, changes).argv == ("--x", arrives)

@@ -47,6 +47,9 @@ class Logged:
         names = self.sensible()
         ways = [f"--metric {shlex.quote(name)}" for name in names]
         ways += [f"--metric {shlex.quote(name)} --goal max   (or min)" for name in self.names if name not in names]
+        if target.task.kind == "command":
+            typed = shlex.join((*target.task.argv, *map(str, target.argv)))
+            return [" ".join(["palate run", *more, way, "--", typed]) for way in ways[:MOST_OFFERED]]
         behind = f" -- {shlex.join(map(str, target.argv))}" if target.argv else ""
         return [" ".join(["palate run", target.typed, *more, way]) + behind for way in ways[:MOST_OFFERED]]
 

@@ -71,6 +71,7 @@ class Script:
         settings, how, kinds, choices, counts, seed_by: as of `Target`.
         code, sources, versions: fingerprints.
         takes_any: whether any name is handed over as a flag.
+        open: why what it starts may take settings that were not found; then they are handed over as typed.
         closed: what to type where a setting is not found and it cannot be handed over.
     """
 
@@ -88,6 +89,7 @@ class Script:
     sources: frozenset[str] = frozenset()
     versions: dict[str, str] = field(default_factory=dict)
     takes_any: bool = False
+    open: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
 
     def takes_variables(self, variables: Mapping[str, Variable], given: Mapping[str, str], file: str) -> None:
@@ -125,7 +127,9 @@ class Script:
             inside: the file, seen from the script; "" where it cannot be written for a run.
         """
         own = list(self.arguments) if passes else []
-        line = CommandLine.read(source, [*given, *own])
+        self.open += source.unread if passes else ()
+        known, unknown = _known_words(given)
+        line = CommandLine.read(source, [*known, *own])
         fixed = {one.lstrip("-").partition("=")[0] for one in given if one.startswith("-")}
         declared = [*source.settings.items(), *([(source.seed_name, source.seed)] if source.seed is not None else [])]
         for name, one in declared:
@@ -135,7 +139,7 @@ class Script:
             if name == source.seed_name:
                 set_there = how.by == "flag" and how.name.lstrip("-") in fixed and "PALATE_SEED" in " ".join(given)
                 self.seed_by = self.seed_by or (None if set_there else how)
-            elif self._take(name, line.settings.get(name, one.value), how):
+            elif self._take(name, ABSENT if how.name in unknown else line.settings.get(name, one.value), how):
                 self.kinds |= {name: one.kind} if one.kind != UNSAID else {}
                 self.choices |= {name: one.choices} if one.choices else {}
                 self.counts |= {name: one.count} if one.count is not None else {}
@@ -145,6 +149,19 @@ class Script:
             return False
         self.settings[name], self.how[name] = value, how
         return True
+
+
+def _known_words(given: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Return the arguments that a script writes out, and the flags whose values only a run of it knows."""
+    known, unknown = list[str](), set[str]()
+    for word in given:
+        if "$" not in word:
+            known.append(word)
+        elif word.startswith("-"):
+            unknown.add(word.partition("=")[0])
+        elif known and known[-1].startswith("-"):
+            unknown.add(known.pop())
+    return known, unknown
 
 
 def _through(how: Handover, *, passes: bool, inside: str) -> Handover | None:
@@ -158,7 +175,7 @@ def _through(how: Handover, *, passes: bool, inside: str) -> Handover | None:
     return how if how.by in ("environment", "settings") else None
 
 
-def read_command(words: Sequence[str], here: Path) -> Python | Script:
+def read_command(words: list[str], here: Path) -> Python | Script:
     """Find what a command trains.
 
     Args:
@@ -169,6 +186,8 @@ def read_command(words: Sequence[str], here: Path) -> Python | Script:
         NotFoundError: a program, a script, a module or a make target is not there.
         InputError: it does not say what is trained.
     """
+    if words[:1] == ["time"] and shutil.which("time") is None:  # a word of the shell's: it changes nothing that is run
+        words = words[1:]
     launched = take_apart(words)
     _refuse_programs(launched, here)
     if launched.what in ("script", "module"):

@@ -673,7 +673,7 @@ def find_command(words: Sequence[str], here: Path) -> Target:
         NotFoundError: a program, a script, a module or a make target is not there.
         InputError: it does not say what is trained, or holds what must not be kept.
     """
-    found = read_command(words, here)
+    found = read_command(list(words), here)
     if isinstance(found, Python) and found.same:
         name = found.launched.name if here == Path.cwd() else str(here / found.launched.name)
         return find_target(name, found.launched.arguments)
@@ -696,6 +696,7 @@ def find_command(words: Sequence[str], here: Path) -> Target:
         sources=found.sources,
         versions=found.versions,
         takes_any=found.takes_any,
+        open=() if found.takes_any else found.open,
         closed=found.closed,
     )
 

@@ -17,6 +17,7 @@ _PLACED = re.compile(r"\$(?:\{([1-9])(?::?-([^{}$`]*))?\}|([1-9]))")
 _ASSIGNED = re.compile(r"^([ \t]*)(?:(?:export|readonly|local|declare(?: -\w+)*) +)?([A-Za-z_]\w*)=(.*?)[ \t]*$", re.M)
 _OTHERWISE = re.compile(r"\b(?:for|read(?: -\w+)*|select) +([A-Za-z_]\w*)|\b(?:\+=|unset +([A-Za-z_]\w*))")
 _PLAIN = re.compile(r"""(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'$`\\;&|<>()]*))""")
+_REDIRECTED = re.compile(r"""(?<!\S)(?:\d|&)?(?:>>?|<(?!<))(?:&\d|[ \t]*(?:"[^"]*"|[^\s;&|()<>"']+))""")
 _ALL = ("$@", "$*", "${@}", "${*}")
 _OPENS = frozenset(
     {"then", "do", "else", "if", "while", "until", "elif", "!", "{", "exec", "command", "}", "fi", "done"}
@@ -44,7 +45,7 @@ class Started:
 
     Attributes:
         words: as written, with variables that are known in them.
-        passes: whether the script's own arguments stand at its end.
+        passes: whether the script's own arguments stand in it.
     """
 
     words: tuple[str, ...]
@@ -124,12 +125,12 @@ def started_by(text: str, known: Mapping[str, str]) -> Iterator[Started]:
         text: of the script.
         known: values of variables.
     """
-    for words in _commands(without_comments(text)):
+    for words in _commands(_REDIRECTED.sub("", without_comments(text))):
         while words and words[0] in _OPENS:
             words = words[1:]
         if words:
-            passes = words[-1] in _ALL
-            yield Started(tuple(expanded(word, known) for word in (words[:-1] if passes else words)), passes)
+            passes = any(word in _ALL for word in words)
+            yield Started(tuple(expanded(word, known) for word in words if word not in _ALL), passes)
 
 
 def _commands(text: str) -> Iterator[list[str]]:
@@ -160,8 +161,6 @@ def _parted(tokens: Sequence[str]) -> Iterator[list[str]]:
             if words:
                 yield words
             words = []
-        elif words and set(token) <= set("<>&") and token:
-            words.append(token)
         else:
             words.append(token)
     if words:

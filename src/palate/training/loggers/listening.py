@@ -28,6 +28,12 @@ _LAUNCHERS = frozenset({
 })  # fmt: skip
 """Python programs that start a training as processes of their own, which are heard."""
 
+_LAUNCHERS = frozenset({
+    "torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate-launch",
+    "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "fabric",
+})  # fmt: skip
+"""Python programs that start a training as processes of their own, which are heard."""
+
 _patched = False
 
 
