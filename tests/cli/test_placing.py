@@ -196,7 +196,7 @@ def test_runs_that_are_out_of_memory_beside_others_are_made_again_with_fewer(pla
     ended = run(place, "--workers", "2", CUDA_VISIBLE_DEVICES="")
     assert ended.returncode == 0, ended.stderr
     assert "ran out of memory beside 1 other run: it asked for 7.45 GiB. It is made again, 1 at a time" in ended.stderr
-    assert "Better" in ended.stdout
+    assert "Better" in ended.stdout, (ended.stdout, ended.stderr)
 
 
 LOST = "raise RuntimeError('CUDA error: no CUDA-capable device is detected')"
@@ -254,7 +254,7 @@ def test_of_two_ranks_that_train_together_the_first_is_heard(place, torch):
         "run", "./run.sh", "-c", "lift=.1", "--pairs", "2", "--workers", "1", *OPTIONS, CUDA_VISIBLE_DEVICES=""
     )
     assert ended.returncode == 0, ended.stderr + ended.stdout
-    assert "Better" in ended.stdout
+    assert "Better" in ended.stdout, (ended.stdout, ended.stderr)
     baseline = place.json("show", "last")["runs"]["baseline"][0]["id"]
     metrics = {one["metric"]: one for one in place.json("show", baseline)["metrics"]}
     assert metrics["val_acc"]["n"] == 3

@@ -340,6 +340,7 @@ class Runner:
             self.made += 1
             self._lanes.forbid()
             self._set_aside([ended.id], why)
+            return
         if self._meets_others(result, began_s):
             return
         if arm == BASELINE:
