@@ -479,7 +479,7 @@ def _run_command(task: Task, order: Message) -> None:
     place = Place.read(order["place"]) if work else None
     shown = [place.shown(word, work) for word in words] if place is not None else words
     constants = {name: decode(value) for name, value in order["constants"].items()}
-    if constants:
+    if constants and task.file:
         file = place.shown(task.file, work) if place is not None else task.file
         _with_constants(Path(file).read_bytes(), file, constants, own=file != task.file)
     received.stop_recorder()
