@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,3 +140,15 @@ def test_options_of_a_command_without_dashes_in_front_are_told_where_they_belong
     said = project("torchrun").call("run", "-c", "lr=.2", "torchrun", "--nproc-per-node", "2", "train.py")
     assert said.returncode == 2
     assert "palate run -c lr=.2 -- torchrun --nproc-per-node 2 train.py" in said.stderr
+
+
+def test_a_python_of_another_environment_is_heard_though_palate_is_not_in_it(project):
+    other = Path(sys.base_prefix) / "bin" / "python3"
+    if sys.prefix == sys.base_prefix or not other.exists():
+        pytest.skip("there is no other environment")
+    work = project("uv")
+    work.write(f"PYTHONPATH=${{PYTHONPATH%%:*}} {other} train.py\n", "train.sh")
+    report = told(work, "run", "-c", "LR=0.3", *QUICK, "--", "bash", "train.sh")
+    assert report["verdict"]["kind"] == "better"
+    outside = {**os.environ, "PYTHONPATH": ""}
+    assert subprocess.run([other, "-c", "import palate"], env=outside, timeout=60, check=False).returncode == 1

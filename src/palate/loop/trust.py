@@ -208,10 +208,15 @@ def _code_now(target: Target) -> str | None:
 
 
 def _code_of_command(target: Target) -> str | None:
-    """Return the fingerprint of what a command would start now, in the folder that it was asked in."""
+    """Return the fingerprint of what a command would start now, in the folder that it was asked in.
+
+    None where it has no file of its own: then its words, which are kept, are all that is known of it.
+    """
+    if not target.task.file and not (target.task.argv and Path(target.task.argv[-1]).is_file()):
+        return None
     words = (*target.task.argv, *(str(word) for word in target.argv))
     try:
-        return find_command(words, _folder_of(target)).code if target.task.argv else None
+        return find_command(words, _folder_of(target)).code
     except NotFoundError:
         return None
     except (PalateError, OSError):
