@@ -17,7 +17,7 @@ from palate.recipe.settings import parse_assignments
 from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 
-COMMANDS = Path(__file__).parent.parent / "commands"
+COMMANDS = Path(__file__).parent.parent / "targets"
 PRINTED = re.compile(r"lr=(\S+) seed=(\d+)")
 HERE = str(Path(sys.executable).parent)
 
@@ -27,7 +27,7 @@ class Way:
     """A command, and how it is asked about.
 
     Attributes:
-        folder: with its files, in tests/commands.
+        folder: with its files: tests/targets/started_FOLDER.
         command: as typed.
         change: the setting, and what it is changed to.
         handed: how the change is handed over.
@@ -91,7 +91,7 @@ def way(request, tmp_path, monkeypatch):
     if found.needs and importlib.util.find_spec(found.needs) is None:
         pytest.skip(f"{found.needs} is not installed")
     folder = tmp_path / "project"
-    shutil.copytree(COMMANDS / found.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(COMMANDS / f"started_{found.folder}", folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{HERE}:/usr/bin:/bin")
     if found.folder == "entry":

@@ -85,7 +85,8 @@ WAYS = {
 
 
 def test_each_script_is_asked_about():
-    assert {path.name for path in TARGETS.iterdir() if path.is_dir()} == set(WAYS)
+    asked = {path.name for path in TARGETS.iterdir() if path.is_dir() and not path.name.startswith("started_")}
+    assert asked == set(WAYS)
 
 
 @pytest.fixture(
