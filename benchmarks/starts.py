@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.training.test_commands import make_entry
+
 from benchmarks.table import Row
 from benchmarks.training import PEER_PYTHON, heard_rows
 from palate.store.reader import read_journal
@@ -60,6 +62,11 @@ def _with(*arguments: str) -> tuple[str, ...]:
     return ("train.py", "--", *arguments)
 
 
+def _by(command: str, change: str, *needs: str) -> Start:
+    """Return a training that is started by a command."""
+    return Start(change, "val_acc", ("--", *command.split()), needs)
+
+
 STARTS = {
     "argparse_plain": Start("learning_rate=0.2"),
     "argparse_elsewhere": Start("lr=0.2"),
@@ -93,6 +100,23 @@ STARTS = {
     "environment": Start("lr=0.2"),
     "argv_places": Start("lr=0.2"),
     "own_parser": Start("step=0.2"),
+    "module_relative": Start("LR=0.5", "val_acc", ("-m", "mnist.train")),
+    "package_main": Start("lr=0.5", "val_acc", ("-m", "trainer")),
+    "linked_script": Start("LR=0.5", "val_acc", ("bin/train.py",)),
+    "child_trainer": Start("LR=0.5", "val_acc"),
+    "process_pool": Start("LR=0.5", "val_acc"),
+    "notebook": Start("lr=0.5", "val_acc", ("train.ipynb",), ("IPython",)),
+    "spawned_ranks": Start("LR=0.2", "train_loss", needs=("torch",)),
+    "spawn_workers": Start("lr=0.5", "val_acc", needs=("torch",)),
+    "started_torchrun": _by("torchrun --nproc-per-node 2 train.py", "lr=0.2", "torch"),
+    "started_accelerate": _by("accelerate launch --num_processes 1 --cpu train.py", "learning_rate=0.2", "accelerate"),
+    "started_uv": _by(f"uv run --offline --no-project --python {sys.executable} train.py", "LR=0.2", "uv"),
+    "started_make": _by("make train", "LR=0.2"),
+    "started_shell_words": _by("bash train.sh", "learning_rate=0.2"),
+    "started_shell_variables": _by("bash train.sh", "LR=0.2"),
+    "started_module": _by("python -m pkg.train", "lr=0.2"),
+    "started_entry": _by("mytrain", "lr=0.2"),
+    "started_environment": _by("env LR=0.1 python train.py", "LR=0.2"),
     "accelerate_log.py": Start("lr=0.02", "eval_loss", needs=("accelerate", "torch")),
     "csv_pandas.py": Start("lr=0.2", "loss", needs=("pandas",)),
     "csv_rows.py": Start("lr=0.2", "val_loss"),
@@ -172,14 +196,16 @@ def try_one(name: str) -> Tried:
         else:
             folder.mkdir()
             shutil.copy(TARGETS / name, folder / "train.py")
+        if name == "started_entry":
+            make_entry(folder)
         listed = _palate(python, folder, "run", *start.words)
         offered = _palate(python, folder, "run", "-c", start.change, "--no-forecast", *start.words)
         asked = ("-c", start.change, "--metric", start.metric, "--no-forecast", "--pairs", "2", "--json")
         judged = _palate(python, folder, "run", *asked, *start.words)
         return Tried(
             name,
-            setting=any(line.split()[:1] == [start.setting] for line in listed.stderr.splitlines()),
-            seed="The seed of a run:" in listed.stderr,
+            setting=re.search(rf"^ *([\w.]+\.)?{re.escape(start.setting)} ", listed.stderr, re.MULTILINE) is not None,
+            seed="The seed of a run:" in listed.stderr and "no setting for it" not in listed.stderr,
             metric=re.search(rf"\b{re.escape(start.metric)}\b", offered.stderr) is not None,
             right=judged.returncode == 0 and _differ(folder, json.loads(judged.stdout), start.metric),
             said="" if judged.returncode == 0 else judged.stderr[-500:],
@@ -211,23 +237,25 @@ def _palate(python: str, folder: Path, *words: str) -> subprocess.CompletedProce
     with contextlib.suppress(subprocess.TimeoutExpired):
         return subprocess.run(
             [python, "-m", "palate", *words],
-            cwd=folder, env=_environment(folder.parent, python), capture_output=True, text=True, timeout=LIMIT_S,
+            cwd=folder, env=_environment(folder, python), capture_output=True, text=True, timeout=LIMIT_S,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     return subprocess.CompletedProcess(words, 1, "", f"no end within {LIMIT_S} s")
 
 
 def _environment(folder: Path, python: str) -> dict[str, str]:
-    quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": str(folder), "TRACKIO_DIR": str(folder)}
+    place = str(folder.parent)
+    quiet = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_DIR": place, "TRACKIO_DIR": place}
     away = {
         "HF_HUB_OFFLINE": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HOME": str(folder),
+        "HF_HOME": place,
         "KERAS_BACKEND": "torch",
     }
     more = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    path = os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", "")])
-    return {**os.environ, **quiet, **away, **more, "MPLCONFIGDIR": str(folder), "PATH": path}
+    path = os.pathsep.join([str(folder / "bin"), str(Path(python).parent), os.environ.get("PATH", "")])
+    installed = {"PYTHONPATH": str(folder)} if (folder / "mytrain-1.0.dist-info").exists() else {}
+    return {**os.environ, **quiet, **away, **more, **installed, "MPLCONFIGDIR": place, "PATH": path}
 
 
 PLAIN = """

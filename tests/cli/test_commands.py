@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = Path(__file__).parent.parent / "commands"
+COMMANDS = Path(__file__).parent.parent / "targets"
 QUICK = ("--metric", "val_acc", "--no-forecast", "--pairs", "2")
 
 
@@ -24,7 +24,7 @@ def project(workplace, monkeypatch):
     workplace.environment["PATH"] = os.environ["PATH"]
 
     def copied(name):
-        shutil.copytree(COMMANDS / name, workplace.folder, dirs_exist_ok=True)
+        shutil.copytree(COMMANDS / f"started_{name}", workplace.folder, dirs_exist_ok=True)
         (workplace.folder / "pyproject.toml").touch()
         return workplace
 

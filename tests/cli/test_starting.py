@@ -131,3 +131,48 @@ def test_a_port_that_another_program_has_is_no_outcome_of_the_change(workplace):
         words = ("run", "train.py", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--workers", "1")
         said = workplace.json(*words, status=5)
     assert "could not listen on a port: it is in use" in said["what"]
+
+
+PRINTS_FIRST = """
+import random
+learning_rate = 0.1
+seed = 0
+batch_size = 8
+config = {"learning_rate": "0.3"}
+def override():
+    for line in open("overrides.txt"):
+        print(f"Overriding: {line.strip()}")
+        exec(line, globals())
+print(f"epochs: 3, batch_size: {batch_size}, learning_rate: {learning_rate}")
+override()
+random.seed(seed)
+for epoch in range(3):
+    print(f"epoch {epoch} val_loss: {1 - learning_rate + random.gauss(0, .01):.5f}")
+"""
+
+
+def test_a_configuration_that_is_printed_is_no_metric_and_hides_no_change(workplace):
+    """A constant that is set again after lines with numbers were printed has not been used by then."""
+    workplace.write(PRINTS_FIRST)
+    (workplace.folder / "overrides.txt").write_text("batch_size = 16\nlearning_rate = learning_rate * 2\n")
+    words = ("run", "train.py", "-c", "learning_rate=0.3", "--no-forecast", "--pairs", "2")
+    said = workplace.json(*words, status=2)
+    assert "palate run train.py -c learning_rate=0.3 --metric val_loss" in said["todo"]
+    assert not any("batch_size" in line or "learning_rate (" in line for line in said["todo"])
+    assert workplace.json(*words, "--metric", "val_loss")["verdict"]["kind"] == "better"
+
+
+def test_a_setting_that_is_handed_over_as_typed_is_no_confounder_where_there_is_no_other(workplace):
+    pytest.importorskip("torch")
+    workplace.write(
+        "import os, sys, torch\n"
+        "given = dict(word.lstrip('-').split('=') for word in sys.argv[1:])\n"
+        "torch.manual_seed(int(os.environ['PALATE_SEED']))\n"
+        "w = torch.nn.Parameter(torch.randn(3))\n"
+        "o = torch.optim.SGD([w], lr=0.1, momentum=float(given.get('m', 0)))\n"
+        "for e in range(3):\n"
+        "    loss = (w ** 2).sum(); o.zero_grad(); loss.backward(); o.step()\n"
+        "    print(f'epoch {e} val_loss: {loss.item():.5f}')\n"
+    )
+    report = workplace.json("run", "train.py", "-c", "m=0.9", "--metric", "val_loss", "--no-forecast", "--pairs", "2")
+    assert report["confounders"] == []

@@ -97,7 +97,7 @@ def test_a_baseline_that_never_logs_the_metric_is_a_fault_that_names_what_it_log
     trained.write(SCRIPT.replace('name = "val_acc"', 'name = "val_ac"'))
     with pytest.raises(MetricNotLoggedError, match="without logging val_acc") as caught:
         carry_out(trained, trained.question())
-    assert "It logged: val_ac, loss" in str(caught.value)
+    assert "It logged: loss, val_ac" in str(caught.value)
     assert "did you mean val_ac?" in str(caught.value)
 
 

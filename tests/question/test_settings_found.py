@@ -207,11 +207,20 @@ def test_hydra_takes_groups_from_the_command_line_and_new_names_as_typed(tmp_pat
     assert changed(target, "model.width=32", "+clip=1").argv == ("model=big", "lr=0.01", "model.width=32", "+clip=1")
 
 
+def test_a_script_that_is_handed_things_over_in_another_way_makes_other_runs(tmp_path):
+    path = write(tmp_path, "import sys\nprint(sys.argv)\n")
+    before = find_target(str(path)).code
+    (tmp_path / "pyproject.toml").write_text('[tool.palate]\nseed = "--system.seed"\n')
+    named = find_target(str(path)).code
+    (tmp_path / "pyproject.toml").write_text('[tool.palate]\nseed = "--rng"\n')
+    assert len({before, named, find_target(str(path)).code}) == 3
+
+
 def test_of_very_many_settings_a_line_lists_the_first(tmp_path):
     script = "".join(f"x{number} = {number}\n" for number in range(30))
     with pytest.raises(SettingError) as refused:
         real_changes(find_target(str(write(tmp_path, script))), {})
-    assert len(refused.value.why) == 31
+    assert len(refused.value.why) == 1 + 30 + 1  # a heading, the settings, the seed
     with pytest.raises(SettingError) as refused:
         real_changes(find_target(str(write(tmp_path, script))), {"x0": 0})
     assert refused.value.todo[0].endswith("x18, x19, ...)")

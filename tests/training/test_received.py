@@ -173,7 +173,7 @@ def test_arguments_and_what_they_became_are_noted(run):
     )
     (parsed,) = received.parsed
     assert (parsed.values["lr"], parsed.left, parsed.types["lr"]) == ("0.2", ("--strange", "3"), "float")
-    assert received.arguments["lr"] == "0.5"
+    assert (received.arguments["lr"], received.last_arguments["lr"]) == ("0.5", "0.7")
 
 
 def test_seeds_are_noted_with_their_lines(run):

@@ -129,6 +129,9 @@ def _flag_fault(flag: str, change: Change, baseline: Received, treatment: Receiv
         given = "the command line that was read does not have it" if left else "the parser gives it in both arms"
         return f"{flag} {show_value(change.after)} was handed over, but {name} is {one} in both arms: {given}."
     mine_now, theirs_now = treatment.arguments.get(name), baseline.arguments.get(name)
+    differ_later = treatment.last_arguments.get(name) != baseline.last_arguments.get(name)
+    if differ_later:
+        return ""
     if len(mine) == 1 and mine_now not in (None, "None") and mine_now == theirs_now and mine_now[:1] != _UNSEEN:
         by = _set_by(treatment)
         return f"{name} was read as {one}, but is {mine_now} in both arms when the first metric is logged{by}."
@@ -143,6 +146,8 @@ def _parsed_with(flag: str, received: Received) -> list[Parsed]:
 def _constant_fault(name: str, baseline: Received, treatment: Received) -> str:
     one, other = treatment.constants.get(name), baseline.constants.get(name)
     if one is None or one != other or one.startswith(_UNSEEN):
+        return ""
+    if baseline.last_constants.get(name) != treatment.last_constants.get(name):  # read before it was set
         return ""
     return f"{name} is {one} in both arms when the first metric is logged: it is set again{_set_by(treatment)}."
 
@@ -207,12 +212,20 @@ def _seed_fault(plan: Plan, received: Received) -> str:
         where, line, better = fixed
         return (
             f"The seed of a run goes nowhere: {where} seeds every run alike ({line}), "
-            f"so the runs of an arm are copies. Type there: {better}"
+            f"so the runs of an arm are copies. Type there: {better}{_by_flag(plan)}"
         )
     return (
         "The seed of a run goes nowhere: no seeding of this training was seen, so runs at the same seed are no pairs. "
         "Type at its top: palate.seed_everything()"
     )
+
+
+def _by_flag(plan: Plan) -> str:
+    """Say how a seed is handed over that the script takes in a way which cannot be read."""
+    target = plan.target
+    if not target.open or target.seed_by is not None:
+        return ""
+    return '. Or, where it takes one, say how in pyproject.toml:  [tool.palate]  seed = "--its-flag"'
 
 
 def fixed_seed(plan: Plan, received: Received) -> tuple[str, str, str] | None:

@@ -15,7 +15,7 @@ from palate.recipe.lexicon import ROLES
 from palate.recipe.recipe import Recipe
 from palate.recipe.roles import by_role
 from palate.recipe.settings import Change, nearest
-from palate.recipe.tree import Note, chunk_id, leaves, path_text
+from palate.recipe.tree import Chunk, Note, chunk_id, leaves, path_text
 from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.dry import capture_arms
@@ -92,6 +92,8 @@ def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: S
     """
     edited = ROLES if question.edit is not None else ()  # what an edit changes is what was declared
     names = [*(path_text(("settings", change.path)) for change in question.changes), *declared, *edited]
+    if not all(_settings_in(recipe) for recipe in recipes.values()):
+        names.append("settings")  # an arm that has none: all that the other one has was handed over by the change
     changes: list[Changed] = []
     unknown: list[Changed] = []
     same: dict[str, int] = {}
@@ -115,6 +117,10 @@ def difference_of(question: Question, recipes: Mapping[str, Recipe], declared: S
     if not changes:  # what was found says that there was something to read
         unseen += [f"the {arm} was not read before it runs" for arm in (BASELINE, TREATMENT) if arm not in recipes]
     return Difference(tuple(changes), same, tuple(unknown), tuple(dict.fromkeys(unseen)))
+
+
+def _settings_in(recipe: Recipe) -> bool:
+    return any(isinstance(item, Chunk) and item.name == "settings" for item in recipe.root.items)
 
 
 def _is_file(change: Change) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from palate.errors import InputError, PalateError
 from palate.question.target import Target
+from palate.recipe.lexicon import role_of_path
 from palate.store.project import Project
 from palate.store.reader import read_event
 from palate.training.loggers.hearing import EVENT
@@ -14,6 +15,14 @@ from palate.vocabulary import goal_of_name
 
 NOT_HEARD = "Where it prints the metric in a form of its own: --metric NAME --metric-from 'acc[=: ]+([0-9.]+)'"
 MOST_OFFERED = 4
+_MEASURED = ("val", "test", "eval")
+"""Words in the names of what is measured apart from training."""
+
+
+def _is_setting(name: str) -> bool:
+    """Return whether a name is that of a setting, as of a configuration that is printed."""
+    measured = any(word in name.lower() for word in _MEASURED)
+    return not measured and role_of_path((name,)) in ("data", "model", "optimiser", "schedule", "compute", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +43,22 @@ class Logged:
         >>> Logged({"val_loss": "wandb", "acc": "palate"}, {}).words()
         'val_loss (wandb), acc'
         """
-        told = [name if by == "palate" else f"{name} ({by})" for name, by in self.names.items()]
+        known = self.sensible()
+        names = [*known, *(name for name in self.names if name not in known)]
+        told = [name if self.names[name] == "palate" else f"{name} ({self.names[name]})" for name in names]
         return ", ".join(told) or "nothing"
 
     def sensible(self) -> list[str]:
         """Return the names of which it is known which way is better, those of validation and test first."""
         known = [name for name in self.names if goal_of_name(name) is not None and name not in self.ambiguous]
-        return sorted(known, key=lambda name: not any(word in name.lower() for word in ("val", "test", "eval")))
+        return sorted(known, key=lambda name: not any(word in name.lower() for word in _MEASURED))
 
     def offers(self, target: Target, more: Sequence[str]) -> list[str]:
         """Return the commands that judge by one of them, the likeliest first."""
         names = self.sensible()
         ways = [f"--metric {shlex.quote(name)}" for name in names]
-        ways += [f"--metric {shlex.quote(name)} --goal max   (or min)" for name in self.names if name not in names]
+        others = [name for name in self.names if name not in names and not _is_setting(name)]
+        ways += [f"--metric {shlex.quote(name)} --goal max   (or min)" for name in others]
         if target.task.kind == "command":
             typed = shlex.join((*target.task.argv, *map(str, target.argv)))
             return [" ".join(["palate run", *more, way, "--", typed]) for way in ways[:MOST_OFFERED]]

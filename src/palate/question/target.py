@@ -1,6 +1,7 @@
 """What `palate run` is pointed at: a function in a file or module, a script, a command, a function in a notebook."""
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -371,11 +372,11 @@ class Target:
         values = {name: show_value(self.settings.get(name, ABSENT)) for name in names}
         wide = [min(max(map(len, column), default=0), WIDEST) for column in (names, values.values())]
         lines = [f"{name:<{wide[0]}}  {values[name]:<{wide[1]}}  {self.hands(name).words}" for name in names]
-        seed = [] if self.seed_by is None else [f"The seed of a run: {self.seed_by.words}"]
+        found = "in PALATE_SEED alone: no setting for it was found" if self.seed_by is None else self.seed_by.words
         more = [f"It may take others ({self.open[0]}): they are handed over as they are typed."] if self.open else []
         if self.takes_any:
             more = [f"What {self.label} takes is not known: -c name=value is handed over as --name=value."]
-        return [*lines, *seed, *more]
+        return [*lines, f"The seed of a run: {found}", *more]
 
     def typed_words(self, changes: Sequence[Change]) -> list[str]:
         """Say of settings that were not found how they are handed over."""
@@ -641,11 +642,19 @@ def _of_script(source: Source, arguments: Sequence[str], module: str = "") -> Ta
         kinds=_kinds(source.settings),
         folder=os.path.relpath(Path.cwd(), source.root if module else source.path.absolute().parent),
         seed_by=handover_named(SEED, named[SEED]) if SEED in named else seed_by,
-        code=code_of_file(source, ""),
+        code=_code_with(named, code_of_file(source, "")),
         sources=sources_of(source),
         versions=versions_of(imports_of(source)),
         open=source.unread,
     )
+
+
+def _code_with(named: Mapping[str, str], code: str) -> str:
+    """Return the fingerprint of a script with how a person says that it takes settings and seed.
+
+    Handed over in another way, the same values make other runs: those before may have got none of them.
+    """
+    return hashlib.sha256(f"{code} {sorted(named.items())}".encode()).hexdigest() if named else code
 
 
 def is_command(text: str) -> bool:

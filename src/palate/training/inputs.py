@@ -67,6 +67,7 @@ class Received:
         read_back: files outside of its own folder that it read after it had written them.
         parsed: the command lines that were read in it.
         constants, arguments: what was in force when it logged first.
+        last_constants, last_arguments: what was in force when it ended, where it ended by itself after it had logged.
         settings: what `palate.settings()` gave; None where it was not called.
         seeds: what seeds it.
         took_seed: how its own code got the run's seed, as "PALATE_SEED"; empty where nothing shows that it did.
@@ -87,6 +88,8 @@ class Received:
     parsed: tuple[Parsed, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
+    last_constants: Mapping[str, str] = field(default_factory=dict)
+    last_arguments: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] | None = None
     seeds: tuple[Seeding, ...] = ()
     took_seed: tuple[str, ...] = ()
@@ -140,6 +143,8 @@ class Received:
             parsed=tuple(Parsed(**{**one, "left": tuple(one["left"])}) for one in body["parsed"]),
             constants=body["constants"],
             arguments=body["arguments"],
+            last_constants=body.get("last_constants", {}),
+            last_arguments=body.get("last_arguments", {}),
             settings=body["settings"],
             seeds=tuple(Seeding(**one) for one in body["seeds"]),
             took_seed=tuple(body["took_seed"]),
@@ -295,7 +300,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
     }
     unheard = "program" in by_kind or "module" not in by_kind  # a program that is not Python may read anything
     variables = {name: (value, where) for name, value, where in by_kind.get("variable", [])}
-    in_force = by_kind.get("in force", [])
+    in_force, at_end = by_kind.get("in force", []), by_kind.get("at end", [])
     return Received(
         files={
             **{name: state for name, state in looked.items() if name not in wrote or state.hash == ABSENT},
@@ -321,6 +326,8 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         ),
         constants={name: value for constants, _ in in_force for name, value in constants.items()},
         arguments={name: value for _, arguments in in_force for name, value in arguments.items()},
+        last_constants={name: value for constants, _ in at_end for name, value in constants.items()},
+        last_arguments={name: value for _, arguments in at_end for name, value in arguments.items()},
         settings=by_kind["settings"][0][1] if "settings" in by_kind else None,
         seeds=tuple(
             Seeding(of=of, value=value, where=_line(where, place, work))

@@ -291,7 +291,9 @@ class Recorder:
             self.note_modules()
 
     def at_end(self) -> None:
-        """Note what is in force where nothing was logged, and the modules that were imported."""
+        """Note what is in force now, the first time where nothing was logged, and the modules that were imported."""
+        if self._in_force:
+            self.note("at end", *self._values())
         self.at_first_point()
         self.note_modules()
 

@@ -40,6 +40,7 @@ from palate.training.children import Children, Message
 from palate.training.fresh import count_threads, has_cuda_started, why_fresh
 from palate.training.keeper import keep
 from palate.training.loggers import listening
+from palate.training.loggers.hearing import SETTINGS
 from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
 from palate.training.placing import thread_variables, threads_said
@@ -385,6 +386,8 @@ def _prepare(order: Message) -> None:
             os.environ |= {"GIT_DIR": repository, "GIT_WORK_TREE": place.root}
         _show_paths(place, work)
     notes = str(folder / received.NOTES)
+    known = {name: decode(value) for name, value in order["known"].items()}
+    os.environ[SETTINGS] = json.dumps({name: value for name, value in known.items() if type(value) in (int, float)})
     os.environ |= {received.NOTED: notes, received.WORKS_IN: work, received.SHOWS: os.pathsep.join(theirs)}
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)

@@ -5,10 +5,12 @@
 - Of two trackers that log one name, the first has it. What the second logs is dropped where it is the same. Where it is
   not, both are kept under the names of their trackers as well, and the plain name is said to be ambiguous.
 - Values from tables and printed lines are held back until the run ends, and are used for names that nobody else logs.
+  A printed line that says what a setting of the run is says no metric.
 """
 
 import functools
 import itertools
+import json
 import math
 import os
 import sys
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 EVENT = "heard"
 """The event of a run's journal that says by whom each metric was logged, and which names are ambiguous."""
+
+SETTINGS = "PALATE_KNOWN"
+"""Environment variable with the run's settings that are numbers, by name, as JSON."""
 
 PRINTED = "printed"
 REMEMBERED = 64
@@ -103,6 +108,7 @@ class Hearing:
         self._tables: dict[str, dict[str, deque[tuple[int, float]]]] = {}
         self._printed: dict[str, deque[tuple[int | None, float]]] = {}
         self._missed: set[str] = set()
+        self._settings = _own_settings()
         self._reader = Reader(told)
         if self._reader.told:
             self._owner[self._reader.told] = PRINTED
@@ -293,9 +299,10 @@ class Hearing:
             return
         if found.told is not None:
             self._row(PRINTED, {self._reader.told: found.told}, found.step)
-        if found.numbers:
+        numbers = {name: value for name, value in found.numbers.items() if self._settings.get(name) != value}
+        if numbers:
             self._begin()
-        for name, value in found.numbers.items():
+        for name, value in numbers.items():
             if name != self._reader.told:
                 self._printed.setdefault(name, deque(maxlen=MOST_HELD)).append((found.step, value))
 
@@ -354,6 +361,12 @@ class Hearing:
         self._owner[name] = logger
         for at, value in rows:
             self._write(at, {name: value})
+
+
+def _own_settings() -> dict[str, float]:
+    """Return the run's settings as they would be printed: a script that prints its configuration logs no metric."""
+    known: dict[str, float] = json.loads(os.environ.get(SETTINGS, "{}"))
+    return {name.rpartition(".")[2].lower().replace("-", "_"): value for name, value in known.items()}
 
 
 def is_first() -> bool:
