@@ -108,6 +108,36 @@ def script_constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             once = prefix or stored[name] == 1
             if once and value is not None:
                 yield from _leaves(f"{prefix}{name}", value)
+    yield from _attributes(tree)
+
+
+def _attributes(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what is assigned, once in a file, to attributes of a bag: `C.trainer.lr`, at its top or in a function."""
+    functions = [node.body for node in tree.body if isinstance(node, ast.FunctionDef)]
+    bodies = [body for prefix, body in _bodies(tree) if not prefix]
+    found: list[tuple[str, ast.expr]] = []
+    for body in (*bodies, *functions):
+        bags = {name for name, value in map(_assigned, body) if isinstance(value, ast.Call) and _is_bag(value)}
+        for node in body:
+            target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+            root, _, rest = _dotted(target).partition(".")
+            if rest and root in bags and isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call):
+                found += _leaves(f"{root}.{rest}", node.value)
+    times = Counter(name for name, _ in found)
+    yield from ((name, value) for name, value in found if times[name] == 1)
+
+
+def _is_bag(value: ast.Call) -> bool:
+    return called(value) in (*_BAGS, *_NODES)
+
+
+def _dotted(node: ast.AST | None) -> str:
+    """Return `a.b.c` of an attribute, "" of anything else."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if names and isinstance(node, ast.Name) else ""
 
 
 def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
@@ -146,6 +176,10 @@ def _members(value: ast.expr) -> list[tuple[str, ast.expr]] | None:
 _BAGS = ("dict", "SimpleNamespace", "Namespace", "EasyDict", "edict", "AttrDict", "DotMap", "Box", "OrderedDict",
          "Munch", "ConfigDict")  # fmt: skip
 """What holds named values, made of a dictionary or by name."""
+
+
+_NODES = ("CfgNode", "CN", "Config", "Dict", "Bunch", "HParams", "Params", "SimpleConfig")
+"""What else is filled attribute by attribute."""
 
 
 def _stored(body: list[ast.stmt]) -> Iterator[str]:
