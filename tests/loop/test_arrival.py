@@ -95,6 +95,8 @@ def test_a_seed_that_goes_nowhere_is_said_with_its_line_and_what_to_type(plan):
     (words,) = same_seed_words(plan, {0: Received()})
     assert "t.py:2" not in words and "palate.seed_everything()" in words
     assert same_seed_words(plan, {0: Received(took_seed=("PALATE_SEED",))}) == []
+    (words,) = same_seed_words(plan, {0: Received(took_seed=("PALATE_SEED",), drawn=("numpy",))})
+    assert words.startswith("numpy draws random numbers that nothing seeds")
     assert same_seed_words(plan, {}) == []
 
 

@@ -329,3 +329,18 @@ def test_secrets_are_noted_by_their_hashes_so_that_a_change_of_them_shows(run):
     assert mine.left[0] == "--password" and mine.left[1].startswith("secret ")
     assert one.settings["width"] == "3" and one.settings["token"].startswith("secret ")
     assert any(line.startswith("Variables") and "MY_SECRET=secret " in line for line in one.lines())
+
+
+@pytest.mark.parametrize(
+    ("code", "drawn"),
+    [
+        ("import numpy as np\nrandom.seed(3)\nnp.random.rand()", ("numpy",)),
+        ("import numpy as np\nnp.random.seed(3)\nnp.random.rand()", ()),
+        ("import numpy as np\nnp.random.set_state(np.random.RandomState(3).get_state())\nnp.random.rand()", ()),
+        ("import numpy as np\nnp.random.default_rng(3).random()", ()),
+        ("random.random()", ()),
+    ],
+)
+def test_numbers_that_numpy_draws_unseeded_are_noted(run, code, drawn):
+    pytest.importorskip("numpy")
+    assert run(f"import random\n{code}").drawn == drawn

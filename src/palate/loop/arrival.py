@@ -191,6 +191,11 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
                 f"Seed 0 seeds nothing, other seeds do ({lost[0].where}): the script takes 0 for no seed, "
                 "so the first pair is not a pair. Test for None instead: if args.seed is not None."
             ]
+    if first.drawn:
+        return [
+            f"{first.drawn[0]} draws random numbers that nothing seeds, so runs at one seed differ by them. "
+            "Seed it where the rest is seeded: np.random.seed(seed), or palate.seed_everything()"
+        ]
     return []
 
 

@@ -74,6 +74,7 @@ class Received:
         apart: whether it worked in a folder of its own.
         redacted: files that it wrote, and that secrets were taken out of since.
         turned: knobs that were turned in it, with what was in force then.
+        drawn: what drew random numbers that nothing had seeded: "numpy", of its own generator.
         unheard: versions of Pythons in it that are too old to be listened to.
     """
 
@@ -97,6 +98,7 @@ class Received:
     redacted: tuple[str, ...] = ()
     turned: Mapping[str, str] = field(default_factory=dict)
     unheard: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
 
     def read_first(self, place: Place | None) -> set[str]:
         """Return the absolute paths of what it read before it wrote it."""
@@ -152,6 +154,7 @@ class Received:
             redacted=tuple(body.get("redacted", ())),
             turned=body.get("turned", {}),
             unheard=tuple(body.get("unheard", ())),
+            drawn=tuple(body.get("drawn", ())),
         )
 
 
@@ -336,6 +339,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,
         turned=dict(by_kind.get("turned", [])),
+        drawn=tuple(dict.fromkeys(what for what, *_ in by_kind.get("drawn", []))),
         unheard=tuple(dict.fromkeys(version for version, *_ in by_kind.get("unheard", []))),
     )
 

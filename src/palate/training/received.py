@@ -104,6 +104,7 @@ class Recorder:
         self._parsed: list[Callable[[], Mapping[str, Any]]] = []
         self._constants: tuple[str, ...] = ()
         self._in_force = False
+        self._numpy_begins = _numpy_state()
         self._cwd = ""
         self._appended = 0
 
@@ -296,6 +297,12 @@ class Recorder:
             self.note("at end", *self._values())
         self.at_first_point()
         self.note_modules()
+        if self._numpy_begins not in (None, _numpy_state()):
+            self.once("drawn", "numpy")
+
+    def numpy_begins(self, *, seeded: bool) -> None:
+        """Remember where numpy's own generator stands; once it is seeded, what it draws is of the run's seed."""
+        self._numpy_begins = None if seeded else _numpy_state()
 
     def _values(self) -> tuple[dict[str, str], dict[str, str]]:
         main = vars(sys.modules["__main__"])
@@ -559,10 +566,33 @@ def _seeding(what: str, original: Callable[..., Any], module: str, name: str) ->
     return seed
 
 
+def _numpy_state() -> tuple[int, bytes] | None:
+    """Return where numpy's own generator stands; None where numpy is not imported."""
+    random = sys.modules.get("numpy.random")
+    if random is None:
+        return None
+    state = random.get_state(legacy=False)["state"]
+    return int(state["pos"]), state["key"].tobytes()
+
+
 def _watch_numpy(numpy: Any) -> None:
     random = numpy.random
-    random.seed = _seeding("numpy", random.seed, "numpy.random", "seed")
+    random.seed = _with_beginning(_seeding("numpy", random.seed, "numpy.random", "seed"))
+    random.set_state = _with_beginning(random.set_state)
+    if _recorder is not None:
+        _recorder.numpy_begins(seeded=False)
     random.default_rng = _seeding("numpy generator", random.default_rng, "numpy.random", "default_rng")
+
+
+def _with_beginning(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def begins(*arguments: Any, **keywords: Any) -> Any:
+        made = original(*arguments, **keywords)
+        if _recorder is not None:
+            _recorder.numpy_begins(seeded=bool(arguments or keywords))
+        return made
+
+    return begins
 
 
 def _watch_torch(torch: Any) -> None:
