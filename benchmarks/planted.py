@@ -142,13 +142,13 @@ NOT_ARRIVED = (
             "u.py": CHILD.replace("args, rest = parser.parse_known_args()", "args = parser.parse_args()"),
         },
         change="learning_rate=0.5",
-        words=("refuses its command line", "unrecognized"),
+        words=("there is no such setting",),
     ),
     Planted(
         name="a shell script that drops its arguments",
         files={"run.sh": "#!/bin/bash\npython u.py\n", "u.py": CHILD},
         change="lr=0.5",
-        words=TOLD,
+        words=("passes no arguments on",),
     ),
     Planted(
         name="a second parser with its own defaults",

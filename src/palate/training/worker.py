@@ -393,6 +393,7 @@ def _prepare(order: Message) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
     give_port()
+    os.environ[received.BEGAN_WITH] = json.dumps(list(os.environ))
     run = training_run.Run(folder, seed=order["seed"], settings=settings)
     training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))
