@@ -96,6 +96,7 @@ STARTS = {
     "dataclass_config": Start("TrainConfig.lr=0.2"),
     "config_module": Start("config.LR=0.2"),
     "config_class_elsewhere": Start("Settings.lr=0.2"),
+    "source_folder": Start("lr=0.2"),
     "attribute_config": Start("optim.lr=0.2"),
     "configurator": Start("learning_rate=0.2", words=_with("config/fast.py")),
     "environment": Start("lr=0.2"),

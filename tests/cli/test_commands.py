@@ -158,7 +158,9 @@ def test_what_a_launcher_sets_within_a_run_is_no_input_of_it(project):
     needs("torch")
     work = project("torchrun")
     text = (work.folder / "train.py").read_text()
-    work.write(text.replace("import torch\n", 'import os\n\nimport torch\n\nworld = int(os.environ["WORLD_SIZE"])\n', 1))
+    work.write(
+        text.replace("import torch\n", 'import os\n\nimport torch\n\nworld = int(os.environ["WORLD_SIZE"])\n', 1)
+    )
     asked = ("run", "-c", "lr=0.3", *QUICK, "--", "torchrun", "--nproc-per-node", "2", "train.py")
     assert told(work, *asked)["runs"]["made"] == 4
     assert told(work, *asked)["runs"]["reused"] == 4

@@ -233,3 +233,25 @@ def test_the_seed_is_palates_own_however_it_is_spelled(tmp_path):
             find_target(path, words)
     with pytest.raises(SettingError, match="palate gives each pair its own"):
         changed(find_target(path), "seed=3")
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        '"lib"',
+        "str(Path(__file__).resolve().parent / 'lib')",
+        "os.path.join(os.path.dirname(__file__), 'lib')",
+        "os.path.dirname(os.path.abspath(__file__)) and HERE",
+        "HERE",
+        "Path(__file__).parents[0].joinpath('lib') and HERE",
+    ],
+)
+def test_modules_are_read_from_folders_that_a_script_adds(tmp_path, monkeypatch, added):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lib").mkdir()
+    parser = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=.1)\n"
+    (tmp_path / "lib" / "core.py").write_text(f"{parser}p.parse_args()\n")
+    head = "import os, sys\nfrom pathlib import Path\nHERE = os.path.join(os.getcwd(), 'lib')\n"
+    code = f"{head}sys.path.append({added})\nimport core\n"
+    found = find_target(str(write(tmp_path, code))).settings
+    assert ("lr" in found) == (" and " not in added)

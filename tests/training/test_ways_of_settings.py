@@ -70,6 +70,7 @@ WAYS = {
     "config_module": Way("config.LR=0.2", "constant config.py:LR"),
     "config_class_elsewhere": Way("Settings.lr=0.2", "constant conf/settings.py:Settings.lr"),
     "configurator": Way("learning_rate=0.2", "--learning_rate:literal", ("config/fast.py",)),
+    "source_folder": Way("lr=0.2", "--lr"),
     "attribute_config": Way("optim.lr=0.2", "constant"),
     "environment": Way("lr=0.2", "environment LR"),
     "argv_places": Way("lr=0.2", "position 0"),

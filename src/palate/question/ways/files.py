@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from palate.question.ways.declared import calls, nodes, texts
+from palate.question.ways.folders import added_folders
 
 MOST_FILES = 200
 """Local modules that are looked through at most."""
@@ -55,11 +56,12 @@ class Files:
     def modules(self) -> dict[Path, ast.Module]:
         """The local modules that it imports, directly or not, in the order in which they are met."""
         found: dict[Path, ast.Module] = {}
-        waiting = [(self.path.resolve(), self.tree)]
+        waiting, added = [(self.path.resolve(), self.tree)], list[Path]()
         while waiting and len(found) < MOST_FILES:
             here, tree = waiting.pop(0)
+            added += added_folders(tree, here)
             for name in imports(tree, members=True):
-                for path in local_files(name, here.parent, self.base):
+                for path in local_files(name, here.parent, self.base, *added):
                     known = path.resolve()
                     if known not in found and known != self.path.resolve() and (other := _parsed(path)) is not None:
                         found[known] = other
@@ -210,13 +212,13 @@ def _above_package(name: str, here: Path) -> Iterable[Path]:
     return [one.parent for one in (here, *here.parents) if dot and one.name == top][:1]
 
 
-def local_files(name: str, here: Path, root: Path) -> Iterable[Path]:
-    """Return the file of a module, where it is in the importing file's folder or in the root; empty elsewhere.
+def local_files(name: str, here: Path, root: Path, *added: Path) -> Iterable[Path]:
+    """Return the file of a module, where it is in the importing file's folder, in the root or in one that was added.
 
     A module of the package that the importing file is in itself is found from the folder of that package.
     """
     level = len(name) - len(name.lstrip("."))
-    for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root, *_above_package(name, here)]:
+    for base in [here.joinpath(*[".."] * (level - 1))] if level else [here, root, *_above_package(name, here), *added]:
         place = base.joinpath(*name.strip(".").split("."))
         for path in (place.with_suffix(".py"), place / "__init__.py"):
             if path.is_file():
