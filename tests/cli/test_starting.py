@@ -176,3 +176,15 @@ def test_a_setting_that_is_handed_over_as_typed_is_no_confounder_where_there_is_
     )
     report = workplace.json("run", "train.py", "-c", "m=0.9", "--metric", "val_loss", "--no-forecast", "--pairs", "2")
     assert report["confounders"] == []
+
+
+def test_a_seed_that_a_cell_fixes_is_named(workplace):
+    pytest.importorskip("IPython")
+    shutil.copytree(TARGETS / "notebook", workplace.folder, dirs_exist_ok=True)
+    notebook = workplace.folder / "train.ipynb"
+    text = notebook.read_text()
+    assert "random.seed(seed)" in text
+    notebook.write_text(text.replace("random.seed(seed)", "random.seed(123)").replace("seed = 0", "start = 0"))
+    ended = workplace.call("run", "train.ipynb", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
+    assert "seeds every run alike (random.seed(123))" in ended.stderr
+    assert 'random.seed(int(os.environ.get("PALATE_SEED", 123)))' in ended.stderr

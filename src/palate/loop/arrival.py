@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from palate.errors import NotArrivedError
+from palate.errors import InputError, NotArrivedError
 from palate.loop.results import Results
 from palate.question.folder import Place
+from palate.question.notebooks import NOTEBOOK, python_of
 from palate.question.plan import Plan
 from palate.recipe.settings import Change, show_value
 from palate.store.project import Project
@@ -20,6 +21,9 @@ from palate.training.inputs import Parsed, Received, Seeding, read_received
 from palate.vocabulary import BASELINE, Arm
 
 _FIXED = re.compile(r"(?:random_state|seed|random_seed|generator_seed)\s*=\s*\d+")
+_FIXED_IN_CELL = re.compile(rf"{_FIXED.pattern}|(?:seed|manual_seed|seed_everything|set_seed|PRNGKey)\(\s*\d+\s*\)")
+"""In a notebook the calls themselves are looked for: what a cell calls has no line of a file."""
+
 _NUMBER = re.compile(r"(?<![\w.])(\d+)(?=\s*[,)]|$)")
 _UNSEEN = "<"
 """How the text of a value begins that is not written out, and so cannot be compared."""
@@ -213,6 +217,12 @@ def _calls(seeding: Seeding) -> tuple[str, str]:
 
 def _seed_fault(plan: Plan, received: Received) -> str:
     fixed = fixed_seed(plan, received)
+    if fixed and plan.target.task.kind == "command":
+        return (
+            f"The seed of a run goes nowhere: the command hands none over, and {fixed[0]} seeds every run alike "
+            f"({fixed[1]}), so the runs of an arm are copies. Where the script takes a seed, hand it over there: "
+            "--seed $PALATE_SEED   (in a Makefile: SEED ?= 0, and --seed $(SEED))"
+        )
     if fixed:
         where, line, better = fixed
         return (
@@ -250,8 +260,9 @@ def _seeding_lines(plan: Plan, received: Received) -> Iterator[tuple[str, str]]:
         if line := _line_of(root, seeding.where):
             yield seeding.where, line
     for name in dict.fromkeys([_named(plan.target.task.file, root), *received.modules]):
+        fixed = _FIXED_IN_CELL if name.endswith(NOTEBOOK) else _FIXED
         for number, line in enumerate(_lines(root, name), start=1):
-            if _FIXED.search(line) and not line.lstrip().startswith("#") and _calls_something(line):
+            if fixed.search(line) and not line.lstrip().startswith("#") and _calls_something(line):
                 yield f"{name}:{number}", line.strip()
 
 
@@ -280,8 +291,10 @@ def _line_of(root: Path, where: str) -> str:
 
 def _lines(root: Path, name: str) -> Sequence[str]:
     try:
+        if name.endswith(NOTEBOOK):
+            return python_of((root / name).read_bytes(), name).decode(errors="replace").splitlines()
         return (root / name).read_text(errors="replace").splitlines() if name else ()
-    except OSError:
+    except (OSError, InputError):
         return ()
 
 
