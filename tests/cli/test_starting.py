@@ -1,6 +1,7 @@
 """However a Python training is started, palate finds setting, seed and metric with no more than -c and --metric."""
 
 import importlib.util
+import random
 import re
 import shutil
 import socket
@@ -178,7 +179,7 @@ def test_a_setting_that_is_handed_over_as_typed_is_no_confounder_where_there_is_
     assert report["confounders"] == []
 
 
-def test_a_seed_that_a_cell_fixes_is_named(workplace):
+def test_a_seed_that_a_cell_fixes_is_the_runs(workplace):
     pytest.importorskip("IPython")
     shutil.copytree(TARGETS / "notebook", workplace.folder, dirs_exist_ok=True)
     notebook = workplace.folder / "train.ipynb"
@@ -186,5 +187,26 @@ def test_a_seed_that_a_cell_fixes_is_named(workplace):
     assert "random.seed(seed)" in text
     notebook.write_text(text.replace("random.seed(seed)", "random.seed(123)").replace("seed = 0", "start = 0"))
     ended = workplace.call("run", "train.ipynb", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
-    assert "seeds every run alike (random.seed(123))" in ended.stderr
-    assert 'random.seed(int(os.environ.get("PALATE_SEED", 123)))' in ended.stderr
+    assert "goes nowhere" not in ended.stderr
+    printed = [path.read_text() for path in workplace.folder.glob(".palate/runs/*/output.log")]
+    assert len(set(printed)) == len(printed) == 4
+
+
+FIXED = """
+import random
+random.seed({number})
+lr = 0.1
+print(random.random())
+for epoch in range(3):
+    print(f"epoch {{epoch}} val_acc: {{lr + random.gauss(0, .01):.6f}}")
+"""
+
+
+@pytest.mark.parametrize(("number", "adds"), [("1337", 0), ("1337 + 4", 4), ("a=7", 0)])
+def test_a_number_that_a_script_seeds_itself_with_is_the_runs_seed(workplace, number, adds):
+    workplace.write(FIXED.format(number=number.replace("+ 4", "+ int('4')")))
+    assert "The seed of a run: written into the calls that seed the script" in workplace.call("run", "train.py").stderr
+    report = workplace.json("run", "train.py", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
+    assert report["verdict"]["kind"] == "better"
+    printed = {path.read_text().splitlines()[0] for path in workplace.folder.glob(".palate/runs/*/output.log")}
+    assert printed == {str(random.Random(seed + adds).random()) for seed in (0, 1)}

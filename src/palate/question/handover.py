@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from palate.errors import InputError
 from palate.question.source import Source
+from palate.question.ways.constants import SEEDING
 from palate.question.ways.declared import ABSENT, Declared
 from palate.recipe.settings import Typed, fit_type, kind_told, parse_value, show_value
 
@@ -78,10 +79,14 @@ class Handover:
             "override": f"{self.name}=VALUE",
             "environment": f"the variable {self.name}",
             "words": self.name.replace("{literal}", "VALUE").replace("{value}", "VALUE"),
-            "constant": f"written into {self.name.rpartition(':')[0] or 'the script'}",
+            "constant": f"written into {self._written_into()}",
             "settings": "palate.settings()",
             "parameter": "a parameter",
         }.get(self.by, self.by)
+
+    def _written_into(self) -> str:
+        file = self.name.rpartition(":")[0] or "the script"
+        return f"the calls that seed {file}" if self.name.endswith(SEEDING) else file
 
     def as_arguments(self, value: Any) -> list[str]:
         """Write a value as command line arguments; none for another way, or where leaving the flag out says it."""

@@ -17,7 +17,14 @@ from palate.errors import InputError, NotFoundError
 from palate.question.notebooks import NOTEBOOK, parameters_of, python_of
 from palate.question.ways.argparsed import commands_of, read_argparse
 from palate.question.ways.configs import read_gin, read_hydra, read_ml_collections
-from palate.question.ways.constants import read_constants, read_environment, read_places, script_constants
+from palate.question.ways.constants import (
+    SEEDING,
+    read_constants,
+    read_environment,
+    read_places,
+    script_constants,
+    seeding_numbers,
+)
 from palate.question.ways.declared import (
     ANY_COMMAND,
     Declared,
@@ -121,6 +128,8 @@ def read_source(
     if settings and path.suffix == NOTEBOOK:
         declared = _parameters_first(declared, parameters_of(content, str(path)))
     seed = _seed_of(declared)
+    if settings and not seed and not reading.functions and "palate" not in files.imported:
+        declared, seed = _with_fixed_seed(declared, tree)
     return Source(
         path=path,
         root=files.base,
@@ -134,6 +143,14 @@ def read_source(
         _tree=tree,
         _blanks=reading.blanks,
     )
+
+
+def _with_fixed_seed(declared: dict[str, Declared], tree: ast.Module) -> tuple[dict[str, Declared], str]:
+    """Return settings with the number that a script seeds itself with in its calls, and its name; "" where none is."""
+    first = next(seeding_numbers(tree), None)
+    if first is None:
+        return declared, ""
+    return {**declared, SEEDING: Declared(value=first.value, how="constant", node=first)}, SEEDING
 
 
 def _parameters_first(declared: dict[str, Declared], parameters: str) -> dict[str, Declared]:
@@ -236,7 +253,17 @@ class _Reading:
                 self._blank("", setting.node)
             if not command or setting.owner in ("", ANY_COMMAND, command):
                 settings.setdefault(name, setting)
-        return settings
+        return _without_fields_of_flags(settings)
+
+
+def _without_fields_of_flags(settings: dict[str, Declared]) -> dict[str, Declared]:
+    """Leave out constants of classes and bags that a flag of the same name sets: what stands there is not in force."""
+    flags = {name.rpartition(".")[2].replace("-", "_") for name, one in settings.items() if one.how == "flag"}
+    return {
+        name: one
+        for name, one in settings.items()
+        if not (one.how == "constant" and "." in name and name.rpartition(".")[2] in flags)
+    }
 
 
 def _called(files: Files) -> Found:

@@ -208,6 +208,33 @@ def _of_modules(files: Files) -> Found:
             yield shown, Declared(value=literal(value), how="constant", flag=f"{inside}:{name}", kind=kind, node=value)
 
 
+SEEDING = "seeding_calls"
+"""Stands for the numbers in the calls that seed a script, where it takes a seed in no other way."""
+
+_SEEDS = frozenset(
+    {"seed", "manual_seed", "manual_seed_all", "seed_everything", "set_seed", "set_random_seed", "PRNGKey"}
+)
+_SEEDERS = re.compile(
+    r"(torch|torch\.cuda|torch\.random|np\.random|numpy\.random|random|tf|tf\.random|tensorflow\.random|keras\.utils"
+    r"|pl|L|lightning|pytorch_lightning|transformers|accelerate\.utils|jax\.random|paddle|mx\.random|mx)?"
+)
+
+
+def seeding_numbers(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Yield the whole numbers that a file seeds with as they stand, as `torch.manual_seed(1337 + rank)` does."""
+    for call in calls(tree, *_SEEDS):
+        owner, _, _ = ast.unparse(call.func).rpartition(".")
+        given = [*call.args[:1], *(one.value for one in call.keywords if one.arg in ("seed", "a"))][:1]
+        numbers = [one for node in given for one in ast.walk(node) if isinstance(one, ast.Constant)]
+        if _SEEDERS.fullmatch(owner) and len(numbers) == 1 and type(numbers[0].value) is int and _adds(given[0]):
+            yield numbers[0]
+
+
+def _adds(node: ast.expr) -> bool:
+    """Return whether an argument is a number, or one to which something is added that has no number of its own."""
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add))
+
+
 def with_constants(code: bytes, constants: Mapping[str, Any]) -> bytes:
     """Return a file's code with other values for its constants; every line keeps its number.
 
@@ -218,8 +245,10 @@ def with_constants(code: bytes, constants: Mapping[str, Any]) -> bytes:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
+    tree = ast.parse(code)
+    seeds: list[tuple[str, ast.expr]] = [(SEEDING, node) for node in seeding_numbers(tree)]
     placed = sorted(
-        ((node, constants[name]) for name, node in script_constants(ast.parse(code)) if name in constants),
+        ((node, constants[name]) for name, node in (*script_constants(tree), *seeds) if name in constants),
         key=lambda pair: (pair[0].lineno, pair[0].col_offset),
         reverse=True,
     )
