@@ -13,7 +13,7 @@ from palate.question.folder import Place, path_inside
 from palate.redaction import redact_data, redact_text
 from palate.store.private import write_file
 from palate.training.apart import COPIES, WORK, bring_home, clear_folder
-from palate.training.received import NOTES
+from palate.training.received import NOTES, shown_variable
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
 RECEIVED = "received.json"
@@ -62,6 +62,7 @@ class Received:
         read_past: what it read, or imported, from the person's folder itself, past its own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
         lines_of: where its own code reads a variable.
+        outside: those of them that were set inside the run, as by torchrun for its ranks, with what palate itself had.
         wrote: files that it wrote into its own folder, with their sizes in bytes.
         wrote_outside: files that it wrote anywhere else, with whether that was after its first point.
         read_back: files outside of its own folder that it read after it had written them.
@@ -82,6 +83,7 @@ class Received:
     read_past: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
     lines_of: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, str | None] = field(default_factory=dict)
     wrote: Mapping[str, int] = field(default_factory=dict)
     wrote_outside: Mapping[str, bool] = field(default_factory=dict)
     read_back: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ class Received:
             read_past=tuple(body["read_past"]),
             variables=body["variables"],
             lines_of=body["lines_of"],
+            outside=body.get("outside", {}),
             wrote=body["wrote"],
             wrote_outside=body["wrote_outside"],
             read_back=tuple(body["read_back"]),
@@ -316,6 +319,11 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             )
         ),
         variables={name: value for name, (value, _) in variables.items()},
+        outside={
+            name: outer
+            for name, (value, _) in variables.items()
+            if (outer := shown_variable(name, os.environ.get(name))) != value
+        },
         lines_of={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,
         wrote_outside=outside,
