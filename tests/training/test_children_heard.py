@@ -235,6 +235,16 @@ def test_a_variable_that_is_set_inside_a_run_is_known_by_what_it_is_outside(hear
     assert (known["WORLD_SIZE"], known["DEPTH"]) == (None, "3")
 
 
+def test_each_program_of_a_command_is_noted_with_what_it_seeds(heard, tmp_path):
+    shell = f"#!/bin/sh\n{sys.executable} pre.py\n{sys.executable} fine.py\n"
+    seeds = "import lib\nSEED = {}\nlib.seed(SEED)\nprint('loss', 1.5)\n"
+    lib = "import random\ndef seed(value):\n    random.seed(value)\n"
+    heard(shell, start="train.sh", pre=seeds.format(0), fine=seeds.format(7), lib=lib)
+    received = take_received(tmp_path / "home" / "run", place_of(Path.cwd(), tmp_path / "home"))
+    assert received.programs == ("pre.py", "fine.py")
+    assert [(one.program, one.value) for one in received.seeds] == [("pre.py", "3"), ("fine.py", "7")]
+
+
 LOKY = """
 from joblib import Parallel, delayed
 lr = 0.1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from palate.errors import NotArrivedError
 from palate.loop.results import Results
+from palate.loop.unseeded import unseeded_words
 from palate.question.folder import Place
 from palate.question.plan import Plan
 from palate.recipe.settings import Change, show_value
@@ -191,7 +192,7 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
                 f"Seed 0 seeds nothing, other seeds do ({lost[0].where}): the script takes 0 for no seed, "
                 "so the first pair is not a pair. Test for None instead: if args.seed is not None."
             ]
-    return []
+    return unseeded_words(_root(plan), [received[seed] for seed in seeds[:2]])
 
 
 def _command_seed_words(plan: Plan, received: Received) -> list[str]:

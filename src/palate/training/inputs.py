@@ -45,11 +45,12 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeding:
-    """A call that seeds: of what, with which value, at which line (`train.py:12`)."""
+    """A call that seeds: of what, with which value, at which line (`train.py:12`), in a process that executes what."""
 
     of: str
     value: str
     where: str
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Received:
     Attributes:
         files: what it read, by name: seen from the person's folder where it is in it.
         modules: those of them that are its own modules.
+        programs: those that its processes execute, in the order in which they were heard of.
         read_past: what it read, or imported, from the person's folder itself, past its own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
         lines_of: where its own code reads a variable.
@@ -80,6 +82,7 @@ class Received:
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     read_past: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
     lines_of: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +139,7 @@ class Received:
         return cls(
             files={name: FileState(**state) for name, state in body["files"].items()},
             modules=tuple(body["modules"]),
+            programs=tuple(body.get("programs", ())),
             read_past=tuple(body["read_past"]),
             variables=body["variables"],
             lines_of=body["lines_of"],
@@ -260,6 +264,7 @@ def _without_secrets(received: Received) -> Received:
         received,
         files={named(name): state for name, state in received.files.items()},
         modules=tuple(map(named, received.modules)),
+        programs=tuple(map(named, received.programs)),
         read_past=tuple(map(named, received.read_past)),
         wrote={named(name): size for name, size in received.wrote.items()},
         wrote_outside={named(name): after for name, after in received.wrote_outside.items()},
@@ -311,6 +316,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             **({EVERYTHING: state_of_all(place)} if place is not None and unheard else {}),
         },
         modules=tuple(modules),
+        programs=tuple(dict.fromkeys(named(path) for (path,) in by_kind.get("program file", []))),
         read_past=tuple(
             dict.fromkeys(
                 named(path)
@@ -338,8 +344,8 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         last_arguments={name: value for _, arguments in at_end for name, value in arguments.items()},
         settings=by_kind["settings"][0][1] if "settings" in by_kind else None,
         seeds=tuple(
-            Seeding(of=of, value=value, where=_line(where, place, work))
-            for _, of, value, where in by_kind.get("seed", [])
+            Seeding(of=of, value=value, where=_line(where, place, work), program=named(program) if program else "")
+            for _, of, value, where, program in by_kind.get("seed", [])
         ),
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,
