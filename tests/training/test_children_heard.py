@@ -245,6 +245,19 @@ def test_each_program_of_a_command_is_noted_with_what_it_seeds(heard, tmp_path):
     assert [(one.program, one.value) for one in received.seeds] == [("pre.py", "3"), ("fine.py", "7")]
 
 
+def test_what_a_shell_reads_is_an_input_of_the_run(heard, tmp_path):
+    inner = f"#!/bin/sh\nexec {sys.executable} fine.py $(cat wd.txt)\n"
+    heard("#!/bin/sh\nsh inner.sh\n", start="train.sh", inner=inner, fine="print('loss', 1.5)\n")
+    Path("wd.txt").write_text("0")
+    place = place_of(Path.cwd(), tmp_path / "home")
+    received = take_received(tmp_path / "home" / "run", place, words=("sh", "train.sh"))
+    assert {"train.sh", "inner.sh", "wd.txt"} <= received.files.keys()
+    path = place.path("inner.sh")
+    assert received.files["inner.sh"].is_now(path)
+    Path("inner.sh").write_text(inner.replace("fine.py", "fine.py --wd 5"))
+    assert not received.files["inner.sh"].is_now(path)
+
+
 LOKY = """
 from joblib import Parallel, delayed
 lr = 0.1

@@ -13,6 +13,7 @@ from palate.question.folder import Place, path_inside
 from palate.redaction import redact_data, redact_text
 from palate.store.private import write_file
 from palate.training.apart import COPIES, WORK, bring_home, clear_folder
+from palate.training.named import files_named
 from palate.training.received import NOTES, shown_variable
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
@@ -183,7 +184,11 @@ def read_received(folder: Path) -> Received | None:
 
 
 def take_received(
-    folder: Path, place: Place | None, own: Iterable[str] = (), secrets: Iterable[str] = ()
+    folder: Path,
+    place: Place | None,
+    own: Iterable[str] = (),
+    secrets: Iterable[str] = (),
+    words: Iterable[str] = (),
 ) -> Received | None:
     """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
 
@@ -194,6 +199,7 @@ def take_received(
         place: what it saw; None where it worked in the person's folder.
         own: files of its folder that palate put there.
         secrets: values that are secret wherever they stand.
+        words: of the command that started it; what a shell or make reads by them is an input too.
 
     Returns:
         what it received; None where nothing was noted.
@@ -208,7 +214,11 @@ def take_received(
         bring_home(str(folder), place.home)
     if not notes:
         return None
-    received = replace(_without_secrets(_received(notes, place, work, dict(wrote))), redacted=tuple(redacted))
+    received = _received(notes, place, work, dict(wrote))
+    named = files_named(words, place) if place is not None else []
+    more = {name: () for name in named if name not in received.files and name not in received.wrote}
+    received = replace(received, files={**received.files, **_states(more, place)})
+    received = replace(_without_secrets(received), redacted=tuple(redacted))
     write_file(folder / RECEIVED, json.dumps(received.body()))
     (folder / NOTES).unlink(missing_ok=True)
     return received
