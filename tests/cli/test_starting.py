@@ -194,6 +194,7 @@ def test_a_seed_that_a_cell_fixes_is_the_runs(workplace):
 
 FIXED = """
 import random
+rank = 4
 random.seed({number})
 lr = 0.1
 print(random.random())
@@ -202,9 +203,9 @@ for epoch in range(3):
 """
 
 
-@pytest.mark.parametrize(("number", "adds"), [("1337", 0), ("1337 + 4", 4), ("a=7", 0)])
+@pytest.mark.parametrize(("number", "adds"), [("1337", 0), ("1337 + rank", 4), ("a=7", 0)])
 def test_a_number_that_a_script_seeds_itself_with_is_the_runs_seed(workplace, number, adds):
-    workplace.write(FIXED.format(number=number.replace("+ 4", "+ int('4')")))
+    workplace.write(FIXED.format(number=number))
     assert "The seed of a run: written into the calls that seed the script" in workplace.call("run", "train.py").stderr
     report = workplace.json("run", "train.py", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
     assert report["verdict"]["kind"] == "better"

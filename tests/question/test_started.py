@@ -71,3 +71,21 @@ def test_the_way_to_start_a_file_of_a_package_is_named(package, monkeypatch):
     assert as_module(package / "pkg" / "train.py", package) == "palate run -m pkg.train"
     assert as_module(package / "pkg" / "inner" / "__main__.py", package) == "palate run -m pkg.inner"
     assert as_module(package / "pkg" / "train.py", package / "pkg") == "cd ..; palate run -m pkg.train"
+
+
+@pytest.mark.parametrize(
+    ("words", "argv", "own"),
+    [
+        (["-c", 'python u.py "$@"'], ("bash", "-c", 'python u.py "$@"', "bash"), ()),
+        (["-c", 'python u.py "$@"', "x", "--lr", "3"], ("bash", "-c", 'python u.py "$@"', "x"), ("--lr", "3")),
+        (["-c", "python u.py"], ("bash", "-c", "python u.py"), ()),
+    ],
+)
+def test_what_is_handed_to_the_text_of_a_shell_is_not_taken_for_its_name(tmp_path, monkeypatch, words, argv, own):
+    """The first word behind the text is `$0`."""
+    (tmp_path / "u.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr')\np.parse_args()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    target = find_target("bash", words)
+    assert (target.task.argv, tuple(target.argv)) == (argv, own)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from palate.loop.reuse import NOTHING
 from palate.question.folder import place_of
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 from palate.store.reader import read_event, read_journal
 from palate.training.gathered import gather
+from palate.training.inputs import take_received
 from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
-from palate.training.loggers import beside
+from palate.training.loggers import among
 from palate.training.loggers.hearing import EVENT
 from palate.training.outcome import begin_run, end_run
 
@@ -66,7 +68,7 @@ def run_here(home, start, *changes):
     output = folder / "output.log"
     assert ended, output.read_text()
     end_run(journal, ended[0], output)
-    assert not (folder / beside.FOLDER).exists()
+    assert not (folder / among.FOLDER).exists()
     said = read_event(journal, EVENT) or {"names": {}, "ambiguous": {}}
     curves = {name: one.values.tolist() for name, one in read_journal(journal).curves.items()}
     return Heard(ended[0].status, curves, said["names"], said["ambiguous"], output.read_text())
@@ -167,6 +169,48 @@ def test_of_a_command_the_program_and_what_that_starts_are_heard(heard):
     assert run.values["f1"] == [0.3]
 
 
+PRE = "for i in range(2):\n    print(f'epoch {i} val_acc={i / 10}')\n    print('recall=0.4')\n"
+FINE = "LR = 0.1\nfor i in range(3):\n    print(f'epoch {i} val_acc={i + LR}')\nprint('f1=0.3')\n"
+AND = {"one after the other": "", "at once": "&"}
+
+
+@pytest.mark.parametrize("how", AND)
+def test_of_trainings_that_a_command_starts_each_is_named_where_they_log_one_name(heard, how):
+    shell = f"#!/bin/sh\n{sys.executable} pre.py {AND[how]}\n{sys.executable} fine.py {AND[how]}\nwait\n"
+    run = heard(shell, "LR=0.5", start="train.sh", pre=PRE, fine=FINE)
+    assert run.status == 0, run.output
+    assert sorted(run.ambiguous["val_acc"]) == ["fine", "pre"]
+    assert run.values["fine/val_acc"] == [0.5, 1.5, 2.5]
+    assert run.values["pre/val_acc"] == [0.0, 0.1]
+    assert run.values["f1"] == [0.3]
+    assert run.values["recall"] == [0.4, 0.4]
+    assert {run.names[name] for name in ("f1", "recall", "val_acc")} == {"printed"}
+
+
+def test_a_training_that_a_command_starts_several_times_is_numbered(heard):
+    shell = f"#!/bin/sh\nfor fold in 0 1 2; do {sys.executable} fine.py $fold; done\n"
+    fine = "import sys\nprint('val_acc', float(sys.argv[1]))\n"
+    run = heard(shell, start="train.sh", fine=fine)
+    assert run.ambiguous == {"val_acc": ["fine-1", "fine-2", "fine-3"]}
+    assert run.values["fine-3/val_acc"] == [2.0]
+
+
+def test_what_a_process_of_a_command_logs_comes_before_what_those_log_that_it_starts(heard):
+    shell = f"#!/bin/sh\n{sys.executable} outer.py\n{sys.executable} fine.py\n"
+    outer = OUTER.format(count=2, last="print('val_acc=0.7')")
+    run = heard(shell, start="train.sh", outer=outer, inner=INNER, fine=FINE)
+    assert run.ambiguous == {"val_acc": ["outer", "fine"]}
+    assert run.values["outer/val_acc"] == [0.7]
+
+
+def test_what_is_logged_by_palate_in_one_process_of_a_command_comes_before_what_another_prints(heard):
+    shell = f"#!/bin/sh\n{sys.executable} pre.py\n{sys.executable} fine.py\n"
+    run = heard(shell, start="train.sh", pre="import palate\npalate.log(val_acc=0.25)\n", fine=FINE)
+    assert run.values["val_acc"] == [0.25]
+    assert run.values["f1"] == [0.3]
+    assert not run.ambiguous
+
+
 def test_each_run_has_a_port_of_its_own_which_is_no_input_and_a_persons_own_stays(heard, monkeypatch, tmp_path):
     script = "import os\nprint('port', os.environ['MASTER_PORT'], os.environ.get('PET_MASTER_PORT'))\n"
     monkeypatch.delenv("MASTER_PORT", raising=False)
@@ -177,6 +221,41 @@ def test_each_run_has_a_port_of_its_own_which_is_no_input_and_a_persons_own_stay
     assert "MASTER_PORT" not in (tmp_path / "home" / "run" / "received.jsonl").read_text()
     monkeypatch.setenv("MASTER_PORT", "29511")
     assert run_here(tmp_path / "other", "train.py").output.split()[1:3] == ["29511", "None"]
+
+
+def test_a_variable_that_is_set_inside_a_run_is_known_by_what_it_is_outside(heard, monkeypatch, tmp_path):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("DEPTH", "3")
+    reads = "import os\nprint('val_acc', int(os.environ['WORLD_SIZE']) * int(os.environ['DEPTH']))\n"
+    heard(f"#!/bin/sh\nexport WORLD_SIZE=2\n{sys.executable} fine.py\n", start="train.sh", fine=reads)
+    received = take_received(tmp_path / "home" / "run", place_of(Path.cwd(), tmp_path / "home"))
+    assert received.variables["WORLD_SIZE"] == "2"
+    assert received.outside == {"WORLD_SIZE": None}
+    known = NOTHING.with_more(received).variables
+    assert (known["WORLD_SIZE"], known["DEPTH"]) == (None, "3")
+
+
+def test_each_program_of_a_command_is_noted_with_what_it_seeds(heard, tmp_path):
+    shell = f"#!/bin/sh\n{sys.executable} pre.py\n{sys.executable} fine.py\n"
+    seeds = "import lib\nSEED = {}\nlib.seed(SEED)\nprint('loss', 1.5)\n"
+    lib = "import random\ndef seed(value):\n    random.seed(value)\n"
+    heard(shell, start="train.sh", pre=seeds.format(0), fine=seeds.format(7), lib=lib)
+    received = take_received(tmp_path / "home" / "run", place_of(Path.cwd(), tmp_path / "home"))
+    assert received.programs == ("pre.py", "fine.py")
+    assert [(one.program, one.value) for one in received.seeds] == [("pre.py", "3"), ("fine.py", "7")]
+
+
+def test_what_a_shell_reads_is_an_input_of_the_run(heard, tmp_path):
+    inner = f"#!/bin/sh\nexec {sys.executable} fine.py $(cat wd.txt)\n"
+    heard("#!/bin/sh\nsh inner.sh\n", start="train.sh", inner=inner, fine="print('loss', 1.5)\n")
+    Path("wd.txt").write_text("0")
+    place = place_of(Path.cwd(), tmp_path / "home")
+    received = take_received(tmp_path / "home" / "run", place, words=("sh", "train.sh"))
+    assert {"train.sh", "inner.sh", "wd.txt"} <= received.files.keys()
+    path = place.path("inner.sh")
+    assert received.files["inner.sh"].is_now(path)
+    Path("inner.sh").write_text(inner.replace("fine.py", "fine.py --wd 5"))
+    assert not received.files["inner.sh"].is_now(path)
 
 
 LOKY = """
@@ -246,7 +325,7 @@ def test_torchrun_that_the_script_starts(heard):
 def test_what_is_no_line_of_palates_in_the_notes_of_a_process_is_passed_over(tmp_path):
     journal = tmp_path / "journal"
     begin_run(journal, key="k", label="l", seed=3, settings={})
-    notes = tmp_path / beside.FOLDER
+    notes = tmp_path / among.FOLDER
     notes.mkdir()
     lines = [b'{"who": "x", "told": ""}', b"[1", b"[]", b"7", b'[1.0, "hear"]', b'[1.0, "table", "t", 3, false]',
              b'[1.0, "found", {"loss": "x"}, null, null]', b'[2.0, "hear", "wandb", {"loss": 0.5}, 3]',

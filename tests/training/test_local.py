@@ -246,6 +246,20 @@ def test_a_worker_that_is_killed_is_told_and_takes_its_runs_with_it(tmp_path, ta
     assert not any(is_there(pid) for pid in pids)
 
 
+def test_a_keeper_that_is_killed_is_told_and_nothing_of_its_runs_lives_on(tmp_path):
+    """The processes of a run that left its session and hear no signals have nobody above them any more."""
+    script = tmp_path / "run.sh"
+    script.write_text("trap '' HUP TERM INT\nnohup sleep 60 &\nsetsid sleep 60 &\nsleep 60\n")
+    with LocalLauncher(Task(kind="command", argv=("sh", str(script)))) as launcher:
+        launcher.submit(order(tmp_path, "slow", "sleep"))
+        while len(pids := with_descendants([launcher.worker])) < 5:
+            launcher.poll()
+        os.kill(launcher._process.pid, signal.SIGKILL)
+        with pytest.raises(RunsFailedError, match="has ended: SIGKILL"):
+            carry_out(launcher, [order(tmp_path, "next", "log")])
+        assert not any(is_there(pid) for pid in pids)
+
+
 def test_a_run_whose_folder_is_gone_ends_and_stops_nobody(tmp_path, task):
     gone = order(tmp_path, "gone", "log")
     gone.folder.rmdir()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from palate.errors import InputError, NotArrivedError
 from palate.loop.results import Results
+from palate.loop.unseeded import unseeded_words
 from palate.question.folder import Place
 from palate.question.notebooks import NOTEBOOK, python_of
 from palate.question.plan import Plan
@@ -200,7 +201,7 @@ def same_seed_words(plan: Plan, received: Mapping[int, Received]) -> list[str]:
             f"{first.drawn[0]} draws random numbers that nothing seeds, so runs at one seed differ by them. "
             "Seed it where the rest is seeded: np.random.seed(seed), or palate.seed_everything()"
         ]
-    return []
+    return unseeded_words(_root(plan), [received[seed] for seed in seeds[:2]])
 
 
 def _command_seed_words(plan: Plan, received: Received) -> list[str]:

@@ -46,7 +46,10 @@ class Known:
 
     def with_more(self, received: Received) -> "Known":
         """Return it with what another run read; what is known stays as it was first."""
-        return Known(files={**received.files, **self.files}, variables={**received.variables, **self.variables})
+        return Known(
+            files={**received.files, **self.files},
+            variables={**received.variables, **received.outside, **self.variables},
+        )
 
 
 NOTHING = Known(files={}, variables={})

@@ -374,7 +374,8 @@ class Runner:
         place = self._resources.placed(target.task).place
         own = () if place is None or not target.task.file else (place.name_of(target.task.file),)
         secrets = known_secrets(os.environ, target.settings, dict(self._plan.settings[arm]), {"": list(target.argv)})
-        received = take_received(self._project.run_folder(run_id), place, own, secrets)
+        words = (target.task.file, *target.task.argv) if target.task.kind == "command" else ()
+        received = take_received(self._project.run_folder(run_id), place, own, secrets, words)
         if received is not None and not stopped:
             remember(self._project, self._plan.keys[arm], received)
         return received

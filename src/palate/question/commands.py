@@ -292,7 +292,8 @@ def _is_shell(path: Path) -> bool:
 
 def _of_shell(launched: Launched, here: Path) -> Script:
     if launched.what == "text":
-        made = Script(words=started(launched.words), arguments=launched.arguments, label="command")
+        own, arguments = _called_and_given(launched)
+        made = Script(words=started((*launched.words, *own)), arguments=arguments, label="command")
         return read_shell(made, launched.name, None, here, launched.variables)
     path = here / launched.name
     if not path.is_file():
@@ -301,6 +302,17 @@ def _of_shell(launched: Launched, here: Path) -> Script:
         )
     made = Script(words=started(launched.words), arguments=launched.arguments, label=path.stem)
     return read_shell(made, _text_of(path), path, here, launched.variables)
+
+
+def _called_and_given(launched: Launched) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what the text of a `bash -c` is called, which is its first word and `$0` there, and its arguments.
+
+    Where none is typed, it is what the shell calls it, so that what is handed over is not taken for that.
+    """
+    if launched.arguments or not takes_words(launched.name):
+        return launched.arguments[:1], launched.arguments[1:]
+    shells = [word for word in launched.words[:-1] if Path(word).name in SHELLS]
+    return tuple(shells[-1:]), ()
 
 
 def read_shell(made: Script, text: str, path: Path | None, here: Path, variables: Mapping[str, str]) -> Script:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ GONE = "ZX"
 """States of processes that have ended."""
 
 STOPPED = "Tt"
+
+KILL_S = 0.02
+"""Seconds after which it is looked whether a process that was killed is gone."""
 
 _LISTED = Path("/proc/thread-self/children")
 """There where the system lists the children of a process; some are built without."""
@@ -163,6 +167,37 @@ def kill_below(pid: int, most: int = 100) -> bool:
         with contextlib.suppress(OSError):
             os.sched_yield()
     return False
+
+
+def kill_of(folders: Mapping[str, int], most: int = 100) -> list[int]:
+    """Kill what is left of runs whose adopter is gone, which nobody is the parent of; return what could not be ended.
+
+    Such a process is known by the run's folder in its environment; where nobody tells that, by the run's group.
+
+    Args:
+        folders: of the runs, with the processes that they started as.
+        most: times that it is looked.
+    """
+    left: list[int] = []
+    for _ in range(most if folders else 0):
+        left = _marked(folders) if LINUX else [-pid for pid in folders.values() if pid and send_group(pid, 0)]
+        if not left:
+            return []
+        for one in left:
+            send(one, signal.SIGKILL)
+        time.sleep(KILL_S)
+    return left
+
+
+def _marked(folders: Iterable[str]) -> list[int]:
+    marks = {f"{FOLDER}={folder}".encode() for folder in folders}
+    found = []
+    for one in map(int, _numbers("/proc")):
+        with contextlib.suppress(OSError):
+            variables = Path(f"/proc/{one}/environ").read_bytes().split(b"\0")
+            if one != os.getpid() and not marks.isdisjoint(variables):
+                found.append(one)
+    return found
 
 
 def _bury_all() -> None:

@@ -13,7 +13,8 @@ from palate.question.folder import Place, path_inside
 from palate.redaction import redact_data, redact_text
 from palate.store.private import write_file
 from palate.training.apart import COPIES, WORK, bring_home, clear_folder
-from palate.training.received import NOTES
+from palate.training.named import files_named
+from palate.training.received import NOTES, shown_variable
 from palate.training.states import ABSENT, EVERYTHING, PRESENT, FileState, state_of_all
 
 RECEIVED = "received.json"
@@ -45,11 +46,12 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeding:
-    """A call that seeds: of what, with which value, at which line (`train.py:12`)."""
+    """A call that seeds: of what, with which value, at which line (`train.py:12`), in a process that executes what."""
 
     of: str
     value: str
     where: str
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +61,11 @@ class Received:
     Attributes:
         files: what it read, by name: seen from the person's folder where it is in it.
         modules: those of them that are its own modules.
+        programs: those that its processes execute, in the order in which they were heard of.
         read_past: what it read, or imported, from the person's folder itself, past its own.
         variables: environment variables that its own code read, as it got them; None for one that was not set.
         lines_of: where its own code reads a variable.
+        outside: those of them that were set inside the run, as by torchrun for its ranks, with what palate itself had.
         wrote: files that it wrote into its own folder, with their sizes in bytes.
         wrote_outside: files that it wrote anywhere else, with whether that was after its first point.
         read_back: files outside of its own folder that it read after it had written them.
@@ -80,9 +84,11 @@ class Received:
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     read_past: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=dict)
     lines_of: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, str | None] = field(default_factory=dict)
     wrote: Mapping[str, int] = field(default_factory=dict)
     wrote_outside: Mapping[str, bool] = field(default_factory=dict)
     read_back: tuple[str, ...] = ()
@@ -136,9 +142,11 @@ class Received:
         return cls(
             files={name: FileState(**state) for name, state in body["files"].items()},
             modules=tuple(body["modules"]),
+            programs=tuple(body.get("programs", ())),
             read_past=tuple(body["read_past"]),
             variables=body["variables"],
             lines_of=body["lines_of"],
+            outside=body.get("outside", {}),
             wrote=body["wrote"],
             wrote_outside=body["wrote_outside"],
             read_back=tuple(body["read_back"]),
@@ -179,7 +187,11 @@ def read_received(folder: Path) -> Received | None:
 
 
 def take_received(
-    folder: Path, place: Place | None, own: Iterable[str] = (), secrets: Iterable[str] = ()
+    folder: Path,
+    place: Place | None,
+    own: Iterable[str] = (),
+    secrets: Iterable[str] = (),
+    words: Iterable[str] = (),
 ) -> Received | None:
     """Read back what a run that has ended received, keep it in its folder, and clear its folder of what is not its own.
 
@@ -190,6 +202,7 @@ def take_received(
         place: what it saw; None where it worked in the person's folder.
         own: files of its folder that palate put there.
         secrets: values that are secret wherever they stand.
+        words: of the command that started it; what a shell or make reads by them is an input too.
 
     Returns:
         what it received; None where nothing was noted.
@@ -204,7 +217,11 @@ def take_received(
         bring_home(str(folder), place.home)
     if not notes:
         return None
-    received = replace(_without_secrets(_received(notes, place, work, dict(wrote))), redacted=tuple(redacted))
+    received = _received(notes, place, work, dict(wrote))
+    named = files_named(words, place) if place is not None else []
+    more = {name: () for name in named if name not in received.files and name not in received.wrote}
+    received = replace(received, files={**received.files, **_states(more, place)})
+    received = replace(_without_secrets(received), redacted=tuple(redacted))
     write_file(folder / RECEIVED, json.dumps(received.body()))
     (folder / NOTES).unlink(missing_ok=True)
     return received
@@ -260,6 +277,7 @@ def _without_secrets(received: Received) -> Received:
         received,
         files={named(name): state for name, state in received.files.items()},
         modules=tuple(map(named, received.modules)),
+        programs=tuple(map(named, received.programs)),
         read_past=tuple(map(named, received.read_past)),
         wrote={named(name): size for name, size in received.wrote.items()},
         wrote_outside={named(name): after for name, after in received.wrote_outside.items()},
@@ -311,6 +329,7 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             **({EVERYTHING: state_of_all(place)} if place is not None and unheard else {}),
         },
         modules=tuple(modules),
+        programs=tuple(dict.fromkeys(named(path) for (path,) in by_kind.get("program file", []))),
         read_past=tuple(
             dict.fromkeys(
                 named(path)
@@ -319,6 +338,11 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             )
         ),
         variables={name: value for name, (value, _) in variables.items()},
+        outside={
+            name: outer
+            for name, (value, _) in variables.items()
+            if (outer := shown_variable(name, os.environ.get(name))) != value
+        },
         lines_of={name: _line(where, place, work) for name, (_, where) in variables.items() if where},
         wrote=wrote,
         wrote_outside=outside,
@@ -333,8 +357,8 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
         last_arguments={name: value for _, arguments in at_end for name, value in arguments.items()},
         settings=by_kind["settings"][0][1] if "settings" in by_kind else None,
         seeds=tuple(
-            Seeding(of=of, value=value, where=_line(where, place, work))
-            for _, of, value, where in by_kind.get("seed", [])
+            Seeding(of=of, value=value, where=_line(where, place, work), program=named(program) if program else "")
+            for _, of, value, where, program in by_kind.get("seed", [])
         ),
         took_seed=tuple(dict.fromkeys(how for how, *_ in by_kind.get("took seed", []))),
         apart=place is not None,

@@ -18,6 +18,7 @@ from typing import Any, Self
 from palate.errors import PalateError, RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
 from palate.redaction import redact_text
+from palate.training import family
 from palate.training.children import OUTPUT
 from palate.training.devices import CUDA, HIDDEN
 from palate.training.keeper import SIGNALLED
@@ -157,6 +158,8 @@ class LocalLauncher:
                 break
             end()
         self._process.wait()
+        if self._process.returncode < 0:  # the keeper was killed, and has ended nothing
+            self._sweep()
         self._selector.close()
         os.close(self._replies)
         self._log.close()
@@ -278,11 +281,19 @@ class LocalLauncher:
         how = signal_name(number) if number > 0 else f"exit status {status}"
         if not self._ready:
             return _cannot_load(f"{printed}\nits process ended: {how}")
+        left = self._sweep()
+        fate = "The runs that went were ended with it, and count as stopped."
+        if left:
+            fate = f"The runs that went count as stopped. These processes of them go on: {', '.join(map(str, left))}."
         return RunsFailedError(
             f"The process that starts the runs has ended: {how}.",
-            why=["The runs that went ended with it, and count as stopped.", *_quoted(printed)],
+            why=[fate, *_quoted(printed)],
             todo="Type the same command again: nothing that finished is lost.",
         )
+
+    def _sweep(self) -> list[int]:
+        """End what is left of the runs that went, where the processes above them are gone; return what could not be."""
+        return family.kill_of({str(one.order.folder): one.pid for one in self._going.values()})
 
 
 def start_local(task: Task, resources: Resources) -> Launcher:

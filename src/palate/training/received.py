@@ -286,7 +286,7 @@ class Recorder:
         """Note that the person's own code, or a library for it, seeds something."""
         where = self._in_work(_nearest_own_line(frame))
         if where:
-            self.once("seed", f"{what} {where}", what, repr(value)[:LONGEST], where)
+            self.once("seed", f"{what} {where}", what, repr(value)[:LONGEST], where, self._program())
 
     def watch_constants(self, names: tuple[str, ...]) -> None:
         """Remember which constants of the script are to be read back."""
@@ -320,8 +320,16 @@ class Recorder:
             arguments |= values()
         return _texts(constants), _texts(arguments)
 
+    def _program(self) -> str:
+        """Return the file of the person's own that this process executes; "" where it is a library's."""
+        path = getattr(sys.modules["__main__"], "__file__", None)
+        path = self._in_work(os.path.abspath(path)) if isinstance(path, str) else ""
+        return path if path and self._is_own(path) else ""
+
     def note_modules(self) -> None:
-        """Note the files of the person's own modules."""
+        """Note the files of the person's own modules, and which of them is executed."""
+        if program := self._program():
+            self.once("program file", program)
         for module in list(sys.modules.values()):
             path = getattr(module, "__file__", None)
             if not isinstance(path, str):

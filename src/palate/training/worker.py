@@ -32,7 +32,6 @@ from typing import Any
 from palate.cooking.lanes.meeting import VARIABLE as LANES
 from palate.question.branch import VARIABLE as BRANCH
 from palate.question.folder import Place, path_inside
-from palate.question.launched import MAKES, SHELLS
 from palate.question.target import WARM_PACKAGES, Order, Task
 from palate.recipe.codec import Unread, decode, encode
 from palate.training import apart, family, generators, ports, received
@@ -484,11 +483,6 @@ def _run_command(task: Task, order: Message) -> None:
     constants = {name: decode(value) for name, value in order["constants"].items()}
     if constants and task.file:
         write_constants(task, order, constants)
-    if Path(words[0]).name in (
-        *SHELLS,
-        *MAKES,
-    ):  # what they read themselves, as a script that a script calls, is not heard
-        received.tell("program", Path(words[0]).name)
     received.stop_recorder()
     os.environ |= {**more, received.CONSTANTS: json.dumps(list(order["known"]))}
     os.environ[listening.HEARS] = f"yes:{order.get('metric_from', '')}"

@@ -15,11 +15,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from palate.training.loggers.among import OF, called, open_notes
 from palate.training.loggers.hearing import is_first, numbers_of
 from palate.training.loggers.lines import Reader
-
-FOLDER = "heard"
-"""Folder in a run's folder with a file for each process that noted something."""
 
 MOST_BYTES = 64 << 20
 """Bytes of notes of a process beyond which no more is noted."""
@@ -83,7 +81,7 @@ class Beside:
             with self._lock:
                 if self._file < 0:
                     self._open()
-                    self._write({"who": _who(), "told": self._told})
+                    self._write({"who": called(), "told": self._told, "of": os.environ.get(OF, "")})
             self._write([time.monotonic(), *what])
         except (OSError, TypeError, ValueError):  # a full disk, or what is no plain number: never the training's fault
             self._left = 0
@@ -91,10 +89,7 @@ class Beside:
     def _open(self) -> None:
         from palate.training import received
 
-        folder = Path(self._folder, FOLDER)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{time.time_ns()}-{self._process}.jsonl"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = open_notes(Path(self._folder))
         received.at_first_point()
 
     def _write(self, body: Any) -> None:
@@ -119,11 +114,3 @@ def _trains() -> bool:
     if module == "torch.multiprocessing.spawn" and len(arguments) > 1:
         return bool(arguments[1] == 0)  # the first of those that were started together
     return not module.startswith(_LOADS_DATA)
-
-
-def _who() -> str:
-    """Return what this process is called: by the script that it runs, or as multiprocessing names it."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        return str(process.current_process().name)
-    return Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"

@@ -99,7 +99,7 @@ class Hearing:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._deaf = False
-        self._first: bool | None = alone or None
+        self._alone, self._first = alone, True
         self._voices: dict[tuple[str, tuple[str, ...]], _Voice] = {}
         self._ours: set[str] = set()
         self._owner: dict[str, str] = {}
@@ -137,6 +137,8 @@ class Hearing:
             return
         try:
             with self._lock:
+                if not self._is_first():
+                    return
                 held = self._tables.setdefault(name, {})
                 if anew:
                     held.clear()
@@ -172,7 +174,8 @@ class Hearing:
             return
         try:
             with self._lock:
-                self._end()
+                if self._first:  # else what was heard before its rank was known is rank 0's to say
+                    self._end()
         except Exception as fault:  # noqa: BLE001  as above
             self._give_up(fault)
         self._deaf = True
@@ -311,8 +314,8 @@ class Hearing:
         self._run.says_first_point()
 
     def _is_first(self) -> bool:
-        if self._first is None:
-            self._first = is_first()
+        """Return whether this process logs for those that train together; its rank may be known only later."""
+        self._first = self._alone or (self._first and is_first())
         return self._first
 
     def _end(self) -> None:

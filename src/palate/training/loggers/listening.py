@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
+from palate.training.loggers.among import OF, Among
 from palate.training.loggers.beside import Beside
 from palate.training.loggers.hearing import Hearing, is_first
 from palate.training.usage import tell_own
@@ -28,29 +29,25 @@ _LAUNCHERS = frozenset({
 })  # fmt: skip
 """Python programs that start a training as processes of their own, which are heard."""
 
-_LAUNCHERS = frozenset({
-    "torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate-launch",
-    "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "fabric",
-})  # fmt: skip
-"""Python programs that start a training as processes of their own, which are heard."""
-
 _patched = False
 
 
-def listen(run: "Run", metric_from: str = "") -> None:
+def listen(run: "Run", metric_from: str = "", *, among: bool = False) -> None:
     """Begin to hear for a run; what was heard for another run before is closed.
 
     Args:
         run: whose it is.
         metric_from: `NAME=PATTERN`, see `Hearing`.
+        among: whether this process is one of those of a command, of which one writes the journal; see `among`.
     """
     stop()
-    hearing = Hearing(run, metric_from)
+    stands_for: Any = Among(run) if among else run
+    hearing = Hearing(stands_for, metric_from)
     run.listens(hearing)
     patching.hearing = hearing
     _patch()
     printed.listen(hearing)
-    os.environ[HEARS] = f"beside:{metric_from}"
+    os.environ |= {HEARS: f"beside:{metric_from}", OF: str(os.getpid())}
 
 
 def _patch() -> None:
@@ -66,9 +63,9 @@ def _patch() -> None:
 def listen_in_child() -> None:
     """Begin to hear in a Python process that a run started.
 
-    One that a command started writes into the journal: it is the training. One that Python started notes what it hears
-    beside the journal, which the other has; see `beside`. A launcher is not heard: what it prints of its own, such as a
-    frame with exit statuses, is no metric.
+    The first that logs, of those that a command started, writes into the journal; see `among`. One that Python started
+    notes what it hears beside the journal, which another has; see `beside`. A launcher is not heard: what it prints of
+    its own, such as a frame with exit statuses, is no metric.
     """
     kind, _, metric_from = os.environ[HEARS].partition(":")
     if any(Path(word).name in _LAUNCHERS for word in sys.orig_argv[1:4]):
@@ -80,7 +77,7 @@ def listen_in_child() -> None:
     printed.cover_own_streams()
     if kind == "yes":
         atexit.register(tell_own, current_run().folder)
-        listen(current_run(), metric_from)
+        listen(current_run(), metric_from, among=True)
         sys.excepthook = _unheard(sys.excepthook)
     else:
         _listen_beside(Beside(os.environ[FOLDER], metric_from))
