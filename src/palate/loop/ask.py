@@ -55,7 +55,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunsGoing:
-    """These runs go; told a few times a second."""
+    """These runs go, and no others: one that is to be made again ends without a result. Told a few times a second."""
 
     ids: tuple[str, ...]
 

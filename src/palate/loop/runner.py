@@ -61,7 +61,7 @@ class Runner:
         engines: those that were started early, while a person was thinking; stopped at the end.
 
     Attributes:
-        made: how many runs were made.
+        made: how many runs were made, those that count for nothing among them.
         reused: how many were there already, or were made by another process meanwhile.
     """
 
@@ -154,6 +154,7 @@ class Runner:
             while self._ended:
                 ended = self._ended.popleft()
                 self._take(ended)
+                self._person.watch(RunsGoing(tuple(self._going)))
                 if self._ended or not self._lanes.more_ends(ended.id):
                     yield self._results
 
@@ -295,6 +296,7 @@ class Runner:
         if ended.id not in self._going:  # a reading before the runs that was given up, and ended late
             return
         arm, seed, began_s = self._going.pop(ended.id)
+        self.made += 1  # whatever becomes of it: one that is set aside was made, and took its time
         self._limits.learn(arm, time.monotonic() - began_s)
         ended = self._lanes.shared(ended)
         try:
@@ -337,7 +339,6 @@ class Runner:
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
         if why := self._placing.again(ended, (arm, seed)):
-            self.made += 1
             self._lanes.forbid()
             self._set_aside([ended.id], why)
             return
@@ -346,7 +347,6 @@ class Runner:
         if arm == BASELINE:
             self._refuse_fault(result, received)
         self._refuse_usage(arm, result, ended)
-        self.made += 1
         if received is not None and self._is_shared(ended.id, received, began_s):
             return
         self._results[arm][seed] = result
@@ -357,7 +357,6 @@ class Runner:
 
     def _take_lost(self, arm: Arm, result: RunResult) -> None:
         """Let a run that lost points be made again, once; where it loses points again, its pair is left out."""
-        self.made += 1
         again = (arm, result.seed) not in self._lost
         self._lost.add((arm, result.seed))
         self._say(f"{result.id} {result.outcome.detail}: {'it is made again' if again else 'its pair is left out'}.")
