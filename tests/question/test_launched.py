@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.question.launched import take_apart
+from palate.ledger.records import target_body, target_of
+from palate.question.launched import is_spawner, take_apart
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 
@@ -247,3 +248,31 @@ def test_a_module_of_a_package_is_read_with_what_it_imports_from_the_package(her
     (here / "pkg" / "options.py").write_text((here / "train.py").read_text())
     (here / "pkg" / "train.py").write_text("from pkg import options\n")
     assert target("python -m pkg.train").settings["learning_rate"] == 0.1
+
+
+def test_how_many_processes_a_command_starts_is_known_of_it_from_the_ledger_too(here):
+    (here / "train.py").write_text("lr = 0.1\n")
+    for typed in ("torchrun --nproc-per-node 2 train.py", "uv run torchrun --nproc 2 train.py"):
+        found = target(typed)
+        assert (found.processes, target_of(target_body(found)).processes) == (2, 2)
+    assert find_target("train.py").processes == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "spawns"),
+    [
+        ("/env/bin/torchrun --nproc-per-node 2 train.py", True),
+        ("-u -m torch.distributed.run train.py", True),
+        ("-u -m deepspeed.launcher.launch --world_info=a --master_port=1 train.py", True),
+        ("-W ignore /env/bin/accelerate launch train.py", True),
+        ("/env/bin/fabric run train.py", True),
+        ("train.py --strategy deepspeed", False),
+        ("train.py accelerate", False),
+        ("-m train torchrun", False),
+        ("-m coverage run train.py", False),
+        ("/env/bin/coverage run train.py", False),
+        ("-c pass torchrun", False),
+    ],
+)
+def test_a_python_is_a_launcher_by_what_it_executes_and_not_by_words_of_the_training(words, spawns):
+    assert is_spawner(["/env/bin/python3", *words.split()]) == spawns

@@ -71,18 +71,38 @@ def test_a_taken_port_and_a_missing_network_are_told_with_what_to_type():
     ],
 )
 def test_a_port_counts_as_named_where_a_launcher_is_given_one(words, port):
-    assert named_port(words, {}) == port
+    assert (named_port(words, {}) or ("", None))[1] == port
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "by"),
+    [
+        ("env PET_MASTER_PORT=29511 torchrun train.py", {}, "PET_MASTER_PORT"),
+        ("MASTER_PORT=29511 python train.py", {}, "MASTER_PORT"),
+        ("torchrun train.py", {"PET_MASTER_PORT": "29511"}, "PET_MASTER_PORT"),
+        ("python train.py", {"MASTER_PORT": "29511"}, "MASTER_PORT"),
+        ("", {"MASTER_PORT": "29511"}, "MASTER_PORT"),
+        ("accelerate launch train.py", {"MASTER_PORT": "29511"}, "MASTER_PORT"),
+        ("torchrun train.py", {"PET_RDZV_ENDPOINT": "localhost:29511"}, "PET_RDZV_ENDPOINT"),
+    ],
+)
+def test_a_port_that_a_variable_names_counts_as_named_wherever_it_stands_and_none_is_given(words, environ, by):
+    assert named_port(words.split(), environ) == (by, 29511)
+    assert with_port(words.split(), environ) == (words.split(), {})
 
 
 def test_each_run_is_given_a_free_port_as_its_launcher_takes_it():
     words, variables = with_port(["torchrun", "--nproc-per-node", "2", "train.py"], {})
-    assert (words[0], list(variables)) == ("torchrun", ["PET_MASTER_PORT"])
+    assert (words[0], len(words), list(variables)) == ("torchrun", 4, ["MASTER_PORT", "PET_MASTER_PORT"])
+    assert list(with_port([], {})[1]) == ["MASTER_PORT", "PET_MASTER_PORT"]
+    assert list(with_port(["torchrun", "train.py"], {"MASTER_PORT": "1"})[1]) == ["PET_MASTER_PORT"]
     words, variables = with_port(["uv", "run", "accelerate", "launch", "--cpu", "train.py"], {})
     assert words[:5] == ["uv", "run", "accelerate", "launch", "--main_process_port"]
     assert words[6:] == ["--cpu", "train.py"]
-    assert variables == {}
-    for said in (["--standalone"], ["--nnodes", "2"], ["--master-port=1"]):
+    assert set(variables.values()) == {words[5]}, "what reads a variable and what reads the option meet at one port"
+    for said in (["--standalone"], ["--nnodes", "2"], ["--nnodes=2", "--node-rank", "0"], ["--master-port=1"]):
         assert with_port(["torchrun", *said, "train.py"], {}) == (["torchrun", *said, "train.py"], {})
+    assert with_port(["torchrun", "train.py"], {"PET_NNODES": "2"})[1] == {}
 
 
 def test_a_variable_that_is_handed_over_leaves_the_words_in_front():

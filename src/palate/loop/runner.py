@@ -469,11 +469,11 @@ class Runner:
 
     def _notice_port(self) -> None:
         """Make one run at a time where all of them would meet at the port that a person named."""
-        port = named_port(self._plan.target.task.argv, os.environ)
-        if port is not None and self._placing.workers > 1:
+        named = named_port(self._plan.target.task.argv, os.environ)
+        if named is not None and self._placing.workers > 1:
             self._placing.one_at_a_time()
             self._say(
-                f"Port {port} is named in the command, so runs are made one at a time. "
+                f"Port {named[1]} is named by {named[0]}, so runs are made one at a time. "
                 "Without it, each would be given a free one."
             )
 

@@ -36,6 +36,8 @@ class Launcher:
         bare: options which say that a program is started that is not Python.
         starts: "python" for a script or a module, "command" for another command line, "either" for what comes.
         free: words without an option that stand before what is started, as the duration of `timeout`.
+        spawns: whether it is a Python program that starts the training as processes of its own, which meet at a port.
+        port: the option that tells it the port; "" where it reads that from the environment.
     """
 
     takes: frozenset[str] = frozenset()
@@ -43,6 +45,8 @@ class Launcher:
     bare: tuple[str, ...] = ()
     starts: Literal["python", "command", "either"] = "command"
     free: int = 0
+    spawns: bool = False
+    port: str = ""
 
 
 def _of(text: str) -> frozenset[str]:
@@ -54,7 +58,7 @@ TORCHRUN = Launcher(
         "event_log_handler role log_dir r redirects t tee local_ranks_filter duplicate_stdout_filters "
         "duplicate_stderr_filters node_rank master_addr master_port local_addr logs_specs numa_binding "
         "signals_to_handle shutdown_timeout"),
-    ("m", "module"), ("no_python",), "python",
+    ("m", "module"), ("no_python",), "python", spawns=True,
 )  # fmt: skip
 _ACCELERATE = Launcher(
     _of("config_file mixed_precision num_processes num_machines num_cpu_threads_per_process dynamo_backend dynamo_mode "
@@ -66,16 +70,17 @@ _ACCELERATE = Launcher(
         "fsdp_cpu_ram_efficient_loading fsdp_sync_module_states fsdp_activation_checkpointing deepspeed_hostfile "
         "deepspeed_exclusion_filter deepspeed_inclusion_filter deepspeed_multinode_launcher mpirun_hostfile mpirun_ccl "
         "same_network_ip rdzv_endpoint fp8_backend parallelism_config_tp_size"),
-    ("m", "module"), ("no_python",), "python",
+    ("m", "module"), ("no_python",), "python", spawns=True, port="--main_process_port",
 )  # fmt: skip
 _DEEPSPEED = Launcher(
     _of("H hostfile i include e exclude num_nodes min_elastic_nodes max_elastic_nodes num_gpus master_port master_addr "
         "node_rank launcher launcher_args autotuning bind_core_list ssh_port venv_script"),
-    ("module",), ("no_python",), "python",
+    ("module",), ("no_python",), "python", spawns=True, port="--master_port",
 )  # fmt: skip
 _FABRIC = Launcher(
-    _of("accelerator strategy devices num_nodes node_rank main_address main_port precision"), (), (), "python"
-)
+    _of("accelerator strategy devices num_nodes node_rank main_address main_port precision"), (), (), "python",
+    spawns=True, port="--main-port",
+)  # fmt: skip
 _PYTHON_ITSELF = Launcher(_of("W X check_hash_based_pycs"), ("m",), ("c",), "python")
 _UV = Launcher(
     _of("with with_editable with_requirements extra no_extra group no_group only_group env_file package p python "
@@ -94,7 +99,7 @@ LAUNCHERS = {
     "accelerate-launch": _ACCELERATE,
     "deepspeed": _DEEPSPEED,
     "fabric run": _FABRIC,
-    "lightning run": replace(_FABRIC, free=1),
+    "lightning run": replace(_FABRIC, free=1, port=""),
     "coverage run": Launcher(_of("data_file rcfile source include omit context"), ("m", "module"), (), "python"),
     "uv run": _UV,
     "uvx": replace(_UV, starts="command"),
@@ -130,9 +135,30 @@ _AS_MODULES = {
     "torch.distributed.launch": TORCHRUN,
     "accelerate.commands.launch": _ACCELERATE,
     "deepspeed.launcher.runner": _DEEPSPEED,
+    "deepspeed.launcher.launch": _DEEPSPEED,
     "coverage": LAUNCHERS["coverage run"],
 }
 """Launchers that Python starts by `-m`."""
+
+
+def launcher_named(name: str) -> Launcher:
+    """Return how a launcher reads its own words, by its name in `Launched.launchers`."""
+    return LAUNCHERS[name] if name in LAUNCHERS else _AS_MODULES[name]
+
+
+def is_spawner(words: Sequence[str]) -> bool:
+    """Return whether a Python that was started by these words is a launcher whose training is other processes.
+
+    >>> is_spawner(["python", "/env/bin/torchrun", "train.py"]), is_spawner(["python", "train.py", "deepspeed"])
+    (True, False)
+    """
+    try:
+        one = take_apart(["python", *words[1:]])
+        if one.what == "script" and not one.launchers:  # a program of an environment is a script of its Python
+            one = take_apart([Path(one.name).name, *one.arguments])
+    except InputError:
+        return False
+    return any(launcher_named(name).spawns for name in one.launchers)
 
 
 def starts_others(word: str) -> bool:
@@ -156,6 +182,7 @@ class Launched:
             target, or a program.
         name: how it is called.
         launchers: those that start it, in order, as `uv run` and `torchrun`.
+        options: of the one that starts several processes: by whole name as typed, and the value ("" for a switch).
         variables: what stands in front of it as `LR=0.1`, or behind `env`.
         python: the Python that starts it, as typed; "" where none is typed.
         bare: whether a Python is started with nothing that changes what it computes.
@@ -166,6 +193,7 @@ class Launched:
     what: What
     name: str
     launchers: tuple[str, ...] = ()
+    options: dict[str, tuple[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     python: str = ""
     bare: bool = True
@@ -189,6 +217,7 @@ class _Splitting:
     words: list[str]
     at: int = 0
     launchers: list[str] = field(default_factory=list)
+    options: dict[str, tuple[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
     def split(self) -> Launched:
@@ -244,12 +273,16 @@ class _Splitting:
             self.at += 1
             if word == "--":
                 break
-            text, equals, _ = word.partition("=")
+            text, equals, value = word.partition("=")
             name = _whole_name(text.lstrip("-").replace("-", "_"), launcher)
             said.add(name)
             if launcher is _PYTHON_ITSELF and name in launcher.module + launcher.bare:
                 break  # of the others it is a switch, and more options may follow
-            self.at += not equals and self._has_value(name, launcher)
+            if not equals and self._has_value(name, launcher):
+                value = self._here()
+                self.at += 1
+            if launcher.spawns:
+                self.options[name] = (text, value)
         return said
 
     def _has_value(self, name: str, launcher: Launcher) -> bool:
@@ -299,6 +332,7 @@ class _Splitting:
             what=what,
             name=name,
             launchers=tuple(self.launchers),
+            options=self.options,
             variables=self.variables,
             python=python,
             bare=bare,
@@ -412,9 +446,9 @@ def processes_of(words: Sequence[str]) -> int:
     >>> processes_of(["torchrun", "--nproc-per-node=2", "train.py"]), processes_of(["accelerate", "launch", "train.py"])
     (2, 1)
     """
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        text = value if equals else following
-        if name.startswith("--") and name[2:].replace("-", "_") in _PROCESSES and text.isdigit():
-            return max(1, int(text))
-    return 1
+    try:
+        options = take_apart(words).options
+    except InputError:
+        return 1
+    said = [options[name][1] for name in _PROCESSES if name in options]
+    return max(1, *(int(text) for text in said if text.isdigit())) if any(map(str.isdigit, said)) else 1
