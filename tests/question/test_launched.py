@@ -276,3 +276,35 @@ def test_how_many_processes_a_command_starts_is_known_of_it_from_the_ledger_too(
 )
 def test_a_python_is_a_launcher_by_what_it_executes_and_not_by_words_of_the_training(words, spawns):
     assert is_spawner(["/env/bin/python3", *words.split()]) == spawns
+
+
+def test_where_a_file_and_a_package_have_one_name_the_package_is_read_as_python_does_it(here):
+    (here / "train").mkdir()
+    (here / "train" / "__init__.py").write_text("")
+    (here / "train" / "__main__.py").write_text("LR = 0.1\n")
+    (here / "train.py").write_text("LR = 0.7\n")
+    for typed in ("python -m train", "nice python -m train", "torchrun -m train"):
+        assert (typed, target(typed).settings["LR"]) == (typed, 0.1)
+    (here / "train" / "__main__.py").unlink()
+    with pytest.raises(NotFoundError, match="train"):  # python -m train refuses it too
+        target("nice python -m train")
+
+
+def test_a_console_entry_point_has_the_settings_of_the_file_that_it_imports(here, monkeypatch):
+    (here / "mine").mkdir()
+    (here / "mine" / "__init__.py").write_text("LR = 0.1\ndef main():\n    pass\n")
+    (here / "mine" / "__main__.py").write_text("VERBOSE = 3\n")
+    (here / "bin").mkdir()
+    (here / "bin" / "mytrain").write_text(
+        f"#!{sys.executable}\nimport sys\nfrom mine import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    (here / "bin" / "mytrain").chmod(0o755)
+    monkeypatch.syspath_prepend(here)
+    assert dict(target("mytrain").settings) == {"LR": 0.1}
+
+
+def test_a_plain_start_of_a_module_is_the_module_as_it_is_asked_about_by_m(here):
+    (here / "pkg").mkdir()
+    (here / "pkg" / "train.py").write_text("LR = 0.1\n")
+    assert target("python -m pkg.train") == find_target("-m pkg.train")
+    assert target("python -O -m pkg.train").task.kind == "command"

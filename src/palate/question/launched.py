@@ -296,7 +296,7 @@ class _Splitting:
         typed, begin = self.words[self.at], self.at + 1
         self.at += 1
         said = self._take_options(_PYTHON_ITSELF)
-        quiet = all(word in ("-u", "-B") for word in self.words[begin : self.at])
+        quiet = all(word in ("-u", "-B", "-m") for word in self.words[begin : self.at])
         if "c" in said or self.at >= len(self.words) or self._here() == "-":
             if "c" in said:
                 return self._found("program", typed, len(self.words), python=typed, bare=False)
@@ -305,7 +305,7 @@ class _Splitting:
             return self._found("script", self._here(), self.at + 1, python=typed, bare=quiet)
         module = self._here()
         if module not in _AS_MODULES:
-            return self._found("module", module, self.at + 1, python=typed, bare=False)
+            return self._found("module", module, self.at + 1, python=typed, bare=quiet)
         self.at += 1 + (module == "coverage")
         return replace(self._launched(module, _AS_MODULES[module]), python=typed)
 

@@ -687,6 +687,8 @@ def find_command(words: Sequence[str], here: Path) -> Target:
     """
     found = read_command(list(words), here)
     if isinstance(found, Python) and found.same:
+        if found.launched.what == "module":
+            return find_target(MODULE + found.launched.name, found.launched.arguments, folder=here)
         name = found.launched.name if here == Path.cwd() else str(here / found.launched.name)
         return find_target(name, found.launched.arguments)
     refuse_kept(found)
