@@ -170,7 +170,8 @@ def test_a_run_that_is_made_again_is_told_to_go_no_more(trained, tmp_path):
             super().watch(event)
             begun.append(len(held.state.runs))
 
-    trained.run(trained.question(budget=2), Attended(Looks(), held, None, 1), resources=once)
+    trained.run(trained.question(budget=2), Attended(Looks(), held, None, 9), resources=once)
     held.close()
     assert max(begun) == 1
     assert held.state.runs == ()
+    assert held.state.workers == 1, "as runs are placed, not as was thought before"

@@ -2,7 +2,9 @@
 
 import pytest
 
+from palate.loop.ports import port_in_use
 from palate.training.cause import hints, inner_status, without_frames
+from palate.training.outcome import fault_lines
 from palate.training.ports import named_port, with_port, without_handed
 
 TORCHRUN = """\
@@ -52,8 +54,25 @@ def test_the_status_of_what_make_and_accelerate_started_is_told():
     assert inner_status(-9, TORCHRUN) == -9
 
 
-def test_a_taken_port_and_a_missing_network_are_told_with_what_to_type():
-    assert "Port 29511 is taken" in hints(["bind failed, port: 29511, EADDRINUSE: address already in use"])[0]
+def test_a_taken_port_is_read_of_the_line_that_says_so_whatever_launchers_print_behind_it(tmp_path):
+    rank = ["[rank1]: Traceback (most recent call last):", *(f"[rank1]:   line {n}" for n in range(20))]
+    launcher = TORCHRUN[5:]
+    output = tmp_path / "output.log"
+    own = [
+        "port 1002 of eth0 is up",
+        "Traceback (most recent call last):",
+        "OSError: [Errno 98] Address already in use",
+    ]
+    output.write_text("\n".join([*own, *rank, *launcher]))
+    assert port_in_use(fault_lines(output)) == "a port"
+    named = own[2] + " ('127.0.0.1', port 29511)"
+    output.write_text("\n".join([*own[:2], named, *rank, *launcher]))
+    assert port_in_use(fault_lines(output)) == "port 29511"
+    output.write_text("\n".join(["29500: Address already in use, takes 29501", *["epoch"] * 20, *TORCHRUN]))
+    assert port_in_use(fault_lines(output)) == "", "what a training got over is no cause"
+
+
+def test_a_missing_network_is_told_with_what_to_type():
     assert "UV_OFFLINE=1" in hints(["error: Failed to fetch: `https://pypi.org/simple/numpy/`"])[0]
     assert hints(["ValueError: odd"]) == []
 

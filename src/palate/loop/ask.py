@@ -55,9 +55,13 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunsGoing:
-    """These runs go, and no others: one that is to be made again ends without a result. Told a few times a second."""
+    """These runs go, and no others: one that is to be made again ends without a result. Told a few times a second.
+
+    `at_once` is how many go at a time at most, as far as is known by now.
+    """
 
     ids: tuple[str, ...]
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 arguments. Only words are read here; nothing is started, and no launcher is imported.
 """
 
+import itertools
 import os
 import re
 import shlex
@@ -126,7 +127,13 @@ LAUNCHERS = {
     "mpirun": _MPI,
     "mpiexec": _MPI,
     "horovodrun": _MPI,
-    "srun": Launcher(_of("n ntasks N nodes c cpus_per_task p partition t time G gpus gres mem J job_name A account w")),
+    "srun": Launcher(
+        _of("n ntasks N nodes c cpus_per_task p partition t time G gpus gres mem J job_name A account w nodelist x "
+            "exclude ntasks_per_node ntasks_per_gpu ntasks_per_core gpus_per_node gpus_per_task cpus_per_gpu "
+            "mem_per_cpu mem_per_gpu q qos C constraint time_min export cpu_bind gpu_bind m distribution o output "
+            "e error i input reservation begin d dependency D chdir mpi signal comment threads_per_core L licenses "
+            "K kill_on_bad_exit"),
+    ),
 }  # fmt: skip
 """Programs that start others, and subcommands of such."""
 
@@ -137,6 +144,8 @@ _AS_MODULES = {
     "deepspeed.launcher.runner": _DEEPSPEED,
     "deepspeed.launcher.launch": _DEEPSPEED,
     "coverage": LAUNCHERS["coverage run"],
+    "cProfile": Launcher(_of("o outfile s sort"), ("m",), (), "python"),
+    "profile": Launcher(_of("o outfile s sort"), ("m",), (), "python"),
 }
 """Launchers that Python starts by `-m`."""
 
@@ -241,8 +250,13 @@ class _Splitting:
         return self._found(what, name, self.at + 1)
 
     def _subcommands(self) -> list[str]:
-        """Return the words that may be a subcommand: the first without a dash, of few programs behind their options."""
-        return [word for word in self.words[self.at + 1 :] if not word.startswith("-")][:1]
+        """Return the words that may be a subcommand: up to the first that is no option, nor may be the value of one."""
+        found: list[str] = []
+        for before, word in itertools.pairwise(self.words[self.at :]):
+            found += [] if word.startswith("-") else [word]
+            if not word.startswith("-") and not before.startswith("-"):
+                break
+        return found
 
     def _take_variables(self) -> None:
         while self.at < len(self.words) and (found := ASSIGNED.fullmatch(self.words[self.at])):
@@ -289,8 +303,13 @@ class _Splitting:
         """Return whether the next word is the value of an option; of one that is not known, what it looks like."""
         if name in launcher.takes:
             return True
-        known_switch = launcher in (_PYTHON_ITSELF, _UV) or launcher.starts == "command" or self.at >= len(self.words)
-        return not known_switch and not self._here().startswith("-") and _is_number(self._here())
+        here = self._here()
+        if launcher in (_PYTHON_ITSELF, _UV) or launcher.free or not here or here.startswith("-"):
+            return False
+        later = (Path(word).name for word in self.words[self.at + 1 :])
+        return _is_number(here) or (
+            launcher.starts == "command" and not _starts(here) and any(map(starts_others, later))
+        )
 
     def _by_python(self) -> Launched:
         typed, begin = self.words[self.at], self.at + 1
@@ -345,6 +364,16 @@ class _Splitting:
             why=f"Behind it comes {what}, and nothing is there.",
             todo=f"palate run -c name=value -- {typed} {'train.py' if what == 'a script' else 'python train.py'}",
         )
+
+
+def _starts(word: str) -> bool:
+    """Return whether a word may be a program or a script, or a variable in front of one."""
+    return (
+        starts_others(Path(word).name)
+        or bool(ASSIGNED.fullmatch(word))
+        or word.endswith((".py", ".sh", ".bash"))
+        or shutil.which(word) is not None
+    )
 
 
 def _whole_name(name: str, launcher: Launcher) -> str:

@@ -92,11 +92,12 @@ def _inside(spec: ModuleSpec, where: list[str] | None, part: str) -> list[str] |
 
 
 def _refuse_no_name(module: str) -> None:
-    if all(part.isidentifier() for part in module.split(".")):
+    is_file = module.endswith(".py")  # Python says so too, of train.py
+    if all(part.isidentifier() for part in module.split(".")) and not is_file:
         return
     path = module.removesuffix(".py").strip("./")
     named = ".".join(part for part in path.split("/") if part)
-    known = "/" in module or module.endswith(".py")
+    known = "/" in module or is_file
     raise InputError(
         f"{module!r} is not the name of a module.",
         why="-m takes a name with dots, as python -m does.",

@@ -118,7 +118,7 @@ class Bars(Lines):
         match event:
             case RunStarted():
                 self._started(event)
-            case RunsGoing(ids):
+            case RunsGoing(ids, _):
                 self._going(ids)
             case RunEnded():
                 self._ended(event)
