@@ -121,8 +121,9 @@ def test_a_port_that_is_named_and_taken_is_the_cause(project):
         port = str(taken.getsockname()[1])
         command = ("torchrun", "--nproc-per-node", "2", "--master-port", port, "train.py")
         ended = work.call("run", "-c", "lr=0.3", *QUICK, "--workers", "2", "--", *command)
-    assert f"Port {port} is named in the command, so runs are made one at a time" in ended.stderr
-    assert f"Port {port} is taken by another program" in ended.stderr
+    assert f"Port {port} is named by --master-port, so runs are made one at a time" in ended.stderr
+    assert f"could not listen on port {port}: it is in use" in ended.stderr
+    assert "leave --master-port out: palate gives each run a free port" in ended.stderr
 
 
 def test_an_edit_of_what_a_command_starts_is_asked_about(project):

@@ -122,6 +122,8 @@ def test_runs_at_once_that_meet_at_one_port_are_made_again_one_at_a_time(workpla
     said = workplace.call(*words, "--workers", "2")
     assert "Better" in said.stdout
     assert "use the same port: they are made again, one at a time. Next time: --workers 1" in said.stderr
+    begun = len(list(workplace.folder.glob(".palate/runs/*")))
+    assert f"{begun} runs made" in said.stdout, "those that were set aside took their time too"
 
 
 def test_a_port_that_another_program_has_is_no_outcome_of_the_change(workplace):

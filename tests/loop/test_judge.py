@@ -1,5 +1,7 @@
 """Runs are judged look by look, in the order of their seeds, on the terms of the moment at which they were asked."""
 
+import math
+
 import pytest
 
 from palate.loop.judge import Judge, judge_now, opposed_words, terms_of
@@ -123,3 +125,11 @@ def test_another_metric_that_says_the_opposite_is_named(written):
         [words] = opposed_words(catalog, question, judgement)
         assert words.startswith("But val_acc is better: +")
         assert set(collect(catalog, question.plan)["baseline"]) == {0, 1, 2, 3}
+
+
+def test_of_more_runs_than_the_budget_only_its_seeds_are_judged(judged):
+    """A larger budget may have been asked for before."""
+    judgement = judged(results_of([1.0, 1.1, 0.9, 1.2, 1.0, 1.1], [1.1, 1.0, 1.2, 0.9, 1.1, 1.0]))
+    assert judgement.verdict.n == 4
+    assert judgement.done
+    assert math.isfinite(judgement.verdict.low)

@@ -9,6 +9,8 @@ import pytest
 from tests.loop.trained_project import Recorder
 
 from palate.loop.ask import Noticed
+from palate.loop.attended import Attended
+from palate.loop.sittings import Job, sit
 from palate.store.layout import OWED, OWED_AT
 from palate.store.reader import read_journal
 from palate.training.debug import DebugLauncher
@@ -155,3 +157,21 @@ def test_a_run_that_lost_points_once_is_made_again(trained):
     assert sum("it is made again" in event.words for event in person.of(Noticed)) == 1
     other = trained.run(trained.question(budget=2, metric="loss"))
     assert (other.judgement.made, other.judgement.reused) == (0, 4)
+
+
+def test_a_run_that_is_made_again_is_told_to_go_no_more(trained, tmp_path):
+    """Whoever looks on sees one run at a time, as there is; see also what meets at one port, in tests/cli."""
+    seen, begun = [], []
+    once = losing(lambda order: seen.append(order.seed) is None and len(seen) == 2)
+    held = sit(tmp_path / "home", Job(experiment="3f9c12ab", text="", argv=(), folder="/", budget=2))
+
+    class Looks(Recorder):
+        def watch(self, event):
+            super().watch(event)
+            begun.append(len(held.state.runs))
+
+    trained.run(trained.question(budget=2), Attended(Looks(), held, None, 9), resources=once)
+    held.close()
+    assert max(begun) == 1
+    assert held.state.runs == ()
+    assert held.state.workers == 1, "as runs are placed, not as was thought before"

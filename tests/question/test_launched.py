@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from palate.errors import InputError, NotFoundError, SettingError
-from palate.question.launched import take_apart
+from palate.ledger.records import target_body, target_of
+from palate.question.launched import is_spawner, take_apart
 from palate.question.target import find_target
 from palate.recipe.settings import parse_assignments
 
@@ -34,6 +35,13 @@ SCRIPTS = [
     "A=b LR=.1 python train.py --epochs 3",
     "mpirun -np 2 --bind-to none python train.py --epochs 3",
     "srun -n 2 --gpus=1 python train.py --epochs 3",
+    "srun --gpus-per-node 2 --qos high --new-option value python train.py --epochs 3",
+    "srun --unknown 2 env -u A python train.py --epochs 3",
+    "uv --project there run --no-sync train.py --epochs 3",
+    "poetry -C there run python train.py --epochs 3",
+    "python -m cProfile -o out train.py --epochs 3",
+    "timeout --preserve-status 60 python train.py --epochs 3",
+    "conda run --live-stream python train.py --epochs 3",
     "xvfb-run -a python train.py --epochs 3",
     "taskset 0x3 python train.py --epochs 3",
     "coverage run --branch train.py --epochs 3",
@@ -247,3 +255,63 @@ def test_a_module_of_a_package_is_read_with_what_it_imports_from_the_package(her
     (here / "pkg" / "options.py").write_text((here / "train.py").read_text())
     (here / "pkg" / "train.py").write_text("from pkg import options\n")
     assert target("python -m pkg.train").settings["learning_rate"] == 0.1
+
+
+def test_how_many_processes_a_command_starts_is_known_of_it_from_the_ledger_too(here):
+    (here / "train.py").write_text("lr = 0.1\n")
+    for typed in ("torchrun --nproc-per-node 2 train.py", "uv run torchrun --nproc 2 train.py"):
+        found = target(typed)
+        assert (found.processes, target_of(target_body(found)).processes) == (2, 2)
+    assert find_target("train.py").processes == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "spawns"),
+    [
+        ("/env/bin/torchrun --nproc-per-node 2 train.py", True),
+        ("-u -m torch.distributed.run train.py", True),
+        ("-u -m deepspeed.launcher.launch --world_info=a --master_port=1 train.py", True),
+        ("-W ignore /env/bin/accelerate launch train.py", True),
+        ("/env/bin/fabric run train.py", True),
+        ("train.py --strategy deepspeed", False),
+        ("train.py accelerate", False),
+        ("-m train torchrun", False),
+        ("-m coverage run train.py", False),
+        ("/env/bin/coverage run train.py", False),
+        ("-c pass torchrun", False),
+    ],
+)
+def test_a_python_is_a_launcher_by_what_it_executes_and_not_by_words_of_the_training(words, spawns):
+    assert is_spawner(["/env/bin/python3", *words.split()]) == spawns
+
+
+def test_where_a_file_and_a_package_have_one_name_the_package_is_read_as_python_does_it(here):
+    (here / "train").mkdir()
+    (here / "train" / "__init__.py").write_text("")
+    (here / "train" / "__main__.py").write_text("LR = 0.1\n")
+    (here / "train.py").write_text("LR = 0.7\n")
+    for typed in ("python -m train", "nice python -m train", "torchrun -m train"):
+        assert (typed, target(typed).settings["LR"]) == (typed, 0.1)
+    (here / "train" / "__main__.py").unlink()
+    with pytest.raises(NotFoundError, match="train"):  # python -m train refuses it too
+        target("nice python -m train")
+
+
+def test_a_console_entry_point_has_the_settings_of_the_file_that_it_imports(here, monkeypatch):
+    (here / "mine").mkdir()
+    (here / "mine" / "__init__.py").write_text("LR = 0.1\ndef main():\n    pass\n")
+    (here / "mine" / "__main__.py").write_text("VERBOSE = 3\n")
+    (here / "bin").mkdir()
+    (here / "bin" / "mytrain").write_text(
+        f"#!{sys.executable}\nimport sys\nfrom mine import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    (here / "bin" / "mytrain").chmod(0o755)
+    monkeypatch.syspath_prepend(here)
+    assert dict(target("mytrain").settings) == {"LR": 0.1}
+
+
+def test_a_plain_start_of_a_module_is_the_module_as_it_is_asked_about_by_m(here):
+    (here / "pkg").mkdir()
+    (here / "pkg" / "train.py").write_text("LR = 0.1\n")
+    assert target("python -m pkg.train") == find_target("-m pkg.train")
+    assert target("python -O -m pkg.train").task.kind == "command"

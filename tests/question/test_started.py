@@ -58,6 +58,7 @@ def test_a_module_is_no_script_of_the_same_file_and_is_kept_with_its_name(packag
         ("-m pkg.trian", NotFoundError, "no module pkg.trian"),
         ("-m pkg", NotFoundError, "without __main__"),
         ("-m pkg/train.py", InputError, "not the name of a module"),
+        ("-m train.py", InputError, "palate run -m train "),
         ("-m ", InputError, "not the name of a module"),
         ("-m zlib", (InputError, NotFoundError), "zlib"),
     ],

@@ -72,8 +72,9 @@ def answer(
 
         if not as_json:
             _say_budget(project, opened.question)
-        if options.hours is not None and not as_json:
-            say(f"Hours      {hours_words(options.hours)}: no pair is started that would end later")
+        hours = options.sitting.job.hours if options.sitting is not None else options.hours
+        if hours is not None and not as_json:
+            say(f"Hours      {hours_words(hours)}: no pair is started that would end later")
         job = job_of(opened.question, typed(options), hours=options.hours, detached=options.detach)
         if ask_only or options.detaches:
             report = run_question(project, opened, person=person, declared=declared, run=False)

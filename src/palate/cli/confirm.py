@@ -35,9 +35,10 @@ def command(strict: bool, trust: bool, detach: bool, sitting: Held | None, as_js
     What was not asked by you at this place is shown in full, and started only when you say so.
     """
     project = here()
-    resources = resources_of(project, read_config(Path.cwd(), os.environ))
     with Catalog.open(project) as catalog:
         waiting = [question for question, _ in winners(Ledger.of(catalog.project.chain))]
+        most_processes = max((question.target.processes for question in waiting), default=1)
+        resources = resources_of(project, read_config(Path.cwd(), os.environ), processes=most_processes)
         if not as_json and waiting:
             most = sum(2 * question.budget for question in waiting)
             several = len(waiting) != 1

@@ -93,8 +93,9 @@ def put_resumed(
     from palate.question.target import find_target
     from palate.store.config import read_config
 
-    resources = resources_of(project, read_config(Path.cwd(), os.environ))
-    found = try_resuming(project, find_target(script, arguments), resources, at=at, steps=steps)
+    target = find_target(script, arguments)
+    resources = resources_of(project, read_config(Path.cwd(), os.environ), target=target)
+    found = try_resuming(project, target, resources, at=at, steps=steps)
     put_out(found.document(), found.lines(), as_json=as_json)
     if not found.exact:
         sys.exit(1)

@@ -869,8 +869,8 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "processes", "closed")
-"""Fields of a target that say something of the file as it is now, or of how a run is placed."""
+_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "closed")
+"""Fields of a target that say something of the file as it is now."""
 
 
 def target_body(target: Target) -> dict[str, Any]:

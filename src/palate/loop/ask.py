@@ -55,9 +55,13 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunsGoing:
-    """These runs go; told a few times a second."""
+    """These runs go, and no others: one that is to be made again ends without a result. Told a few times a second.
+
+    `at_once` is how many go at a time at most, as far as is known by now.
+    """
 
     ids: tuple[str, ...]
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,7 @@ def resources_of(
     timeout_s: float | None = None,
     per_gpu: int | None = None,
     target: Target | None = None,
+    processes: int = 1,
 ) -> Resources:
     """Return what runs are carried out with: flags first, then preferences, then the machine's GPUs and cores.
 
@@ -182,6 +187,7 @@ def resources_of(
         timeout_s: seconds that a run may take.
         per_gpu: runs a GPU; 0 hides the GPUs.
         target: what is run; where it uses no GPU, none is looked for. None where several are.
+        processes: that a run's command starts together at most, where several targets are run.
     """
     said = threads or config["threads"].value
     wish = Wish(
@@ -193,7 +199,7 @@ def resources_of(
     cores = count_cores()
     runs, threads_a_run = share_out(cores, wish.workers, wish.threads)
     uses = target is None or target.may_use_gpu
-    processes = 1 if target is None else target.processes
+    processes = processes if target is None else target.processes
     return Resources(
         places=Places(wish, cores=cores, find=lambda: find_devices(os.environ) if uses else (), processes=processes),
         start=start_local,

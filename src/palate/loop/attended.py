@@ -71,7 +71,7 @@ class Attended:
                 run = Going(id=event.order.id, arm=event.arm, seed=event.seed, began_unix_s=at_s, length=length)
                 self._held.tell(replace(state, runs=(*state.runs, run)))
             case RunsGoing():
-                self._beat()
+                self._beat(event)
             case RunEnded():
                 self._ended(event)
             case Looked(verdict) if self._question is not None:
@@ -82,12 +82,14 @@ class Attended:
             case _:
                 pass
 
-    def _beat(self) -> None:
-        """Say from time to time that it is there, and at once that it was asked to stop."""
+    def _beat(self, going: RunsGoing) -> None:
+        """Say from time to time that it is there; at once that it was asked to stop, and that a run goes no more."""
         state = self._held.state
         stopping = self._held.asked_to_stop()
-        if stopping != state.stopping or time.time() - state.at_unix_s > BEAT_S:
-            self._held.tell(replace(state, stopping=stopping))
+        runs = tuple(run for run in state.runs if run.id in going.ids)
+        known = (state.stopping, state.runs, state.workers)
+        if known != (stopping, runs, going.at_once) or time.time() - state.at_unix_s > BEAT_S:
+            self._held.tell(replace(state, stopping=stopping, runs=runs, workers=going.at_once))
 
     def _ended(self, event: RunEnded) -> None:
         state, result = self._held.state, event.result

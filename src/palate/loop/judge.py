@@ -85,7 +85,7 @@ class Judge:
 
     def judge(self, results: Results) -> Judgement:
         """Judge the runs so far; where no further pair is complete, what was said last still holds."""
-        complete = complete_pairs(results)
+        complete = min(complete_pairs(results), self._question.budget)  # a larger one may have been asked for before
         if self._last is None or complete != self._complete:
             self._complete, self._last = complete, self._judge(results, complete)
         return self._last

@@ -11,7 +11,7 @@ from palate.store.project import Project
 from palate.training.devices import memory_here, still_there
 from palate.training.faults import Fault
 from palate.training.launch import Ended, Resources
-from palate.training.outcome import OUT_OF_MEMORY, fault_of, set_aside, tail_of
+from palate.training.outcome import OUT_OF_MEMORY, fault_lines, fault_of, set_aside
 from palate.training.placing import Places
 from palate.vocabulary import Arm
 
@@ -92,7 +92,7 @@ class Placing:
             self._say("A run asks for a GPU that it does not see: each has GPUs of its own. --workers 1 shows it all.")
 
     def _asks_for_another(self, ended: Ended) -> bool:
-        return any(OTHER_GPU in line for line in tail_of(self._project.output(ended.id)))
+        return any(OTHER_GPU in line for line in fault_lines(self._project.output(ended.id)))
 
     def _too_full(self, places: Places, ended: Ended, fault: Fault) -> str:
         """Make a run again with fewer at a time, where it shared what ran out."""

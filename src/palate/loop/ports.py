@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from palate.errors import RunsFailedError
 
 _IN_USE = re.compile(r"EADDRINUSE|address already in use|errno: ?98\b", re.IGNORECASE)
-_PORT = re.compile(r"\bport[:= ]+(\d{2,5})\b|(?:localhost|[\d.]{7,15}|\])[:, ]+(\d{2,5})\b", re.IGNORECASE)
+_PORT = re.compile(r"\bport[:= ]+(\d{2,5})\b|(?:localhost|[\d.]{7,15}|\])['\"]?[:, ]+(\d{2,5})\b", re.IGNORECASE)
 
 
 def port_in_use(printed: Sequence[str]) -> str:
@@ -20,21 +20,28 @@ def port_in_use(printed: Sequence[str]) -> str:
     >>> port_in_use(["RuntimeError: failed to listen on port: 29500, errno: 98 - Address already in use"])
     'port 29500'
     """
-    text = "\n".join(printed)
-    if not _IN_USE.search(text):
-        return ""
-    found = _PORT.search(text)
-    return f"port {found[1] or found[2]}" if found else "a port"
+    lines = [line for line in printed if _IN_USE.search(line)]
+    named = [found[1] or found[2] for line in lines if (found := _PORT.search(line))]
+    return f"port {named[0]}" if named else "a port" if lines else ""
 
 
-def port_taken(run: str, port: str, printed: Sequence[str]) -> RunsFailedError:
-    """Return what is raised where a run that was alone finds its port in use."""
+def port_taken(run: str, port: str, printed: Sequence[str], named_by: str) -> RunsFailedError:
+    """Return what is raised where a run that was alone finds its port in use.
+
+    Args:
+        run: its id.
+        port: as `port_in_use` says it.
+        printed: the last lines of its output.
+        named_by: what names the port of its processes for all runs, as `--master-port`; "" where nothing does.
+    """
+    leaves = f"Or leave {named_by} out: palate gives each run a free port."
+    takes = 'Or let the script take the port that palate gives each run: os.environ.setdefault("MASTER_PORT", ...)'
     return RunsFailedError(
         f"{run} could not listen on {port}: it is in use.",
         why=["It ran alone, so another program has it. That is no outcome of a change.", *(f"| {x}" for x in printed)],
         todo=(
             "End what uses it, then type the same command again; nothing that finished is lost.",
-            'Or let the script take the port that palate gives each run: os.environ.setdefault("MASTER_PORT", ...)',
+            leaves if named_by else takes,
         ),
     )
 

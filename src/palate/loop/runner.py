@@ -33,7 +33,7 @@ from palate.training.cause import hints, inner_status
 from palate.training.inputs import Received, read_received, take_received
 from palate.training.launch import Ended, Engines, Resources, stopped_by_signals
 from palate.training.limits import Limits
-from palate.training.outcome import LOOKED_AT, USAGE_ERROR, cause_of, set_aside, tail_of
+from palate.training.outcome import LOOKED_AT, USAGE_ERROR, cause_of, fault_lines, set_aside, tail_of
 from palate.training.ports import named_port
 from palate.vocabulary import BASELINE, Arm
 
@@ -61,7 +61,7 @@ class Runner:
         engines: those that were started early, while a person was thinking; stopped at the end.
 
     Attributes:
-        made: how many runs were made.
+        made: how many runs were made, those that count for nothing among them.
         reused: how many were there already, or were made by another process meanwhile.
     """
 
@@ -154,6 +154,7 @@ class Runner:
             while self._ended:
                 ended = self._ended.popleft()
                 self._take(ended)
+                self._tell_going()
                 if self._ended or not self._lanes.more_ends(ended.id):
                     yield self._results
 
@@ -172,7 +173,10 @@ class Runner:
         else:
             time.sleep(LOOK_S)
         if not self._ended:
-            self._person.watch(RunsGoing(tuple(self._going)))
+            self._tell_going()
+
+    def _tell_going(self) -> None:
+        self._person.watch(RunsGoing(tuple(self._going), self._placing.workers))
 
     def _known(self, by_seed: dict[int, RunResult]) -> dict[int, Received]:
         read = {seed: read_received(self._project.run_folder(one.id)) for seed, one in by_seed.items()}
@@ -295,6 +299,7 @@ class Runner:
         if ended.id not in self._going:  # a reading before the runs that was given up, and ended late
             return
         arm, seed, began_s = self._going.pop(ended.id)
+        self.made += 1  # whatever becomes of it: one that is set aside was made, and took its time
         self._limits.learn(arm, time.monotonic() - began_s)
         ended = self._lanes.shared(ended)
         try:
@@ -326,6 +331,7 @@ class Runner:
 
     def _take_in(self, ended: Ended, arm: Arm, seed: int, began_s: float) -> None:
         """Read a run back that has ended, check what it received, and take in what it gave."""
+        beside = self._spans.ended(ended.id, began_s, time.monotonic())
         known = known_inputs(self._project, self._plan, arm)
         received = self._read_back(ended.id, arm)
         self._refuse_changed(ended.id, arm, known, received)
@@ -337,16 +343,14 @@ class Runner:
         if not result:
             raise SetupFailedError(f"{self._project.journal(ended.id)} cannot be read back.", todo="palate doctor")
         if why := self._placing.again(ended, (arm, seed)):
-            self.made += 1
             self._lanes.forbid()
             self._set_aside([ended.id], why)
             return
-        if self._meets_others(result, began_s):
+        if self._meets_others(result, beside):
             return
         if arm == BASELINE:
             self._refuse_fault(result, received)
         self._refuse_usage(arm, result, ended)
-        self.made += 1
         if received is not None and self._is_shared(ended.id, received, began_s):
             return
         self._results[arm][seed] = result
@@ -357,7 +361,6 @@ class Runner:
 
     def _take_lost(self, arm: Arm, result: RunResult) -> None:
         """Let a run that lost points be made again, once; where it loses points again, its pair is left out."""
-        self.made += 1
         again = (arm, result.seed) not in self._lost
         self._lost.add((arm, result.seed))
         self._say(f"{result.id} {result.outcome.detail}: {'it is made again' if again else 'its pair is left out'}.")
@@ -431,19 +434,19 @@ class Runner:
         self._make_again(runs, f"another run wrote {file} at the same time")
         return True
 
-    def _meets_others(self, result: RunResult, began_s: float) -> bool:
+    def _meets_others(self, result: RunResult, beside: set[str]) -> bool:
         """Notice runs at once whose processes meet at one port; set them aside, and go on with one run at a time."""
-        beside = self._spans.ended(result.id, began_s, time.monotonic())
         if result.id in self._spans.doubted:
             self._make_again({result.id}, "it went at once with a run that uses the same port")
             return True
-        printed = tail_of(self._project.output(result.id)) if result.outcome.failed else []
-        port = port_in_use(printed)
+        output = self._project.output(result.id)
+        port = port_in_use(fault_lines(output)) if result.outcome.failed else ""
         if not port:
             return False
         if not beside and not self._going:
             self._set_aside([result.id], f"{port} was in use")
-            raise port_taken(result.id, port, printed)
+            named_by, _ = named_port(self._plan.target.task.argv, os.environ) or ("", 0)
+            raise port_taken(result.id, port, cause_of(output), named_by)
         self._spans.doubted |= self._going.keys()
         named = port.removeprefix("a ")
         again = "they are made again, one at a time. Next time: --workers 1"
@@ -471,11 +474,11 @@ class Runner:
 
     def _notice_port(self) -> None:
         """Make one run at a time where all of them would meet at the port that a person named."""
-        port = named_port(self._plan.target.task.argv, os.environ)
-        if port is not None and self._placing.workers > 1:
+        named = named_port(self._plan.target.task.argv, os.environ)
+        if named is not None and self._placing.workers > 1:
             self._placing.one_at_a_time()
             self._say(
-                f"Port {port} is named in the command, so runs are made one at a time. "
+                f"Port {named[1]} is named by {named[0]}, so runs are made one at a time. "
                 "Without it, each would be given a free one."
             )
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import InputError, NotFoundError, PalateError
-from palate.question.entries import entry_module, folders_of, is_of_palate, module_file, python_program
+from palate.question.entries import entry_module, folders_of, is_of_palate, python_program
 from palate.question.fingerprint import code_of_file, imports_of, sources_of, versions_of
 from palate.question.folder import path_inside, place_of
 from palate.question.handover import CommandLine, Handover
 from palate.question.launched import ASSIGNED, SHELLS, Launched, refuse_missing, take_apart
 from palate.question.source import SEED_NAMES, Source, read_source
+from palate.question.started import imported_file, started_file
 from palate.question.ways.constants import OF_THE_MACHINE
 from palate.question.ways.declared import ABSENT
 from palate.question.ways.shell import (
@@ -222,14 +223,15 @@ def _python(launched: Launched, here: Path) -> Python:
         file = _script_file(launched, here)
         return Python(file=file, launched=launched, label=file.stem, same=same and file.suffix == ".py")
     interpreter = launched.python or _interpreter(launched)
-    found = module_file(launched.name, [here, *folders_of(interpreter)])
+    found = started_file(launched.name, [here, *folders_of(interpreter)])
     if found is None:
         raise NotFoundError(
             f"There is no module {launched.name} in {here}, nor in the environment of {interpreter or 'the command'}.",
             why="Its file is read for its settings.",
             todo="Call palate in the folder from which the command works, or name the file instead of -m.",
         )
-    return Python(file=found, launched=launched, label=launched.name.split(".")[-1])
+    same = same and is_in_project(found, here) and found == started_file(launched.name, [here])
+    return Python(file=found, launched=launched, label=launched.name.split(".")[-1], same=same)
 
 
 def _interpreter(launched: Launched) -> str:
@@ -260,7 +262,7 @@ def _of_program(launched: Launched, here: Path) -> Python | Script:
     if found is not None:
         module = entry_module(launched.name, found)
         path = Path(shutil.which(launched.name) or launched.name)
-        code = module_file(module, folders_of(found.python)) if module else path
+        code = imported_file(module, folders_of(found.python)) if module else path
         if code is not None:
             return Python(file=code, launched=launched, label=Path(launched.name).name)
     path = Path(shutil.which(launched.name) or here / launched.name)
@@ -374,7 +376,7 @@ def _started_python(one: Started, top: Path, here: Path) -> Path | None:
     except InputError:
         return None
     if launched.what == "module":
-        return module_file(launched.name, [here, top])
+        return started_file(launched.name, [here, top])
     if launched.what != "script" or not launched.name.endswith(".py"):
         return None
     name = expanded(launched.name, {})

@@ -1,4 +1,4 @@
-"""Where the code of a program is: the file of a module, and of a console entry point of an environment."""
+"""Where the code of a program is: which module a console entry point calls, and where an environment's modules are."""
 
 import ast
 import importlib.metadata
@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,16 +84,6 @@ def entry_module(program: str, found: Program) -> str:
         for one in importlib.metadata.entry_points(group="console_scripts", name=name):
             return one.module
     return ""
-
-
-def module_file(name: str, folders: Sequence[Path]) -> Path | None:
-    """Return the file of a module, of a package that of its `__main__`; None where no folder has it."""
-    for folder in folders:
-        place = folder.joinpath(*name.split("."))
-        for path in (place.with_suffix(".py"), place / "__main__.py", place / "__init__.py"):
-            if path.is_file():
-                return path
-    return None
 
 
 def folders_of(python: str) -> list[Path]:

@@ -4,6 +4,7 @@
 arguments. Only words are read here; nothing is started, and no launcher is imported.
 """
 
+import itertools
 import os
 import re
 import shlex
@@ -36,6 +37,8 @@ class Launcher:
         bare: options which say that a program is started that is not Python.
         starts: "python" for a script or a module, "command" for another command line, "either" for what comes.
         free: words without an option that stand before what is started, as the duration of `timeout`.
+        spawns: whether it is a Python program that starts the training as processes of its own, which meet at a port.
+        port: the option that tells it the port; "" where it reads that from the environment.
     """
 
     takes: frozenset[str] = frozenset()
@@ -43,6 +46,8 @@ class Launcher:
     bare: tuple[str, ...] = ()
     starts: Literal["python", "command", "either"] = "command"
     free: int = 0
+    spawns: bool = False
+    port: str = ""
 
 
 def _of(text: str) -> frozenset[str]:
@@ -54,7 +59,7 @@ TORCHRUN = Launcher(
         "event_log_handler role log_dir r redirects t tee local_ranks_filter duplicate_stdout_filters "
         "duplicate_stderr_filters node_rank master_addr master_port local_addr logs_specs numa_binding "
         "signals_to_handle shutdown_timeout"),
-    ("m", "module"), ("no_python",), "python",
+    ("m", "module"), ("no_python",), "python", spawns=True,
 )  # fmt: skip
 _ACCELERATE = Launcher(
     _of("config_file mixed_precision num_processes num_machines num_cpu_threads_per_process dynamo_backend dynamo_mode "
@@ -66,16 +71,17 @@ _ACCELERATE = Launcher(
         "fsdp_cpu_ram_efficient_loading fsdp_sync_module_states fsdp_activation_checkpointing deepspeed_hostfile "
         "deepspeed_exclusion_filter deepspeed_inclusion_filter deepspeed_multinode_launcher mpirun_hostfile mpirun_ccl "
         "same_network_ip rdzv_endpoint fp8_backend parallelism_config_tp_size"),
-    ("m", "module"), ("no_python",), "python",
+    ("m", "module"), ("no_python",), "python", spawns=True, port="--main_process_port",
 )  # fmt: skip
 _DEEPSPEED = Launcher(
     _of("H hostfile i include e exclude num_nodes min_elastic_nodes max_elastic_nodes num_gpus master_port master_addr "
         "node_rank launcher launcher_args autotuning bind_core_list ssh_port venv_script"),
-    ("module",), ("no_python",), "python",
+    ("module",), ("no_python",), "python", spawns=True, port="--master_port",
 )  # fmt: skip
 _FABRIC = Launcher(
-    _of("accelerator strategy devices num_nodes node_rank main_address main_port precision"), (), (), "python"
-)
+    _of("accelerator strategy devices num_nodes node_rank main_address main_port precision"), (), (), "python",
+    spawns=True, port="--main-port",
+)  # fmt: skip
 _PYTHON_ITSELF = Launcher(_of("W X check_hash_based_pycs"), ("m",), ("c",), "python")
 _UV = Launcher(
     _of("with with_editable with_requirements extra no_extra group no_group only_group env_file package p python "
@@ -94,7 +100,7 @@ LAUNCHERS = {
     "accelerate-launch": _ACCELERATE,
     "deepspeed": _DEEPSPEED,
     "fabric run": _FABRIC,
-    "lightning run": replace(_FABRIC, free=1),
+    "lightning run": replace(_FABRIC, free=1, port=""),
     "coverage run": Launcher(_of("data_file rcfile source include omit context"), ("m", "module"), (), "python"),
     "uv run": _UV,
     "uvx": replace(_UV, starts="command"),
@@ -121,7 +127,13 @@ LAUNCHERS = {
     "mpirun": _MPI,
     "mpiexec": _MPI,
     "horovodrun": _MPI,
-    "srun": Launcher(_of("n ntasks N nodes c cpus_per_task p partition t time G gpus gres mem J job_name A account w")),
+    "srun": Launcher(
+        _of("n ntasks N nodes c cpus_per_task p partition t time G gpus gres mem J job_name A account w nodelist x "
+            "exclude ntasks_per_node ntasks_per_gpu ntasks_per_core gpus_per_node gpus_per_task cpus_per_gpu "
+            "mem_per_cpu mem_per_gpu q qos C constraint time_min export cpu_bind gpu_bind m distribution o output "
+            "e error i input reservation begin d dependency D chdir mpi signal comment threads_per_core L licenses "
+            "K kill_on_bad_exit"),
+    ),
 }  # fmt: skip
 """Programs that start others, and subcommands of such."""
 
@@ -130,9 +142,32 @@ _AS_MODULES = {
     "torch.distributed.launch": TORCHRUN,
     "accelerate.commands.launch": _ACCELERATE,
     "deepspeed.launcher.runner": _DEEPSPEED,
+    "deepspeed.launcher.launch": _DEEPSPEED,
     "coverage": LAUNCHERS["coverage run"],
+    "cProfile": Launcher(_of("o outfile s sort"), ("m",), (), "python"),
+    "profile": Launcher(_of("o outfile s sort"), ("m",), (), "python"),
 }
 """Launchers that Python starts by `-m`."""
+
+
+def launcher_named(name: str) -> Launcher:
+    """Return how a launcher reads its own words, by its name in `Launched.launchers`."""
+    return LAUNCHERS[name] if name in LAUNCHERS else _AS_MODULES[name]
+
+
+def is_spawner(words: Sequence[str]) -> bool:
+    """Return whether a Python that was started by these words is a launcher whose training is other processes.
+
+    >>> is_spawner(["python", "/env/bin/torchrun", "train.py"]), is_spawner(["python", "train.py", "deepspeed"])
+    (True, False)
+    """
+    try:
+        one = take_apart(["python", *words[1:]])
+        if one.what == "script" and not one.launchers:  # a program of an environment is a script of its Python
+            one = take_apart([Path(one.name).name, *one.arguments])
+    except InputError:
+        return False
+    return any(launcher_named(name).spawns for name in one.launchers)
 
 
 def starts_others(word: str) -> bool:
@@ -156,6 +191,7 @@ class Launched:
             target, or a program.
         name: how it is called.
         launchers: those that start it, in order, as `uv run` and `torchrun`.
+        options: of the one that starts several processes: by whole name as typed, and the value ("" for a switch).
         variables: what stands in front of it as `LR=0.1`, or behind `env`.
         python: the Python that starts it, as typed; "" where none is typed.
         bare: whether a Python is started with nothing that changes what it computes.
@@ -166,6 +202,7 @@ class Launched:
     what: What
     name: str
     launchers: tuple[str, ...] = ()
+    options: dict[str, tuple[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     python: str = ""
     bare: bool = True
@@ -189,6 +226,7 @@ class _Splitting:
     words: list[str]
     at: int = 0
     launchers: list[str] = field(default_factory=list)
+    options: dict[str, tuple[str, str]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
     def split(self) -> Launched:
@@ -212,8 +250,13 @@ class _Splitting:
         return self._found(what, name, self.at + 1)
 
     def _subcommands(self) -> list[str]:
-        """Return the words that may be a subcommand: the first without a dash, of few programs behind their options."""
-        return [word for word in self.words[self.at + 1 :] if not word.startswith("-")][:1]
+        """Return the words that may be a subcommand: up to the first that is no option, nor may be the value of one."""
+        found: list[str] = []
+        for before, word in itertools.pairwise(self.words[self.at :]):
+            found += [] if word.startswith("-") else [word]
+            if not word.startswith("-") and not before.startswith("-"):
+                break
+        return found
 
     def _take_variables(self) -> None:
         while self.at < len(self.words) and (found := ASSIGNED.fullmatch(self.words[self.at])):
@@ -244,26 +287,35 @@ class _Splitting:
             self.at += 1
             if word == "--":
                 break
-            text, equals, _ = word.partition("=")
+            text, equals, value = word.partition("=")
             name = _whole_name(text.lstrip("-").replace("-", "_"), launcher)
             said.add(name)
             if launcher is _PYTHON_ITSELF and name in launcher.module + launcher.bare:
                 break  # of the others it is a switch, and more options may follow
-            self.at += not equals and self._has_value(name, launcher)
+            if not equals and self._has_value(name, launcher):
+                value = self._here()
+                self.at += 1
+            if launcher.spawns:
+                self.options[name] = (text, value)
         return said
 
     def _has_value(self, name: str, launcher: Launcher) -> bool:
         """Return whether the next word is the value of an option; of one that is not known, what it looks like."""
         if name in launcher.takes:
             return True
-        known_switch = launcher in (_PYTHON_ITSELF, _UV) or launcher.starts == "command" or self.at >= len(self.words)
-        return not known_switch and not self._here().startswith("-") and _is_number(self._here())
+        here = self._here()
+        if launcher in (_PYTHON_ITSELF, _UV) or launcher.free or not here or here.startswith("-"):
+            return False
+        later = (Path(word).name for word in self.words[self.at + 1 :])
+        return _is_number(here) or (
+            launcher.starts == "command" and not _starts(here) and any(map(starts_others, later))
+        )
 
     def _by_python(self) -> Launched:
         typed, begin = self.words[self.at], self.at + 1
         self.at += 1
         said = self._take_options(_PYTHON_ITSELF)
-        quiet = all(word in ("-u", "-B") for word in self.words[begin : self.at])
+        quiet = all(word in ("-u", "-B", "-m") for word in self.words[begin : self.at])
         if "c" in said or self.at >= len(self.words) or self._here() == "-":
             if "c" in said:
                 return self._found("program", typed, len(self.words), python=typed, bare=False)
@@ -272,7 +324,7 @@ class _Splitting:
             return self._found("script", self._here(), self.at + 1, python=typed, bare=quiet)
         module = self._here()
         if module not in _AS_MODULES:
-            return self._found("module", module, self.at + 1, python=typed, bare=False)
+            return self._found("module", module, self.at + 1, python=typed, bare=quiet)
         self.at += 1 + (module == "coverage")
         return replace(self._launched(module, _AS_MODULES[module]), python=typed)
 
@@ -299,6 +351,7 @@ class _Splitting:
             what=what,
             name=name,
             launchers=tuple(self.launchers),
+            options=self.options,
             variables=self.variables,
             python=python,
             bare=bare,
@@ -311,6 +364,16 @@ class _Splitting:
             why=f"Behind it comes {what}, and nothing is there.",
             todo=f"palate run -c name=value -- {typed} {'train.py' if what == 'a script' else 'python train.py'}",
         )
+
+
+def _starts(word: str) -> bool:
+    """Return whether a word may be a program or a script, or a variable in front of one."""
+    return (
+        starts_others(Path(word).name)
+        or bool(ASSIGNED.fullmatch(word))
+        or word.endswith((".py", ".sh", ".bash"))
+        or shutil.which(word) is not None
+    )
 
 
 def _whole_name(name: str, launcher: Launcher) -> str:
@@ -412,9 +475,9 @@ def processes_of(words: Sequence[str]) -> int:
     >>> processes_of(["torchrun", "--nproc-per-node=2", "train.py"]), processes_of(["accelerate", "launch", "train.py"])
     (2, 1)
     """
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        text = value if equals else following
-        if name.startswith("--") and name[2:].replace("-", "_") in _PROCESSES and text.isdigit():
-            return max(1, int(text))
-    return 1
+    try:
+        options = take_apart(words).options
+    except InputError:
+        return 1
+    said = [options[name][1] for name in _PROCESSES if name in options]
+    return max(1, *(int(text) for text in said if text.isdigit())) if any(map(str.isdigit, said)) else 1

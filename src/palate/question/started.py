@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -30,11 +31,12 @@ def file_of_module(module: str, folder: Path) -> Path:
         NotFoundError: there is no such module, or it is a package that cannot be started.
     """
     _refuse_no_name(module)
-    spec = _spec_of(module, folder)
+    where = _folders(folder)
+    spec = _spec_of(module, where)
     if spec is None:
         raise _not_found(module, folder)
     if spec.submodule_search_locations is not None:
-        spec = _spec_of(f"{module}.__main__", folder)
+        spec = _spec_of(f"{module}.__main__", where)
         if spec is None:
             raise NotFoundError(
                 f"{module} is a package without __main__.py, so python -m {module} does not start either.",
@@ -45,9 +47,32 @@ def file_of_module(module: str, folder: Path) -> Path:
     return Path(os.path.normpath(spec.origin))
 
 
-def _spec_of(module: str, folder: Path) -> ModuleSpec | None:
+def _folders(folder: Path) -> list[Path]:
+    return [folder, *(Path(path) for path in sys.path if path)]
+
+
+def started_file(module: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file that `python -m MODULE` starts where Python looks in these folders; None where there is none."""
+    spec = _spec_of(module, folders)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = _spec_of(f"{module}.__main__", folders)
+    return _python_file(spec)
+
+
+def imported_file(module: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file that `import MODULE` executes, of a package its `__init__.py`; None where there is none."""
+    return _python_file(_spec_of(module, folders))
+
+
+def _python_file(spec: ModuleSpec | None) -> Path | None:
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(os.path.normpath(spec.origin))
+
+
+def _spec_of(module: str, folders: Sequence[Path]) -> ModuleSpec | None:
     """Find a module where Python looks, package by package."""
-    where: list[str] | None = [str(folder), *(path for path in sys.path if path)]
+    where: list[str] | None = [str(folder) for folder in folders]
     spec = None
     for part in module.split("."):  # each by its last name: by the whole one, its parent would have to be imported
         spec = PathFinder.find_spec(part, where) if where is not None else None
@@ -67,11 +92,12 @@ def _inside(spec: ModuleSpec, where: list[str] | None, part: str) -> list[str] |
 
 
 def _refuse_no_name(module: str) -> None:
-    if all(part.isidentifier() for part in module.split(".")):
+    is_file = module.endswith(".py")  # Python says so too, of train.py
+    if all(part.isidentifier() for part in module.split(".")) and not is_file:
         return
     path = module.removesuffix(".py").strip("./")
     named = ".".join(part for part in path.split("/") if part)
-    known = "/" in module or module.endswith(".py")
+    known = "/" in module or is_file
     raise InputError(
         f"{module!r} is not the name of a module.",
         why="-m takes a name with dots, as python -m does.",
@@ -97,7 +123,7 @@ def _not_found(module: str, folder: Path) -> NotFoundError:
 def refuse_forgotten_m(text: str) -> None:
     """Refuse a module's name where a file is wanted, and say what is typed for it."""
     named = all(part.isidentifier() for part in text.split(".")) and not text.endswith((".py", ".ipynb"))
-    if not named or Path(text).exists() or _spec_of(text, Path.cwd()) is None:
+    if not named or Path(text).exists() or _spec_of(text, _folders(Path.cwd())) is None:
         return
     raise NotFoundError(
         f"{text}: there is no such file, but a module of that name.",

@@ -178,7 +178,6 @@ class Target:
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
         fork: the runs that it goes on from; None where it begins anew.
-        processes: that a run's command starts together, one a GPU, as `torchrun --nproc-per-node` does.
     """
 
     label: str
@@ -203,7 +202,11 @@ class Target:
     sources: frozenset[str] = field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
     fork: Fork | None = None
-    processes: int = field(default=1, compare=False)
+
+    @property
+    def processes(self) -> int:
+        """How many processes a run's command starts together, one a GPU, as `torchrun --nproc-per-node` does."""
+        return processes_of(self.task.argv)
 
     def order(
         self,
@@ -684,6 +687,8 @@ def find_command(words: Sequence[str], here: Path) -> Target:
     """
     found = read_command(list(words), here)
     if isinstance(found, Python) and found.same:
+        if found.launched.what == "module":
+            return find_target(MODULE + found.launched.name, found.launched.arguments, folder=here)
         name = found.launched.name if here == Path.cwd() else str(here / found.launched.name)
         return find_target(name, found.launched.arguments)
     refuse_kept(found)
@@ -730,7 +735,6 @@ def _of_started(found: Python, here: Path) -> Target:
     return replace(
         alone,
         label=found.label,
-        processes=processes_of(launched.words),
         task=Task(kind="command", argv=started(launched.words), file=_whole(found.file)),
         folder=os.path.relpath(here.absolute(), found.file.absolute().parent),
         settings=settings,

@@ -21,7 +21,7 @@ _OF_LAUNCHER = re.compile(
 _LOG_LINE = re.compile(r"^(\[rank\d+\]:)?[EWI]\d{4} [\d:.]+ +\d+ .*torch/distributed/")
 _RULE = re.compile(r"^[=\-*─━]{8,}$")
 _FAILED = ("ChildFailedError", "CalledProcessError", "SignalException")
-_TRACEBACK = "Traceback (most recent call last)"
+TRACEBACK = "Traceback (most recent call last)"
 _NO_RULE = re.compile(r"\*\*\* (No rule to make target|No targets)|unrecognized option|invalid option")
 
 
@@ -48,7 +48,7 @@ def without_frames(lines: Sequence[str]) -> list[str]:
     waiting = list(lines)
     while waiting:
         line = waiting[0]
-        if (_TRACEBACK in line and (length := _launchers_traceback(waiting))) or (
+        if (TRACEBACK in line and (length := _launchers_traceback(waiting))) or (
             _RULE.match(line.strip()) and (length := _frame(waiting))
         ):
             del waiting[:length]
@@ -84,10 +84,6 @@ def hints(lines: Sequence[str]) -> list[str]:
     """Return what to type where the cause of a failure is of the machine and not of the training."""
     text = "\n".join(lines).lower()
     found = []
-    if "address already in use" in text or "eaddrinuse" in text:
-        port = re.search(r"port[:=`' ]+(\d{2,5})|:(\d{4,5})\b", text)
-        named = f"Port {port[1] or port[2]}" if port else "The port that its processes meet at"
-        found.append(f"{named} is taken by another program. Leave the port out: palate gives each run a free one.")
     if _NO_RULE.search("\n".join(lines)):
         found.append("That is make's own word: the target is not in the Makefile that it read.")
     if re.search(r"(failed to fetch|dns error|error sending request|network (is )?unreachable)", text) and (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from palate.recipe.codec import encode
 from palate.redaction import redact_text, sealed
 from palate.store.journal import write_event
-from palate.training.cause import inner_status, without_frames
+from palate.training.cause import TRACEBACK, inner_status, without_frames
 from palate.training.faults import TAIL, Fault, fault_in
 from palate.training.gathered import gather
 from palate.training.launch import Ended, signal_name
@@ -77,6 +77,16 @@ def describe_exit(ended: Ended, output: Path) -> str:
 def cause_of(output: Path) -> list[str]:
     """Return the last lines of what a run that failed printed itself, without its launchers' words on that."""
     return without_frames(tail_of(output, LOOKED_AT))[-TAIL_LINES:]
+
+
+def fault_lines(output: Path) -> list[str]:
+    """Return what a run that failed printed of its fault: its tracebacks, without its launchers' words on that.
+
+    Each of several processes may have printed one. Where there is none, the last lines are it.
+    """
+    own = without_frames(tail_of(output, LOOKED_AT))
+    first = next((n for n, line in enumerate(own) if TRACEBACK in line), len(own))
+    return own[min(first, max(len(own) - TAIL_LINES, 0)) :]
 
 
 def fault_of(ended: Ended, output: Path) -> Fault | None:

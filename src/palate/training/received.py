@@ -33,9 +33,6 @@ NOTES = "received.jsonl"
 """File in a run's folder with what was heard."""
 
 NOTED, WORKS_IN, SHOWS = "PALATE_RECEIVED", "PALATE_WORK", "PALATE_SHOWS"
-BEGAN_WITH = "PALATE_BEGAN_WITH"
-"""Environment variable with the names, as JSON, of those that a run began with: others were set within it."""
-
 CONSTANTS = "PALATE_CONSTANTS"
 """Environment variable with the names, as JSON, of what is read back in the processes of a command."""
 
@@ -106,7 +103,6 @@ class Recorder:
         self._known: set[tuple[str, str]] = set()
         self._parsed: list[Callable[[], Mapping[str, Any]]] = []
         self._constants: tuple[str, ...] = ()
-        self._began_with = frozenset(json.loads(os.environ.get(BEGAN_WITH, "[]")))
         self._in_force = False
         self._numpy_begins = _numpy_state()
         self._cwd = ""
@@ -260,15 +256,11 @@ class Recorder:
             self.once("took seed", "PALATE_SEED", _own_line(frame))
         if not isinstance(name, str) or ("variable", name) in self._known or name in _set_here | _handed:
             return
-        if name in _PLACE or name.startswith(_OF_THE_PLACE) or (value is not None and self._set_within(name)):
+        if name in _PLACE or name.startswith(_OF_THE_PLACE):
             return
         where = self._in_work(_own_line(frame))
         if where:
             self.once("variable", name, shown_variable(name, value), where)
-
-    def _set_within(self, name: str) -> bool:
-        """Return whether a variable was set within the run, as launchers do: what decides it is an input already."""
-        return bool(self._began_with) and name not in self._began_with
 
     def parsed(
         self,

@@ -44,7 +44,6 @@ from palate.training.loggers.hearing import SETTINGS
 from palate.training.loggers.printed import open_streams
 from palate.training.output import Pipe, print_fault
 from palate.training.placing import thread_variables, threads_said
-from palate.training.ports import give_port
 from palate.training.starting import leave_own_start, show_fault, start_script, write_constants
 from palate.training.usage import tell_own
 
@@ -392,8 +391,8 @@ def _prepare(order: Message) -> None:
     paths = [received.SITE, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     settings = {name: decode(value) for name, value in order["settings"].items()}
-    give_port()
-    os.environ[received.BEGAN_WITH] = json.dumps(list(os.environ))
+    if order["guarded"]:  # a command is given one as its launcher takes it: see `_run_command`
+        os.environ |= ports.with_port((), os.environ)[1]
     run = training_run.Run(folder, seed=order["seed"], settings=settings)
     training_run.set_current(run)
     received.start_recorder(notes, work, theirs).watch_constants(tuple(order["known"]))

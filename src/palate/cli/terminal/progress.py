@@ -118,7 +118,7 @@ class Bars(Lines):
         match event:
             case RunStarted():
                 self._started(event)
-            case RunsGoing(ids):
+            case RunsGoing(ids, _):
                 self._going(ids)
             case RunEnded():
                 self._ended(event)
@@ -144,17 +144,22 @@ class Bars(Lines):
         if time.monotonic() - self._refreshed_s < REFRESH_S:
             return
         self._refreshed_s = time.monotonic()
+        for run_id in self._bars.keys() - ids:  # set aside: it is made again under another name
+            self._take_away(run_id)
         for run_id in ids:
             if run_id in self._bars:
                 self._move(*self._bars[run_id])
 
     def _ended(self, run: RunEnded) -> None:
         """Take the run's bar away; say its failure above the bars."""
-        bar, _ = self._bars.pop(run.result.id, (None, None))
-        if bar is not None:
-            self._progress.remove_task(bar)
+        self._take_away(run.result.id)
         if run.result.outcome.failed:
             self._progress.console.print(shown(_failure(run)), markup=False)
+
+    def _take_away(self, run_id: str) -> None:
+        bar, _ = self._bars.pop(run_id, (None, None))
+        if bar is not None:
+            self._progress.remove_task(bar)
 
     def _move(self, bar: Any, journal: Path) -> None:
         try:

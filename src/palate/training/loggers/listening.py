@@ -8,9 +8,9 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palate.question.launched import is_spawner
 from palate.training.loggers import frameworks, patching, printed, tables, trackers
 from palate.training.loggers.among import OF, Among
 from palate.training.loggers.beside import Beside
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 HEARS = "PALATE_HEARS"
 """Environment variable that lets Python programs be heard which a run starts, and says how: see `listen_in_child`."""
-
-_LAUNCHERS = frozenset({
-    "torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate-launch",
-    "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "fabric",
-})  # fmt: skip
-"""Python programs that start a training as processes of their own, which are heard."""
 
 _patched = False
 
@@ -68,7 +62,7 @@ def listen_in_child() -> None:
     its own, such as a frame with exit statuses, is no metric.
     """
     kind, _, metric_from = os.environ[HEARS].partition(":")
-    if any(Path(word).name in _LAUNCHERS for word in sys.orig_argv[1:4]):
+    if is_spawner(sys.orig_argv):
         return
     if kind == "yes" and (not is_first() or any("multiprocessing" in word for word in sys.orig_argv)):
         return
