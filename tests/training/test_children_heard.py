@@ -265,6 +265,13 @@ def test_constants_of_a_file_that_the_text_of_a_shell_starts_are_written_for_the
     assert run.values == {"val_acc": [3.5]}
 
 
+def test_a_program_that_a_script_starts_is_noted_with_what_it_seeds(heard, tmp_path):
+    outer = "import random, subprocess, sys\nSEED = 0\nrandom.seed(SEED)\n"
+    heard(f"{outer}subprocess.run([sys.executable, 'inner.py'], check=True)\n", inner="import random\nrandom.seed(7)\n")
+    received = take_received(tmp_path / "home" / "run", place_of(Path.cwd(), tmp_path / "home"))
+    assert set(received.programs) == {"train.py", "inner.py"}
+
+
 LOKY = """
 from joblib import Parallel, delayed
 lr = 0.1
