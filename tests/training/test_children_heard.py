@@ -53,8 +53,8 @@ def heard(tmp_path, monkeypatch):
     return _heard
 
 
-def run_here(home, start, *changes):
-    target = find_target(start)
+def run_here(home, start, *changes, words=()):
+    target = find_target(start, words)
     folder = home / "run"
     journal = folder / "journal"
     begin_run(journal, key="k", label="l", seed=3, settings={})
@@ -256,6 +256,20 @@ def test_what_a_shell_reads_is_an_input_of_the_run(heard, tmp_path):
     assert received.files["inner.sh"].is_now(path)
     Path("inner.sh").write_text(inner.replace("fine.py", "fine.py --wd 5"))
     assert not received.files["inner.sh"].is_now(path)
+
+
+def test_constants_of_a_file_that_the_text_of_a_shell_starts_are_written_for_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("fine.py").write_text("LR = 0.1\nSEED = 0\nprint('val_acc', LR + SEED)\n")
+    run = run_here(tmp_path / "home", "bash", "LR=0.5", words=["-c", f"{sys.executable} fine.py"])
+    assert run.values == {"val_acc": [3.5]}
+
+
+def test_a_program_that_a_script_starts_is_noted_with_what_it_seeds(heard, tmp_path):
+    outer = "import random, subprocess, sys\nSEED = 0\nrandom.seed(SEED)\n"
+    heard(f"{outer}subprocess.run([sys.executable, 'inner.py'], check=True)\n", inner="import random\nrandom.seed(7)\n")
+    received = take_received(tmp_path / "home" / "run", place_of(Path.cwd(), tmp_path / "home"))
+    assert set(received.programs) == {"train.py", "inner.py"}
 
 
 LOKY = """

@@ -537,10 +537,11 @@ class Runner:
         by = read_logged(self._project, run_id, [metric]).ambiguous.get(metric)
         if by:
             names = {f"{one}/{metric}": one for one in by}
+            unsaid, goal = "--goal max   (or min)", f"--goal {self._plan.metric.goal}"
             raise MetricNotLoggedError(
                 f"{run_id}: {metric} is logged by {' and '.join(by)}, with different values.",
                 why="A verdict on one of them would say nothing of the other.",
-                todo=self._offers(Logged(names, {})),
+                todo=[one.replace(unsaid, goal) for one in self._offers(Logged(names, {}))],
             )
 
     def _refuse_usage(self, arm: Arm, result: RunResult, ended: Ended) -> None:

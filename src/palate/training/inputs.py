@@ -329,7 +329,15 @@ def _received(notes: list[list[Any]], place: Place | None, work: str, wrote: Map
             **({EVERYTHING: state_of_all(place)} if place is not None and unheard else {}),
         },
         modules=tuple(modules),
-        programs=tuple(dict.fromkeys(named(path) for (path,) in by_kind.get("program file", []))),
+        programs=tuple(
+            dict.fromkeys(
+                named(path)
+                for path in (
+                    *(path for (path,) in by_kind.get("program file", [])),
+                    *(program for *_, program in by_kind.get("seed", []) if program),
+                )
+            )
+        ),
         read_past=tuple(
             dict.fromkeys(
                 named(path)

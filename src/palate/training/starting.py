@@ -98,9 +98,14 @@ def start_script(task: Task, order: Message) -> None:
 
 
 def write_constants(task: Task, order: Message, constants: Mapping[str, Any]) -> None:
-    """Write constants into the run's own copy of what a command starts."""
-    seen = Seen.of(task, order)
-    _with_constants(seen, Path(seen.file).read_bytes(), constants)
+    """Write constants into the run's own copy of what a command starts: of a text, into the files that it names."""
+    if task.file:
+        seen = Seen.of(task, order)
+        _with_constants(seen, Path(seen.file).read_bytes(), constants)
+        return
+    work = os.environ[received.WORKS_IN]
+    here = str(Path(work, Place.read(order["place"]).cwd)) if work else str(Path.cwd())
+    _with_constants(Seen("", "", here, work), b"", constants)
 
 
 def _main_module() -> types.ModuleType:

@@ -480,7 +480,7 @@ def _run_command(task: Task, order: Message) -> None:
     place = Place.read(order["place"]) if work else None
     shown = [place.shown(word, work) for word in words] if place is not None else words
     constants = {name: decode(value) for name, value in order["constants"].items()}
-    if constants and task.file:
+    if constants:
         write_constants(task, order, constants)
     received.stop_recorder()
     os.environ |= {**more, received.CONSTANTS: json.dumps(list(order["known"]))}
