@@ -157,6 +157,9 @@ class LocalLauncher:
                 break
             end()
         self._process.wait()
+        for going in self._going.values():  # the next engine of this command has the same places
+            self._give_back(going)
+        self._going.clear()
         self._selector.close()
         os.close(self._replies)
         self._log.close()
