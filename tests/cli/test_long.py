@@ -320,8 +320,8 @@ def test_the_hours_that_were_left_are_those_that_it_goes_on_with(place):
     assert 1.9 < again["hours"] < 2
     document(place, "stop")
     assert document(place, "resume", "--hours", "5")["hours"] == 5
-    [printed] = place.home.glob(f"sittings/{name}*/output.log")
-    assert "Hours      5 h" in printed.read_text()
+    (printed,) = place.folder.glob(f".palate/sittings/{name}/output.log")
+    assert until(lambda: "Hours      5 h: no pair" in printed.read_text())
 
 
 @pytest.mark.parametrize("columns", [80, 40])

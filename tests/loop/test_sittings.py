@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from tests.loop.test_runner import carry_out
 from tests.loop.trained_project import Recorder
 
+from palate.cli.detach import start
+from palate.errors import RunsFailedError
 from palate.loop.attended import Attended, ending_kept
 from palate.loop.sittings import Held, Job, State, argv_kept, newest_of, sit, sittings_of
 from palate.loop.stopping import stop_now
@@ -236,3 +239,12 @@ def test_a_held_sitting_knows_its_process(tmp_path):
     assert held.job.is_process
     assert held.job.boot == boot_id()
     held.close()
+
+
+def test_one_that_nobody_took_over_has_failed_and_was_not_broken_off(trained):
+    """Its process ends at once: nothing was begun that could be gone on with."""
+    with pytest.raises(RunsFailedError, match="ended at once"):
+        start(trained.project, replace(JOB, folder=str(trained.folder)), ["run", "--no-such-option"])
+    (one,) = sittings_of(trained.project.home)
+    assert (one.life, one.state.ending.how) == ("ended", "failed")
+    assert "No such option" in str(one.state.ending.words)

@@ -10,9 +10,10 @@ import pytest
 from palate.errors import RunsFailedError, SetupFailedError
 from palate.question.target import Order, Task
 from palate.store.reader import read_journal
+from palate.training.devices import Device
 from palate.training.family import is_there, with_descendants
 from palate.training.local import LocalLauncher
-from palate.training.placing import share_out
+from palate.training.placing import Places, Wish, share_out
 
 RUNS = """
 import os, signal, sys, time
@@ -313,3 +314,15 @@ def test_loader_workers_of_a_run_that_is_killed_are_gone_when_its_end_is_told(tm
                 ended.append(done)
     assert {one.status for one in ended if one.id.startswith("kill")} == {-9}
     assert {one.status for one in ended if one.id.startswith("log")} == {0}
+
+
+def test_an_engine_that_is_stopped_gives_back_the_places_of_the_runs_that_went(tmp_path, task):
+    """The next question of the same command has the same places."""
+    places = Places(Wish(), cores=2, find=lambda: (Device(id="0", total=1 << 34, used=0, by_bus=True),))
+    with LocalLauncher(task, workers=1, threads=1, places=places) as launcher:
+        launcher.submit(order(tmp_path, "slow", "sleep"))
+        until_s = time.monotonic() + 30
+        while places.has_room() and time.monotonic() < until_s:
+            launcher.poll()
+        assert not places.has_room()
+    assert places.has_room()

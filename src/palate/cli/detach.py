@@ -147,6 +147,9 @@ def start(project: Project, job: Job, argv: list[str]) -> Sitting | None:
     try:
         process = _process(held, held.folder, argv, Path(job.folder))
         _wait_until_taken(held.folder, process)
+    except RunsFailedError as error:  # else it would seem to have been broken off, and be gone on with
+        held.end("failed", f"{error.what}", *error.why)
+        raise
     finally:
         held.close()
     return going(project, job.experiment) or newest_of(project.home).get(job.experiment)

@@ -160,6 +160,9 @@ class LocalLauncher:
         self._process.wait()
         if self._process.returncode < 0:  # the keeper was killed, and has ended nothing
             self._sweep()
+        for going in self._going.values():  # the next engine of this command has the same places
+            self._give_back(going)
+        self._going.clear()
         self._selector.close()
         os.close(self._replies)
         self._log.close()
