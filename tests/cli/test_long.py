@@ -320,7 +320,12 @@ def test_the_hours_that_were_left_are_those_that_it_goes_on_with(place):
     assert 1.9 < again["hours"] < 2
     document(place, "stop")
     assert document(place, "resume", "--hours", "5")["hours"] == 5
-    (printed,) = place.folder.glob(f".palate/sittings/{name}/output.log")
+
+
+def test_what_goes_on_prints_the_hours_that_it_goes_on_with(place):
+    assert place.process(*ASK, *FEW, "--hours", str(1 / 3600)).returncode == 0
+    assert document(place, "resume", "--hours", "5")["hours"] == 5
+    (printed,) = place.folder.glob(".palate/sittings/*/output.log")
     assert until(lambda: "Hours      5 h: no pair" in printed.read_text())
 
 
