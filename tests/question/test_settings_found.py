@@ -69,11 +69,6 @@ def test_a_name_that_is_nearly_known_is_refused_and_not_handed_over(tmp_path):
         changed(find_target(str(write(tmp_path, script))), "learing_rate=.2")
 
 
-def test_a_script_without_a_command_line_says_how_its_settings_are_named(tmp_path):
-    with pytest.raises(SettingError, match=r'\[tool.palate.settings\]  width = "--width"'):
-        changed(find_target(str(write(tmp_path, "lr = 0.1\n"))), "width=8")
-
-
 def test_what_pyproject_names_is_handed_over_so_and_the_seed_too(tmp_path):
     (tmp_path / "pyproject.toml").write_text(
         '[tool.palate]\nseed = "--rng"\n[tool.palate.settings]\nlr = "--optim.lr"\n'
@@ -255,3 +250,11 @@ def test_modules_are_read_from_folders_that_a_script_adds(tmp_path, monkeypatch,
     code = f"{head}sys.path.append({added})\nimport core\n"
     found = find_target(str(write(tmp_path, code))).settings
     assert ("lr" in found) == (" and " not in added)
+
+
+def test_a_script_that_reads_no_command_line_is_not_said_to_take_flags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    target = find_target(str(write(tmp_path, "width = 3\nprint(width)\n")))
+    with pytest.raises(SettingError, match="It reads no command line: edit lr where it stands") as refused:
+        target.changes(parse_assignments(["lr=1"]))
+    assert "--against HEAD" in str(refused.value)

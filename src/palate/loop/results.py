@@ -18,7 +18,7 @@ from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
 from palate.vocabulary import BASELINE, Arm, Outcome, goal_of_name
 
 Right = npt.NDArray[np.bool_]
-_TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput")
+_TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput", "sps", "fps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

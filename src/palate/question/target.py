@@ -152,6 +152,9 @@ OTHER_ARGUMENTS = "other_arguments"
 WIDEST = 40
 """Characters of a column beyond which it is not widened for the longest word in it."""
 
+_TYPED = ("flag", "override", "words", "position")
+"""Ways to hand a setting over that are words of a command line."""
+
 AS_IT_IS = "as it is"
 """The value of a knob that is not turned."""
 
@@ -402,6 +405,9 @@ class Target:
             return ["Leave the seed out: palate gives each pair its own."]
         if self.closed:
             return list(self.closed)
+        if self.task.kind == "script" and not self.open and not any(how.by in _TYPED for how in self.how.values()):
+            shown = shlex.quote(os.path.relpath(self.file))
+            return [f"It reads no command line: edit {lost} where it stands, then  palate run {shown} --against HEAD"]
         name = lost if lost.isidentifier() else f'"{lost}"'
         return [f'Or say in pyproject.toml how the script takes it:  [tool.palate.settings]  {name} = "--{lost}"']
 
