@@ -206,7 +206,9 @@ def try_one(name: str) -> Tried:
         judged = _palate(python, folder, "run", *asked, *start.words)
         return Tried(
             name,
-            setting=re.search(rf"^ *([\w.]+\.)?{re.escape(start.setting)} ", listed.stderr, re.MULTILINE) is not None,
+            setting=bool(
+                re.search(rf"^ *([\w.]+\.)?{re.escape(start.setting)} ", listed.stderr, re.MULTILINE | re.IGNORECASE)
+            ),
             seed="The seed of a run:" in listed.stderr and "no setting for it" not in listed.stderr,
             metric=re.search(rf"\b{re.escape(start.metric)}\b", offered.stderr) is not None,
             right=judged.returncode == 0 and _differ(folder, json.loads(judged.stdout), start.metric),
