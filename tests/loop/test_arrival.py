@@ -25,7 +25,7 @@ from palate.training.states import FileState
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "t.py").write_text("lr = 0.1\nlog(torch.manual_seed(1337))\n")
+    (tmp_path / "t.py").write_text("lr = 0.1\nlog(torch.manual_seed(1337))\nimport palate\n")
     return build_question(find_target("t.py"), {"lr": 0.5}, metric="val_acc", budget=3).plan
 
 

@@ -63,7 +63,7 @@ TOLD = {"hash_randomization", "dont_write_bytecode"}
 
 VARIABLES = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MASTER_PORT", "PET_MASTER_PORT", "PWD",
              "GIT_OPTIONAL_LOCKS", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
-             "PYTORCH_NVML_BASED_CUDA_CHECK"}  # fmt: skip
+             "PYTORCH_NVML_BASED_CUDA_CHECK", "PYTHONPATH"}  # fmt: skip
 
 
 def by_python(words, folder, environment):

@@ -97,7 +97,7 @@ def way(request, tmp_path, monkeypatch):
     if found.folder == "entry":
         make_entry(folder)
         monkeypatch.syspath_prepend(str(folder))
-        monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ['PYTHONPATH']}")
+        monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
     if (folder / "train.sh").exists():
         (folder / "train.sh").chmod(0o755)
     return found
