@@ -119,7 +119,7 @@ STARTS = {
     "started_module": _by("python -m pkg.train", "lr=0.2"),
     "started_entry": _by("mytrain", "lr=0.2"),
     "started_environment": _by("env LR=0.1 python train.py", "LR=0.2"),
-    "accelerate_log.py": Start("lr=0.02", "eval_loss", needs=("accelerate", "torch")),
+    "accelerate_log.py": Start("lr=0.02", "train_loss", needs=("accelerate", "torch")),
     "csv_pandas.py": Start("lr=0.2", "loss", needs=("pandas",)),
     "csv_rows.py": Start("lr=0.2", "val_loss"),
     "hf_trainer.py": Start("learning_rate=3e-2", "eval_loss", needs=("transformers", "accelerate")),
