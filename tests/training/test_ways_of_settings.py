@@ -133,7 +133,7 @@ SEEN = sorted(name for name, way in WAYS.items() if way.handed.startswith("-") a
 
 @pytest.mark.parametrize("way", SEEN, indirect=True)
 def test_what_a_parser_read_is_seen_whichever_it_is(way, tmp_path):
-    target = find_target("train.py", way.arguments)
+    target = find_target(way.start, way.arguments)
     [change] = target.changes(parse_assignments([way.change]))
     received(target, {"plain": (0, ()), "changed": (0, (change,))}, tmp_path / "home")
     flag = target.hands(change.path).name
