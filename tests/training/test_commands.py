@@ -63,7 +63,7 @@ WAYS = {
     "text": Way("shell_variables", "bash -c 'python train.py --lr ${LR:-0.1} --width 1 --seed $PALATE_SEED'",
                 "LR=0.2", "environment LR"),
     "module": Way("module", "python -m pkg.train", "lr=0.2", "--lr"),
-    "entry": Way("entry", "mytrain", "lr=0.2", "--lr"),
+    "entry": Way("module", "mytrain", "lr=0.2", "--lr"),
     "variable in front": Way("environment", "LR=.1 python train.py", "LR=0.2", "environment LR"),
     "env": Way("environment", "env LR=0.1 CUDA_VISIBLE_DEVICES=0 nice -n 1 python -u train.py", "LR=.2",
                "environment LR"),
@@ -94,7 +94,7 @@ def way(request, tmp_path, monkeypatch):
     shutil.copytree(COMMANDS / f"started_{found.folder}", folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{HERE}:/usr/bin:/bin")
-    if found.folder == "entry":
+    if found.command == "mytrain":
         make_entry(folder)
         monkeypatch.syspath_prepend(str(folder))
         monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
