@@ -190,6 +190,7 @@ def test_a_seed_that_a_cell_fixes_is_the_runs(workplace):
     notebook.write_text(text.replace("random.seed(seed)", "random.seed(123)").replace("seed = 0", "start = 0"))
     ended = workplace.call("run", "train.ipynb", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
     assert "goes nowhere" not in ended.stderr
+    assert "each run's stands in place of the numbers in its seeding calls" in ended.stderr
     printed = [path.read_text() for path in workplace.folder.glob(".palate/runs/*/output.log")]
     assert len(set(printed)) == len(printed) == 4
 

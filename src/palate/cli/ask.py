@@ -149,7 +149,7 @@ def introduce(question: Question) -> None:
     changed = ", ".join(str(change) for change in question.declared)
     say(f"Baseline   {question.target.label}   {settings}")
     say(f"Change     {changed}   ({len(question.declared)} declared)")
-    for words in question.target.typed_words(question.changes):
+    for words in (*question.target.typed_words(question.changes), *question.target.seed_words()):
         say(f"           {words}")
     say(f"Question   {question.text}   at most {question.budget} seed pairs, same is {same_words(question)}")
 

@@ -25,6 +25,7 @@ from palate.question.notebooks import NOTEBOOK, refuse_notebook
 from palate.question.outside import folder_for, holds_secret
 from palate.question.source import SEED_NAMES, Function, Source, read_source
 from palate.question.started import MODULE, file_of_module, module_in, refuse_forgotten_m, root_of
+from palate.question.ways.constants import SEEDING
 from palate.question.ways.declared import ABSENT, Declared, kind_of_annotation
 from palate.recipe.codec import Secret
 from palate.recipe.settings import (
@@ -391,6 +392,12 @@ class Target:
             return []
         handed = ", ".join(f"{name} as {self.hands(name).words}" for name in lost)
         return [f"Not found in the script, so handed over as typed: {handed}."]
+
+    def seed_words(self) -> list[str]:
+        """Say of a script without a seed of its own that its numbers are replaced by the run's."""
+        if self.seed_by is None or self.seed_by.by != "constant" or not self.seed_by.name.endswith(SEEDING):
+            return []
+        return ["The script takes no seed: each run's stands in place of the numbers in its seeding calls."]
 
     def _mistyped(self, name: str) -> bool:
         """Return whether an unknown name is nearly that of a setting which is known."""
