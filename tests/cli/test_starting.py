@@ -78,7 +78,7 @@ def test_what_a_script_raises_is_shown_without_the_frames_that_started_it(workpl
 
 def test_an_edit_of_a_module_is_asked_about_against_another_copy_of_the_code(workplace):
     shutil.copytree(TARGETS / "module_relative", workplace.folder, dirs_exist_ok=True)
-    shutil.copytree(TARGETS / "module_relative", workplace.folder.parent / "other")
+    shutil.copytree(TARGETS / "module_relative", workplace.folder / "other")
     train = workplace.folder / "mnist" / "train.py"
     train.write_text(train.read_text().replace("{w:.4f}", "{w + 5:.4f}"))
     words = (
@@ -86,7 +86,7 @@ def test_an_edit_of_a_module_is_asked_about_against_another_copy_of_the_code(wor
         "-m",
         "mnist.train",
         "--against",
-        "../other",
+        "other",
         "--metric",
         "val_acc",
         "--no-forecast",

@@ -428,9 +428,10 @@ def test_palate_run_makes_seeds_together_by_itself_behind_the_first_pairs(tmp_pa
     told = subprocess.run(
         [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    report = json.loads(told.stdout)
-    runs = [one["id"] for arm in ("baseline", "treatment") for one in report["runs"][arm]]
-    noted = {run: lanes_of(read_journal(tmp_path / ".palate" / "runs" / run / "journal")) for run in runs}
+    assert told.returncode == 0, told.stderr
+    # All that were made, also those that the verdict did not wait for.
+    journals = sorted((tmp_path / ".palate" / "runs").glob("*/journal"))
+    noted = {path.parent.name: lanes_of(read_journal(path)) for path in journals}
     assert sum(bool(one.get("can")) for one in noted.values()) >= 2  # the first of each arm is asked
     met = [one for one in noted.values() if "lane" in one]
     assert len(met) >= 5 and all(one["price"] < one["lanes"] for one in met), (noted, told.stderr)

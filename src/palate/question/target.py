@@ -507,12 +507,14 @@ def find_target(text: str, arguments: Sequence[str] = (), *, folder: Path | None
     path = Path(place)
     _refuse_no_text(path)
     if is_command(text):
-        return find_command(words_of(text, arguments), Path.cwd())
+        words = words_of(text, arguments)
+        if not shutil.which(words[0]):
+            refuse_forgotten_m(words[0])
+        return find_command(words, Path.cwd())
     if path.suffix != ".py" and not path.exists() and name:
         return _in_module(place, name)
     if path.suffix not in (".py", NOTEBOOK) and path.exists():
         return _command(path, arguments)
-    refuse_forgotten_m(place)
     source = read_source(path, arguments)
     if path.suffix == NOTEBOOK:
         refuse_notebook(path, source.functions)
