@@ -439,3 +439,31 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_journal(how, tmp_pat
     finally:
         os.kill(child, signal.SIGKILL)
     assert read_journal(tmp_path / "journal").curves["loss"].values.tolist() == [1.0, 2.0]
+
+
+THREADS_COME_AND_GO = """
+import gc, threading, time
+from palate.store.journal import frames_of_others
+
+gc.callbacks.append(lambda *_: time.sleep(0.0005))  # another thread goes on in the middle of a collection
+gc.set_threshold(1)
+ended = False
+
+def start_many():
+    while not ended:
+        threading.Thread(target=time.sleep, args=(0.05,), daemon=True).start()
+        time.sleep(0.0001)
+
+starters = [threading.Thread(target=start_many, daemon=True) for _ in range(2)]
+for starter in starters:
+    starter.start()
+for _ in range(200):
+    time.sleep(0.001)
+    assert starters[0].ident is not None and len(frames_of_others()) >= 2
+ended = True
+assert gc.isenabled()
+"""
+
+
+def test_threads_that_come_and_go_and_a_collection_do_not_wait_for_each_other():
+    subprocess.run([sys.executable, "-c", THREADS_COME_AND_GO], check=True, timeout=60)

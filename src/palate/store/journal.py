@@ -12,6 +12,7 @@ next call sees by the file's size whether the record landed, and goes on from th
 
 import contextlib
 import errno
+import gc
 import io
 import json
 import math
@@ -492,11 +493,11 @@ class Journal:
         do not hold it; all of them put the same lock in its place.
         """
         while self._lock.locked():
-            held, mine = self._lock, threading.get_ident()
+            held = self._lock
             if held.acquire(timeout=TURN_S):
                 held.release()
                 return
-            others = (frame for thread, frame in sys._current_frames().items() if thread != mine)
+            others = frames_of_others()
             owned = any(is_inside(one, _CALLS, self) and not is_inside(one, _WAITS, self) for one in others)
             if not owned and self._lock is held:
                 self._lock = self._heirs.setdefault(held, threading.Lock())
@@ -751,6 +752,22 @@ class Journal:
 
 _CALLS = {call.__code__ for call in (Journal.log, Journal.event, Journal.write_late, Journal.close)}
 _WAITS = {Journal._await_turn.__code__}
+
+
+def frames_of_others() -> list[FrameType]:
+    """Return what each other thread executes just now.
+
+    Nothing is collected meanwhile: Python holds its list of threads then, and where a callback of the collector lets
+    another thread go on that starts or ends a thread, both would wait for ever (python/cpython#106883).
+    """
+    mine, collects = threading.get_ident(), gc.isenabled()
+    try:
+        gc.disable()
+        frames = sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
+    return [frame for thread, frame in frames.items() if thread != mine]
 
 
 def is_inside(frame: FrameType | None, calls: Collection[CodeType], owner: object) -> bool:
