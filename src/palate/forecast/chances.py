@@ -9,8 +9,8 @@ from palate.errors import InputError
 
 CLASSES = ("worse", "same", "better")
 OUTCOMES = (*CLASSES, "crash")
-Member = Literal["base rate", "persistence", "like changes", "neighbours", "power law", "features"]
-"""The forecasters that the reference is mixed of."""
+Member = Literal["guess", "base rate", "settings", "like changes", "persistence", "neighbours", "power law", "features"]
+"""The forecasters that the reference is or was mixed of; the last two are in older records alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

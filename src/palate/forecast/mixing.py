@@ -1,0 +1,73 @@
+"""How far each member of the reference forecast is believed: by Bayes' rule over a few mixtures of them; pure.
+
+A point is a mixture of members with a prior weight. The reference forecast is the mean of the points, weighted by how
+probable each made what happened so far. So in total it loses at most log2(1 / prior) bits to any single point, whatever
+happens (Vovk 1990; Cover 1991 for mixtures). A point that holds most of the safe member and a little of a bold one is
+what shrinks the bold one, and the record says how much.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from palate.forecast.chances import OUTCOMES, Chances, Member
+
+FloatArray = npt.NDArray[np.float64]
+
+PastPrediction = tuple[Mapping[Member, Chances], Sequence[float]]
+"""What the members predicted for a change, and the likelihood of its outcomes, up to a factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A mixture of members and its prior weight, above 0; of one that is used, the weights of members sum to 1."""
+
+    prior: float
+    mixture: Mapping[Member, float]
+
+
+def weigh(points: Sequence[Point], record: Iterable[PastPrediction]) -> dict[Member, float]:
+    """Return the weight of each member: the mean of the points' mixtures by their posterior.
+
+    A point whose members did not all predict a change sleeps (Freund, Schapire, Singer and Warmuth 1997): it is taken
+    to have predicted what the points that were awake did together, so that it neither gains nor loses. Records of
+    before a member was there are read so, and members that are no longer there do not count.
+
+    Args:
+        points: at least one.
+        record: predictions of past changes with what came of them, oldest first.
+    """
+    members = tuple(dict.fromkeys(name for point in points for name in point.mixture))
+    mixtures = np.array([[point.mixture.get(name, 0.0) for name in members] for point in points])
+    weights = np.array([point.prior for point in points])
+    weights = _believed(weights / weights.sum(), mixtures, _table(members, record))
+    return dict(zip(members, (weights @ mixtures).tolist(), strict=True))
+
+
+def probability_of(chances: Chances, likelihood: Sequence[float]) -> float:
+    """Return how probable what was seen is under some chances, up to the factor of the likelihood."""
+    return sum(chances.of(name) * seen for name, seen in zip(OUTCOMES, likelihood, strict=True))
+
+
+def _table(members: Sequence[Member], record: Iterable[PastPrediction]) -> FloatArray:
+    """Return (n, members) probabilities of what was seen; NaN where a member did not predict it."""
+    rows = [
+        [probability_of(chances[name], seen) if name in chances else np.nan for name in members]
+        for chances, seen in record
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(members))
+
+
+def _believed(weights: FloatArray, mixtures: FloatArray, table: FloatArray) -> FloatArray:
+    """Return the (points,) posterior weights."""
+    needed = mixtures > 0
+    for row in table:
+        awake = ~(needed & np.isnan(row)).any(axis=1)
+        if not awake.any():
+            continue
+        told = mixtures @ np.nan_to_num(row)
+        together = weights[awake] @ told[awake] / weights[awake].sum()
+        weights = np.maximum(weights * np.where(awake, told / together, 1.0), 1e-300)
+    return weights / weights.sum()
