@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import people, prompt, replay
+from benchmarks import opponent, people, prompt, replay
 from benchmarks.propriety import MENU, SEEDS, worst_regret
 from benchmarks.table import Row
 from palate.forecast.answer import Forecast
@@ -28,6 +28,7 @@ def rows() -> Iterator[Row]:
     yield from propriety_rows()
     yield from prompt.rows()
     yield from people.rows()
+    yield from opponent.rows()
     yield from replay.rows()
     yield from cost_rows()
 

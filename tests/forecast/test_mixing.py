@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.forecast.chances import OUTCOMES, Chances, mixed, normalised
-from palate.forecast.mixing import Point, probability_of, weigh
+from palate.forecast.mixing import Point, bits_over_guess, probability_of, weigh
 from palate.forecast.reference import BOLD, SAFE, blind_points, sure_of
 
 ONE = Chances(worse=0.8, same=0.1, better=0.05, crash=0.05)
@@ -44,8 +44,8 @@ def test_r0_never_loses_more_to_a_point_than_its_prior_allows(questions):
 
 def test_the_bounds_that_are_told():
     assert sum(SAFE.values()) + sum(prior for *_, prior in BOLD) == pytest.approx(1)
-    assert math.log2(1 / SAFE["base rate"]) < 1.5
-    assert math.log2(1 / SAFE["guess"]) < 2.6
+    assert math.log2(1 / SAFE["base rate"]) < 1.3
+    assert math.log2(1 / SAFE["guess"]) < 2.4
 
 
 @given(QUESTIONS, st.permutations(range(12)))
@@ -83,3 +83,10 @@ def test_extreme_records_keep_finite_weights():
     assert np.isfinite(list(weights.values())).all()
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["settings"] < 1e-6
+
+
+def test_a_guess_is_no_bits_over_a_guess_and_a_crash_says_nothing_of_it():
+    guess = normalised({"worse": 1, "same": 1, "better": 1, "crash": 0.2})
+    assert bits_over_guess(guess, (0.3, 1.0, 0.2, 0.0)) == pytest.approx(0)
+    assert bits_over_guess(ONE, sure_of("crash")) == pytest.approx(0)
+    assert bits_over_guess(ONE, sure_of("worse")) == pytest.approx(math.log2(0.8 / (0.95 / 3)))

@@ -50,6 +50,12 @@ def normalised(weights: Mapping[str, float]) -> Chances:
     return Chances(**{name: weights[name] / total for name in OUTCOMES})
 
 
+def guess_of(chances: Chances) -> Chances:
+    """Return a guess: a third each of what is no crash, and the same chance of a crash."""
+    alive = dict.fromkeys(CLASSES, (1 - chances.crash) / len(CLASSES))
+    return Chances(**alive, crash=chances.crash)
+
+
 def mixed(parts: Iterable[tuple[float, Chances]]) -> Chances:
     """Mix chances by weights."""
     listed = list(parts)

@@ -59,9 +59,9 @@ class PastCurve:
 def believable(curves: Sequence[PastCurve], among: Sequence[PastCurve] = ()) -> list[PastCurve]:
     """Return the curves without those that end absurdly far away: finite, but of a run that has diverged.
 
-    How far a run moves is the larger of two medians, so that one run cannot change it by much: how far the ends lie from
-    their median, and how far a run comes from its first value to its last. A run that trained badly stays: it tells of
-    others that do.
+    How far a run moves is the larger of two medians, so that one run cannot change it by much: how far the ends lie
+    from their median, and how far a run comes from its first value to its last. A run that trained badly stays: it
+    tells of others that do.
 
     Args:
         curves: which are looked at.

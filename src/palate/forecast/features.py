@@ -21,10 +21,10 @@ MOST_HALVINGS = 4.0
 FAR = 2.0
 """A number that changes by so many factors of two or more changes far."""
 
-MIRRORED = 0.5
+MIRRORED = 0.75
 """What a change the other way says, against 1 for one the same way; 1 where it is the very change, undone."""
 
-OTHER_SIZE = 0.5
+OTHER_SIZE = 0.75
 """What a change the same way says that is `MOST_HALVINGS` factors of two larger or smaller."""
 
 SAME_END, SAME_SETTING = 0.5, 0.25
@@ -105,7 +105,7 @@ def speaks_of(one: Iterable[Move], mine: Sequence[Move]) -> tuple[float, float]:
 
     >>> wider, narrower = (moves_of([Change(path="width", before=64, after=after)]) for after in (256, 16))
     >>> speaks_of(wider, wider), speaks_of(narrower, wider)
-    ((1.0, 0.0), (0.0, 0.5))
+    ((1.0, 0.0), (0.0, 0.75))
     """
     theirs = {move.setting: move for move in one}
     plain = mirrored = 0.0

@@ -6,18 +6,23 @@ happens (Vovk 1990; Cover 1991 for mixtures). A point that holds most of the saf
 what shrinks the bold one, and the record says how much.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from palate.forecast.chances import OUTCOMES, Chances, Member
+from palate.forecast.chances import OUTCOMES, Chances, Member, guess_of
 
 FloatArray = npt.NDArray[np.float64]
 
 PastPrediction = tuple[Mapping[Member, Chances], Sequence[float]]
 """What the members predicted for a change, and the likelihood of its outcomes, up to a factor."""
+
+
+LEAST = 1e-300
+"""Below this, probabilities and weights are taken to be this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,16 @@ def probability_of(chances: Chances, likelihood: Sequence[float]) -> float:
     return sum(chances.of(name) * seen for name, seen in zip(OUTCOMES, likelihood, strict=True))
 
 
+def bits_over_guess(chances: Chances, likelihood: Sequence[float]) -> float:
+    """Return the bits of some chances over a guess: a third each of what is no crash, and the same chance of a crash.
+
+    >>> round(bits_over_guess(Chances(worse=0.2, same=0.2, better=0.6, crash=0.0), (0, 0, 1, 0)), 2)
+    0.85
+    """
+    told, by_guess = (max(probability_of(one, likelihood), LEAST) for one in (chances, guess_of(chances)))
+    return math.log2(told / by_guess)
+
+
 def _table(members: Sequence[Member], record: Iterable[PastPrediction]) -> FloatArray:
     """Return (n, members) probabilities of what was seen; NaN where a member did not predict it."""
     rows = [
@@ -61,13 +76,24 @@ def _table(members: Sequence[Member], record: Iterable[PastPrediction]) -> Float
 
 
 def _believed(weights: FloatArray, mixtures: FloatArray, table: FloatArray) -> FloatArray:
-    """Return the (points,) posterior weights."""
+    """Return the (points,) posterior weights.
+
+    Rows that one set of members predicted are taken together: the points that are awake are weighed against each
+    other, and keep what they had in total.
+    """
     needed = mixtures > 0
-    for row in table:
-        awake = ~(needed & np.isnan(row)).any(axis=1)
-        if not awake.any():
-            continue
-        told = mixtures @ np.nan_to_num(row)
-        together = weights[awake] @ told[awake] / weights[awake].sum()
-        weights = np.maximum(weights * np.where(awake, told / together, 1.0), 1e-300)
+    for rows in _alike(table):
+        awake = ~(needed & np.isnan(rows[0])).any(axis=1)
+        if awake.any():
+            told = np.nan_to_num(rows) @ mixtures[awake].T
+            logs = np.log(weights[awake]) + np.log(np.maximum(told, LEAST)).sum(axis=0)
+            raised = np.maximum(np.exp(logs - logs.max()), LEAST)
+            weights[awake] = weights[awake].sum() * raised / raised.sum()
     return weights / weights.sum()
+
+
+def _alike(table: FloatArray) -> list[FloatArray]:
+    """Cut (n, members) rows where another set of members predicts."""
+    missing = np.isnan(table)
+    cuts = np.flatnonzero((missing[1:] != missing[:-1]).any(axis=1)) + 1
+    return np.split(table, cuts) if len(table) else []

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 from palate.forecast.chances import OUTCOMES, Chances, normalised
 from palate.forecast.features import FAR, Move
@@ -89,10 +89,10 @@ def _first(move: Move) -> Practice | None:
 @cache
 def _read() -> Sequence[Practice]:
     told = json.loads((resources.files("palate.forecast") / "practice.json").read_text(encoding="utf-8"))
-    return [_row(told["any"]), *map(_row, told["families"])]
+    return [_row(row) for row in (told["any"], *told["families"])]
 
 
-def _row(told: Mapping[str, object]) -> Practice:
-    odds = normalised(dict(zip(OUTCOMES, told["odds"], strict=True)))  # type: ignore[arg-type, call-overload]
+def _row(told: Mapping[str, Any]) -> Practice:
+    odds = normalised(dict(zip(OUTCOMES, told["odds"], strict=True)))
     rest = {name: told[name] for name in ("way", "size", "worth", "source", "found", "judgement") if name in told}
-    return Practice(chances=odds, settings=frozenset(told.get("settings", ())), **rest)  # type: ignore[arg-type, call-overload]
+    return Practice(chances=odds, settings=frozenset(told.get("settings", ())), **rest)

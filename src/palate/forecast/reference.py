@@ -5,8 +5,8 @@ settings, those the other way mirrored, with what practice says of such a change
 that have most in common with it. R0, the reference forecast, mixes them by how well they predicted the project's past
 questions, each prediction as it was sealed at the time (`mixing`).
 
-The law that this is built for: over any questions, R0's total is at most log2(1 / SAFE["base rate"]) bits, one and a
-half, below that of the project's plain base rate, and at most log2(1 / SAFE["guess"]), 2.6, below a guess of a third.
+The law that this is built for: over any questions, R0's total is at most log2(1 / SAFE["base rate"]) bits, 1.3,
+below that of the project's plain base rate, and at most log2(1 / SAFE["guess"]), 2.3, below a guess of a third each.
 Members that need a curve are in `early`.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from palate.forecast.chances import CLASSES, OUTCOMES, Chances, Member, Reference, mixed, normalised
+from palate.forecast.chances import OUTCOMES, Chances, Member, Reference, guess_of, mixed, normalised
 from palate.forecast.density import SHAPE
 from palate.forecast.features import Features, Move, likeness, speaks_of
 from palate.forecast.mixing import PastPrediction, Point, weigh
@@ -26,21 +26,22 @@ FloatArray = npt.NDArray[np.float64]
 BLIND: tuple[Member, ...] = ("guess", "base rate", "settings", "like changes")
 """The members that need no run of the treatment."""
 
-SAFE: dict[Member, float] = {"guess": 0.17, "base rate": 0.36}
+SAFE: dict[Member, float] = {"guess": 0.2, "base rate": 0.41}
 """Prior weights of the members that cannot go far wrong. What they have together and apart is a choice between three
 losses: to the base rate where settings do not matter, to the settings where they do, and to a guess where nothing
 does (docs/design/016-opponent.md)."""
 
 BOLD: tuple[tuple[Member, float, float], ...] = (
-    ("settings", 1.0, 0.39),
+    ("settings", 1.0, 0.31),
     ("settings", 0.5, 0.02),
     ("like changes", 1.0, 0.03),
     ("like changes", 0.5, 0.03),
 )
 """The other points: a member, its share in a mixture with the base rate, and the prior weight of that."""
 
-SETTINGS_WORTH = 1.2
-"""Outcomes that the base rate is worth to "settings": few, as the mixture shrinks it where it has to be shrunk."""
+SETTINGS_WORTH = 1.5
+"""Outcomes that base rate and guess, half and half, are worth to "settings": few, as the mixture shrinks it where it
+has to be shrunk. A base rate of few outcomes is noise to a setting that goes its own way."""
 
 LIKE_WORTH = 3.0
 """The same for "like changes"."""
@@ -113,7 +114,7 @@ def refer(
     said = np.array([speaks_of(case.moves, moves) for case in past]).reshape(-1, 2)
     like = _most_like(features, past, said.sum(axis=1))
     members: dict[Member, Chances] = {
-        "guess": normalised({**dict.fromkeys(CLASSES, (1 - rates.crash) / 3), "crash": rates.crash}),
+        "guess": guess_of(rates),
         "base rate": rates,
         "settings": _settings_rate(moves, said, outcomes, rates),
         "like changes": _like_rate(like, outcomes, rates),
@@ -192,7 +193,8 @@ def _settings_rate(moves: Sequence[Move], said: FloatArray, outcomes: FloatArray
     counts = said[:, 0] @ outcomes
     counts[:3] += said[:, 1] @ outcomes[:, 2::-1]
     known = pseudo_outcomes(moves)
-    return _smoothed(counts + [known[name] for name in OUTCOMES], rates, SETTINGS_WORTH)
+    base = mixed([(0.5, rates), (0.5, guess_of(rates))])
+    return _smoothed(counts + [known[name] for name in OUTCOMES], base, SETTINGS_WORTH)
 
 
 def _most_like(features: Features, past: Sequence[Case], said: FloatArray) -> list[tuple[float, float, int]]:

@@ -19,7 +19,7 @@ from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.early import Gap, gap_features, gap_now, gaps_of, refer_early
 from palate.forecast.endings import PredictedEnd, fit_endings, foretell
 from palate.forecast.features import family_of, features_of, moves_of
-from palate.forecast.mixing import PastPrediction
+from palate.forecast.mixing import PastPrediction, bits_over_guess
 from palate.forecast.reference import Case, refer, sure_of
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import OUTCOME_OF, Evidence, SealedVerdict, SealedVoid, outcome_of
@@ -69,6 +69,40 @@ def reference_seen(ledger: Ledger, catalog: Catalog, question: Question, evidenc
     blind = _refer(ledger, question, mine, _past_gaps(ledger, catalog, question, sight.share))
     scale = Scale(margin=sight.scale.margin, seed_sd=sight.scale.seed_sd, unit=blind.unit)
     return refer_early(blind, sight.gaps, scale, sight.share, _foretold(ledger, question, evidence.kind))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnScore:
+    """How well the reference forecasts of a project have done themselves, as they were sealed with the questions.
+
+    Attributes:
+        bits: mean bits over a guess of a third each.
+        questions: how many have an outcome.
+    """
+
+    bits: float
+    questions: int
+
+    @property
+    def words(self) -> str:
+        """It in a sentence."""
+        plural = "s" if self.questions != 1 else ""
+        easy = "" if self.bits > 0 else ": here a guess does as well"
+        return f"This reference: {self.bits:+.2f} bits over a guess of 1/3 on {self.questions} question{plural}{easy}."
+
+    def document(self) -> dict[str, float]:
+        """Return it as plain JSON data."""
+        return {"bits": self.bits, "questions": self.questions}
+
+
+def own_score(ledger: Ledger) -> OwnScore | None:
+    """Score the reference forecasts of past questions, the newest, against a guess; None where nothing has come out."""
+    bits = [
+        bits_over_guess(reference.chances, past.likelihood)
+        for past in past_questions(ledger, "")
+        if (reference := past.experiment.reference) is not None
+    ]
+    return OwnScore(float(np.mean(bits)), len(bits)) if bits else None
 
 
 def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
