@@ -89,7 +89,8 @@ def _believed(weights: FloatArray, mixtures: FloatArray, table: FloatArray) -> F
             logs = np.log(weights[awake]) + np.log(np.maximum(told, LEAST)).sum(axis=0)
             raised = np.maximum(np.exp(logs - logs.max()), LEAST)
             weights[awake] = weights[awake].sum() * raised / raised.sum()
-    return weights / weights.sum()
+    believed: FloatArray = weights / weights.sum()
+    return believed
 
 
 def _alike(table: FloatArray) -> list[FloatArray]:
