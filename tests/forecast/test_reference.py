@@ -199,4 +199,6 @@ def test_what_was_sealed_under_older_members_is_still_weighed():
     record = [({**OLD, "base rate": bad, "like changes": good, "power law": bad}, sure_of("worse"))] * 9
     older, none = (refer_to(change(), past, told) for told in (record, [(OLD, sure_of("worse"))]))
     assert older.weights["like changes"] > 5 * none.weights["like changes"]
-    assert none.weights == pytest.approx(refer_to(change(), past).weights, abs=1e-9)
+    assert none.weights["settings"] == pytest.approx(older.weights["settings"])  # it was not there
+    misled = refer_to(change(), past, [({**OLD, "base rate": bad}, sure_of("worse"))] * 9)
+    assert misled.weights["guess"] > 20 * misled.weights["base rate"]  # a guess needs no seal

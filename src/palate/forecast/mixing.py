@@ -69,10 +69,17 @@ def bits_over_guess(chances: Chances, likelihood: Sequence[float]) -> float:
 def _table(members: Sequence[Member], record: Iterable[PastPrediction]) -> FloatArray:
     """Return (n, members) probabilities of what was seen; NaN where a member did not predict it."""
     rows = [
-        [probability_of(chances[name], seen) if name in chances else np.nan for name in members]
+        [np.nan if (told := _told(chances, name)) is None else probability_of(told, seen) for name in members]
         for chances, seen in record
     ]
     return np.array(rows, dtype=np.float64).reshape(-1, len(members))
+
+
+def _told(chances: Mapping[Member, Chances], name: Member) -> Chances | None:
+    """Return what a member predicted; a guess is the same whether it was sealed or not."""
+    if name == "guess" and name not in chances and "base rate" in chances:
+        return guess_of(chances["base rate"])
+    return chances.get(name)
 
 
 def _believed(weights: FloatArray, mixtures: FloatArray, table: FloatArray) -> FloatArray:
