@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import people, prompt, replay
+from benchmarks import opponent, people, prompt, replay
 from benchmarks.propriety import MENU, SEEDS, worst_regret
 from benchmarks.table import Row
 from palate.forecast.answer import Forecast
@@ -14,7 +14,7 @@ from palate.forecast.chances import Chances
 from palate.forecast.curves import PastCurve
 from palate.forecast.density import Scale
 from palate.forecast.endings import fit_endings, foretell
-from palate.forecast.features import family_of, features_of
+from palate.forecast.features import family_of, features_of, moves_of
 from palate.forecast.reference import Case, refer, sure_of
 from palate.forecast.score import Entry, Observed, score_all
 from palate.forecast.skill import Scored, skill_of
@@ -28,6 +28,7 @@ def rows() -> Iterator[Row]:
     yield from propriety_rows()
     yield from prompt.rows()
     yield from people.rows()
+    yield from opponent.rows()
     yield from replay.rows()
     yield from cost_rows()
 
@@ -50,7 +51,7 @@ def cost_rows() -> Iterator[Row]:
     rng = np.random.default_rng(0)
     start = time.process_time()
     fitted = fit_endings(_runs(rng), 0.25)
-    refer("lr up", features_of(_change(0)), [_case(k, rng) for k in range(MANY)])
+    refer(features_of(_change(0)), moves_of(_change(0)), [_case(k, rng) for k in range(MANY)])
     took = time.process_time() - start
     yield Row(name=f"fit all references on {MANY} past runs and outcomes, CPU", measured=took, unit="s", target=2)
     part = _runs(rng, 1)[0].until(0.25)
@@ -89,7 +90,8 @@ def _change(k: int) -> list[Change]:
 def _case(k: int, rng: np.random.Generator) -> Case:
     change = _change(k)
     outcome = ("worse", "same", "better", "crash")[rng.choice(4, p=[0.3, 0.4, 0.25, 0.05])]
-    return Case(name=str(k), family=family_of(change), features=features_of(change), likelihood=sure_of(outcome))
+    family, features, moves = family_of(change), features_of(change), moves_of(change)
+    return Case(name=str(k), family=family, features=features, moves=moves, likelihood=sure_of(outcome))
 
 
 def _entries(rng: np.random.Generator) -> list[Entry]:

@@ -21,14 +21,15 @@ from palate.forecast.curves import PastCurve
 from palate.forecast.density import Scale
 from palate.forecast.early import EARLY, gap_features, gap_now, gaps_of, refer_early
 from palate.forecast.endings import LEAST_POINTS, MEMBERS, Endings, fit_endings, foretell, log_densities
-from palate.forecast.reference import BLIND, Case, PastPrediction, refer, sure_of
+from palate.forecast.mixing import PastPrediction
+from palate.forecast.reference import BLIND, Case, refer, sure_of
 
 RUNS = Path(__file__).parents[2] / "shared" / "data" / "runs" / "modded-nanogpt.jsonl.gz"
 SEEN = (0.1, 0.25, 0.5, 0.75, 0.9)
 LABELS = dict(
     zip(
         (*MEMBERS, "R0"),
-        ("R1 base rate", "R2 persistence", "R3 neighbours", "R4 power law", "R5 ridge", "R0"),
+        ("base rate", "persistence", "neighbours", "R0"),
         strict=True,
     )
 )
@@ -220,7 +221,7 @@ def _play(played: list[Match], curves: list[PastCurve], share: float, unit: floa
         part = match.mine[0].until(share)
         features = gap_features(gap_now(part, match.base, -1) / unit)
         track, likelihood = match.name.split("/")[0], sure_of(match.outcome)
-        blind = refer(track, features, past, told)
+        blind = refer(features, (), past, told)
         reference = refer_early(blind, gaps_of(fitted, part, match.base, -1), scale, share, early)
         for member, chances in {**reference.members, "R0": reference.chances}.items():
             bits[member].append(float(np.log2(3 * chances.of(match.outcome) / (1 - chances.crash))))

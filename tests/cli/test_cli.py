@@ -30,7 +30,10 @@ def test_a_plain_script_goes_through_the_whole_loop(workplace):
     assert workplace.json("show", report["runs"]["baseline"][0]["id"])["exit"] == "ok"
     said = workplace.json("forecast", experiment)["forecast"]
     assert (said["answer"], said["confidence"], said["kind"]) == ("worse", 80, "blind")
-    assert workplace.json("score")["scored"][0]["verdict"] == "worse"
+    told = workplace.json("score")
+    assert told["scored"][0]["verdict"] == "worse"
+    assert told["reference"]["questions"] == 1
+    assert "bits over a guess of 1/3 on 1 question" in workplace.call("score").stdout
     assert workplace.json("list")["rows"][0]["verdict"] == "worse"
     assert len(workplace.json("list", "--runs")["rows"]) >= 2 * report["verdict"]["n"]
     assert workplace.json("verify")["kinds"] == {"question": 1, "forecast": 1, "verdict": 1, "score": 1}

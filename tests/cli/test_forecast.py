@@ -262,7 +262,7 @@ def test_a_forecast_on_a_curve_that_is_part_seen_is_a_class_of_its_own(workplace
         going.wait(20)
     assert seen["kind"] in ("50 %", "75 %", "90 %")
     assert seen["evidence_seen"] > 10
-    assert {"persistence", "neighbours", "power law"} <= set(seen["reference"]["members"])
+    assert {"persistence", "neighbours", "settings"} <= set(seen["reference"]["members"])
 
 
 @pytest.mark.slow

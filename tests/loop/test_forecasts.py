@@ -1,5 +1,6 @@
 """Forecasts from the seal to the score: references that learn, evidence that is read, noise that is known or not."""
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from palate.ledger.records import Evidence
 from palate.ledger.verify import verify
 from palate.loop.ask import treatment_is_touched
 from palate.loop.evidence import evidence_of
-from palate.loop.reference import case_words, reference_for, reference_seen
+from palate.loop.reference import OwnScore, case_words, own_score, reference_for, reference_seen
 from palate.loop.score import score_forecast
 from palate.store.catalog import Catalog
 from palate.store.chain import Record
@@ -199,3 +200,18 @@ def test_a_hash_does_not_give_the_answer_away(written):
     assert record.hash == sealed.hash
     assert len(record.body["nonce"]) == 32
     assert written.say(written.ask(written.question(lr=0.9)), "worse:80").hash != sealed.hash
+
+
+def test_the_reference_is_scored_itself_as_it_was_sealed_against_a_guess(written):
+    assert own_score(written.ledger) is None
+    for lr in (0.2, 0.3, 0.4):
+        settle(written, lr, 1.4)
+    scored = own_score(written.ledger)
+    sealed = [one.reference.chances for one in written.ledger.experiments()]
+    assert scored.questions == 3
+    assert scored.bits == pytest.approx(
+        sum(math.log2(3 * chances.worse / (1 - chances.crash)) for chances in sealed) / 3
+    )
+    assert scored.bits > 0
+    assert f"{scored.bits:+.2f} bits over a guess of 1/3 on 3 questions" in scored.words
+    assert "a guess does as well" in OwnScore(-0.02, 1).words

@@ -19,7 +19,7 @@ from palate.ledger.records import Evidence, Export
 from palate.ledger.verify import verify
 from palate.loop.ask import Nobody
 from palate.loop.exchange import export_forecasts, read_export, take_in
-from palate.loop.reference import case_words
+from palate.loop.reference import case_words, reference_for
 from palate.loop.run import report_now
 from palate.loop.when import await_event, resolve_when, seal_when
 from palate.store.catalog import Catalog
@@ -232,7 +232,7 @@ def test_a_question_from_elsewhere_is_written_anew_with_the_reference_of_this_pr
     take(bob, document)
     [body] = [record.body for record in bob.chain.records("question")]
     assert body["text"] == question.text
-    assert body["reference"]["chances"]["worse"] == pytest.approx(0.31)
+    assert body["reference"]["chances"]["worse"] == pytest.approx(reference_for(bob.ledger, question).chances.worse)
 
 
 def test_what_is_no_forecast_is_not_taken_in(colleagues, tmp_path):

@@ -12,13 +12,14 @@ from palate.training.outcome import begin_run
 STEPS = np.arange(60)
 
 
-def write_run(project, name, rate, *, points=60, ended=True):
+def write_run(project, name, rate, *, points=60, ended=True, last=None):
     rng = np.random.default_rng(len(name) * 1000 + int(rate * 100))
     journal = project.journal(name)
     begin_run(journal, key=f"k{rate}", label="train", seed=0, settings={"lr": rate})
     log = Journal.open(journal)
     for step in STEPS[:points]:
-        log.log(int(step), {"val_loss": float(1 + 2 * (step + 1) ** -rate + rng.normal(0, 0.005))})
+        value = float(1 + 2 * (step + 1) ** -rate + rng.normal(0, 0.005))
+        log.log(int(step), {"val_loss": value if last is None or step < points - 1 else last})
     if ended:
         log.event("ending", exit="ok", status=0, elapsed_s=1.0, detail="")
     log.close()
@@ -53,3 +54,14 @@ def test_an_ended_run_and_one_without_enough_past_say_nothing(project):
     write_run(project, "now", 0.5, points=15, ended=False)
     assert foretold(project, "past-0") == {}
     assert foretold(project, "now") == {}
+
+
+def test_one_past_run_that_diverged_changes_nothing_and_a_run_that_diverges_is_told_no_end(project):
+    for k in range(8):
+        write_run(project, f"past-{k}", 0.3 + 0.03 * k)
+    write_run(project, "now", 0.5, points=15, ended=False)
+    before = foretold(project, "now")["val_loss"]
+    write_run(project, "diverged", 0.5, last=1e26)
+    assert foretold(project, "now")["val_loss"] == before
+    write_run(project, "diverging", 0.5, points=15, ended=False, last=1e18)
+    assert foretold(project, "diverging") == {}

@@ -5,6 +5,7 @@ import click
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.ledger.ledger import Ledger
 from palate.ledger.words import score_card
+from palate.loop.reference import own_score
 from palate.store.catalog import Catalog
 
 
@@ -20,4 +21,10 @@ def command(author: str | None, as_json: bool) -> None:
         with Catalog.open(project) as catalog:
             catalog.refresh()  # says so where there was a chain
     card = score_card(ledger, author or me)
-    put_out(card.document(), card.lines("you" if author in (None, me) else card.author), as_json=as_json)
+    reference = own_score(ledger)
+    lines = card.lines("you" if author in (None, me) else card.author)
+    put_out(
+        {**card.document(), "reference": reference and reference.document()},
+        [*lines, reference.words] if reference is not None else lines,
+        as_json=as_json,
+    )

@@ -7,6 +7,7 @@ import click
 from palate.cli.common import here, json_option, put_out, say
 from palate.ledger.ledger import Ledger
 from palate.ledger.words import document_of, scored_forecasts, words_of
+from palate.loop.reference import own_score
 from palate.loop.score import skill_now
 from palate.store.catalog import Catalog
 
@@ -33,9 +34,15 @@ def command(author: str | None, plot: Path | None, as_json: bool) -> None:
 
         write_page(standings, scored_forecasts(ledger), plot)
         say(f"{plot}: open it in a browser")
+    reference = own_score(ledger)
+    lines += [reference.words] if reference is not None and lines else []
     forecasters = [document_of(standing) for standing in standings] if as_json else []
     put_out(
-        {"schema": "palate.skill/1", "forecasters": forecasters},
+        {
+            "schema": "palate.skill/1",
+            "forecasters": forecasters,
+            "reference": reference and reference.document(),
+        },
         lines or ["No forecast has been scored yet.", "Next: palate try"],
         as_json=as_json,
     )

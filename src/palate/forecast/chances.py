@@ -9,8 +9,8 @@ from palate.errors import InputError
 
 CLASSES = ("worse", "same", "better")
 OUTCOMES = (*CLASSES, "crash")
-Member = Literal["base rate", "persistence", "like changes", "neighbours", "power law", "features"]
-"""The forecasters that the reference is mixed of."""
+Member = Literal["guess", "base rate", "settings", "like changes", "persistence", "neighbours", "power law", "features"]
+"""The forecasters that the reference is or was mixed of; the last two are in older records alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,12 @@ def normalised(weights: Mapping[str, float]) -> Chances:
     """
     total = sum(weights.values())
     return Chances(**{name: weights[name] / total for name in OUTCOMES})
+
+
+def guess_of(chances: Chances) -> Chances:
+    """Return a guess: a third each of what is no crash, and the same chance of a crash."""
+    alive = dict.fromkeys(CLASSES, (1 - chances.crash) / len(CLASSES))
+    return Chances(**alive, crash=chances.crash)
 
 
 def mixed(parts: Iterable[tuple[float, Chances]]) -> Chances:

@@ -1,5 +1,6 @@
-"""Learning curves of one metric, complete or partly observed, and the power law fitted to a single one; pure."""
+"""Learning curves of one metric, complete or partly observed, and which of them end like no others; pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,11 @@ from palate.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
 
-EXPONENTS = np.linspace(0.05, 2.0, 40)
-"""Candidates for the exponent b of a power law."""
-
 GRID = 20
 """Points, even over the later half of the observed part, at which the shapes of curves are compared."""
+
+ABSURD = 20.0
+"""A run that ends this many times farther from the others' median end than a run of theirs moves is absurd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +56,25 @@ class PastCurve:
         return values
 
 
-def power_law_end(part: PastCurve) -> float:
-    """Extrapolate y = floor + a step^-b, fitted by least squares to the last nine tenths of the observed steps.
+def believable(curves: Sequence[PastCurve], among: Sequence[PastCurve] = ()) -> list[PastCurve]:
+    """Return the curves without those that end absurdly far away: finite, but of a run that has diverged.
 
-    With fewer than three points there, or where the fit is not finite, the last value is returned (persistence).
+    How far a run moves is the larger of two medians, so that one run cannot change it by much: how far the ends lie
+    from their median, and how far a run comes from its first value to its last. A run that trained badly stays: it
+    tells of others that do.
+
+    Args:
+        curves: which are looked at.
+        among: others that they are compared with, besides themselves.
     """
-    late = part.steps > max(0.0, 0.1 * part.steps[-1])
-    steps, values = part.steps[late], part.values[late]
-    if len(steps) < 3:
-        return float(part.values[-1])
-    powers = (steps[None, :] / part.total) ** -EXPONENTS[:, None]
-    centred = powers - powers.mean(axis=1, keepdims=True)
-    offset = values - values.mean()
-    slopes = (centred @ offset) / np.maximum((centred**2).sum(axis=1), 1e-300)
-    residuals = ((offset[None, :] - slopes[:, None] * centred) ** 2).sum(axis=1)
-    best = int(np.argmin(residuals))
-    end = float(values.mean() + slopes[best] * (1.0 - powers[best].mean()))
-    return end if np.isfinite(end) else float(part.values[-1])
+    if not curves:
+        return []
+    ends, firsts = np.array([(curve.values[-1], curve.values[0]) for curve in (*curves, *among)]).T
+    away = _apart(ends, np.median(ends))
+    unit = max(float(np.median(away)), float(np.median(_apart(ends, firsts)))) or abs(float(np.median(ends))) or 1.0
+    return [curve for curve, distance in zip(curves, away.tolist(), strict=False) if distance <= ABSURD * unit]
+
+
+def _apart(values: FloatArray, others: FloatArray | np.float64) -> FloatArray:
+    with np.errstate(over="ignore"):
+        return np.asarray(np.abs(values - others), dtype=np.float64)

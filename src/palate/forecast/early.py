@@ -1,9 +1,9 @@
 """The reference forecast once a part of the treatment's curve is observed; pure.
 
 The end that a member predicts from the curve (`endings`) is a measurement of the effect with an error, and the base
-rates are the prior: R2 (persistence), R3 (neighbours) and R4 (power law) are the posteriors by Bayes' rule. In the
-mixture R0, the prior weight of these members grows with the observed share of the curve; it is then updated by how well
-they predicted the project's past changes.
+rates are the prior: persistence and neighbours are the posteriors by Bayes' rule. Like changes are now those whose
+curves were as far ahead or behind. In the mixture R0, the prior weight of the members that know the curve grows with
+its observed share; it is then updated by how well they predicted the project's past changes.
 """
 
 import math
@@ -16,9 +16,20 @@ from palate.forecast.chances import CLASSES, Chances, Member, Reference, mixed, 
 from palate.forecast.curves import FloatArray, PastCurve
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.endings import Endings, guesses_of
-from palate.forecast.reference import PastPrediction, weigh
+from palate.forecast.mixing import PastPrediction, Point, weigh
 
-EARLY: tuple[Member, ...] = ("persistence", "neighbours", "power law")
+EARLY: tuple[Member, ...] = ("persistence", "neighbours")
+LIKE: Member = "like changes"
+"""The member of before that knows the curve too, by its gap."""
+
+LIKE_SHARE = 0.4
+"""What it has of the prior weight of those that know the curve; persistence and neighbours share the rest as they have
+foretold ends."""
+
+CURVE_SHARE, FROM_START, ALONE = 0.97, 0.5, 0.8
+"""Prior weight of those that know the curve when all of it is observed; the part of that from its beginning on; and the
+part of it that is of members alone, not in halves."""
+
 MOST_GAP = 4.0
 """Early gaps are clipped to this, in seed standard deviations."""
 
@@ -109,13 +120,28 @@ def refer_early(
     rates = blind.members["base rate"]
     alive = normalised({**{name: rates.of(name) for name in CLASSES}, "crash": rates.crash * (1 - share)})
     members = {**blind.members, **{member: _updated(alive, gap, scale) for member, gap in gaps.items()}}
-    total = sum(gap.weight for gap in gaps.values())
-    prior = {
-        **{member: (1 - share) * weight for member, weight in blind.weights.items()},
-        **{member: share * gap.weight / total for member, gap in gaps.items()},
-    }
-    weights = weigh(prior, record)
+    weights = weigh(early_points(blind.weights, gaps, share), record)
     return replace(blind, chances=mixed((weights[m], members[m]) for m in members), members=members, weights=weights)
+
+
+def early_points(blind: Mapping[Member, float], gaps: Mapping[Member, Gap], share: float) -> list[Point]:
+    """Return the mixtures that R0 is mixed of once a share of the curve is observed.
+
+    One is the reference of before. The others know the curve, alone and half and half, since what past changes came to
+    that were as far ahead, and what this curve will gain, are different things to know.
+    """
+    total = sum(gap.weight for gap in gaps.values())
+    told: dict[Member, float] = {LIKE: LIKE_SHARE}
+    told |= {member: (1 - LIKE_SHARE) * gap.weight / total for member, gap in gaps.items()}
+    known = CURVE_SHARE * (FROM_START + (1 - FROM_START) * share)
+    points = [Point(1 - known, blind)]
+    for member, weight in told.items():
+        halved = {name: 0.5 * part for name, part in blind.items()}
+        halved[member] = halved.get(member, 0.0) + 0.5
+        halves = [halved] if member == LIKE else [halved, {member: 0.5, LIKE: 0.5}]
+        points.append(Point(known * weight * ALONE, {member: 1.0}))
+        points += [Point(known * weight * (1 - ALONE) / len(halves), mixture) for mixture in halves]
+    return points
 
 
 def _updated(rates: Chances, gap: Gap, scale: Scale) -> Chances:

@@ -1,15 +1,15 @@
 """Predict the final value of a running curve from its beginning and from past runs; pure.
 
-R1 base rate: the median end of past runs. R2 persistence: the last value. R3 neighbours: the last value plus the median
-further gain of the most similar past runs. R4 power law: y = floor + a step^-b, fitted to the observed part. R5
-features: the last value plus the further gain by ridge regression on the last value and the shape of the curve. R0: the
-mixture of these members, with the weights that maximise the likelihood of the ends of past runs (stacking: Yao,
-Vehtari, Simpson and Gelman 2018, Bayesian Analysis 13). The density of a member is Student's t around its prediction,
-scaled by its errors on past runs at the same share of the budget. The range of R0 is calibrated so that it contained
-80 % of the ends of past runs.
+Base rate: the median end of past runs. Persistence: the last value. Neighbours: the last value plus the median further
+gain of the most similar past runs. R0: the mixture of these members, with the weights that maximise the likelihood of
+the ends of past runs (stacking: Yao, Vehtari, Simpson and Gelman 2018, Bayesian Analysis 13). The density of a member
+is Student's t around its prediction, scaled by its errors on past runs at the same share of the budget. The range of R0
+is calibrated so that it contained 80 % of the ends of past runs.
+
+Medians and ranks alone decide: a run that ends absurdly far away is left out (`curves.believable`), and one that ends
+badly moves each by one place at most.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.forecast.chances import Member
-from palate.forecast.curves import GRID, FloatArray, PastCurve, power_law_end
+from palate.forecast.curves import FloatArray, PastCurve, believable
 from palate.verdict.lazy import special
 
-MEMBERS: tuple[Member, ...] = ("base rate", "persistence", "neighbours", "power law", "features")
+MEMBERS: tuple[Member, ...] = ("base rate", "persistence", "neighbours")
 FamilyArray = npt.NDArray[np.str_]
 
 NEAREST = 7
@@ -32,14 +32,12 @@ LEAST_POINTS = 2
 FEWEST = 3
 """Past runs below which nothing is fitted."""
 
-FOLDS = 10
-"""Folds of cross-validation: the regression that predicts a family is fitted on the other folds."""
+FEW, ODD = 30, 10.0
+"""Past runs up to which one that ends oddly does not count for the range, and what is odd: so many times the median
+distance of the others from their median, and three times less often their largest."""
 
 TRIED = 600
 """Past runs, evenly chosen, on which the members' errors and weights are estimated."""
-
-PENALTY = 1.0
-"""Ridge penalty of the regression."""
 
 STACKING = 60
 """Iterations of expectation-maximisation for the weights."""
@@ -49,6 +47,9 @@ FLOOR = 1e-3
 
 TAIL = 3.0
 """Degrees of freedom of each member's error: heavy tails, so that one outlying run does not decide the weights."""
+
+REACH, HALVINGS = 60.0, 200
+"""Scales around each member's prediction within which a quantile is searched, and steps of the search at most."""
 
 RANGE = (0.1, 0.9)
 """Quantiles of the 80 % range."""
@@ -90,7 +91,6 @@ class PastCurves:
         ends: (n,) final value.
         families: (n,) group of related runs; none is predicted from its own group in evaluation.
         units: median absolute deviations of shapes and of values: the units of distances.
-        fits: (FOLDS + 1, GRID + 2) regression weights, fitted without each fold of families, and last on all.
     """
 
     now: FloatArray
@@ -98,7 +98,6 @@ class PastCurves:
     ends: FloatArray
     families: FamilyArray
     units: tuple[float, float]
-    fits: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +122,17 @@ class Endings:
 def fit_endings(curves: Sequence[PastCurve], share: float) -> Endings | None:
     """Fit the members on finished runs; None where fewer than three are observed at that share.
 
+    Runs that end absurdly far from the others are left out.
+
     Errors are those of leave-one-family-out predictions, because other seeds of the same change would predict a run
     too well.
     """
-    parts = [(curve.until(share), curve) for curve in curves]
+    parts = [(curve.until(share), curve) for curve in believable(curves)]
     known = [(part, float(whole.values[-1])) for part, whole in parts if len(part.values) >= LEAST_POINTS]
     if len(known) < FEWEST:
         return None
     past = _past([part for part, _ in known], np.array([end for _, end in known]))
+    known = _without_odd_one(known)
     tried = known[:: max(1, len(known) // TRIED)]
     guesses = [guesses_of(past, part, without=part.family) for part, _ in tried]
     ends = np.array([end for _, end in tried])
@@ -144,6 +146,21 @@ def fit_endings(curves: Sequence[PastCurve], share: float) -> Endings | None:
     return Endings(share=share, past=past, scales=scales, weights=weights, levels=_levels(reached))
 
 
+def _without_odd_one(known: list[tuple[PastCurve, float]]) -> list[tuple[PastCurve, float]]:
+    """Return few runs without the one that ends far from all others, if there is one, so that it sets no range.
+
+    It stays a neighbour of runs that go as it did. Of many runs, one moves a quantile by a rank at most.
+    """
+    if not FEWEST < len(known) <= FEW:
+        return known
+    ends = np.array([end for _, end in known])
+    odd = int(np.argmax(np.abs(ends - np.median(ends))))
+    rest = np.delete(ends, odd)
+    apart = np.abs(rest - np.median(rest))
+    far = abs(ends[odd] - np.median(rest)) > ODD * max(float(np.median(apart)), float(apart.max()) / 3)
+    return [one for place, one in enumerate(known) if place != odd] if far else known
+
+
 def guesses_of(past: PastCurves, part: PastCurve, *, without: str | None = None) -> dict[Member, float]:
     """Return each member's prediction of the final value of a curve.
 
@@ -155,14 +172,11 @@ def guesses_of(past: PastCurves, part: PastCurve, *, without: str | None = None)
     here, shape = float(part.values[-1]), part.shape
     usable = past.families != without if without is not None else np.ones(len(past.now), bool)
     if not usable.any():
-        return {**dict.fromkeys(MEMBERS, here), "power law": power_law_end(part)}
-    fit = past.fits[FOLDS if without is None else _fold(without)]
+        return dict.fromkeys(MEMBERS, here)
     return {
         "base rate": float(np.median(past.ends[usable])),
         "persistence": here,
         "neighbours": here + _neighbours_gain(past, here, shape, usable),
-        "power law": power_law_end(part),
-        "features": here + float(_row(past, np.array([here]), shape[None, :])[0] @ fit),
     }
 
 
@@ -186,32 +200,7 @@ def _past(parts: Sequence[PastCurve], ends: FloatArray) -> PastCurves:
     now = np.array([part.values[-1] for part in parts])
     shapes = np.array([part.shape for part in parts])
     families = np.array([part.family for part in parts])
-    bare = PastCurves(
-        now=now, shapes=shapes, ends=ends, families=families, units=(_unit(shapes), _unit(now)), fits=np.empty(0)
-    )
-    rows = _row(bare, now, shapes)
-    folds = np.array([_fold(family) for family in families])
-    fits = np.array([_ridge(rows[folds != fold], (ends - now)[folds != fold]) for fold in range(FOLDS + 1)])
-    return PastCurves(now=now, shapes=shapes, ends=ends, families=families, units=bare.units, fits=fits)
-
-
-def _fold(family: str) -> int:
-    return zlib.crc32(family.encode()) % FOLDS
-
-
-def _row(past: PastCurves, now: FloatArray, shapes: FloatArray) -> FloatArray:
-    """Return (n, GRID + 2) features: 1, the last value and the shape, standardised by `PastCurves.units`."""
-    where = (now - np.median(past.now)) / past.units[1]
-    return np.column_stack([np.ones(len(now)), np.clip(where, -9, 9), np.clip(shapes / past.units[0], -9, 9)])
-
-
-def _ridge(rows: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights of a ridge regression whose first column, the intercept, is nearly free of the penalty."""
-    if not len(rows):
-        return np.zeros(GRID + 2)
-    penalty = PENALTY * np.eye(rows.shape[1])
-    penalty[0, 0] = 1e-6
-    return np.asarray(np.linalg.solve(rows.T @ rows + penalty, rows.T @ wanted), dtype=np.float64)
+    return PastCurves(now=now, shapes=shapes, ends=ends, families=families, units=(_unit(shapes), _unit(now)))
 
 
 def _neighbours_gain(past: PastCurves, here: float, shape: FloatArray, usable: npt.NDArray[np.bool_]) -> float:
@@ -278,11 +267,13 @@ def _below(
 
 
 def _quantile(endings: Endings, guesses: dict[Member, float], share: float) -> float:
-    """Find a quantile of the mixture by bisection."""
-    widest = max(endings.scales.values())
-    low, high = min(guesses.values()) - 60 * widest, max(guesses.values()) + 60 * widest
-    for _ in range(60):
+    """Find a quantile of the mixture by bisection, to the last digit: members may be far apart."""
+    low = min(guesses[m] - REACH * endings.scales[m] for m in MEMBERS)
+    high = max(guesses[m] + REACH * endings.scales[m] for m in MEMBERS)
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
+        if not low < middle < high:
+            break
         low, high = (
             (middle, high) if _below(endings.weights, endings.scales, guesses, middle) < share else (low, middle)
         )

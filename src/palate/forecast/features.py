@@ -1,31 +1,62 @@
-"""Features of a change, and the ridge logistic regression that predicts its outcome from them; pure.
+"""What a change is like: its family, its features, and how much another change says of it, as it is or mirrored; pure.
 
-`family_of` and `features_of` describe a change by the settings that it changes, in which direction and how far.
-`fit_ridge` learns from past changes how features move the probabilities of the outcomes away from the base rates.
+A change of one setting says something of other changes of the same setting: of one the same way, that it may go alike,
+and of one the other way, that it may go the opposite way. "64 -> 16 was better" is a reason to expect of 64 -> 256 that
+it is worse, though a weaker one: where 64 is the best value, both are worse.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from palate.recipe.lexicon import normal_path, role_of_path
 from palate.recipe.settings import Change, show_value
 
-FloatArray = npt.NDArray[np.float64]
 Features = Mapping[str, float]
 """Features by name; a name that is absent is 0."""
 
 MOST_HALVINGS = 4.0
 """Size of a change in factors of two, at most: larger changes count as this."""
 
-PENALTY = 1.0
-"""Ridge penalty of every weight."""
+FAR = 2.0
+"""A number that changes by so many factors of two or more changes far."""
 
-STEPS = 60
-"""Iterations of the fit."""
+MIRRORED = 0.75
+"""What a change the other way says, against 1 for one the same way; 1 where it is the very change, undone."""
+
+OTHER_SIZE = 0.75
+"""What a change the same way says that is `MOST_HALVINGS` factors of two larger or smaller."""
+
+SAME_END, SAME_SETTING = 0.5, 0.25
+"""What a change of words or switches says that shares one end with another, and one that shares only its setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One setting that moves.
+
+    Attributes:
+        setting: its name.
+        before, after: its values as they are shown.
+        halvings: by how many factors of two a number changes, above 0 where it grows; None where it is no number.
+    """
+
+    setting: str
+    before: str
+    after: str
+    halvings: float | None
+
+
+def moves_of(changes: Sequence[Change]) -> tuple[Move, ...]:
+    """Return what moves in a change.
+
+    >>> [move.halvings for move in moves_of([Change(path="optimizer.lr", before=1e-3, after=4e-3)])]
+    [2.0]
+    """
+    return tuple(
+        Move(_leaf(one), show_value(one.before), show_value(one.after), _halvings(one) if _way(one) else None)
+        for one in changes
+    )
 
 
 def family_of(changes: Sequence[Change]) -> str:
@@ -50,12 +81,55 @@ def features_of(changes: Sequence[Change]) -> dict[str, float]:
         features[role_of_path(tuple(change.path.split(".")))] = 1.0
         if way:
             features[f"{leaf} {way}"] = 1.0
-            features[f"{leaf} far"] = round(min(_halvings(change), MOST_HALVINGS) / MOST_HALVINGS, 6)
+            features[f"{leaf} far"] = round(abs(_halvings(change)) / MOST_HALVINGS, 6)
         else:
             features[f"{leaf} = {show_value(change.after)}"] = 1.0
     if len(changes) > 1:
         features["several"] = 1.0
     return features
+
+
+def likeness(one: Features, other: Features) -> float:
+    """Return the weighted Jaccard index of two changes: features in both, divided by features in either.
+
+    >>> round(likeness({"lr": 1, "lr up": 1}, {"lr": 1, "lr down": 1}), 2)
+    0.33
+    """
+    both = sum(min(value, other[name]) for name, value in one.items() if name in other)
+    either = sum(one.values()) + sum(other.values()) - both
+    return both / either if either else 0.0
+
+
+def speaks_of(one: Iterable[Move], mine: Sequence[Move]) -> tuple[float, float]:
+    """Return how much a change says of mine: as it went, and mirrored; 1 is as much as my own change would.
+
+    >>> wider, narrower = (moves_of([Change(path="width", before=64, after=after)]) for after in (256, 16))
+    >>> speaks_of(wider, wider), speaks_of(narrower, wider)
+    ((1.0, 0.0), (0.0, 0.75))
+    """
+    theirs = {move.setting: move for move in one}
+    plain = mirrored = 0.0
+    shared = 0
+    for move in mine:
+        if move.setting in theirs:
+            shared += 1
+            weight = _says(theirs[move.setting], move)
+            plain, mirrored = plain + max(weight, 0.0), mirrored + max(-weight, 0.0)
+    either = len(theirs) + len(mine) - shared
+    return (plain / either, mirrored / either) if shared else (0.0, 0.0)
+
+
+def _says(one: Move, mine: Move) -> float:
+    """Return how much one move of a setting says of another; below 0 where what it says is mirrored."""
+    if (one.before, one.after) == (mine.after, mine.before):
+        return -1.0
+    if one.halvings is not None and mine.halvings is not None:
+        if one.halvings * mine.halvings < 0:
+            return -MIRRORED
+        return 1 - (1 - OTHER_SIZE) * min(abs(one.halvings - mine.halvings), MOST_HALVINGS) / MOST_HALVINGS
+    if one.after == mine.after:
+        return 1.0 if one.before == mine.before else SAME_END
+    return -SAME_END if one.before == mine.after or one.after == mine.before else SAME_SETTING
 
 
 def _leaf(change: Change) -> str:
@@ -74,49 +148,10 @@ def _is_number(value: object) -> bool:
 
 
 def _halvings(change: Change) -> float:
-    """Return by how many factors of two a number changes; MOST_HALVINGS from or to 0, or where the sign changes."""
-    one, other = float(change.before), float(change.after)
-    return abs(math.log2(other / one)) if one * other > 0 else MOST_HALVINGS
+    """Return by how many factors of two a number changes, at most MOST_HALVINGS; so many where 0 or its sign is passed.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ridge:
-    """A fitted model: (features, classes) weights, added to the (classes,) logarithms of the base rates."""
-
-    names: tuple[str, ...]
-    weights: FloatArray
-    offset: FloatArray
-
-    def chances(self, features: Features) -> FloatArray:
-        """Return the (classes,) probabilities for some features; names that were not in the fit have no effect."""
-        row = np.array([features.get(name, 0.0) for name in self.names])
-        chances: FloatArray = _softmax((self.offset + row @ self.weights)[None, :])[0]
-        return chances
-
-
-def fit_ridge(rows: Sequence[Features], wanted: FloatArray, rates: FloatArray) -> Ridge:
-    """Fit multinomial logistic regression with a ridge penalty, the base rates as offset.
-
-    Each step minimises a quadratic bound of the loss with the fixed curvature of Boehning (1992), so that no step
-    increases the loss.
-
-    Args:
-        rows: features of n changes.
-        wanted: (n, k) outcomes, as probabilities where they are not certain.
-        rates: (k,) base rates.
+    It is below 0 where the number falls.
     """
-    names = tuple(dict.fromkeys(name for row in rows for name in row))
-    table = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
-    offset = np.log(rates)
-    bound = np.linalg.inv(0.5 * table.T @ table + PENALTY * np.eye(len(names)))
-    weights = np.zeros((len(names), len(rates)))
-    for _ in range(STEPS):
-        slope = table.T @ (wanted - _softmax(offset + table @ weights)) - PENALTY * weights
-        weights = weights + bound @ slope
-    return Ridge(names=names, weights=weights, offset=offset)
-
-
-def _softmax(logits: FloatArray) -> FloatArray:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances: FloatArray = raised / raised.sum(axis=1, keepdims=True)
-    return chances
+    one, other = float(change.before), float(change.after)
+    size = min(abs(math.log2(other / one)), MOST_HALVINGS) if one * other > 0 else MOST_HALVINGS
+    return size if other > one else -size

@@ -1,52 +1,65 @@
 """The reference forecast: what the project's past predicts for a change before any of its runs; pure.
 
-R1 base rate: outcomes of all changes of the project and of this family of changes (Dirichlet; each level is the prior
-of the one below). R3 like changes: outcomes of the most similar changes. R5 features: ridge logistic regression on what
-is changed, in which direction and how far. R0, the reference forecast, is their mixture, weighted by how well they
-predicted the project's past questions, each prediction as it was sealed at the time. R2 and R4 need a curve: see
-`early`.
+A guess: a third each. Base rate: outcomes of all changes of the project. Settings: outcomes of changes of the same
+settings, those the other way mirrored, with what practice says of such a change. Like changes: outcomes of the changes
+that have most in common with it. R0, the reference forecast, mixes them by how well they predicted the project's past
+questions, each prediction as it was sealed at the time (`mixing`).
+
+The law that this is built for: over any questions, R0's total is at most log2(1 / SAFE["base rate"]) bits, 1.3,
+below that of the project's plain base rate, and at most log2(1 / SAFE["guess"]), 2.3, below a guess of a third each.
+Members that need a curve are in `early`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from palate.forecast.chances import OUTCOMES, Chances, Member, Reference, mixed, normalised
+from palate.forecast.chances import OUTCOMES, Chances, Member, Reference, guess_of, mixed, normalised
 from palate.forecast.density import SHAPE
-from palate.forecast.features import Features, fit_ridge
+from palate.forecast.features import Features, Move, likeness, speaks_of
+from palate.forecast.mixing import PastPrediction, Point, weigh
+from palate.forecast.practice import any_change, pseudo_outcomes
 
 FloatArray = npt.NDArray[np.float64]
-BLIND: tuple[Member, ...] = ("base rate", "like changes", "features")
+BLIND: tuple[Member, ...] = ("guess", "base rate", "settings", "like changes")
 """The members that need no run of the treatment."""
 
-PRIOR_COUNTS = {"worse": 0.93, "same": 0.93, "better": 0.93, "crash": 0.21}
-"""Dirichlet prior of the project's outcomes: three pseudo-counts, equal but for a crash, which has 7 %."""
+SAFE: dict[Member, float] = {"guess": 0.2, "base rate": 0.41}
+"""Prior weights of the members that cannot go far wrong. What they have together and apart is a choice between three
+losses: to the base rate where settings do not matter, to the settings where they do, and to a guess where nothing
+does (docs/design/016-opponent.md)."""
 
-PRIOR_WORTH = 3.0
-"""Pseudo-counts of the prior that each level gives to the one below it."""
+BOLD: tuple[tuple[Member, float, float], ...] = (
+    ("settings", 1.0, 0.31),
+    ("settings", 0.5, 0.02),
+    ("like changes", 1.0, 0.03),
+    ("like changes", 0.5, 0.03),
+)
+"""The other points: a member, its share in a mixture with the base rate, and the prior weight of that."""
+
+SETTINGS_WORTH = 1.5
+"""Outcomes that base rate and guess, half and half, are worth to "settings": few, as the mixture shrinks it where it
+has to be shrunk. A base rate of few outcomes is noise to a setting that goes its own way."""
+
+LIKE_WORTH = 3.0
+"""The same for "like changes"."""
 
 NEAREST, SHOWN = 7, 3
 """Similar changes that count, and how many of them are named."""
 
-FEATURES_FROM = 8
-"""Past outcomes below which the member "features" is the base rate."""
-
 ROUNDS = 60
-"""Iterations of expectation-maximisation."""
+"""Iterations of expectation-maximisation at most."""
 
-PRIOR_OUTCOMES = 2.0
-"""Pseudo-counts of the prior weights of members."""
+CLOSE = 1e-9
+"""Change of a rate below which they end."""
 
 UNITS = np.exp2(np.linspace(-2, 2, 17))
 """Candidates for the width of effects, relative to `SHAPE`."""
 
 UNIT_DOUBT = 0.7
 """Prior standard deviation of the logarithm of the width of effects."""
-
-PastPrediction = tuple[Mapping[Member, Chances], Sequence[float]]
-"""What the members predicted for a change, and the likelihood of its outcomes (`Case.likelihood`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +70,7 @@ class Case:
         name: the experiment.
         family: from `family_of`.
         features: from `features_of`.
+        moves: from `moves_of`.
         likelihood: likelihood of the observations if the change is worse, the same, better, a crash; up to a factor.
             Settled outcomes are certain. Open ones count too: where budgets are too small to settle on "the same",
             leaving them out would bias the base rate against "the same".
@@ -66,11 +80,7 @@ class Case:
     family: str
     features: Features
     likelihood: tuple[float, float, float, float]
-
-    @property
-    def settled(self) -> bool:
-        """Whether the outcome is certain."""
-        return max(self.likelihood) == sum(self.likelihood)
+    moves: tuple[Move, ...] = ()
 
 
 def sure_of(outcome: str) -> tuple[float, float, float, float]:
@@ -84,8 +94,8 @@ def sure_of(outcome: str) -> tuple[float, float, float, float]:
 
 
 def refer(
-    family: str,
     features: Features,
+    moves: Sequence[Move],
     past: Sequence[Case],
     record: Iterable[PastPrediction] = (),
     effects: Sequence[tuple[float, float]] = (),
@@ -93,22 +103,24 @@ def refer(
     """Return the reference forecast for a change.
 
     Args:
-        family: of the change.
         features: of the change.
+        moves: of the change.
         past: changes with any observation, oldest first.
         record: what the members predicted for past changes, with their outcomes.
         effects: past effects and their standard errors, in seed standard deviations.
     """
     rates = base_rate([case.likelihood for case in past])
     outcomes = posteriors([case.likelihood for case in past], rates)
-    like = _most_like(features, past)
+    said = np.array([speaks_of(case.moves, moves) for case in past]).reshape(-1, 2)
+    like = _most_like(features, past, said.sum(axis=1))
     members: dict[Member, Chances] = {
-        "base rate": _smoothed(outcomes[[case.family == family for case in past]].sum(axis=0), rates),
+        "guess": guess_of(rates),
+        "base rate": rates,
+        "settings": _settings_rate(moves, said, outcomes, rates),
         "like changes": _like_rate(like, outcomes, rates),
-        "features": _feature_rate(features, past, outcomes, rates),
     }
-    weights = weigh(dict.fromkeys(BLIND, 1 / len(BLIND)), record)
-    nearest = [past[place].name for likeness, place in like if likeness > 0 and past[place].settled]
+    weights = weigh(blind_points(), record)
+    nearest = [past[place].name for spoken, near, place in like if spoken > 0 or near > 0]
     return Reference(
         chances=mixed((weights[name], members[name]) for name in members),
         unit=effect_unit(effects),
@@ -119,18 +131,28 @@ def refer(
     )
 
 
+def blind_points() -> list[Point]:
+    """Return the mixtures that R0 is mixed of, before anything is known of how well they predict."""
+    safe = [Point(prior, {member: 1.0}) for member, prior in SAFE.items()]
+    bold = [Point(prior, {"base rate": 1 - share, member: share}) for member, share, prior in BOLD]
+    return safe + bold
+
+
 def base_rate(likelihoods: Sequence[Sequence[float]]) -> Chances:
-    """Return the rates of the outcomes by maximum likelihood, smoothed by a Dirichlet prior of three pseudo-counts.
+    """Return the rates of the outcomes by maximum likelihood, smoothed by what practice says of any change.
 
     Args:
         likelihoods: `Case.likelihood` of each past change.
 
     >>> print(base_rate([sure_of("better")] * 7))
-    worse 9%  same 9%  better 79%  crash 2%
+    worse 15%  same 12%  better 73%  crash 1%
     """
-    rates = normalised(PRIOR_COUNTS)
+    prior, worth = any_change().chances, any_change().worth
+    rates = prior
     for _ in range(ROUNDS if len(likelihoods) else 0):
-        rates = _smoothed(posteriors(likelihoods, rates).sum(axis=0), normalised(PRIOR_COUNTS))
+        before, rates = rates, _smoothed(posteriors(likelihoods, rates).sum(axis=0), prior, worth)
+        if all(abs(rates.of(name) - before.of(name)) < CLOSE for name in OUTCOMES):
+            break
     return rates
 
 
@@ -139,45 +161,6 @@ def posteriors(likelihoods: Sequence[Sequence[float]], rates: Chances) -> FloatA
     table = np.asarray(likelihoods, dtype=np.float64).reshape(-1, len(OUTCOMES)) * list(rates.by_name.values())
     chances: FloatArray = table / table.sum(axis=1, keepdims=True)
     return chances
-
-
-def weigh(prior: Mapping[Member, float], record: Iterable[PastPrediction]) -> dict[Member, float]:
-    """Return the weights of the members: the mean of their posterior by Bayes' rule and of stacking weights.
-
-    The posterior tends to the best member alone, and loses at most log2(1 / prior) bits to it in total. Stacking (Yao
-    and others 2018) can predict better than every member where they use different information, and is a little worse
-    than the best one where they do not. The mean of both has neither fault (docs/design/008).
-    """
-    members = tuple(prior)
-    start = np.array(list(prior.values()))
-    start = start / start.sum()
-    rows = [
-        [sum(c * p for c, p in zip(chances[m].by_name.values(), likelihood, strict=True)) for m in members]
-        for chances, likelihood in record
-        if all(m in chances for m in members)
-    ]
-    if not rows:
-        return dict(zip(members, start.tolist(), strict=True))
-    table = np.array(rows)
-    weights = (_bayes(start, table) + _stacked(start, table)) / 2
-    return dict(zip(members, weights.tolist(), strict=True))
-
-
-def _bayes(start: FloatArray, table: FloatArray) -> FloatArray:
-    logs = np.log(start) + np.log(table).sum(axis=0)
-    raised = np.exp(logs - logs.max())
-    weights: FloatArray = raised / raised.sum()
-    return weights
-
-
-def _stacked(start: FloatArray, table: FloatArray) -> FloatArray:
-    """Maximise the mixture's posterior by expectation-maximisation; the prior is worth two outcomes."""
-    weights = start
-    for _ in range(ROUNDS):
-        shares = weights * table
-        shares /= shares.sum(axis=1, keepdims=True)
-        weights = (shares.sum(axis=0) + PRIOR_OUTCOMES * start) / (len(table) + PRIOR_OUTCOMES)
-    return weights
 
 
 def effect_unit(effects: Sequence[tuple[float, float]]) -> float:
@@ -199,35 +182,32 @@ def effect_unit(effects: Sequence[tuple[float, float]]) -> float:
     return float(np.exp((posterior * np.log(UNITS)).sum() / posterior.sum()))
 
 
-def _smoothed(counts: FloatArray, rates: Chances) -> Chances:
-    """Smooth (4,) counts with a Dirichlet prior: the rates, worth three outcomes."""
+def _smoothed(counts: FloatArray, rates: Chances, worth: float) -> Chances:
+    """Smooth (4,) counts with a Dirichlet prior: the rates, worth so many outcomes."""
     prior = rates.by_name
-    return normalised({name: float(n) + PRIOR_WORTH * prior[name] for name, n in zip(OUTCOMES, counts, strict=True)})
+    return normalised({name: float(n) + worth * prior[name] for name, n in zip(OUTCOMES, counts, strict=True)})
 
 
-def _most_like(features: Features, past: Sequence[Case]) -> list[tuple[float, int]]:
-    """Return (likeness, index) of every past change, the most similar first; of equal ones the newest first."""
-    scored = [(_likeness(features, case.features), place) for place, case in enumerate(past)]
+def _settings_rate(moves: Sequence[Move], said: FloatArray, outcomes: FloatArray, rates: Chances) -> Chances:
+    """Count (n, 4) outcomes by what they say (n, 2) of this change; what is mirrored says nothing of a crash."""
+    counts = said[:, 0] @ outcomes
+    counts[:3] += said[:, 1] @ outcomes[:, 2::-1]
+    known = pseudo_outcomes(moves)
+    base = mixed([(0.5, rates), (0.5, guess_of(rates))])
+    return _smoothed(counts + [known[name] for name in OUTCOMES], base, SETTINGS_WORTH)
+
+
+def _most_like(features: Features, past: Sequence[Case], said: FloatArray) -> list[tuple[float, float, int]]:
+    """Return (what it says of this one, likeness, index) of every past change, the most similar first.
+
+    Changes of the same settings come before those that are alike in other ways; of equal ones the newest comes first.
+    """
+    scored = [(float(said[place]), likeness(features, case.features), place) for place, case in enumerate(past)]
     return sorted(scored, reverse=True)
 
 
-def _likeness(one: Features, other: Features) -> float:
-    """Return the weighted Jaccard index of two changes: features in both, divided by features in either."""
-    both = sum(min(value, other[name]) for name, value in one.items() if name in other)
-    either = sum(one.values()) + sum(other.values()) - both
-    return both / either if either else 0.0
-
-
-def _like_rate(like: Sequence[tuple[float, int]], outcomes: FloatArray, rates: Chances) -> Chances:
+def _like_rate(like: Sequence[tuple[float, float, int]], outcomes: FloatArray, rates: Chances) -> Chances:
     counts = np.zeros(len(OUTCOMES))
-    for likeness, place in like[:NEAREST]:
-        counts += likeness * outcomes[place]
-    return _smoothed(counts, rates)
-
-
-def _feature_rate(features: Features, past: Sequence[Case], outcomes: FloatArray, rates: Chances) -> Chances:
-    if len(past) < FEATURES_FROM:
-        return rates
-    offset = np.array(list(rates.by_name.values()))
-    fitted = fit_ridge([case.features for case in past], outcomes, offset).chances(features)
-    return normalised(dict(zip(OUTCOMES, fitted.tolist(), strict=True)))
+    for _, near, place in sorted(like, key=lambda one: one[1:], reverse=True)[:NEAREST]:
+        counts += near * outcomes[place]
+    return _smoothed(counts, rates, LIKE_WORTH)

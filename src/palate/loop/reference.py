@@ -14,12 +14,13 @@ import numpy as np
 
 from palate.errors import InputError, NotFoundError
 from palate.forecast.chances import Member, Reference
-from palate.forecast.curves import PastCurve
+from palate.forecast.curves import PastCurve, believable
 from palate.forecast.density import Cells, Scale, class_densities
 from palate.forecast.early import Gap, gap_features, gap_now, gaps_of, refer_early
 from palate.forecast.endings import PredictedEnd, fit_endings, foretell
-from palate.forecast.features import family_of, features_of
-from palate.forecast.reference import Case, PastPrediction, refer, sure_of
+from palate.forecast.features import family_of, features_of, moves_of
+from palate.forecast.mixing import PastPrediction, bits_over_guess
+from palate.forecast.reference import Case, refer, sure_of
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import OUTCOME_OF, Evidence, SealedVerdict, SealedVoid, outcome_of
 from palate.question.question import Question
@@ -70,6 +71,40 @@ def reference_seen(ledger: Ledger, catalog: Catalog, question: Question, evidenc
     return refer_early(blind, sight.gaps, scale, sight.share, _foretold(ledger, question, evidence.kind))
 
 
+@dataclass(frozen=True, slots=True)
+class OwnScore:
+    """How well the reference forecasts of a project have done themselves, as they were sealed with the questions.
+
+    Attributes:
+        bits: mean bits over a guess of a third each.
+        questions: how many have an outcome.
+    """
+
+    bits: float
+    questions: int
+
+    @property
+    def words(self) -> str:
+        """It in a sentence."""
+        plural = "s" if self.questions != 1 else ""
+        easy = "" if self.bits > 0 else ": here a guess does as well"
+        return f"This reference: {self.bits:+.2f} bits over a guess of 1/3 on {self.questions} question{plural}{easy}."
+
+    def document(self) -> dict[str, float]:
+        """Return it as plain JSON data."""
+        return {"bits": self.bits, "questions": self.questions}
+
+
+def own_score(ledger: Ledger) -> OwnScore | None:
+    """Score the reference forecasts of past questions, the newest, against a guess; None where nothing has come out."""
+    bits = [
+        bits_over_guess(reference.chances, past.likelihood)
+        for past in past_questions(ledger, "")
+        if (reference := past.experiment.reference) is not None
+    ]
+    return OwnScore(float(np.mean(bits)), len(bits)) if bits else None
+
+
 def case_words(ledger: Ledger, names: Sequence[str]) -> list[str]:
     """Say of past experiments what was changed and what came of it, a line each; those not here are left out."""
     known = (experiment for name in names if (experiment := ledger.find(name)) is not None)
@@ -89,7 +124,7 @@ def _refer(ledger: Ledger, question: Question, mine: Features, gaps: Mapping[str
     cases = [_case(one, gaps.get(one.experiment.id, {})) for one in past]
     effects = [effect for one in past if (effect := _effect(one.verdict)) is not None]
     features = {**_features(question), **mine}
-    return refer(family_of(question.declared), features, cases, _foretold(ledger, question), effects)
+    return refer(features, moves_of(question.declared), cases, _foretold(ledger, question), effects)
 
 
 def _features(question: Question) -> dict[str, float]:
@@ -99,8 +134,9 @@ def _features(question: Question) -> dict[str, float]:
 def _case(past: PastQuestion, gap: Features) -> Case:
     question = past.experiment.question
     features = {**_features(question), **gap}
-    name, family = past.experiment.id, family_of(question.declared)
-    return Case(name=name, family=family, features=features, likelihood=past.likelihood)
+    family, moves = family_of(question.declared), moves_of(question.declared)
+    name = past.experiment.id
+    return Case(name=name, family=family, features=features, moves=moves, likelihood=past.likelihood)
 
 
 def past_questions(ledger: Ledger, without: str) -> Iterator[PastQuestion]:
@@ -170,14 +206,15 @@ class _Sight:
 def _sight(catalog: Catalog, question: Question) -> _Sight | None:
     """Hold the treatment's furthest curve against the baseline's where both are; None where nothing can be told."""
     metric, label = question.metric, question.target.label
-    past = finished_curves(catalog, label, metric.name)
+    past = believable(finished_curves(catalog, label, metric.name))
     if len(past) < FEWEST:
         return None
     total = float(np.median([curve.total for curve in past]))
     mine = max(_curves(catalog, question, TREATMENT, total), key=lambda curve: curve.steps[-1], default=None)
-    if mine is None or not 0 < mine.share < 1:
+    if mine is None or not 0 < mine.share < 1 or not believable([mine], past):
         return None
     base = [c for c in _curves(catalog, question, BASELINE, total) if c.steps[-1] >= mine.steps[-1]]
+    base = believable(base, past)
     alone = len({curve.family for curve in past}) < FEWEST  # too few arms to foretell one by the others
     endings = fit_endings(finished_curves(catalog, label, metric.name, by_run=True) if alone else past, mine.share)
     seed_sd = _seed_sd(past)
@@ -250,7 +287,7 @@ def _ending(catalog: Catalog, run_id: str, metric: str, finished: list[PastCurve
         return None
     total = float(np.median([curve.total for curve in finished]))
     part = read_curve(catalog, run_id, metric, "", total)
-    if part is None or part.share >= 1:
+    if part is None or part.share >= 1 or not believable([part], finished):
         return None
     endings = fit_endings(finished, part.share)
     return None if endings is None else foretell(endings, part)
@@ -272,7 +309,7 @@ def finished_curves(catalog: Catalog, label: str, metric: str, *, by_run: bool =
 
 
 def read_curve(catalog: Catalog, run_id: str, metric: str, family: str, total: float | None = None) -> PastCurve | None:
-    """Read a curve's finite points; steps are counted from 1, so that a power law can be drawn through them.
+    """Read a curve's finite points; steps are counted from 1, so that a share of the budget is above 0.
 
     Returns:
         the curve; None where fewer than two points are there.
