@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from palate.cli.common import RunOptions, here, put_out, say
 from palate.cli.detach import detach, job_of, say_going, sitting_beside, sitting_of
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
@@ -61,7 +62,10 @@ def answer(
     author = author_of(config, options.author, options.agent)
     asks = forecast is None and not options.no_forecast
     with (
-        AtCommand(question, as_json=as_json, said=forecast, asks=asks, strict=strict) as person,
+        AtCommand(
+            question, as_json=as_json, said=forecast, asks=asks, strict=strict, ahead=Ahead(project),
+            before_runs=lambda asked: _say_budget(project, asked),
+        ) as person,
         opening(
             project, question, author=author, person=person, resources=_resources(options, question), said=forecast
         ) as opened,
@@ -70,8 +74,6 @@ def answer(
             return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
-        if not as_json:
-            _say_budget(project, opened.question)
         hours = options.sitting.job.hours if options.sitting is not None else options.hours
         if hours is not None and not as_json:
             say(f"Hours      {hours_words(hours)}: no pair is started that would end later")

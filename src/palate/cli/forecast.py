@@ -8,6 +8,7 @@ import click
 
 from palate.cli.ask import introduce
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedError
 from palate.forecast.answer import parse_forecast
@@ -146,7 +147,7 @@ def _forecast(
     given = choose_forecast(text, no_forecast=False, why=why)
     ends = known_ends(project, asked.question.target, asked.question.metric)
     question = asked.question.shown_for(ends)  # the unit that quantiles are typed in
-    with AtCommand(question, as_json=as_json, said=given, asks=True) as person:
+    with AtCommand(question, as_json=as_json, said=given, asks=True, ahead=Ahead(project)) as person:
         if given is None and not as_json:
             introduce(question)
         said = given or person.ask(question)

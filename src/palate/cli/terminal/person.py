@@ -1,14 +1,17 @@
 """The person at a command: asked by keys, told on standard error; light to import."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 import click
 
 from palate.cli.common import at_terminal, say
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.prompt import ask_first, ask_revision
 from palate.errors import InputError
 from palate.forecast.answer import Said, parse_forecast
 from palate.forecast.chances import Reference
+from palate.ledger.records import SealedForecast
 from palate.loop.ask import ArmsRead, Shown, WatchEvent
 from palate.question.question import Question
 
@@ -25,6 +28,8 @@ class AtCommand:
         said: the forecast, given as a flag.
         asks: whether the person is asked for a forecast where one is missing.
         strict: refuse arms that differ in more than was declared, instead of asking.
+        ahead: gets ready what follows the answer, while the person thinks.
+        before_runs: what else is told once the forecast is done with, before runs start.
     """
 
     def __init__(
@@ -35,13 +40,18 @@ class AtCommand:
         said: Said | None = None,
         asks: bool = False,
         strict: bool = False,
+        ahead: Ahead | None = None,
+        before_runs: Callable[[Question], None] | None = None,
     ) -> None:
         self.said = said
         self._question = question
         self._as_json = as_json
         self._asks = asks
         self._strict = strict
+        self._ahead = ahead
+        self._before_runs = before_runs
         self._display: Display | None = None
+        self._sealed = False
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +77,14 @@ class AtCommand:
                     "Or explore without one:          --no-forecast",
                 ),
             )
-        return ask_first(question)
+        said = ask_first(question, meanwhile=lambda: self._get_ahead(question))
+        if self._ahead is not None:
+            self._ahead.wait()
+        return said
+
+    def _get_ahead(self, question: Question) -> None:
+        if self._ahead is not None:
+            self._ahead.start(question)
 
     def inform(self, question: Question, inside: ArmsRead) -> None:
         """Tell what differs between the arms; ask before arms run that differ in more than was declared.
@@ -79,18 +96,20 @@ class AtCommand:
         from palate.recipe.difference import difference_lines
 
         if self._strict:
-            refuse_confounded(inside.difference)
+            refuse_confounded(inside.difference, sealed=self._sealed)
             if question.target.learns and not inside.read:
                 refuse_unread(question)
         if self._as_json:
             return
+        if self._before_runs is not None:
+            self._before_runs(question)
         for line in _difference_lines(question, inside):
             say(line)
         if inside.difference.confounders:
             for line in difference_lines(inside.difference):
                 say(f"           {line}")
             if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
-                refuse_confounded(inside.difference)
+                refuse_confounded(inside.difference, sealed=self._sealed)
 
     def revise(self, question: Question, shown: Shown) -> Said | None:
         """Show the reference and the nearest past cases, and ask for the one revision; nothing without a past."""
@@ -106,6 +125,7 @@ class AtCommand:
             from palate.cli.terminal.progress import display_for  # numpy
 
             self._display = display_for(self._question, as_json=self._as_json)
+        self._sealed = self._sealed or isinstance(event, SealedForecast)
         self._display.show(event)
 
 

@@ -1,5 +1,7 @@
 """Ask for a forecast on a terminal: an arrow, a digit, Enter; light to import."""
 
+from collections.abc import Callable
+
 from palate.cli.common import say
 from palate.cli.terminal.keys import Screen, Stopped, press, split_keys
 from palate.cli.terminal.screen import ScreenLine, keys
@@ -8,10 +10,14 @@ from palate.question.question import Question
 from palate.verdict.words import size_words
 
 
-def ask_first(question: Question) -> Said | None:
-    """Ask for the first answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it."""
+def ask_first(question: Question, meanwhile: Callable[[], None] = lambda: None) -> Said | None:
+    """Ask for the first answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it.
+
+    `meanwhile` is called once the prompt is on the screen, and returns at once.
+    """
     say(f"{question.metric.name}?   {keys_line(question)}   x crash   s skip")
     say("           then how sure, 5-9 (0 = 97 %), Enter   + size  w why  d quantiles")
+    meanwhile()
     return read_screen(Screen(metric=question.shown)).done
 
 
