@@ -3,6 +3,7 @@
 Nothing that is worked out here is shown before the answer is sealed. Another thread does it: keys are taken meanwhile.
 """
 
+import math
 import threading
 
 from palate.errors import PalateError
@@ -19,6 +20,7 @@ class Ahead:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._seed_sd: float | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, question: Question) -> None:
@@ -32,11 +34,17 @@ class Ahead:
         if self._thread is not None:
             self._thread.join()
 
+    def seed_sd(self) -> float | None:
+        """Return what another seed alone does, by the project's past; None where that is not known."""
+        self.wait()
+        return self._seed_sd
+
     def _get_ready(self, question: Question) -> None:
         import palate.cli.terminal.progress
         import palate.loop.run  # noqa: F401  # numpy, rich and the catalog: .4 s of them
         from palate.ledger.ledger import Ledger
         from palate.loop.evidence import evidence_of
+        from palate.loop.judge import terms_of
         from palate.loop.reference import case_words, reference_for
         from palate.store.catalog import Catalog
 
@@ -45,5 +53,7 @@ class Ahead:
             with Catalog.open(self._project) as catalog:
                 evidence_of(catalog, question)
             case_words(ledger, reference_for(ledger, question).nearest)
+            noise = terms_of(ledger, question).noise
+            self._seed_sd = None if noise is None else math.sqrt(noise.variance / 2)  # of a pair: of two runs
         except (PalateError, OSError):
             return

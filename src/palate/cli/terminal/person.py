@@ -77,10 +77,13 @@ class AtCommand:
                     "Or explore without one:          --no-forecast",
                 ),
             )
-        said = ask_first(question, meanwhile=lambda: self._get_ahead(question))
+        said = ask_first(question, lambda: self._get_ahead(question), self._seed_sd)
         if self._ahead is not None:
             self._ahead.wait()
         return said
+
+    def _seed_sd(self) -> float | None:
+        return None if self._ahead is None else self._ahead.seed_sd()
 
     def _get_ahead(self, question: Question) -> None:
         if self._ahead is not None:
@@ -93,7 +96,6 @@ class AtCommand:
             ConfoundedError: they do, and that was refused.
         """
         from palate.loop.confounders import refuse_confounded, refuse_unread
-        from palate.recipe.difference import difference_lines
 
         if self._strict:
             refuse_confounded(inside.difference, sealed=self._sealed)
@@ -105,6 +107,12 @@ class AtCommand:
             self._before_runs(question)
         for line in _difference_lines(question, inside):
             say(line)
+        self._confirm_confounded(inside)
+
+    def _confirm_confounded(self, inside: ArmsRead) -> None:
+        from palate.loop.confounders import refuse_confounded
+        from palate.recipe.difference import difference_lines
+
         if inside.difference.confounders:
             for line in difference_lines(inside.difference):
                 say(f"           {line}")
@@ -117,7 +125,7 @@ class AtCommand:
             return None
         for line in reference_lines(shown.first.reference, shown.cases):
             say(line)
-        return ask_revision(question, shown.first.said)
+        return ask_revision(question, shown.first.said, self._seed_sd)
 
     def watch(self, event: WatchEvent) -> None:
         """Show progress: bars on a terminal, lines elsewhere, nothing beside `--json`."""
