@@ -14,7 +14,7 @@ from palate.forecast.answer import SIZES, Forecast, Spread
 from palate.forecast.chances import CLASSES, Chances
 from palate.forecast.density import Cells, FloatArray, Scale, densities_of, reference_densities
 from palate.forecast.score import score_bounds
-from palate.forecast.skill import BET_SIZES, LARGEST_LOSS, Scored, log_wealth, trend_of
+from palate.forecast.skill import BET_PARTS, BET_SIZES, LARGEST_LOSS, Scored, log_wealth, trend_of
 from palate.verdict.history import Noise
 from palate.verdict.pairs import Pairs
 from palate.verdict.rule import Terms, judge
@@ -111,7 +111,7 @@ def first_ahead(bits: FloatArray, least: FloatArray) -> FloatArray:
     """Give, for (n, looks) people, the forecast at which each is first called ahead; infinite where never."""
     room = np.maximum.accumulate(np.maximum(-least, 1e-9), axis=1)
     gains = np.log1p(np.minimum(BET_SIZES[:, None, None], LARGEST_LOSS / room) * bits).cumsum(axis=2)
-    wealth = np.logaddexp.reduce(gains, axis=0) - np.log(len(BET_SIZES))
+    wealth = np.logaddexp.reduce(gains + np.log(BET_PARTS)[:, None, None], axis=0)
     assert np.isclose(wealth[0, -1], log_wealth(bits[0], least[0]))
     return _first(wealth >= np.log(1 / 0.05))
 

@@ -123,3 +123,37 @@ def test_folding_loses_no_word_and_fits(words, columns):
     lines = folded(text, columns)
     assert lines.split() == text.split()
     assert all(len(line) <= max(columns, 33) for line in lines.splitlines())
+
+
+def test_quantiles_that_cannot_come_true_are_not_sealed_and_far_ones_only_after_a_yes():
+    def screen(text, seed_sd=None, metric=ACC):
+        entered = Screen(metric=metric, seed_sd=seed_sd)
+        for key in ("d", *text, "\r"):
+            entered = press(entered, key)
+        return entered
+
+    impossible = screen("0 100 200")
+    assert "no share can change by 2" in impossible.words
+    assert press(impossible, "\r").done is press(impossible, "y").done is None
+    far = screen("0 10 30", seed_sd=0.01)
+    assert "30 times what another seed does" in far.words
+    assert press(far, "\r").done is None
+    assert press(far, "y").done == Spread(low=0.0, middle=0.1, high=0.3)
+    assert press(press(far, "\x7f"), "\r").read == far.read  # typed again, it is asked back again
+    tiny = screen("0 0.001 0.002", seed_sd=0.01)
+    assert "within a hundredth" in tiny.words
+    assert press(tiny, "\r").done is None
+    near = screen("0 1 2", seed_sd=0.01)
+    assert near.doubt is None
+    assert press(near, "\r").done == Spread(low=0.0, middle=0.01, high=0.02)
+    assert screen("0 100 200", metric=LOSS).doubt is None  # nothing is known of it
+
+
+@given(st.floats(-3, 3), st.floats(0.001, 3), st.floats(0.001, 3), st.floats(0.001, 1))
+def test_what_is_sealed_without_a_yes_is_within_reach_of_the_noise(low, more, most, seed_sd):
+    screen = Screen(metric=LOSS, seed_sd=seed_sd)
+    for key in ("d", *f"{low} {low + more} {low + more + most}", "\r", "\r"):
+        screen = press(screen, key)
+    assert (screen.done is None) == (screen.doubt is not None)
+    if screen.done is not None:
+        assert 0.01 * seed_sd <= max(abs(screen.done.low), abs(screen.done.high)) <= 20 * seed_sd

@@ -2,7 +2,11 @@
 
 import json
 
+import pexpect
 import pytest
+
+from palate.ledger.ledger import Ledger
+from palate.store.chain import Chain
 
 FULL = "model: {_component_: full, rank: 8}\noptimizer: {_component_: torch.optim.AdamW, lr: 2e-5}\nepochs: 1\n"
 LORA = "model: {_component_: lora, rank: 8}\noptimizer: {_component_: torch.optim.AdamW, lr: 3e-4}\nepochs: 2\n"
@@ -246,3 +250,34 @@ def test_a_change_in_a_dictionary_is_a_declared_one(workplace):
     document = workplace.json("dry", "train.py", "-c", "params.lr=0.2")
     reasons = {change["path"]: change["reason"] for change in document["difference"]["changes"]}
     assert reasons == {'settings["params.lr"]': "declared", "optimiser.lr": "entailed"}
+
+
+@pytest.mark.slow
+def test_the_prompt_is_done_with_before_the_arms_are_read_and_a_refusal_keeps_the_forecast(workplace):
+    words = ("run", "train.py", "--metric", "val_loss", "--pairs", "2")
+    workplace.json(*words[:-2], "-c", "boost=3.0", "--forecast", "better:60")  # a past to be shown
+    child = workplace.terminal(*words, "-c", "config=b.json")
+    child.expect("then how sure")
+    child.send("\x1b[D8\r")
+    child.expect("Keep it")
+    assert "Hidden" not in child.before
+    child.send("\x1b[D9\r")
+    child.expect("Run it all the same")
+    assert child.before.count("sealed ") == 2
+    child.sendline("n")
+    child.expect("does not ask again")
+    child.expect(pexpect.EOF)
+    chain = Chain(workplace.folder / ".palate" / "chain.jsonl")
+    assert [one.said.words for one in Ledger.of(chain).read("last").forecasts] == ["worse, 80 %", "worse, 90 %"]
+    assert not Ledger.of(chain).read("last").judged
+    again = workplace.terminal(*words, "-c", "config=b.json")
+    again.expect("Run it all the same")
+    assert "then how sure" not in again.before
+    again.sendline("y")
+    again.expect("You said worse, 80 %")
+    again.expect(pexpect.EOF)
+    kinds = [record.kind for record in Chain(chain.path).records()]
+    assert kinds[4:] == ["question", "forecast", "revision", "arms", "verdict", "score", "score"]
+    asked = Ledger.of(Chain(chain.path)).read("last").question
+    assert asked.confounders == ("lr 0.1 -> 0.2", "+ momentum 0.5")
+    assert "optimiser" in asked.chunks

@@ -30,9 +30,10 @@ ALL = (True,) * (TENTHS + 1)
 def test_how_a_when_forecast_is_typed():
     assert parse_when("4:70") == When(tenth=3, confidence=70)
     assert parse_when("10 97 %") == When(tenth=9, confidence=97)
+    assert parse_when("0:50") == When(tenth=9, confidence=50)  # as the key 0 is
     assert parse_when("never:80").tenth == NEVER
     assert parse_when(str(When(tenth=3, confidence=70))) == When(tenth=3, confidence=70)
-    for text in ("", "0:70", "12:70", "4", "4:5", "4:99", "soon:80"):
+    for text in ("", "-1:70", "12:70", "4", "4:5", "4:99", "soon:80"):
         with pytest.raises(ForecastTextError):
             parse_when(text)
 

@@ -1,14 +1,25 @@
 """Where forecasters stand, on chains with many scored forecasts, and the words for it."""
 
-import pytest
-from tests.ledger.forecasters import ledger_of
+from datetime import UTC, datetime
 
-from palate.ledger.records import TEAM, Evidence
+import pytest
+from tests.ledger.forecasters import REFERENCE, ledger_of, question_about
+
+from palate.forecast.answer import parse_forecast
+from palate.ledger import seal
+from palate.ledger.records import TEAM, Author, Evidence
 from palate.ledger.standings import standings
-from palate.ledger.words import document_of, words_of
+from palate.ledger.words import document_of, score_card, words_of
 
 PART = Evidence(points=40, share=0.2)
 NOBODY_BEGAN = frozenset()
+ADA = Author(name="ada")
+LATER = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def only(some):
+    (one,) = some
+    return one
 
 
 def test_the_skilled_are_ahead_the_lucky_are_not_and_kinds_are_not_mixed(tmp_path):
@@ -34,3 +45,40 @@ def test_the_mean_of_all_stands_at_the_end_and_loses_less_than_the_worst(tmp_pat
     ada, bob, team = (standing.skill.mean for standing in sorted(everybody, key=lambda one: one.author))
     assert bob < team < ada
     assert len(words_of(everybody[-1])) == 2
+
+
+def test_losses_are_not_dropped_by_voiding_them(tmp_path):
+    honest = ledger_of(tmp_path, {"ada": (0.25, Evidence())}, 40)
+    before = only(standings(honest, (), NOBODY_BEGAN)).skill
+    lost = [one for one in honest.experiments("score") if any(score.score.bits < 0 for score in one.scores.values())]
+    for one in lost:
+        seal.seal_void(honest.chain, one, "mislabelled", author=ADA, evidence=Evidence(points=9, ended=1), now=LATER)
+    after = only(standings(honest, (), NOBODY_BEGAN))
+    assert after.void_seen == len(lost) > 10
+    assert after.skill.mean <= before.mean < 0
+    assert after.skill.n == 40
+    assert after.considered == pytest.approx(after.skill.mean)
+    assert "counted at worst" in " ".join(words_of(after))
+    assert score_card(honest, "ada").mean_bits == pytest.approx(after.skill.mean)
+
+
+def test_a_void_before_anything_was_seen_counts_in_no_mean_and_one_by_somebody_else_drops_no_loss(tmp_path):
+    ledger = ledger_of(tmp_path, {"ada": (0.5, Evidence())}, 20)
+    before = only(standings(ledger, (), NOBODY_BEGAN)).skill
+    bits = {one.id: score.score.bits for one in ledger.experiments("score") for score in one.scores.values()}
+    for one in ledger.experiments("score"):
+        seal.seal_void(ledger.chain, one, "broken", author=Author(name="x"), evidence=Evidence(ended=1), now=LATER)
+    after = only(standings(ledger, (), NOBODY_BEGAN)).skill
+    losses = [value for value in bits.values() if value < 0]
+    assert after.n == len(losses)
+    assert after.mean == pytest.approx(sum(losses) / len(losses)) and after.mean < before.mean
+    early = ledger_of(tmp_path / "early", {"ada": (0.5, Evidence())}, 1)
+    question = question_about("early")
+    seal.seal_question(early.chain, question, now=LATER, reference=REFERENCE)
+    seal.seal_forecast(
+        early.chain, question, parse_forecast("better:80"), author=ADA, evidence=Evidence(), reference=REFERENCE,
+        nonce="0" * 32, now=LATER,
+    )  # fmt: skip
+    seal.seal_void(early.chain, early.read(question.experiment), "typo", author=ADA, evidence=Evidence(), now=LATER)
+    standing = only(standings(early, (), NOBODY_BEGAN))
+    assert (standing.skill.n, standing.void, standing.void_seen) == (1, 1, 0)

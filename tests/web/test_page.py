@@ -51,6 +51,6 @@ def test_a_click_on_a_point_opens_its_forecasts_and_nothing_is_fetched(tmp_path,
     assert rows[0][1:] == ["better, 70 %", rows[0][2], asked.question.text, f"palate show {asked.id}"]
     assert {row[2] for row in rows} == {"better", "worse"}
     assert all((float(row[0]) > 0) == (row[2] == "better") for row in rows)
-    assert "15 times (bits over the reference):" in tab.inner_text("#chosen")
+    assert "15 times (bits against the project's odds):" in tab.inner_text("#chosen")
     assert ODD in tab.inner_text("pre")
     assert [url for url in fetched if not url.startswith("file:")] == broken == []

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from palate.cli.common import RunOptions, here, put_out, say
 from palate.cli.detach import detach, job_of, say_going, sitting_beside, sitting_of
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
+from palate.forecast.answer import Said, doubt_about, refuse_impossible
 from palate.loop.ask import opening, resources_of
 from palate.loop.attended import how_ended
 from palate.loop.author import author_of
+from palate.loop.metric import known_ends
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -56,12 +59,21 @@ def answer(
         raise InputError("--ask does not go with --detach.", why="With --ask nothing is run, here or elsewhere.")
     config = read_config(Path.cwd(), os.environ)
     forecast = choose_forecast(options.said, no_forecast=options.no_forecast, why=options.why)
+    _check_unit(project, question, forecast, as_json=as_json)
     if not as_json:
         introduce(question)
     author = author_of(config, options.author, options.agent)
     asks = forecast is None and not options.no_forecast
     with (
-        AtCommand(question, as_json=as_json, said=forecast, asks=asks, strict=strict) as person,
+        AtCommand(
+            question,
+            as_json=as_json,
+            said=forecast,
+            asks=asks,
+            strict=strict,
+            ahead=Ahead(project),
+            before_runs=lambda asked: _say_budget(project, asked),
+        ) as person,
         opening(
             project, question, author=author, person=person, resources=_resources(options, question), said=forecast
         ) as opened,
@@ -70,8 +82,6 @@ def answer(
             return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
-        if not as_json:
-            _say_budget(project, opened.question)
         hours = options.sitting.job.hours if options.sitting is not None else options.hours
         if hours is not None and not as_json:
             say(f"Hours      {hours_words(hours)}: no pair is started that would end later")
@@ -88,6 +98,15 @@ def answer(
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
     put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
+
+
+def _check_unit(project: Project, question: Question, said: Said | None, *, as_json: bool) -> None:
+    """Refuse quantiles that cannot come true; where nobody knows yet how the metric is logged, say what they mean."""
+    known = bool(known_ends(project, question.target, question.metric))
+    if known or not question.shown.points:
+        refuse_impossible(said, share=question.shown.points)
+    elif not as_json and doubt_about(said, share=True, seed_sd=None) is not None:
+        say(f"Quantiles are in the unit that is logged: where {question.metric.name} is a share of 1, 1 is 100 points.")
 
 
 def _last_words(report: "Report") -> list[str]:

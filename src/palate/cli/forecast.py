@@ -8,9 +8,10 @@ import click
 
 from palate.cli.ask import introduce
 from palate.cli.common import at_terminal, author_options, here, json_option, put_out, say, whoami
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.errors import ForecastTextError, InputError, NotFoundError, RefusedError
-from palate.forecast.answer import parse_forecast
+from palate.forecast.answer import parse_forecast, refuse_impossible
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
 from palate.loop.metric import known_ends
@@ -132,6 +133,8 @@ def _give_up(project: Project, asked: SealedExperiment, void: str | None, who: A
 
 def _revise(project: Project, asked: SealedExperiment, text: str, why: str, who: Author) -> list[SealedForecast]:
     revised = parse_forecast(text, why)
+    ends = known_ends(project, asked.question.target, asked.question.metric)
+    refuse_impossible(revised, share=bool(ends) and asked.question.shown_for(ends).shown.points)
     from palate.loop.run import revise_forecast
     from palate.store.catalog import Catalog
 
@@ -146,7 +149,8 @@ def _forecast(
     given = choose_forecast(text, no_forecast=False, why=why)
     ends = known_ends(project, asked.question.target, asked.question.metric)
     question = asked.question.shown_for(ends)  # the unit that quantiles are typed in
-    with AtCommand(question, as_json=as_json, said=given, asks=True) as person:
+    refuse_impossible(given, share=bool(ends) and question.shown.points)
+    with AtCommand(question, as_json=as_json, said=given, asks=True, ahead=Ahead(project)) as person:
         if given is None and not as_json:
             introduce(question)
         said = given or person.ask(question)

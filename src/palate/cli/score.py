@@ -4,6 +4,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.ledger.ledger import Ledger
+from palate.ledger.verify import refuse_lost
 from palate.ledger.words import score_card
 from palate.loop.reference import own_score
 from palate.store.catalog import Catalog
@@ -17,10 +18,12 @@ def command(author: str | None, as_json: bool) -> None:
     me = whoami().name
     project = here()
     ledger = Ledger.of(project.chain)
-    if not len(ledger.chain):
-        with Catalog.open(project) as catalog:
-            catalog.refresh()  # says so where there was a chain
+    refuse_lost(project)
+    with Catalog.open(project) as catalog:
+        catalog.refresh()  # says so where there were more records
     card = score_card(ledger, author or me)
+    if ledger.chain.broken is not None and not card.scored:
+        raise ledger.chain.broken  # records are missing: that nothing was scored cannot be said
     reference = own_score(ledger)
     lines = card.lines("you" if author in (None, me) else card.author)
     put_out(

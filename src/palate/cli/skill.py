@@ -6,6 +6,7 @@ import click
 
 from palate.cli.common import here, json_option, put_out, say
 from palate.ledger.ledger import Ledger
+from palate.ledger.verify import refuse_lost
 from palate.ledger.words import document_of, scored_forecasts, words_of
 from palate.loop.reference import own_score
 from palate.loop.score import skill_now
@@ -26,8 +27,11 @@ def command(author: str | None, plot: Path | None, as_json: bool) -> None:
     """
     project = here()
     ledger = Ledger.of(project.chain)
+    refuse_lost(project)
     with Catalog.open(project) as catalog:
         standings = [one for one in skill_now(ledger, catalog) if author in (None, one.author)]
+    if ledger.chain.broken is not None and not standings:
+        raise ledger.chain.broken  # records are missing: that nothing was scored cannot be said
     lines = [line for standing in standings for line in words_of(standing)]
     if plot is not None and standings:
         from palate.web.figures import write_page

@@ -39,6 +39,7 @@ def command(full: bool, anchor: bool, heads: tuple[str, ...], as_json: bool) -> 
         "torn": list(verified.torn),
         "runs_gone": verified.gone,
         "anchors": [asdict(one) for one in verified.anchors],
+        "other_chains": [asdict(one) for one in verified.strange],
         "anchored": asdict(noted) if noted else None,
         "redactions": bridged,
     }
@@ -60,6 +61,11 @@ def command(full: bool, anchor: bool, heads: tuple[str, ...], as_json: bool) -> 
             "Whoever can rewrite the whole file can rewrite the chain: note the head in git (palate verify --anchor), "
             "or hand it to a colleague."
         )
+    lines += [
+        f"Notes in git name another chain too, of {one.number + 1} records by {one.at} ({one.where}): a colleague's, "
+        "another project's, or this one's before it was made anew."
+        for one in verified.strange
+    ]
     put_out(document, lines, as_json=as_json)
 
 

@@ -108,6 +108,61 @@ class Spread:
 
 Said = Forecast | Spread
 
+MOST_SDS, LEAST_SDS = 20.0, 0.01
+"""Quantiles farther out than so many seed standard deviations, or all nearer to nought, are asked back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why quantiles may not be what was meant: in words, and whether they cannot come true at all."""
+
+    words: str
+    impossible: bool = False
+
+
+def doubt_about(said: Said | None, *, share: bool, seed_sd: float | None) -> Doubt | None:
+    """Return why a forecast may be a slip; None where it is plausible. Only quantiles are looked at.
+
+    Args:
+        said: the forecast, its quantiles in the unit that is logged.
+        share: whether the metric is a share of 1, so that no two values differ by more than 1.
+        seed_sd: what another seed alone does, one standard deviation; None where it is not known.
+
+    >>> doubt_about(Spread(0.0, 1.0, 2.0), share=True, seed_sd=None).words
+    'no share can change by 2: from 0 to 1 is all there is'
+    >>> doubt_about(Spread(0.0, 1.0, 2.0), share=False, seed_sd=0.01).words
+    'that is up to 200 times what another seed does (0.01)'
+    """
+    if not isinstance(said, Spread):
+        return None
+    farthest = max(abs(said.low), abs(said.high))
+    if share and farthest > 1:
+        return Doubt(f"no share can change by {farthest:g}: from 0 to 1 is all there is", impossible=True)
+    if not seed_sd:
+        return None
+    if farthest > MOST_SDS * seed_sd:
+        return Doubt(f"that is up to {farthest / seed_sd:.0f} times what another seed does ({seed_sd:g})")
+    if farthest < LEAST_SDS * seed_sd:
+        return Doubt(f"that is all within a hundredth of what another seed does ({seed_sd:g})")
+    return None
+
+
+def refuse_impossible(said: Said | None, *, share: bool) -> None:
+    """Refuse quantiles of a share that no two shares can differ by: they were meant in points.
+
+    Raises:
+        ForecastTextError: they are.
+    """
+    doubt = doubt_about(said, share=share, seed_sd=None)
+    if isinstance(said, Spread) and doubt is not None:
+        points = "/".join(f"{value / 100:g}" for value in (said.low, said.middle, said.high))
+        raise ForecastTextError(
+            f"The quantiles {said} are not sealed: {doubt.words}.",
+            why="On a command line they are in the unit that is logged.",
+            todo=f"For {said} points: --forecast={points}",
+        )
+
+
 LONGEST_TEXT = 10_000
 """The most characters of a forecast as it is typed."""
 

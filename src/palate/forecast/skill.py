@@ -27,11 +27,12 @@ FloatArray = npt.NDArray[np.float64]
 ALPHA = 0.05
 """Error probability of each claim, over all looks together."""
 
-BET_SIZES = np.array([0.15, 0.3])
-"""Shares of the wealth that are bet for each bit, each with an equal part of the wealth: near the best ones for means
-of .2 to .6 bits, which skilled forecasters reach."""
+BET_SIZES, BET_PARTS = np.array([0.1, 0.3]), np.array([0.1, 0.9])
+"""Shares of the wealth that are bet for each bit, and the part of the wealth that each begins with. The large one is
+near the best for means of .2 to .6 bits on either side, which skilled forecasters reach and guessers lose; the small
+one tells means of .05 bits in the long run."""
 
-TREND_BET_SIZES = np.array([0.3, 0.6, 1.0])
+TREND_BETS = np.array([0.3, 0.6, 1.0]), np.full(3, 1 / 3)
 """The same for trends: early parts are short, so only large changes can be detected."""
 
 LARGEST_LOSS = 0.95
@@ -156,10 +157,10 @@ def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArra
     """
 
     def low(mean: float) -> float:
-        return float(np.logaddexp(0, log_wealth(-bits[:place], -most[:place], -mean, TREND_BET_SIZES)) - math.log(2))
+        return float(np.logaddexp(0, log_wealth(-bits[:place], -most[:place], -mean, *TREND_BETS)) - math.log(2))
 
     def high(mean: float) -> float:
-        return float(np.logaddexp(0, log_wealth(bits[place:], least[place:], mean, TREND_BET_SIZES)) - math.log(2))
+        return float(np.logaddexp(0, log_wealth(bits[place:], least[place:], mean, *TREND_BETS)) - math.log(2))
 
     means = np.linspace(float(least.min()), float(most.max()), MEANS)
     cells = [(low(a) + high(b), a, b) for a, b in pairwise(means.tolist())]
@@ -173,7 +174,13 @@ def _rise_after(place: int, bits: FloatArray, least: FloatArray, most: FloatArra
     return min(cells)[0]
 
 
-def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, bet_sizes: FloatArray = BET_SIZES) -> float:
+def log_wealth(
+    bits: FloatArray,
+    least: FloatArray,
+    mean: float = 0.0,
+    bet_sizes: FloatArray = BET_SIZES,
+    parts: FloatArray = BET_PARTS,
+) -> float:
     """Return the log wealth of betting on "the mean is above `mean`", from a wealth of 1.
 
     Suppose the running mean of the conditional expectations was never above `mean`. Since bets do not grow, the wealth
@@ -184,10 +191,11 @@ def log_wealth(bits: FloatArray, least: FloatArray, mean: float = 0.0, bet_sizes
         least: (n,) least possible value of each score.
         mean: in bits.
         bet_sizes: shares of the wealth for each bit.
+        parts: of the wealth that each bet size begins with; they add up to 1.
     """
     room = np.maximum.accumulate(np.maximum(mean - least, 1e-9))
     gains = np.log1p(np.minimum(bet_sizes[:, None], LARGEST_LOSS / room) * (bits - mean)).sum(axis=1)
-    return float(np.logaddexp.reduce(gains) - math.log(len(bet_sizes)))
+    return float(np.logaddexp.reduce(gains + np.log(parts)))
 
 
 def _columns(scores: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -101,7 +101,7 @@ class WhenScore:
 
 
 def parse_when(text: str) -> When:
-    """Read `4:70` (the fourth tenth, 70 %) or `never:80`.
+    """Read `4:70` (the fourth tenth, 70 %) or `never:80`; 0 is the tenth tenth, as the key of that name is.
 
     Raises:
         ForecastTextError: anything else.
@@ -111,11 +111,11 @@ def parse_when(text: str) -> When:
     """
     tenth, _, confidence = text.strip().lower().replace("%", "").replace(" ", ":").partition(":")
     try:
-        number, sure = NEVER if tenth == "never" else int(tenth) - 1, int(confidence.strip(":"))
+        number, sure = NEVER if tenth == "never" else (int(tenth) or TENTHS) - 1, int(confidence.strip(":"))
     except ValueError as error:
         raise _refuse(f"{text!r} is not a when-forecast.") from error
     if tenth != "never" and not 0 <= number < TENTHS:
-        raise _refuse(f"{tenth} is not a tenth: they are 1 to {TENTHS}.")
+        raise _refuse(f"{tenth} is not a tenth: they are 1 to {TENTHS} (0 is the tenth too).")
     return When(tenth=number, confidence=sure)
 
 

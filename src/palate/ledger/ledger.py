@@ -12,6 +12,7 @@ from palate.errors import NotFoundError
 from palate.forecast.chances import Reference
 from palate.ledger.records import (
     SealedAnswer,
+    SealedArms,
     SealedConfirmation,
     SealedForecast,
     SealedPromise,
@@ -36,7 +37,7 @@ ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
 
 _PARTS: dict[str, set[str]] = {
     "sealed": set(),
-    "question": {SealedVerdict.KIND},
+    "question": {SealedVerdict.KIND, SealedArms.KIND},
     "forecasts": {*TURNS},
     "skipped": {*TURNS, SealedSkip.KIND},
     "promises": {*TURNS, SealedPromise.KIND},
@@ -132,8 +133,11 @@ class SealedExperiment:
 
     @cached_property
     def question(self) -> Question:
-        """What is asked; with its metric shown as its runs showed that it has to be."""
-        question = self.sealed.question
+        """What is asked; with what was read of its arms later, and its metric shown as its runs showed it has to be."""
+        question, record = self.sealed.question, next(self._of(SealedArms.KIND), None)
+        if record is not None:
+            arms = SealedArms.read(record)
+            question = replace(question, confounders=arms.confounders, chunks=arms.chunks)
         corrected = any(shows_as_logged(record.body) for record in self._of(SealedVerdict.KIND))
         return replace(question, as_logged=True) if corrected else question
 

@@ -5,6 +5,7 @@
 | question     | SealedQuestion    | what is asked, with the reference forecast of that moment           |
 | forecast     | SealedForecast    | what somebody said before the runs                                  |
 | revision     | SealedForecast    | the one revision, after the reference forecast was shown            |
+| arms         | SealedArms        | what differs between the arms that nobody declared, read later      |
 | skip         | SealedSkip        | that somebody made no forecast                                      |
 | commitment   | SealedPromise     | the hash alone of a colleague's forecast                            |
 | verdict      | SealedVerdict     | what the runs said, and which runs                                  |
@@ -393,6 +394,27 @@ class SealedSkip(Sealed):
     KIND = "skip"
     experiment: str
     author: Author = field(metadata=_AUTHOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedArms(Sealed):
+    """What was read of a question's arms after it was sealed with a first answer, and before any of its runs.
+
+    Attributes:
+        experiment: of which question.
+        confounders: what differs between the arms that nobody declared, in words.
+        chunks: by name, the chunks that differ: their ids in the baseline and with the change.
+    """
+
+    KIND = "arms"
+    experiment: str
+    confounders: tuple[str, ...] = field(metadata=_under(list, tuple))
+    chunks: Mapping[str, tuple[str, str]] = field(
+        metadata=_under(
+            lambda chunks: {role: list(pair) for role, pair in chunks.items()},
+            lambda chunks: {role: (pair[0], pair[1]) for role, pair in chunks.items()},
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

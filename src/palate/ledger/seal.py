@@ -15,6 +15,7 @@ from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import (
     Author,
     Evidence,
+    SealedArms,
     SealedForecast,
     SealedQuestion,
     SealedSkip,
@@ -50,6 +51,22 @@ def seal_question(
         return Ledger.of(chain).find(question.experiment) is not None
 
     chain.append_unless(SealedQuestion.KIND, sealed.body(), is_asked, now=now)
+
+
+def seal_arms(chain: Chain, question: Question, *, now: datetime) -> None:
+    """Seal what was read of a question's arms after it was sealed, once; nothing where nothing was found.
+
+    What was sealed with the question stands, and nothing is added once its outcome is there.
+    """
+
+    def is_known() -> bool:
+        sealed = Ledger.of(chain).read(question.experiment)
+        known = sealed.question
+        return sealed.judged or bool(known.confounders or known.chunks)
+
+    if question.confounders or question.chunks:
+        arms = SealedArms(experiment=question.experiment, confounders=question.confounders, chunks=question.chunks)
+        chain.append_unless(SealedArms.KIND, arms.body(), is_known, now=now)
 
 
 def seal_forecast(

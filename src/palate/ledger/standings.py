@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from palate.forecast.calibration import Calibration, Claim, calibration_of
+from palate.forecast.families import Family, Told, families_of
+from palate.forecast.score import score_bounds
 from palate.forecast.skill import Scored, Skill, skill_of
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import (
@@ -50,8 +52,9 @@ class Standing:
         unscored: of questions of which something was seen, too little to score by.
         waiting: of questions of which nothing has been run.
         void: of their forecasts, questions that were voided.
-        void_seen: of these, voided when something of the treatment had been seen.
+        void_seen: of these, voided when something of the treatment had been seen; they count in skill (see `_dropped`).
         void_by: others who voided any of these.
+        families: how they do by what is changed, from five forecasts of a family on, the worst first.
         unopened: promises of theirs that were not opened although the outcome is there.
     """
 
@@ -74,6 +77,7 @@ class Standing:
     void_seen: int = 0
     void_by: tuple[str, ...] = ()
     unopened: int = 0
+    families: tuple[Family, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -163,7 +167,7 @@ def _standing(facts: _Facts, author: str, kind: str, forecasts: Sequence[SealedA
     first = [score for _, score in counted]
     revisions = _revisions_of(facts, author)
     claims = [_claim(sealed, score) for sealed, score in counted if score.settled]
-    bits = tuple(_bets(first))
+    bits = (*_bets(first), *_dropped(facts, author, forecasts))
     asked = facts.ledger.asked_of(author, facts.begun)
     void, void_seen, void_by = _voided(facts, author, [sealed.experiment for sealed in forecasts])
     return Standing(
@@ -172,7 +176,7 @@ def _standing(facts: _Facts, author: str, kind: str, forecasts: Sequence[SealedA
         kind=kind,
         skill=skill_of(bits),
         scores=bits,
-        considered=_considered(first, revisions),
+        considered=_considered(first, revisions, bits),
         revised=sum(score.experiment in revisions for score in first),
         calibration=calibration_of(claims, rng=np.random.default_rng(len(claims))),
         crps=_crps_ratio(first),
@@ -186,7 +190,25 @@ def _standing(facts: _Facts, author: str, kind: str, forecasts: Sequence[SealedA
         void_seen=void_seen,
         void_by=void_by,
         unopened=_unopened(facts, author) if kind == BLIND else 0,
+        families=tuple(families_of(_told(facts, counted))),
     )
+
+
+def _told(facts: _Facts, counted: Sequence[tuple[SealedAnswer, SealedScore]]) -> Iterator[Told]:
+    """Yield forecasts with an outcome by what was changed in their questions."""
+    asked = facts.ledger.asked()
+    for sealed, score in counted:
+        if score.settled and sealed.experiment in asked:
+            claim, question = _claim(sealed, score), asked[sealed.experiment]
+            changed = sorted(str(change["path"]).rpartition(".")[2] for change in question.changes)
+            yield Told(
+                family=" + ".join(changed) or "the code",
+                confidence=claim.confidence,
+                hit=claim.hit,
+                better=claim.better,
+                was_better=claim.was_better,
+                bits=score.score.bits,
+            )
 
 
 def _revisions_of(facts: _Facts, author: str) -> dict[str, SealedScore]:
@@ -214,6 +236,28 @@ def _voided(facts: _Facts, author: str, names: Sequence[str]) -> tuple[int, int,
     voids = [facts.void[name] for name in names if name in facts.void]
     others = sorted({void.author for void in voids} - {author})
     return len(voids), sum(void.seen for void in voids), tuple(others)
+
+
+def _dropped(facts: _Facts, author: str, forecasts: Sequence[SealedAnswer]) -> Iterator[Scored]:
+    """Yield the scores of somebody's forecasts of questions that were voided when something of them had been seen.
+
+    Losses must not be dropped by voiding: who voids a question of theirs then has the least score that their answer
+    can get. What somebody else voids counts as it was scored, where it was a loss: under whatever name it is voided.
+    """
+    for sealed in forecasts:
+        void = facts.void.get(sealed.experiment)
+        if void is None or not void.seen:
+            continue
+        experiment = facts.ledger.read(sealed.experiment)
+        forecast = next((one for one in experiment.forecasts if one.hash == sealed.hash), None)
+        if forecast is None:
+            continue
+        least, most = score_bounds(forecast.said, forecast.reference.chances)
+        scored = experiment.scores.get(sealed.hash)
+        if void.author == author:
+            yield Scored(bits=least, least=least, most=most)
+        elif scored is not None and scored.score.bits < 0:
+            yield Scored(bits=max(scored.score.bits, least), least=least, most=most)
 
 
 class _Numbers(Protocol):
@@ -253,13 +297,13 @@ def _bets(scores: Sequence[_Bet]) -> Iterator[Scored]:
         )
 
 
-def _considered(first: Sequence[SealedScore], revisions: Mapping[str, SealedScore]) -> float:
+def _considered(first: Sequence[SealedScore], revisions: Mapping[str, SealedScore], bits: Sequence[Scored]) -> float:
     """Return the mean bits with revisions in the place of the answers that were revised."""
-    if not first:
+    if not bits:
         return 0.0
-    skill = fmean(bet.bits for bet in _bets(first))
+    skill = fmean(bet.bits for bet in bits)
     revised = [score for score in first if score.experiment in revisions]
-    return skill + sum(revisions[score.experiment].score.bits - score.score.bits for score in revised) / len(first)
+    return skill + sum(revisions[score.experiment].score.bits - score.score.bits for score in revised) / len(bits)
 
 
 def _claim(sealed: SealedAnswer, score: SealedScore) -> Claim:

@@ -81,6 +81,44 @@ def read_anchors(chain: Chain, folder: Path) -> list[Anchor]:
     return [anchor for name, anchor in _all_anchors(folder) if name == first]
 
 
+def read_strange(chain: Chain, folder: Path) -> list[Anchor]:
+    """Read the newest head of each other chain that was noted in the folder's repository: perhaps this one's past."""
+    first = (chain.hash_at(0) or GENESIS)[:12]
+    newest = {name: anchor for name, anchor in _all_anchors(folder) if name != first}  # they come by rising number
+    return list(newest.values())
+
+
+def refuse_lost(project: Project) -> None:
+    """Refuse to read a chain of which the notes in git know more records than are there.
+
+    Raises:
+        ChainBrokenError: it was cut, or is gone.
+    """
+    chain, folder = project.chain, project.home.parent
+    if not len(chain):
+        for anchor in read_strange(chain, folder):
+            raise _is_gone(chain, anchor)
+    for anchor in broken_anchors(chain, read_anchors(chain, folder)):
+        raise _is_broken(chain, anchor)
+
+
+def _is_gone(chain: Chain, anchor: Anchor) -> ChainBrokenError:
+    return ChainBrokenError(
+        f"{chain.path}: the seal is broken: nothing is sealed here, but {anchor.number + 1} records were noted.",
+        why=f"Their head is noted in git ({anchor.at}, {anchor.where}): the chain was deleted or moved, or is elsewhere.",
+        todo="Put back a copy that holds it (a backup, a colleague's).",
+    )
+
+
+def _is_broken(chain: Chain, anchor: Anchor) -> ChainBrokenError:
+    return ChainBrokenError(
+        f"{chain.path}: the seal is broken: record {anchor.number} is not the one that was noted"
+        f" ({anchor.where}, {anchor.hash[:12]}).",
+        why="The chain was made anew, or cut, after its head was noted.",
+        todo="Put back a copy that holds it (a backup, a colleague's).",
+    )
+
+
 def _all_anchors(folder: Path) -> list[tuple[str, Anchor]]:
     listed = _git(folder, "notes", f"--ref={REF}", "list")
     commits = [line.split()[1] for line in listed.splitlines() if len(line.split()) == 2]
@@ -134,6 +172,7 @@ class Verified:
         gone: runs that verdicts rest on and that are not here any more.
         anew: records that were verified one by one; the others' bytes have the hash that they had when they were.
         torn: files in which incomplete last lines were kept.
+        strange: the newest head of each other chain that is noted in the same repository.
     """
 
     records: int
@@ -143,6 +182,7 @@ class Verified:
     gone: int
     anew: int
     torn: tuple[str, ...] = ()
+    strange: tuple[Anchor, ...] = ()
 
 
 def verify(project: Project, heads: Sequence[Anchor] = (), *, full: bool = False) -> Verified:
@@ -162,14 +202,10 @@ def verify(project: Project, heads: Sequence[Anchor] = (), *, full: bool = False
     if full:
         chain.verify()
     count, head = chain.head()
+    refuse_lost(project)
     anchors = [*read_anchors(chain, project.home.parent), *heads]
     for anchor in broken_anchors(chain, anchors):
-        raise ChainBrokenError(
-            f"{chain.path}: the seal is broken: record {anchor.number} is not the one that was noted"
-            f" ({anchor.where}, {anchor.hash[:12]}).",
-            why="The chain was made anew, or cut, after its head was noted.",
-            todo="Put back a copy that holds it (a backup, a colleague's).",
-        )
+        raise _is_broken(chain, anchor)
     with Catalog.open(project) as catalog:
         catalog.refresh(everything=full)
         if chain.broken is not None:
@@ -187,6 +223,7 @@ def verify(project: Project, heads: Sequence[Anchor] = (), *, full: bool = False
         gone=gone,
         anew=count - chain.trusted,
         torn=tuple(path.name for path in chain.torn()),
+        strange=tuple(read_strange(chain, project.home.parent)),
     )
 
 

@@ -49,6 +49,7 @@ def words_of(standing: Standing, *, plot: bool = True) -> list[str]:
     if standing.author == TEAM:
         return lines
     lines.append(f"  {standing.calibration.words}")
+    lines += [f"  {family.words}." for family in standing.families]
     lines += [f"  {line}" for line in (_trend(skill), _revisions(standing), _left_out(standing)) if line]
     return [*lines, *(plot_of(standing.calibration) if plot else ())]
 
@@ -58,7 +59,7 @@ def _skill_words(skill: Skill) -> str:
         return "nothing is scored yet."
     more = f", about {skill.more} more would tell" if skill.more else ""
     span = f"(between {skill.low:+.2f} and {skill.high:+.2f})"
-    return f"{skill.state}, {skill.mean:+.2f} bits over the reference {span}{more}."
+    return f"{skill.state}, {skill.mean:+.2f} bits a forecast against the project's own odds {span}{more}."
 
 
 def _who(standing: Standing) -> str:
@@ -78,10 +79,9 @@ def _counts(standing: Standing) -> str:
     n = standing.skill.n
     if standing.kind.startswith(WHEN):
         return f"{n} scored of {standing.forecast} sealed."
-    crps = "" if standing.crps is None else f" CRPS {standing.crps:.2f} of the reference's."
     share = f" ({standing.coverage:.0%})" if standing.asked else ""
     asked = f"{standing.asked} question{'s' * (standing.asked != 1)}"
-    return f"{n} scored; {standing.forecast} of {asked} forecast{share}.{crps}"
+    return f"{n} scored; {standing.forecast} of {asked} forecast{share}."
 
 
 def _trend(skill: Skill) -> str:
@@ -98,7 +98,7 @@ def _revisions(standing: Standing) -> str:
 
 def _left_out(standing: Standing) -> str:
     others = f" by {', '.join(standing.void_by)}" if standing.void_by else ""
-    seen = f", {standing.void_seen} of them after something was seen" if standing.void_seen else ""
+    seen = f", {standing.void_seen} of them after something was seen: counted at worst" if standing.void_seen else ""
     parts = (
         (standing.open, "left open, scored by the pairs that there are"),
         (standing.provisional, "provisional, not counted"),
@@ -148,9 +148,17 @@ class ScoredForecast:
     score: SealedScore
 
     @property
-    def counts(self) -> bool:
-        """Whether it is in its author's mean: a first answer, not void, and scored with a known noise."""
-        return self.score.turn == "forecast" and self.experiment.void is None and not self.score.score.provisional
+    def counted(self) -> float | None:
+        """The bits that are in its author's mean: of first answers that are scored with a known noise.
+
+        One that was voided after something was seen counts at worst, as in skill.
+        """
+        score, void = self.score.score, self.experiment.void
+        if self.score.turn != "forecast" or score.provisional or (void is not None and not void.seen):
+            return None
+        if void is None:
+            return score.bits
+        return score.least if void.author == self.score.author.name else min(score.bits, 0.0)
 
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
@@ -236,7 +244,7 @@ class ScoreCard:
     @property
     def mean_bits(self) -> float | None:
         """Mean bits over the reference of the first answers that count; None without any."""
-        bits = [one.score.score.bits for one in self.scored if one.counts]
+        bits = [bits for one in self.scored if (bits := one.counted) is not None]
         return fmean(bits) if bits else None
 
     def document(self) -> dict[str, Any]:
@@ -259,7 +267,7 @@ class ScoreCard:
             return whens or ["No forecast has been scored yet.", "Next: palate try | palate run FILE.py -c name=value"]
         counts = f"{self.forecast} of {self.asked} questions forecast."
         if self.mean_bits is not None:
-            counts = f"{self.mean_bits:+.2f} bits over the reference on average (first answers). {counts}"
+            counts = f"{self.mean_bits:+.2f} bits a forecast against the project's own odds (first answers). {counts}"
         rows = [one.line(who) for one in self.scored]
         return [*rows, *whens, counts, "Whether that is skill or luck: palate skill"]
 

@@ -182,8 +182,8 @@ def _refuse_unknown(question: Question, recipes: Mapping[str, Recipe], declared:
             )
 
 
-def refuse_confounded(difference: Difference) -> None:
-    """Refuse arms that differ in more than was declared.
+def refuse_confounded(difference: Difference, *, sealed: bool = False) -> None:
+    """Refuse arms that differ in more than was declared; `sealed` says that a forecast of them is kept.
 
     Raises:
         ConfoundedError: they do.
@@ -192,7 +192,10 @@ def refuse_confounded(difference: Difference) -> None:
         raise ConfoundedError(
             "Not run: the arms differ in more than was declared.",
             why=difference_lines(difference),
-            todo="Declare what you mean (--declare CHUNK), or make the arms equal in the rest.",
+            todo=(
+                "Declare what you mean (--declare CHUNK), or make the arms equal in the rest.",
+                *(["Your forecast is sealed: the same command with --declare does not ask again."] if sealed else []),
+            ),
         )
 
 

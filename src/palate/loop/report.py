@@ -9,13 +9,14 @@ import numpy as np
 from palate.forecast.answer import said_words
 from palate.forecast.score import Score
 from palate.ledger.ledger import Ledger, SealedExperiment
-from palate.ledger.records import BLIND, SealedForecast
+from palate.ledger.records import BLIND, SealedForecast, outcome_of
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.control import fork_words
 from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
+from palate.loop.reference import case_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
@@ -31,6 +32,9 @@ from palate.vocabulary import BASELINE, TREATMENT
 
 CALIBRATION_FROM = 20
 """Forecasts below which nothing is said about calibration."""
+
+SURPRISE_BITS, SURPRISE_SURE = 2.0, 0.8
+"""A miss is a surprise where it loses so many bits against the project's odds, or was as sure as this."""
 
 CONFOUNDERS_TOLD = 4
 LEFT_OUT_TOLD = 4
@@ -59,6 +63,7 @@ class Report:
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
         cost: what its runs cost; None where none has ended.
+        contrary: the nearest past case whose outcome is this one's, in a line; "" where none of the nearest has it.
     """
 
     question: Question
@@ -76,6 +81,7 @@ class Report:
     data_known: bool = False
     asked_only: bool = False
     cost: Cost | None = None
+    contrary: str = ""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -277,7 +283,7 @@ class Report:
         if self.experiment.void is not None:
             return [f"Void: {self.experiment.void.reason}. Its forecasts count for nobody."]
         visible = self.experiment.visible(self.author)
-        lines = [self._forecast_line(one) for one in visible]
+        lines = [*(self._forecast_line(one) for one in visible), *self._surprise()]
         hidden = self.experiment.hidden(self.author)
         if hidden:
             plural = "s" if hidden > 1 else ""
@@ -288,6 +294,19 @@ class Report:
             lines.append(f"{'You made no forecast' if visible else 'No forecast was sealed'}: exploratory, not scored.")
         return lines
 
+    def _surprise(self) -> list[str]:
+        """Say after a surprise what was expected, what came, and the nearest past case that had come the same way."""
+        sealed, settled = self.sealed, outcome_of(self.judgement.verdict)
+        score = None if sealed is None else self.scores.get(sealed.hash)
+        if sealed is None or score is None or settled is None:
+            return []
+        expected = max(score.chances.by_name, key=score.chances.of)
+        sure = score.chances.of(expected)
+        if expected == settled or (score.bits > -SURPRISE_BITS and sure < SURPRISE_SURE):
+            return []
+        case = f" It had come so before: {self.contrary}" if self.contrary else " None of the nearest cases came so."
+        return [f"A surprise: {expected} was expected at {sure:.0%}, and {settled} came.{case}"]
+
     def _forecast_line(self, one: SealedForecast) -> str:
         who = "You" if one.author.name == self.author else one.author.name
         turn = " then" if one.turn == "revision" else ""
@@ -297,10 +316,10 @@ class Report:
         score = self.scores.get(one.hash)
         if score is None:
             return f"{words}: {self._unscored()}."
-        brier = "" if score.brier is None else f" (Brier {score.brier:.2f})"
         so_far = "" if one.hash in self.final and not score.provisional else "provisionally "
         count = self._count() if one is self.sealed and one.hash in self.final else ""
-        return f"{words}: {so_far}{score.bits:+.1f} bits over the reference{brier}.{count}"
+        way = "behind" if score.bits < 0 else "ahead of"
+        return f"{words}: {so_far}{way} the project's own odds, by {abs(score.bits):.1f} bits.{count}"
 
     def _unscored(self) -> str:
         """Say why a forecast has no score."""
@@ -368,7 +387,18 @@ def report_of(
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
         cost=cost_of(catalog.project, judgement.results),
+        contrary=_contrary(ledger, experiment.of(author), judgement),
     )
+
+
+def _contrary(ledger: Ledger, sealed: SealedForecast | None, judgement: Judgement) -> str:
+    """Return the nearest of the cases that were shown with a forecast whose outcome is what came, in a line."""
+    settled = outcome_of(judgement.verdict)
+    for name in () if sealed is None or settled is None else sealed.reference.nearest:
+        case = ledger.find(name)
+        if case is not None and case.verdict is not None and outcome_of(case.verdict.verdict) == settled:
+            return "".join(case_words(ledger, [name]))
+    return ""
 
 
 def _seed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:

@@ -50,9 +50,7 @@ def run_question(
     """
     started_s, ledger = time.monotonic(), Ledger.of(project.chain)
     with Catalog.open(project) as catalog:
-        question = _read_arms(ledger, catalog, opened, person, declared)
-        for forecast in _seal(ledger, catalog, question, opened, person):
-            person.watch(forecast)
+        question = _seal_and_read(ledger, catalog, opened, person, declared)
         if run:
             judgement = run_until_settled(ledger, catalog, question, opened, person)
         else:
@@ -89,6 +87,30 @@ def run_until_settled(
     limits = opened.resources.limits
     stopped = limits.stopped if limits is not None and not judgement.done else ""
     return replace(judgement, made=runner.made, reused=runner.reused, stopped=stopped)
+
+
+def _seal_and_read(
+    ledger: Ledger, catalog: Catalog, opened: Opening, person: Person, declared: tuple[str, ...]
+) -> Question:
+    """Seal the question and what was said, and read the arms; return the question with what confounds it.
+
+    Who was asked just now is shown the reference at once, and is done with forecasting before the arms are read, which
+    takes seconds: what is found there is sealed beside the question, before any run. Else the arms are read first, so
+    that a refusal leaves nothing behind.
+    """
+    if not opened.asked:
+        question = _read_arms(ledger, catalog, opened, person, declared)
+        _tell(_seal(ledger, catalog, question, opened, person), person)
+        return question
+    _tell(_seal(ledger, catalog, opened.question, opened, person), person)
+    question = _read_arms(ledger, catalog, opened, person, declared)
+    seal.seal_arms(ledger.chain, question, now=datetime.now(UTC))
+    return question
+
+
+def _tell(forecasts: list[SealedForecast], person: Person) -> None:
+    for forecast in forecasts:
+        person.watch(forecast)
 
 
 def _read_arms(

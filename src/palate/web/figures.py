@@ -33,19 +33,25 @@ def figure_of(standings: Sequence[Standing]) -> "Figure":
         NotFoundError: plotly is not installed.
     """
     objects, subplots = _plotly()
-    titles = [title for one in standings for title in (f"{name_of(one)}: {one.skill.state}", _calibration_title(one))]
+    titles = [title for one in standings for title in _titles(one)]
     figure = subplots.make_subplots(
-        rows=len(standings), cols=2, subplot_titles=titles, vertical_spacing=0.5 / (len(standings) + 1)
+        rows=len(standings),
+        cols=2,
+        subplot_titles=titles,
+        vertical_spacing=0.5 / (len(standings) + 1),
+        specs=[[{}, {}] if one.calibration.curve else [{"colspan": 2}, None] for one in standings],
     )
     for row, standing in enumerate(standings, start=1):
         for trace in _skill_traces(objects, standing):
             figure.add_trace(trace, row=row, col=1)
-        for trace in _calibration_traces(objects, standing):
-            figure.add_trace(trace, row=row, col=2)
         figure.update_xaxes(title_text="forecasts", row=row, col=1)
         figure.update_yaxes(
-            title_text="mean bits over the reference", zeroline=True, zerolinecolor=ZERO, row=row, col=1
+            title_text="mean bits against the project's odds", zeroline=True, zerolinecolor=ZERO, row=row, col=1
         )
+        if not standing.calibration.curve:
+            continue
+        for trace in _calibration_traces(objects, standing):
+            figure.add_trace(trace, row=row, col=2)
         figure.update_xaxes(
             title_text="said that it gets better", range=[-0.02, 1.02], tickformat=".0%", row=row, col=2
         )
@@ -74,8 +80,9 @@ def name_of(standing: Standing) -> str:
     return standing.author if standing.kind == "blind" else f"{standing.author} ({standing.kind})"
 
 
-def _calibration_title(standing: Standing) -> str:
-    return "calibration" if standing.calibration.curve else f"calibration: {standing.calibration.words}"
+def _titles(standing: Standing) -> list[str]:
+    """Return the titles of a row: of its one panel, or of both where there is a reliability curve."""
+    return [f"{name_of(standing)}: {standing.skill.state}", *(["calibration"] if standing.calibration.curve else [])]
 
 
 def _skill_traces(objects: Any, standing: Standing) -> list[Any]:
@@ -99,13 +106,11 @@ def _skill_traces(objects: Any, standing: Standing) -> list[Any]:
 
 
 def _calibration_traces(objects: Any, standing: Standing) -> list[Any]:
-    curve = standing.calibration.curve
+    curve = standing.calibration.curve  # not empty
     said = [point.said for point in curve]
     edge = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip"}
     scatter = objects.Scatter
     diagonal = scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": ZERO, "dash": "dot"}, hoverinfo="skip")
-    if not curve:
-        return [diagonal]
     names = [" ".join(point.names) for point in curve]
     return [
         diagonal,
@@ -141,11 +146,41 @@ def write_page(standings: Sequence[Standing], scored: Iterable[ScoredForecast], 
         config={"displayModeBar": False, "responsive": True},
     )
     words = html.escape("\n".join(line for one in standings for line in words_of(one, plot=False)))
-    page = _PAGE.format(words=words, plot=plot, table=_table(standings), rows=_embedded(_rows(standings, scored)))
+    scored, curves = list(scored), any(one.calibration.curve for one in standings)
+    page = _PAGE.format(
+        words=words,
+        plot=plot,
+        click="Click a point of a reliability curve to open its forecasts." if curves else "",
+        lists=_lists(standings, scored),
+        table=_table(standings),
+        hidden="" if curves else " hidden",
+        rows=_embedded(_rows(standings, scored)),
+    )
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _lists(standings: Sequence[Standing], scored: Iterable[ScoredForecast]) -> str:
+    """List the forecasts of everybody who has too few for a reliability curve, the newest first."""
+    few = {(one.author, one.kind) for one in standings if not one.calibration.curve}
+    rows = [
+        one.document()
+        for one in scored
+        if one.score.turn == "forecast" and (one.score.author.name, one.score.kind) in few
+    ]
+    lines = [
+        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in (
+            row["author"], f"{row['bits']:+.2f}", row["said"], row["verdict"], row["question"],
+            f"palate show {row['experiment']}",
+        )) + "</tr>"
+        for row in reversed(rows)
+    ]  # fmt: skip
+    if not lines:
+        return ""
+    head = "".join(f"<th>{word}</th>" for word in ("who", "bits", "said", "it was", "question", ""))
+    return f'<table id="listed"><thead><tr>{head}</tr></thead><tbody>' + "\n".join(lines) + "</tbody></table>"
 
 
 def _rows(standings: Sequence[Standing], scored: Iterable[ScoredForecast]) -> dict[str, dict[str, Any]]:
@@ -182,7 +217,7 @@ document.getElementById('{plot_id}').on('plotly_click', function (clicked) {
   var ids = point.customdata.split(' ');
   document.getElementById('chosen').textContent = point.data.meta + ' said ' + Math.round(100 * point.x)
     + ' % that it gets better, ' + (ids.length === 1 ? 'once' : ids.length + ' times')
-    + ' (bits over the reference):';
+    + ' (bits against the project\\'s odds):';
   var body = document.getElementById('forecasts');
   body.replaceChildren();
   ids.forEach(function (id) {
@@ -204,10 +239,11 @@ border-bottom:1px solid #ddd;vertical-align:top}}
 #forecasts td:not(:nth-child(4)){{white-space:nowrap}}</style></head><body>
 <h1>Forecasting skill</h1><pre>{words}</pre>
 {plot}
-<p id="chosen" aria-live="polite">Click a point of a reliability curve to open its forecasts.</p>
+{lists}
+<p id="chosen" aria-live="polite">{click}</p>
 <table id="opened" hidden><thead><tr><th>bits</th><th>said</th><th>it was</th><th>question</th>
 <th></th></tr></thead><tbody id="forecasts"></tbody></table>
-<details><summary>The curves as a table</summary><table><thead><tr><th>who</th><th>said "better"</th><th>it did</th>
+<details{hidden}><summary>The curves as a table</summary><table><thead><tr><th>who</th><th>said "better"</th><th>it did</th>
 <th>a calibrated person (90 %)</th><th>experiments</th></tr></thead><tbody>
 {table}
 </tbody></table></details><script type="application/json" id="rows">{rows}</script></body></html>

@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from palate.errors import ForecastTextError
-from palate.forecast.answer import DIGITS, SIZES, Answer, Forecast, Said, Size, Spread, parse_forecast, said_words
+from palate.forecast.answer import (
+    DIGITS,
+    SIZES,
+    Answer,
+    Doubt,
+    Forecast,
+    Said,
+    Size,
+    Spread,
+    doubt_about,
+    parse_forecast,
+    said_words,
+)
 from palate.vocabulary import Metric
 
 ARROWS: dict[str, Answer] = {
@@ -25,7 +37,7 @@ ARROWS: dict[str, Answer] = {
 }
 ENTER = ("\r", "\n")
 BACK = ("\x7f", "\x08")
-SIZE, WHY, SPREAD, SKIP = "+", "w", "d", "s"
+SIZE, WHY, SPREAD, SKIP, YES = "+", "w", "d", "s", "y"
 STOP = ("\x03", "\x04")
 ESCAPE = "\x1b"
 Typing = Literal["", "why", "quantiles"]
@@ -50,6 +62,7 @@ class Screen:
         again: whether something was said before, which can be kept, and not be skipped.
         metric: what quantiles are of, as it is shown: they are read in its unit.
         read: the quantiles that were read from the text, to be sealed by another Enter.
+        seed_sd: what another seed alone does, where it is known: what is far from it is asked back.
     """
 
     metric: Metric
@@ -65,6 +78,14 @@ class Screen:
     kept: bool = False
     again: bool = False
     read: Spread | None = None
+    seed_sd: float | None = None
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Why the quantiles that were read may not be what was meant; None where they are plausible."""
+        if self.read is None:
+            return None
+        return doubt_about(self.read, share=self.metric.points, seed_sd=self.seed_sd)
 
     @property
     def words(self) -> str:
@@ -86,7 +107,11 @@ class Screen:
     def _quantiles(self) -> str:
         if self.read is not None:
             understood = said_words(self.read, self.metric.scale, self.metric.unit)
-            return f"{self.metric.name} changes by {understood}   (Enter seals, Backspace changes it)"
+            how, doubt = "Enter seals, Backspace changes it", self.doubt
+            if doubt is not None:
+                how = "Backspace changes it" if doubt.impossible else "y seals it all the same, Backspace changes it"
+            why = "" if doubt is None else f": {doubt.words}"
+            return f"{self.metric.name} changes by {understood}{why}   ({how})"
         example = "in points (hundredths), as -1/2/5" if self.metric.points else "in its unit, as -0.01/0.02/0.05"
         return f"10/50/90 % of the change of {self.metric.name} {example}: {self.text}{self._fault()}"
 
@@ -152,6 +177,8 @@ def _typed(screen: Screen, key: str) -> Screen:
         return replace(screen, typing="", text="", read=None)
     if key in BACK:
         return replace(screen, text=screen.text if screen.read else screen.text[:-1], read=None)
+    if key == YES and screen.doubt is not None and not screen.doubt.impossible:
+        return replace(screen, done=screen.read)
     if key in ENTER:
         return _typed_to_its_end(screen)
     return replace(screen, text=screen.text + key, read=None) if key.isprintable() else screen
@@ -163,7 +190,7 @@ def _typed_to_its_end(screen: Screen) -> Screen:
     if not screen.text.strip():
         return replace(screen, typing="")
     if screen.read is not None:
-        return replace(screen, done=screen.read)
+        return screen if screen.doubt is not None else replace(screen, done=screen.read)
     try:
         return replace(screen, read=_quantiles_of(screen))
     except ForecastTextError as error:

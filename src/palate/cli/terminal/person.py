@@ -1,14 +1,17 @@
 """The person at a command: asked by keys, told on standard error; light to import."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 import click
 
 from palate.cli.common import at_terminal, say
+from palate.cli.terminal.ahead import Ahead
 from palate.cli.terminal.prompt import ask_first, ask_revision
 from palate.errors import InputError
 from palate.forecast.answer import Said, parse_forecast
 from palate.forecast.chances import Reference
+from palate.ledger.records import SealedForecast
 from palate.loop.ask import ArmsRead, Shown, WatchEvent
 from palate.question.question import Question
 
@@ -25,6 +28,8 @@ class AtCommand:
         said: the forecast, given as a flag.
         asks: whether the person is asked for a forecast where one is missing.
         strict: refuse arms that differ in more than was declared, instead of asking.
+        ahead: gets ready what follows the answer, while the person thinks.
+        before_runs: what else is told once the forecast is done with, before runs start.
     """
 
     def __init__(
@@ -35,13 +40,18 @@ class AtCommand:
         said: Said | None = None,
         asks: bool = False,
         strict: bool = False,
+        ahead: Ahead | None = None,
+        before_runs: Callable[[Question], None] | None = None,
     ) -> None:
         self.said = said
         self._question = question
         self._as_json = as_json
         self._asks = asks
         self._strict = strict
+        self._ahead = ahead
+        self._before_runs = before_runs
         self._display: Display | None = None
+        self._sealed = False
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +77,17 @@ class AtCommand:
                     "Or explore without one:          --no-forecast",
                 ),
             )
-        return ask_first(question)
+        said = ask_first(question, lambda: self._get_ahead(question), self._seed_sd)
+        if self._ahead is not None:
+            self._ahead.wait()
+        return said
+
+    def _seed_sd(self) -> float | None:
+        return None if self._ahead is None else self._ahead.seed_sd()
+
+    def _get_ahead(self, question: Question) -> None:
+        if self._ahead is not None:
+            self._ahead.start(question)
 
     def inform(self, question: Question, inside: ArmsRead) -> None:
         """Tell what differs between the arms; ask before arms run that differ in more than was declared.
@@ -76,21 +96,28 @@ class AtCommand:
             ConfoundedError: they do, and that was refused.
         """
         from palate.loop.confounders import refuse_confounded, refuse_unread
-        from palate.recipe.difference import difference_lines
 
         if self._strict:
-            refuse_confounded(inside.difference)
+            refuse_confounded(inside.difference, sealed=self._sealed)
             if question.target.learns and not inside.read:
                 refuse_unread(question)
         if self._as_json:
             return
+        if self._before_runs is not None:
+            self._before_runs(question)
         for line in _difference_lines(question, inside):
             say(line)
+        self._confirm_confounded(inside)
+
+    def _confirm_confounded(self, inside: ArmsRead) -> None:
+        from palate.loop.confounders import refuse_confounded
+        from palate.recipe.difference import difference_lines
+
         if inside.difference.confounders:
             for line in difference_lines(inside.difference):
                 say(f"           {line}")
             if at_terminal() and not click.confirm("Run it all the same?", default=False, err=True):
-                refuse_confounded(inside.difference)
+                refuse_confounded(inside.difference, sealed=self._sealed)
 
     def revise(self, question: Question, shown: Shown) -> Said | None:
         """Show the reference and the nearest past cases, and ask for the one revision; nothing without a past."""
@@ -98,7 +125,7 @@ class AtCommand:
             return None
         for line in reference_lines(shown.first.reference, shown.cases):
             say(line)
-        return ask_revision(question, shown.first.said)
+        return ask_revision(question, shown.first.said, self._seed_sd)
 
     def watch(self, event: WatchEvent) -> None:
         """Show progress: bars on a terminal, lines elsewhere, nothing beside `--json`."""
@@ -106,6 +133,7 @@ class AtCommand:
             from palate.cli.terminal.progress import display_for  # numpy
 
             self._display = display_for(self._question, as_json=self._as_json)
+        self._sealed = self._sealed or isinstance(event, SealedForecast)
         self._display.show(event)
 
 

@@ -1,5 +1,8 @@
 """Ask for a forecast on a terminal: an arrow, a digit, Enter; light to import."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from palate.cli.common import say
 from palate.cli.terminal.keys import Screen, Stopped, press, split_keys
 from palate.cli.terminal.screen import ScreenLine, keys
@@ -7,19 +10,28 @@ from palate.forecast.answer import Said, said_words
 from palate.question.question import Question
 from palate.verdict.words import size_words
 
+SeedSd = Callable[[], float | None]
+"""Tells what another seed alone does, one standard deviation in the unit that is logged; None where nobody knows."""
 
-def ask_first(question: Question) -> Said | None:
-    """Ask for the first answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it."""
+
+def ask_first(
+    question: Question, meanwhile: Callable[[], None] = lambda: None, seed_sd: SeedSd = lambda: None
+) -> Said | None:
+    """Ask for the first answer: two keys and Enter; None where it is skipped. Nothing is shown that could anchor it.
+
+    `meanwhile` is called once the prompt is on the screen, and returns at once; `seed_sd` where quantiles were typed.
+    """
     say(f"{question.metric.name}?   {keys_line(question)}   x crash   s skip")
     say("           then how sure, 5-9 (0 = 97 %), Enter   + size  w why  d quantiles")
-    return read_screen(Screen(metric=question.shown)).done
+    meanwhile()
+    return read_screen(Screen(metric=question.shown), seed_sd).done
 
 
-def ask_revision(question: Question, first: Said) -> Said | None:
+def ask_revision(question: Question, first: Said, seed_sd: SeedSd = lambda: None) -> Said | None:
     """Ask for the one revision; None where Enter alone keeps the first answer."""
     words = said_words(first, question.shown.scale, question.shown.unit)
     say(f"Keep it?   Enter keeps {words}, or revise it once:   {keys_line(question)}   x crash")
-    return read_screen(Screen(metric=question.shown, again=True)).done
+    return read_screen(Screen(metric=question.shown, again=True), seed_sd).done
 
 
 def keys_line(question: Question) -> str:
@@ -33,8 +45,12 @@ def same_words(question: Question) -> str:
     return f"within {size_words(margin, question.shown, margin)}" if margin else "within one seed sd"
 
 
-def read_screen(screen: Screen) -> Screen:
+def read_screen(screen: Screen, seed_sd: SeedSd = lambda: None) -> Screen:
     """Take keys until what is entered on a screen is finished.
+
+    Args:
+        screen: as it is at first.
+        seed_sd: tells what another seed alone does, once that is to be known.
 
     Raises:
         KeyboardInterrupt: the person wants out.
@@ -43,6 +59,8 @@ def read_screen(screen: Screen) -> Screen:
     with keys() as read:
         while not (screen.done or screen.skipped or screen.kept):
             screen = _after(screen, split_keys(read()))
+            if screen.read is not None and screen.seed_sd is None:
+                screen = replace(screen, seed_sd=seed_sd())
             line.show(f"           {screen.words}")
     say()
     return screen
