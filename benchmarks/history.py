@@ -94,7 +94,9 @@ def play(
         pairs.append(used.mean())
         still.append(np.isnan(told).mean())
     error = 100 * float(np.std(apart, ddof=1)) / math.sqrt(PASTS)
-    return Played(apart=100 * float(np.mean(apart)), error=error, pairs=float(np.mean(pairs)), open=100 * np.mean(still))
+    return Played(
+        apart=100 * float(np.mean(apart)), error=error, pairs=float(np.mean(pairs)), open=100 * np.mean(still)
+    )
 
 
 MIXED = (0.0, 0.6, 0.9, 0.0, 0.6, 0.9, 0.0, 0.6)
@@ -107,7 +109,7 @@ CASES: tuple[tuple[str, tuple[float, ...], float, float, float], ...] = (
     ("0 -> 0, new arm twice as noisy", (0.0,) * 8, 0.0, 2.0, 13.1),
     (".6 -> .6, new arm twice as noisy", (0.6,) * 8, 0.6, 2.0, math.nan),
 )
-"""Past and new correlation of the arms, the noise of the new arm, and the false verdicts measured before, in percent."""
+"""Past and new correlation of the arms, the noise of the new arm, and the false verdicts measured before, in %."""
 
 
 def history_rows(rng: np.random.Generator) -> Iterator[Row]:

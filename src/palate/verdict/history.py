@@ -1,7 +1,7 @@
 """What past comparisons tell: how noisy one run is, how far pairing may be trusted, how large effects are; pure.
 
-The noise of one run hardly depends on what is changed, so it is taken from all of a project's comparisons, or from those
-of the same family of changes where there are enough. How far two arms move together over seeds depends on the change,
+The noise of one run hardly depends on what is changed, so it is taken from all of a project's comparisons, or from
+those of the same family of changes where there are enough. How far two arms move together over seeds depends on the change,
 so it is only borrowed within a family, and never in full: a change that breaks the correlation looks, at a few
 pairs, like one that does not. Where the arms are seen to be noisier than is known, nothing is borrowed.
 """
@@ -25,11 +25,11 @@ LEAST_DF = 4.0
 GUARD_QUANTILE = 0.90
 """Quantile of the F distribution above which the pairs contradict a prior for the variance of differences."""
 
-RUN_GUARD_QUANTILE = 0.70
+RUN_GUARD_QUANTILE = 0.55
 """Quantile of a variance above which an arm contradicts the known noise of one run. It is low: of two or three runs
 that are twice as noisy as is known, most look as if they were not."""
 
-LEAST_SHARE = 0.7
+LEAST_SHARE = 0.65
 """Least share of the variance of unpaired differences that is expected of paired ones, however well pairing worked."""
 
 
@@ -47,7 +47,7 @@ class RunNoise:
 
     Attributes:
         run_variance: variance of one run over seeds.
-        share: of the variance of unpaired differences that is expected of paired ones, 0.7 to 1: 1 where the family of
+        share: of the variance of unpaired differences that is expected of paired ones, 0.65 to 1: 1 where the family of
             the change is new.
         family: of changes whose past comparisons told it; "" where it is all of the project's.
         comparisons: how many told it.
@@ -131,7 +131,7 @@ def inverse_trigamma(value: float) -> float:
 
 
 def noise_of(past: Sequence[Past], family: str = "") -> RunNoise | None:
-    """Return the noise of one run; None (cold) with fewer than 5 comparisons, or where their arms differ too much in it.
+    """Return the noise of one run; None (cold) with fewer than 5 comparisons, or where they differ too much in it.
 
     Args:
         past: earlier comparisons of the same project, metric and evaluation set.
@@ -139,8 +139,8 @@ def noise_of(past: Sequence[Past], family: str = "") -> RunNoise | None:
             how much pairing is worth: the mean share of the variance that it leaves, and one standard deviation more.
 
     >>> told = noise_of([Past(variance=0.8, run_variance=1.0, df=7, family="lr up")] * 8, "lr up")
-    >>> told.run_variance, told.share, told.comparisons
-    (1.0, 0.7, 8)
+    >>> told.share, told.comparisons
+    (0.65, 8)
     """
     usable = [one for one in past if one.df >= 1 and one.run_variance]
     own = [one for one in usable if family and one.family == family]
@@ -165,7 +165,7 @@ def conflicts(pairs: Pairs, noise: Noise | RunNoise) -> bool:
     """Return whether the pairs are noisier than is known, from 2 pairs on.
 
     With a prior for differences: s^2 / s0^2 above the .90 quantile of F. With the noise of one run: the variance of
-    either arm above the .70 quantile of what it would be.
+    either arm above the .55 quantile of what it would be.
     """
     if pairs.n < 2:
         return False

@@ -53,7 +53,9 @@ class Outlook:
     remedies: tuple[str, ...] = ()
 
 
-def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | RunNoise | None = None) -> Outlook:
+def look_ahead(
+    pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | RunNoise | None = None
+) -> Outlook:
     """Simulate the rule on 400 futures drawn from the posterior of effect and noise.
 
     Args:

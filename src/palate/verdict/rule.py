@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, RUNS, RUNS_FIRST_LOOK, VERDICT_LEVEL, Prior, check_margin, critical
+from palate.verdict.boundary import (
+    EQUIVALENCE_LEVEL,
+    RUNS,
+    RUNS_FIRST_LOOK,
+    VERDICT_LEVEL,
+    Prior,
+    check_margin,
+    critical,
+)
 from palate.verdict.history import Noise, RunNoise, conflicts
 from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs
@@ -34,6 +42,9 @@ COLD_DF = 1
 
 PRIOR_EFFECT_SDS = 2.0
 """Prior standard deviation of effects (tau) where none are known, in seed standard deviations."""
+
+SURPRISE = 3.0
+"""Standard deviations of past effects and noise together beyond which an effect is unlike those of the past."""
 
 ONE_PAIR_SPREADS = 1.96
 """Half the width of the range that one run each allows, in standard deviations of unpaired differences: 95 %."""
@@ -297,7 +308,9 @@ def table_of(noise: Noise | RunNoise | None, n: int = RUNS_FIRST_LOOK) -> Prior:
     return RUNS if noise is not None and n >= RUNS_FIRST_LOOK else 0.0
 
 
-def half_width(n: int, budget: int, spread: float, noise: Noise | RunNoise | None, level: float, share: int = 1) -> float:
+def half_width(
+    n: int, budget: int, spread: float, noise: Noise | RunNoise | None, level: float, share: int = 1
+) -> float:
     """Return half the width of the interval at look n; beyond the budget, that of the e-value's confidence sequence."""
     if n <= budget:
         return critical(n, budget, level=level, prior=table_of(noise, n), share=share) * spread / math.sqrt(n)
@@ -345,13 +358,15 @@ def shrink(mean: float, spread: float, n: int, effect_sd: float) -> float:
 def shrink_within(mean: float, spread: float, n: int, effect_sd: float, half: float) -> float:
     """Return the posterior mean of the effect, given that it lies within `half` of the measured mean.
 
-    The posterior is the normal one of `shrink`, cut at the interval's ends: where past effects were small, `shrink`
-    alone can leave the interval, which says that past effects and these pairs disagree. The mean of what is left of the
-    posterior is always inside.
+    The posterior is the normal one of `shrink`, cut at the interval's ends, so that its mean is inside. Where the
+    measured mean is more than 3 standard deviations of what past effects and noise explain, past effects tell nothing
+    of this one: their variance is then replaced by the one that this effect suggests, mean^2 - s~^2 / n.
 
-    >>> round(shrink_within(2.0, 1.0, 4, 0.1, 1.5), 3), round(shrink_within(2.0, 1.0, 4, 10.0, 1.5), 3)
-    (0.519, 1.995)
+    >>> round(shrink_within(2.0, 2.0, 4, 1.0, 1.5), 3), round(shrink_within(2.0, 1.0, 4, 0.1, 1.5), 3)
+    (1.288, 1.878)
     """
+    if mean**2 > SURPRISE**2 * (effect_sd**2 + spread**2 / n):
+        effect_sd = math.sqrt(mean**2 - spread**2 / n)
     centre = shrink(mean, spread, n, effect_sd)
     prior, noise = effect_sd**2, spread**2 / n
     sd = math.sqrt(prior * noise / (prior + noise)) if prior + noise > 0 else 0.0

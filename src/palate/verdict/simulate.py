@@ -98,9 +98,7 @@ class Paths:
 class _Spender:
     """The construction of one boundary: the paths that have not crossed yet, and how many may cross by each look."""
 
-    def __init__(
-        self, level: float, share: int, budget: int, first_look: int, paths: int, power: float = 1.0
-    ) -> None:
+    def __init__(self, level: float, share: int, budget: int, first_look: int, paths: int, power: float = 1.0) -> None:
         self.level, self.share, self.budget = level, share, budget
         self.first_look, self.paths, self.power = first_look, paths, power
         self.alive = np.ones(self.paths, dtype=bool)
@@ -122,7 +120,9 @@ class _Spender:
         self.bounds.append(bound)
 
 
-def boundaries(prior: Prior, budgets: tuple[int, ...], *, paths: int, rng: np.random.Generator) -> dict[str, list[float]]:
+def boundaries(
+    prior: Prior, budgets: tuple[int, ...], *, paths: int, rng: np.random.Generator
+) -> dict[str, list[float]]:
     """Simulate the boundaries of one prior (0 = cold): `level/share/budget` -> c_1 .. c_budget (0 = no look)."""
     simulated = Paths(prior, rng, paths)
     first_look = RUNS_FIRST_LOOK if prior == RUNS else 1 if prior else 2
@@ -146,8 +146,9 @@ def _shared(prior: Prior, budget: int) -> bool:
 def main() -> None:
     """Write all tables as one JSON document on standard output."""
     tables = {}
-    for number, prior in [*((prior, prior) for prior in PRIORS), (RUNS_SEED, RUNS)]:
-        rng = np.random.default_rng([SEED, number])
+    known: list[Prior] = [*PRIORS, RUNS]
+    for prior in known:
+        rng = np.random.default_rng([SEED, RUNS_SEED if isinstance(prior, str) else int(prior)])
         print(f"prior {prior}", file=sys.stderr)
         tables[str(prior)] = boundaries(prior, BUDGETS, paths=PATHS, rng=rng)
     print(json.dumps({"seed": SEED, "paths": PATHS, "tables": tables}, indent=None))

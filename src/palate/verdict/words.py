@@ -93,7 +93,7 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
         return "Cannot tell yet: no pair has finished."
     if verdict.reason == "frozen_seeds":
         return "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?"
-    if verdict.reason == "one_pair" and verdict.low is not None:
+    if verdict.reason == "one_pair" and verdict.noise == "history":
         return _one_run_each(verdict, metric)
     if verdict.reason == "one_pair":
         return "Cannot tell yet: one run each says nothing about noise; 1 more pair at least."
