@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.fooled import STORED
 from benchmarks.fooled.policies import BUDGET, NO_CLAIM, POLICIES, Draws, FloatArray, Policy
-from palate.verdict.history import Noise, Past, noise_of
+from palate.verdict.history import Past, RunNoise, noise_of
 
 USERS = 4000
 PAST = 10
@@ -107,15 +107,17 @@ def null_users(task: str, values: FloatArray, margin: float, users: int, rng: np
     )
 
 
-def past_noise(others: list[Comparison], rng: np.random.Generator, *, paired: bool = True) -> Noise | None:
+def past_noise(others: list[Comparison], rng: np.random.Generator, *, paired: bool = True) -> RunNoise | None:
     """Fit history as a project would have it: 10 other comparisons of the task, 8 pairs each, paired or not."""
     chosen = rng.choice(len(others), size=min(PAST, len(others)), replace=False)
     past = []
     for place in chosen:
         seeds = rng.permutation(len(others[place].baseline))[:PAST_PAIRS]
         same = seeds if paired else rng.permutation(len(others[place].baseline))[:PAST_PAIRS]
-        gaps = others[place].treatment[seeds] - others[place].baseline[same]
-        past.append(Past(variance=float(gaps.var(ddof=1)), df=PAST_PAIRS - 1))
+        arms = others[place].treatment[seeds], others[place].baseline[same]
+        run_variance = float((arms[0].var(ddof=1) + arms[1].var(ddof=1)) / 2)
+        gaps = arms[0] - arms[1]
+        past.append(Past(variance=float(gaps.var(ddof=1)), df=PAST_PAIRS - 1, run_variance=run_variance))
     return noise_of(past)
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
-from palate.verdict.boundary import critical
-from palate.verdict.history import GUARD_QUANTILE, Noise
+from palate.verdict.boundary import RUNS, RUNS_FIRST_LOOK, critical
+from palate.verdict.history import GUARD_QUANTILE, RUN_GUARD_QUANTILE, Noise, RunNoise
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,7 +31,7 @@ class Draws:
     treatment: FloatArray
     step: float
     margin: float
-    noise: Noise | None = None
+    noise: Noise | RunNoise | None = None
 
 
 Claims = tuple[IntArray, IntArray]
@@ -93,22 +94,31 @@ def palate(draws: Draws) -> Claims:
     return claim, used
 
 
-def palate_widths(draws: Draws, n: int) -> tuple[FloatArray, FloatArray]:
+def palate_widths(draws: Draws, n: int, budget: int = BUDGET) -> tuple[FloatArray, FloatArray]:
     """Give half the widths of the interval and of the one for equivalence, at look n."""
     a, b = draws.baseline[:, :n], draws.treatment[:, :n]
     within = (b - a).var(1) * n
     lent = a.var(1, ddof=1) + b.var(1, ddof=1)
     cold = np.maximum(np.sqrt((lent + within) / n), draws.step) / math.sqrt(n)
-    wide, narrow = cold * critical(n, BUDGET), cold * critical(n, BUDGET, level=0.10)
+    wide, narrow = cold * critical(n, budget), cold * critical(n, budget, level=0.10)
     noise = draws.noise
-    if noise is None:
+    if noise is None or (isinstance(noise, RunNoise) and budget < RUNS_FIRST_LOOK):
         return wide, narrow
+    if isinstance(noise, RunNoise):
+        if n < RUNS_FIRST_LOOK:
+            return np.full_like(wide, np.inf), np.full_like(narrow, np.inf)
+        lent = np.maximum(2 * noise.run_variance, lent) * noise.share
+        known = np.maximum(np.sqrt((lent + within) / n), draws.step) / math.sqrt(n)
+        seen = np.maximum(a.var(1, ddof=1), b.var(1, ddof=1))
+        conflict = seen / noise.run_variance > chi2.ppf(RUN_GUARD_QUANTILE, n - 1) / (n - 1)
+        bounds = critical(n, budget, prior=RUNS), critical(n, budget, level=0.10, prior=RUNS)
+        return np.where(conflict, wide, known * bounds[0]), np.where(conflict, narrow, known * bounds[1])
     known = np.sqrt((noise.d0 * noise.variance + within) / (noise.d0 + n - 1))
     known = np.maximum(known, draws.step) / math.sqrt(n)
     conflict = within / (n - 1) / noise.variance > f_distribution.ppf(GUARD_QUANTILE, n - 1, noise.d0)
     return (
-        np.where(conflict, wide, known * critical(n, BUDGET, prior=noise.d0)),
-        np.where(conflict, narrow, known * critical(n, BUDGET, level=0.10, prior=noise.d0)),
+        np.where(conflict, wide, known * critical(n, budget, prior=noise.d0)),
+        np.where(conflict, narrow, known * critical(n, budget, level=0.10, prior=noise.d0)),
     )
 
 

@@ -1,18 +1,23 @@
 """Priors from past comparisons: reference values of the fit, limits, conflicts, and verdicts that use them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.history import arms as draw_arms
+from benchmarks.history import past_of as drawn_past
+from benchmarks.history import settle
 
 from palate.errors import InputError
 from palate.verdict.boundary import critical
-from palate.verdict.history import Noise, Past, conflicts, effect_sd, fit_noise, noise_of
+from palate.verdict.history import LEAST_SHARE, Noise, Past, RunNoise, conflicts, effect_sd, fit_noise, noise_of
 from palate.verdict.outlook import look_ahead, smallest_confirmable
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Failures, Terms, judge
 from palate.verdict.simulate import Paths
-from palate.verdict.words import fails_differently, failure_words
+from palate.verdict.words import fails_differently, failure_words, headline
+from palate.vocabulary import name_metric
 
 LIMMA_SIGMA = [1.3425032, 0.4647155, 1.1993444, 0.9428569, 0.9421509]
 
@@ -32,18 +37,80 @@ def test_the_fit_finds_a_planted_prior():
     assert fitted.variance == pytest.approx(2.0, rel=0.1)
 
 
-def test_variances_that_differ_by_chance_alone_have_infinite_prior_and_are_capped():
-    past = [Past(variance=1.0, df=5) for _ in range(8)]
+def test_variances_that_differ_by_chance_alone_have_an_infinite_prior():
     assert math.isinf(fit_noise([1.0] * 8, [5] * 8).d0)
-    assert noise_of(past).d0 == 6
+    told = noise_of([past_of(run=4.0) for _ in range(8)])
+    assert (told.run_variance, told.share, told.family, told.comparisons) == (pytest.approx(4.0, rel=0.1), 1.0, "", 8)
 
 
-def test_too_few_or_too_different_comparisons_give_no_prior():
-    assert noise_of([Past(variance=1.0, df=5)] * 4) is None
-    wild = [Past(variance=10.0**k, df=30) for k in range(-6, 7)]
+def past_of(run=1.0, share=1.0, family="", df=7):
+    return Past(variance=2 * run * share, run_variance=run, df=df, family=family)
+
+
+def test_too_few_or_too_different_comparisons_tell_nothing():
+    assert noise_of([past_of()] * 4) is None
+    assert noise_of([Past(variance=1.0, df=7)] * 8) is None  # sealed before the noise of one run was kept
+    assert noise_of([past_of(df=0)] * 8) is None
+    wild = [past_of(run=10.0**k, df=30) for k in range(-6, 7)]
     assert noise_of(wild) is None
     with pytest.raises(InputError):
         fit_noise([1.0, 0.0], [3, 3])
+
+
+def test_the_worth_of_pairing_is_borrowed_within_a_family_alone_and_never_in_full():
+    alike = [past_of(share=0.1, family="lr up")] * 5
+    others = [past_of(run=2.0, share=1.0, family="width up")] * 5
+    mine, new = noise_of([*alike, *others], "lr up"), noise_of([*alike, *others], "depth up")
+    assert (mine.share, mine.family, mine.comparisons) == (LEAST_SHARE, "lr up", 5)
+    assert (new.share, new.family, new.comparisons) == (1.0, "", 10)
+    assert noise_of([*alike[:4], *others], "lr up").family == ""
+    unlike = [past_of(share=share, family="lr up") for share in (0.1, 0.4, 1.0, 0.1, 0.4, 1.0)]
+    mean, sd = np.mean([0.1, 0.4, 1.0]), np.std([0.1, 0.4, 1.0] * 2, ddof=1)
+    assert noise_of(unlike, "lr up").share == pytest.approx(mean + sd)
+
+
+def test_an_arm_that_is_noisier_than_is_known_conflicts_and_the_verdict_is_the_cold_one():
+    rng = np.random.default_rng(3)
+    base = rng.normal(0, 1, 6)
+    pairs = make_pairs(base, rng.normal(0, 4, 6))
+    noise = RunNoise(run_variance=1.0, comparisons=8)
+    assert conflicts(pairs, noise)
+    judged = judge(pairs, Terms(noise=noise))
+    assert (judged.noise, judged.noise_comparisons) == ("conflict", 0)
+    assert replace(judged, noise="cold") == judge(pairs)
+    assert not conflicts(pairs.first(1), noise)
+    known = RunNoise(run_variance=100.0, family="lr up", comparisons=8)
+    judged = judge(pairs, Terms(noise=known))
+    assert (judged.noise, judged.noise_family, judged.noise_comparisons) == ("history", "lr up", 8)
+    assert judged.spread > judge(pairs).spread
+
+
+def test_one_run_each_with_known_noise_says_a_range_and_no_verdict():
+    noise = RunNoise(run_variance=0.25, comparisons=6)
+    told = judge(make_pairs([0.0], [50.0]), Terms(noise=noise))
+    assert (told.kind, told.reason, told.raw) == ("unclear", "one_pair", 50.0)
+    assert (told.low, told.high) == pytest.approx((50 - 1.96 * math.sqrt(0.5), 50 + 1.96 * math.sqrt(0.5)))
+    said = headline(told, name_metric("loss", "max"))
+    assert said.startswith("Cannot tell yet: one run each: +50") and "the noise allows +48.6 to +51.4" in said
+
+
+def test_two_pairs_settle_nothing_by_what_the_past_knew():
+    pairs, noise = make_pairs([0.0, 0.1], [90.0, 90.2]), RunNoise(run_variance=1.0, comparisons=6)
+    assert judge(pairs, Terms(noise=noise)).kind == "unclear"
+    assert judge(pairs, Terms(noise=noise)).low > 0  # the interval is the cold one: it is right, but no look was due
+    assert judge(pairs, Terms(noise=noise, budget=2)).noise == "cold"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rho", "new", "ratio"), [(0.9, 0.0, 1.0), (0.6, 0.0, 1.0), (0.0, 0.0, 2.0)])
+def test_history_that_does_not_fit_does_not_make_verdicts_false(rho, new, ratio):
+    rng, users = np.random.default_rng(11), 120
+    false = []
+    for _ in range(60):
+        noise = noise_of(drawn_past(rng, (rho,) * 8), "lr up")
+        one, other = draw_arms(rng, (users, 20), new, ratio=ratio)
+        false.append(np.mean(settle(one, other, noise=noise)[0] == 1))
+    assert np.mean(false) <= 0.06 + 3 * np.std(false) / math.sqrt(60)
 
 
 def test_the_prior_of_effects_is_their_mean_square_less_noise():

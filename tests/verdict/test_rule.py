@@ -23,6 +23,7 @@ from palate.verdict.rule import (
     judge,
     sequence_half_width,
     shrink,
+    shrink_within,
 )
 from palate.verdict.simulate import boundaries
 
@@ -131,14 +132,34 @@ def test_where_no_effects_are_known_their_sd_is_two_seed_sds():
     assert judge(pairs).standard_error == pytest.approx(math.sqrt(3))
 
 
-def test_an_effect_is_not_shrunk_out_of_its_interval():
+@pytest.mark.parametrize("effect_sd", [1e-3, 0.005, 0.1, 1.0, 100.0])
+def test_an_effect_lies_inside_its_interval_however_small_past_effects_were(effect_sd):
     base = np.linspace(0, 1, 12)
-    pairs = make_pairs(base, base + 5 + 0.01 * (-1.0) ** np.arange(12), resolution=1e-9)
-    for sign, end in ((1, "low"), (-1, "high")):
-        verdict = judge(
-            make_pairs(sign * pairs.baseline, sign * pairs.treatment, resolution=1e-9), Terms(effect_sd=1e-3)
-        )
-        assert verdict.effect == getattr(verdict, end) == pytest.approx(sign * 5, rel=0.1)
+    for gap in (0.002, 0.02, 5.0):
+        treatment = base + gap + 0.01 * (-1.0) ** np.arange(12)
+        for sign in (1, -1):
+            verdict = judge(
+                make_pairs(sign * base, sign * treatment, resolution=1e-9), Terms(effect_sd=effect_sd, margin=1e-6)
+            )
+            room = 1e-3 * (verdict.high - verdict.low)
+            assert verdict.low + room < verdict.effect < verdict.high - room
+            assert abs(verdict.effect) <= abs(verdict.raw)
+
+
+@pytest.mark.parametrize(("mean", "tau", "half"), [(2.0, 1.0, 1.5), (2.5, 0.3, 2.3), (-1.0, 0.2, 0.8), (0.0, 1.0, 1.0)])
+def test_the_effect_is_the_posterior_mean_between_the_ends_of_the_interval(mean, tau, half):
+    from scipy.stats import truncnorm
+
+    prior, noise = tau**2, 1.0
+    centre, sd = mean * prior / (prior + noise), math.sqrt(prior * noise / (prior + noise))
+    cut = truncnorm((mean - half - centre) / sd, (mean + half - centre) / sd, loc=centre, scale=sd)
+    assert shrink_within(mean, 2.0, 4, tau, half) == pytest.approx(float(cut.mean()), abs=1e-9)
+
+
+def test_past_effects_have_no_say_where_an_effect_is_far_larger_than_they_explain():
+    # 10 is more than 3 * sqrt(.01 + 1): the prior variance is 100 - 1, so the effect is 10 * 99 / 100
+    assert shrink_within(10.0, 2.0, 4, 0.1, 5.0) == pytest.approx(9.9, abs=1e-4)
+    assert shrink_within(-10.0, 2.0, 4, 0.1, 5.0) == pytest.approx(-9.9, abs=1e-4)
 
 
 def test_without_a_margin_the_least_that_matters_is_a_seed_sd_or_a_step_of_the_metric():
@@ -180,13 +201,13 @@ def test_the_seed_sd_is_that_of_the_pairs_and_of_one_pair_that_of_the_prior(n):
 
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_boundaries_fall_with_every_look_and_are_lower_for_equivalence(prior, budget):
+def test_boundaries_fall_with_every_look_and_that_of_equivalence_comes_late(prior, budget):
     # from the third look on: error that the first look with a strong prior does not spend lowers the second boundary
     looks = [critical(n, budget, prior=prior) for n in range(3, budget + 1)]
     assert all(late <= early + 0.02 for early, late in pairwise(looks))
-    assert all(
-        critical(n, budget, level=0.1, prior=prior) < critical(n, budget, prior=prior) for n in range(2, budget + 1)
-    )
+    equal = [critical(n, budget, level=0.1, prior=prior) for n in range(1, budget + 1)]
+    assert all(late < early or early == math.inf for early, late in pairwise(equal[2:]))
+    assert equal[-1] < critical(budget, budget, prior=prior)
 
 
 def test_a_budget_between_two_tables_uses_the_conservative_one():

@@ -7,7 +7,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from palate.verdict.boundary import BUDGETS, PRIORS, critical
+from palate.verdict.boundary import BUDGETS, PRIORS, RUNS, critical
+from palate.verdict.history import RunNoise
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import classify, estimate_spread
 from palate.verdict.simulate import PATHS, SEED, Paths, _Spender, boundaries
@@ -49,6 +50,26 @@ def test_a_path_with_known_noise_has_the_z_value():
     path = Paths(math.inf, Drawn([1], [2]), 1)
     assert path.look() == pytest.approx([1.0])
     assert path.look() == pytest.approx([3 / math.sqrt(2)])
+
+
+def test_a_path_with_a_known_noise_of_one_run_has_the_statistic_of_the_rule():
+    # chi^2 = 1: sigma = 2; a = 2, 6; b = 4, -4; d = 2, -10; SS = 72; seen 8 + 32 = 40 > 2: s~^2 = (40 + 72) / 2 = 56
+    path = Paths(RUNS, Drawn([1, 2], [3, -2], chisquare=1.0), 1)
+    assert path.look() == [0.0]
+    assert path.look() == pytest.approx([4 * math.sqrt(2) / math.sqrt(56)])
+    pairs = make_pairs([2.0, 6.0], [4.0, -4.0], resolution=1e-9)
+    assert estimate_spread(pairs, RunNoise(run_variance=1.0)) == pytest.approx(math.sqrt(56))
+    quiet = make_pairs([0.2, 0.6], [0.4, -0.4], resolution=1e-9)  # seen .4 < 2: (2 + .72) / 2
+    assert estimate_spread(quiet, RunNoise(run_variance=1.0)) == pytest.approx(math.sqrt(1.36))
+
+
+def test_a_level_that_is_spent_late_gives_the_first_looks_the_cube_of_their_share():
+    spender, statistic = _Spender(0.5, 1, 4, 1, 640, 3.0), np.arange(640.0)
+    gone = []
+    for n in range(1, 5):
+        spender.take(n, statistic, 0.0)
+        gone.append(640 - int(spender.alive.sum()))
+    assert all(abs(made - due) <= 1 for made, due in zip(gone, (5, 40, 135, 320), strict=True))
 
 
 def test_paths_cross_as_often_as_is_due_and_one_on_the_boundary_does_not_cross():
@@ -107,15 +128,17 @@ def test_the_first_boundary_with_a_prior_is_the_t_quantile_of_its_share_or_5(bud
 def test_the_shipped_tables_are_those_that_would_be_made():
     shipped = json.loads((resources.files("palate.verdict") / "boundaries.json").read_text())
     assert (shipped["seed"], shipped["paths"]) == (SEED, PATHS)
-    assert list(shipped["tables"]) == [str(prior) for prior in PRIORS]
-    for prior in PRIORS:
+    assert list(shipped["tables"]) == [str(prior) for prior in (*PRIORS, RUNS)]
+    for prior in (*PRIORS, RUNS):
         made = boundaries(prior, BUDGETS, paths=400, rng=np.random.default_rng(0))
         table = shipped["tables"][str(prior)]
         assert {key: len(bounds) for key, bounds in made.items()} == {key: len(table[key]) for key in table}
         assert {"0.05/1/20", "0.1/1/20"} <= set(made)
         assert ("0.05/2/30" in made) == (prior == 0)
         assert "0.05/2/50" not in made
-        assert all((bounds[0] == 0.0) == (prior == 0) for bounds in table.values())
+        told = {key: bounds for key, bounds in table.items() if key.startswith("0.05/")}
+        assert all((bounds[0] == 0.0) == (prior in (0, RUNS)) for bounds in told.values())
+        assert all((bounds[1] == 0.0) == (prior == RUNS) for bounds in told.values())
 
 
 def test_the_first_look_is_at_one_pair_with_a_prior_and_at_two_without():

@@ -78,10 +78,12 @@ class Asked(NamedTuple):
 class VerdictNumbers(NamedTuple):
     """What a verdict tells of the noise; None where it does not."""
 
+    experiment: str
     variance: float | None
     n: int
     raw: float | None
     spread: float | None
+    seed_sd: float | None
 
     @property
     def standard_error(self) -> float | None:
@@ -386,7 +388,9 @@ class Ledger:
         for number in self._chain.numbers(SealedVerdict.KIND):
             first.setdefault(at(number), number)
         numbers = [n for name, n in first.items() if name in among and (until is None or n < until)][-most:]
-        return [VerdictNumbers(*told) for _, (_, *told) in self._chain.kept_of(SealedVerdict.KIND, numbers)]
+        return [
+            VerdictNumbers(at(number), *told) for number, (_, *told) in self._chain.kept_of(SealedVerdict.KIND, numbers)
+        ]
 
     def answers(self) -> list[SealedAnswer]:
         """List everybody's first answers, oldest first."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palate.errors import InputError
-from palate.ledger.ledger import Ledger
+from palate.forecast.features import family_of
+from palate.ledger.ledger import Asked, Ledger
 from palate.ledger.records import likeness_of
 from palate.loop.metric import goal_for
 from palate.loop.results import (
@@ -19,6 +20,8 @@ from palate.loop.results import (
 )
 from palate.question.plan import ARMS
 from palate.question.question import Question
+from palate.recipe.codec import decode
+from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.verdict.history import Past, effect_sd, noise_of
@@ -161,12 +164,28 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
     the question was sealed, so that a verdict does not change under a person's hands.
     """
     until, alike = ledger.number_of(question.experiment), ledger.asked_like(likeness_of(question))
+    asked = ledger.asked()
     past = [
-        Past(variance=told.variance, df=told.n - 1, effect=told.raw, standard_error=told.standard_error)
+        Past(
+            variance=told.variance,
+            df=told.n - 1,
+            effect=told.raw,
+            standard_error=told.standard_error,
+            run_variance=told.seed_sd**2 if told.seed_sd else None,
+            family=_family_asked(asked[told.experiment]),
+        )
         for told in ledger.judged(alike, until, PAST_VERDICTS)
         if told.variance and told.raw is not None and told.standard_error is not None
     ]
-    return Terms(budget=question.budget, margin=question.margin, noise=noise_of(past), effect_sd=effect_sd(past))
+    noise = noise_of(past, family_of(question.declared))
+    return Terms(budget=question.budget, margin=question.margin, noise=noise, effect_sd=effect_sd(past))
+
+
+def _family_asked(asked: Asked) -> str:
+    """Name the family of changes of a question that was asked, without reading its record."""
+    edit = [Change(path="code", before="", after=asked.edit)] if asked.edit is not None else []
+    settings = [Change(path=c["path"], before=decode(c["before"]), after=decode(c["after"])) for c in asked.changes]
+    return family_of([*edit, *settings])
 
 
 def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:

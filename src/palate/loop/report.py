@@ -26,6 +26,7 @@ from palate.store.project import Project
 from palate.store.recipes import Recipes
 from palate.training.inputs import Received, read_received
 from palate.verdict.design import MOST, make_design
+from palate.verdict.history import history_words
 from palate.verdict.outlook import Outlook, look_ahead
 from palate.verdict.words import effect_words, failure_words, headline
 from palate.vocabulary import BASELINE, TREATMENT
@@ -267,7 +268,7 @@ class Report:
         verdict = self.judgement.verdict
         if verdict.noise == "conflict":
             return ["These pairs are noisier than the project's history allows, so history was left out."]
-        return ["The noise was judged with the project's history."] if verdict.noise == "history" else []
+        return [history_words(verdict.noise_family, verdict.noise_comparisons)] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:
         correlation = self.judgement.verdict.correlation

@@ -22,7 +22,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "question": (
         "margin", "metric.name", "metric.goal", "take", "data", "target.label", "visible", "changes", "edit.words",
     ),
-    "verdict": ("kind", "variance", "n", "raw", "spread"),
+    "verdict": ("kind", "variance", "n", "raw", "spread", "seed_sd"),
     "forecast": ("author", "evidence_seen", "sealed_as"),
     "revision": ("author", "evidence_seen", "sealed_as"),
     "score": ("author", "turn", "kind", "settled"),

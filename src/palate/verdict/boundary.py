@@ -8,6 +8,7 @@ import json
 import math
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from palate.errors import InputError
 
@@ -15,12 +16,21 @@ VERDICT_LEVEL = 0.05
 """Error probability of "better" and "worse", over all looks."""
 
 EQUIVALENCE_LEVEL = 0.10
-"""Level of the two one-sided tests for "same": each has half of it."""
+"""Level of the two one-sided tests for "same": each has half of it. It is spent late: see `simulate`."""
+
+RUNS: Literal["runs"] = "runs"
+"""Names the tables for a known noise of one run, in the place of a prior's degrees of freedom."""
+
+RUNS_FIRST_LOOK = 3
+"""The first look where the noise of one run is known: two pairs cannot show that a change makes runs noisier."""
+
+Prior = float | Literal["runs"]
+"""What is known of the noise: degrees of freedom of a prior for the differences (0: cold), or that of one run."""
 
 PRIORS = (0, 2, 4, 6, 10)
 """Degrees of freedom of the noise prior for which there are tables."""
 
-BUDGETS = (5, 8, 12, 20, 30, 50, 100)
+BUDGETS = (2, 3, 4, 5, 8, 12, 20, 30, 50, 100)
 """Pairs at most for which there are tables."""
 
 SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
@@ -61,7 +71,7 @@ def _tables() -> dict[str, dict[str, list[float]]]:
     return tables
 
 
-def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float = 0.0, share: int = 1) -> float:
+def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: Prior = 0.0, share: int = 1) -> float:
     """Return c_n: a mean difference is significant beyond c_n * s~ / sqrt(n). Infinite where look n does not exist.
 
     Between two tables, the larger budget and the weaker prior are used: both are conservative.
@@ -70,7 +80,7 @@ def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float 
         n: pairs so far, 1 .. budget.
         budget: pairs that may be run at most.
         level: probability of ever crossing under the null hypothesis, .05 or .10, two-sided.
-        prior: degrees of freedom of the noise prior, 0 when cold.
+        prior: degrees of freedom of the noise prior, 0 when cold; `RUNS` where the noise of one run is known.
         share: claims made at once, among which the level is divided (only when cold, up to 30 pairs).
 
     >>> round(critical(2, 20), 1) > critical(20, 20)
@@ -80,9 +90,9 @@ def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: float 
     return (bounds[n - 1] or float("inf")) if 1 <= n <= budget else float("inf")
 
 
-def _bounds(budget: int, level: float, prior: float, share: int) -> list[float]:
+def _bounds(budget: int, level: float, prior: Prior, share: int) -> list[float]:
     check_budget(budget)
     table_budget = BUDGETS[bisect.bisect_left(BUDGETS, budget)]
-    known = PRIORS[max(bisect.bisect_right(PRIORS, prior) - 1, 0)]
+    known = prior if isinstance(prior, str) else str(PRIORS[max(bisect.bisect_right(PRIORS, prior) - 1, 0)])
     known_share = SHARES[min(bisect.bisect_left(SHARES, share), len(SHARES) - 1)]
-    return _tables()[str(known)][f"{level:g}/{known_share}/{table_budget}"]
+    return _tables()[known][f"{level:g}/{known_share}/{table_budget}"]

@@ -1,4 +1,10 @@
-"""Priors from past comparisons: for the noise of differences, and for the size of effects; pure."""
+"""What past comparisons tell: how noisy one run is, how far pairing may be trusted, how large effects are; pure.
+
+The noise of one run hardly depends on what is changed, so it is taken from all of a project's comparisons, or from
+those of the same family of changes where there are enough. How far two arms move together over seeds depends on the change,
+so it is only borrowed within a family, and never in full: a change that breaks the correlation looks, at a few
+pairs, like one that does not. Where the arms are seen to be noisier than is known, nothing is borrowed.
+"""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +19,18 @@ from palate.verdict.pairs import Pairs
 LEAST_COMPARISONS = 5
 """Past comparisons below which there is no prior."""
 
-LEAST_D0, MOST_D0 = 2.0, 6.0
-"""Degrees of freedom of the noise prior: below the least it is not used, and it is capped at the most."""
+LEAST_DF = 4.0
+"""Degrees of freedom below which arms differ too much in noise for one to tell of another; the tables rest on it."""
 
 GUARD_QUANTILE = 0.90
-"""Quantile of the F distribution above which the pairs contradict the prior."""
+"""Quantile of the F distribution above which the pairs contradict a prior for the variance of differences."""
+
+RUN_GUARD_QUANTILE = 0.55
+"""Quantile of a variance above which an arm contradicts the known noise of one run. It is low: of two or three runs
+that are twice as noisy as is known, most look as if they were not."""
+
+LEAST_SHARE = 0.65
+"""Least share of the variance of unpaired differences that is expected of paired ones, however well pairing worked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +42,29 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunNoise:
+    """The noise of one run, as past comparisons tell it.
+
+    Attributes:
+        run_variance: variance of one run over seeds.
+        share: of the variance of unpaired differences that is expected of paired ones, 0.65 to 1: 1 where the family of
+            the change is new.
+        family: of changes whose past comparisons told it; "" where it is all of the project's.
+        comparisons: how many told it.
+    """
+
+    run_variance: float
+    share: float = 1.0
+    family: str = ""
+    comparisons: int = 0
+
+    @property
+    def variance(self) -> float:
+        """Variance of a difference that is expected."""
+        return 2 * self.run_variance * self.share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """One past comparison of the same project, metric and evaluation set.
 
@@ -37,12 +73,16 @@ class Past:
         df: its degrees of freedom, pairs - 1.
         effect: the mean difference.
         standard_error: of the effect.
+        run_variance: of one run over seeds, the mean of both arms; None where it was not recorded.
+        family: of its change.
     """
 
     variance: float
     df: int
     effect: float = 0.0
     standard_error: float = 0.0
+    run_variance: float | None = None
+    family: str = ""
 
 
 def fit_noise(variances: Sequence[float], dfs: Sequence[float]) -> Noise:
@@ -90,23 +130,60 @@ def inverse_trigamma(value: float) -> float:
     return x
 
 
-def noise_of(past: Sequence[Past]) -> Noise | None:
-    """Return the noise prior, d0 capped at 6; None (cold) with fewer than 5 comparisons or d0 below 2."""
-    usable = [one for one in past if one.df >= 1 and one.variance > 0]
-    if len(usable) < LEAST_COMPARISONS:
+def noise_of(past: Sequence[Past], family: str = "") -> RunNoise | None:
+    """Return the noise of one run; None (cold) with fewer than 5 comparisons, or where they differ too much in it.
+
+    Args:
+        past: earlier comparisons of the same project, metric and evaluation set.
+        family: of the change that is asked about. Where 5 comparisons or more are of it, they alone tell the noise, and
+            how much pairing is worth: the mean share of the variance that it leaves, and one standard deviation more.
+
+    >>> told = noise_of([Past(variance=0.8, run_variance=1.0, df=7, family="lr up")] * 8, "lr up")
+    >>> told.share, told.comparisons
+    (0.65, 8)
+    """
+    usable = [one for one in past if one.df >= 1 and one.run_variance]
+    own = [one for one in usable if family and one.family == family]
+    told = own if len(own) >= LEAST_COMPARISONS else usable
+    if len(told) < LEAST_COMPARISONS:
         return None
-    fitted = fit_noise([one.variance for one in usable], [one.df for one in usable])
-    if fitted.d0 < LEAST_D0:
+    fitted = fit_noise([one.run_variance or 0.0 for one in told], [2 * one.df for one in told])
+    if fitted.d0 < LEAST_DF:
         return None
-    return Noise(d0=min(fitted.d0, MOST_D0), variance=fitted.variance)
+    share = _share_of(told) if told is own else 1.0
+    used = family if told is own else ""
+    return RunNoise(run_variance=fitted.variance, share=share, family=used, comparisons=len(told))
 
 
-def conflicts(pairs: Pairs, noise: Noise) -> bool:
-    """Return whether the pairs are noisier than the prior: s^2 / s0^2 above the .90 quantile of F; from 2 pairs on."""
+def _share_of(past: Sequence[Past]) -> float:
+    """Return the share of the variance of unpaired differences that pairing may be expected to leave."""
+    shares = np.array([one.variance / (2 * (one.run_variance or math.inf)) for one in past])
+    return float(np.clip(shares.mean() + shares.std(ddof=1), LEAST_SHARE, 1.0))
+
+
+def conflicts(pairs: Pairs, noise: Noise | RunNoise) -> bool:
+    """Return whether the pairs are noisier than is known, from 2 pairs on.
+
+    With a prior for differences: s^2 / s0^2 above the .90 quantile of F. With the noise of one run: the variance of
+    either arm above the .55 quantile of what it would be.
+    """
     if pairs.n < 2:
         return False
-    ratio = pairs.sum_of_squares / (pairs.n - 1) / noise.variance
-    return ratio > float(special.fdtri(pairs.n - 1, noise.d0, GUARD_QUANTILE))
+    df = pairs.n - 1
+    if isinstance(noise, RunNoise):
+        seen = max(float(np.var(pairs.baseline, ddof=1)), float(np.var(pairs.treatment, ddof=1)))
+        return seen / noise.run_variance > 2 * float(special.gammaincinv(df / 2, RUN_GUARD_QUANTILE)) / df
+    return pairs.sum_of_squares / df / noise.variance > float(special.fdtri(df, noise.d0, GUARD_QUANTILE))
+
+
+def history_words(family: str, comparisons: int) -> str:
+    """Say in a sentence where the noise was known from.
+
+    >>> history_words("lr up", 6)
+    'The noise of a run was known from 6 past comparisons of changes like this (lr up).'
+    """
+    like = f" of changes like this ({family})" if family else " of this project"
+    return f"The noise of a run was known from {comparisons} past comparisons{like}."
 
 
 def effect_sd(past: Sequence[Past]) -> float | None:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.verdict.boundary import EQUIVALENCE_LEVEL, critical
-from palate.verdict.history import Noise
+from palate.verdict.history import Noise, RunNoise
 from palate.verdict.pairs import Pairs
-from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict
+from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict, prior_spread, table_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,7 +53,9 @@ class Outlook:
     remedies: tuple[str, ...] = ()
 
 
-def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | None = None) -> Outlook:
+def look_ahead(
+    pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, noise: Noise | RunNoise | None = None
+) -> Outlook:
     """Simulate the rule on 400 futures drawn from the posterior of effect and noise.
 
     Args:
@@ -63,6 +65,7 @@ def look_ahead(pairs: Pairs, verdict: Verdict, *, rng: np.random.Generator, nois
         noise: the noise prior, as given to `judge`.
     """
     more = verdict.budget - pairs.n
+    noise = None if verdict.noise == "conflict" else noise
     if more < 1 or verdict.spread is None or verdict.margin is None:
         return Outlook(chance=0.0, low=None, high=None)
     means, spreads = _futures(pairs, verdict.spread, more, rng, noise)
@@ -93,10 +96,10 @@ def _remedies(pairs: Pairs, verdict: Verdict) -> tuple[str, ...]:
 
 
 def _futures(
-    pairs: Pairs, spread: float, more: int, rng: np.random.Generator, noise: Noise | None
+    pairs: Pairs, spread: float, more: int, rng: np.random.Generator, noise: Noise | RunNoise | None
 ) -> tuple[FloatArray, FloatArray]:
     """Draw (400, more) means and spreads s~ after each further pair."""
-    known = (noise.d0 if noise else COLD_DF) + pairs.n - 1
+    known = (noise.d0 if isinstance(noise, Noise) else COLD_DF) + pairs.n - 1
     sigma = spread * np.sqrt(known / rng.chisquare(known, DRAWS))
     prior = (PRIOR_EFFECT_SDS * pairs.seed_sd) ** 2
     weight = prior / (prior + sigma**2 / pairs.n)
@@ -106,17 +109,17 @@ def _futures(
     sums = pairs.mean * pairs.n + np.cumsum(drawn, axis=1)
     squares = pairs.sum_of_squares + pairs.n * pairs.mean**2 + np.cumsum(drawn**2, axis=1)
     within = np.maximum(squares - sums**2 / n, 0.0)
-    prior_squares = noise.d0 * noise.variance if noise else COLD_DF * 2 * pairs.arm_variance
-    df = (noise.d0 if noise else COLD_DF) + n - 1
+    prior_squares, prior_df = prior_spread(pairs, noise)
+    df = prior_df + n - 1
     return sums / n, np.maximum(np.sqrt((prior_squares + within) / df), pairs.step)
 
 
 def _crossings(
-    means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, noise: Noise | None
+    means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, noise: Noise | RunNoise | None
 ) -> npt.NDArray[np.bool_]:
     """Return (400, more) whether each further look would give a verdict."""
     looks = range(n + 1, budget + 1)
-    prior = noise.d0 if noise else 0.0
+    prior = table_of(noise)
     bounds = np.array([critical(look, budget, prior=prior) / math.sqrt(look) for look in looks])
     equal = np.array([critical(look, budget, level=EQUIVALENCE_LEVEL, prior=prior) / math.sqrt(look) for look in looks])
     apart = np.abs(means) > bounds * spreads

@@ -10,8 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, check_margin, critical
-from palate.verdict.history import Noise, conflicts
+from palate.verdict.boundary import (
+    EQUIVALENCE_LEVEL,
+    RUNS,
+    RUNS_FIRST_LOOK,
+    VERDICT_LEVEL,
+    Prior,
+    check_margin,
+    critical,
+)
+from palate.verdict.history import Noise, RunNoise, conflicts
+from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs
 
 Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
@@ -19,7 +28,7 @@ Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclea
 did nothing, failed."""
 
 NoiseUsed = Literal["cold", "history", "conflict"]
-"""Source of the spread: these pairs alone; these and the noise prior; these alone, as they contradict the prior."""
+"""Source of the spread: these pairs alone; these and what the past knew; these alone, as they contradict the past."""
 
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
@@ -33,6 +42,12 @@ COLD_DF = 1
 
 PRIOR_EFFECT_SDS = 2.0
 """Prior standard deviation of effects (tau) where none are known, in seed standard deviations."""
+
+SURPRISE = 3.0
+"""Standard deviations of past effects and noise together beyond which an effect is unlike those of the past."""
+
+ONE_PAIR_SPREADS = 1.96
+"""Half the width of the range that one run each allows, in standard deviations of unpaired differences: 95 %."""
 
 PAST_BUDGET_EVIDENCE = 200.0
 """E-value from which there is a verdict beyond the budget."""
@@ -61,7 +76,7 @@ class Verdict:
         kind: the verdict.
         n: number of pairs.
         budget: pairs that may be run at most.
-        effect: posterior mean of the effect: shrunk towards zero, but not outside the interval.
+        effect: posterior mean of the effect, given that the interval holds it: see `shrink_within`.
         raw: mean difference as measured.
         low, high: 95 % confidence interval of the effect, valid at every look.
         margin: smallest difference that matters.
@@ -70,6 +85,8 @@ class Verdict:
         correlation: of both arms over seeds; None where it cannot be estimated.
         variance: of the differences over seeds, from these pairs alone.
         noise: source of the spread.
+        noise_family: of the changes whose past comparisons told the noise; "" where it is all of the project's.
+        noise_comparisons: how many past comparisons told it; 0 where none was used.
         failures: failed runs by arm.
         reason: why there is no verdict, where more pairs within the budget would not give one.
     """
@@ -87,6 +104,8 @@ class Verdict:
     correlation: float | None = None
     variance: float | None = None
     noise: NoiseUsed = "cold"
+    noise_family: str = ""
+    noise_comparisons: int = 0
     failures: Failures = Failures()
     reason: OpenReason = ""
 
@@ -114,7 +133,7 @@ class Terms:
 
     budget: int = 20
     margin: float | None = None
-    noise: Noise | None = None
+    noise: Noise | RunNoise | None = None
     effect_sd: float | None = None
 
     def __post_init__(self) -> None:
@@ -152,12 +171,48 @@ def judge(
     settled = _without_statistics(pairs, asked, counted, bit_identical)
     if settled is not None or pairs is None:
         return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
+    if pairs.n == 1 and isinstance(asked.noise, RunNoise):
+        return replace(_one_pair(pairs, asked, asked.noise), failures=counted)
     conflict = asked.noise is not None and conflicts(pairs, asked.noise)
-    used = replace(asked, noise=None) if conflict else asked
+    used = replace(asked, noise=None) if conflict or not _reaches(asked, pairs.n) else asked
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    if isinstance(used.noise, RunNoise):
+        told = used.noise
+        judged = replace(judged, noise_family=told.family, noise_comparisons=told.comparisons)
     return replace(judged, failures=counted, noise=source)
+
+
+def _reaches(terms: Terms, n: int) -> bool:
+    """Whether what the past knew has a say at so many pairs: of one run's noise only within a budget of 3 or more."""
+    return not isinstance(terms.noise, RunNoise) or RUNS_FIRST_LOOK <= terms.budget >= n
+
+
+def _one_pair(pairs: Pairs, terms: Terms, noise: RunNoise) -> Verdict:
+    """Return what one run each says where the noise of one run is known: a range, and never more than that.
+
+    The range holds the effect in 95 % of such pairs, as far as the change makes runs no noisier than those before.
+    """
+    spread, mean = math.sqrt(noise.variance), pairs.mean
+    half = ONE_PAIR_SPREADS * math.sqrt(2 * noise.run_variance)
+    seed_sd = math.sqrt(noise.run_variance)
+    return Verdict(
+        kind="unclear",
+        n=1,
+        budget=terms.budget,
+        effect=shrink_within(mean, spread, 1, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd, half),
+        raw=mean,
+        low=mean - half,
+        high=mean + half,
+        margin=terms.margin if terms.margin is not None else max(seed_sd, pairs.step),
+        seed_sd=seed_sd,
+        spread=spread,
+        noise="history",
+        noise_family=noise.family,
+        noise_comparisons=noise.comparisons,
+        reason="one_pair",
+    )
 
 
 def _without_statistics(
@@ -181,18 +236,19 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     noise, budget, n, mean = terms.noise, terms.budget, pairs.n, pairs.mean
     spread = max(estimate_spread(pairs, noise), floor)
     seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
+    looks = noise is None or not isinstance(noise, RunNoise) or n >= RUNS_FIRST_LOOK
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
     half = half_width(n, budget, spread, noise, VERDICT_LEVEL, share)
     equal_half = half_width(n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
-    shrunk = shrink(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
+    effect = shrink_within(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd, half)
     past = n > budget
-    kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least)
+    kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least) if looks else "unclear"
     reason: OpenReason = "" if kind in SETTLED or n < budget else "past_budget" if past else "budget"
     return Verdict(
         kind=kind,
         n=n,
         budget=budget,
-        effect=min(max(shrunk, mean - half), mean + half),
+        effect=effect,
         raw=mean,
         low=mean - half,
         high=mean + half,
@@ -215,32 +271,49 @@ def classify(mean: float, half: float, equal_half: float, margin: float) -> Kind
     return "same" if small else "unclear"
 
 
-def _past_budget_kind(pairs: Pairs, noise: Noise | None) -> Kind:
+def _past_budget_kind(pairs: Pairs, noise: Noise | RunNoise | None) -> Kind:
     if beyond_budget(pairs, noise) < PAST_BUDGET_EVIDENCE:
         return "unclear"
     return "better" if pairs.mean > 0 else "worse"
 
 
-def estimate_spread(pairs: Pairs, noise: Noise | None = None) -> float:
+def estimate_spread(pairs: Pairs, noise: Noise | RunNoise | None = None) -> float:
     """Estimate s~, the standard deviation of a difference.
 
     Cold: s~^2 = (2 s_p^2 + SS) / n. The variance of unpaired differences, 2 s_p^2, acts as a prior with one degree of
     freedom, so that a few differences that are equal by chance do not give a variance near 0.
-    With a noise prior: s~^2 = (d0 s0^2 + SS) / (d0 + n - 1) (Smyth 2004). Never below the metric's resolution.
+    With a noise prior: s~^2 = (d0 s0^2 + SS) / (d0 + n - 1) (Smyth 2004). Where the noise of one run is known, the rule
+    is the cold one, with at least the known variance in the place of s_p^2, times the share that pairing may leave.
+    Never below the metric's resolution.
     """
-    if noise is None:
-        prior_squares, prior_df = COLD_DF * 2 * pairs.arm_variance, float(COLD_DF)
-    else:
-        prior_squares, prior_df = noise.d0 * noise.variance, noise.d0
+    prior_squares, prior_df = prior_spread(pairs, noise)
     variance = (prior_squares + pairs.sum_of_squares) / (prior_df + pairs.n - 1)
     return max(math.sqrt(variance), pairs.step)
 
 
-def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: float, share: int = 1) -> float:
+def prior_spread(pairs: Pairs, noise: Noise | RunNoise | None) -> tuple[float, float]:
+    """Return the sum of squares, and its degrees of freedom, that the spread is shrunk towards."""
+    if isinstance(noise, Noise):
+        return noise.d0 * noise.variance, noise.d0
+    if noise is None:
+        return COLD_DF * 2 * pairs.arm_variance, float(COLD_DF)
+    seen = pairs.arm_variance if pairs.n > 1 else 0.0
+    return COLD_DF * 2 * noise.share * max(noise.run_variance, seen), float(COLD_DF)
+
+
+def table_of(noise: Noise | RunNoise | None, n: int = RUNS_FIRST_LOOK) -> Prior:
+    """Return which tables hold at look n: at two pairs, the interval is the cold one whatever is known of one run."""
+    if isinstance(noise, Noise):
+        return noise.d0
+    return RUNS if noise is not None and n >= RUNS_FIRST_LOOK else 0.0
+
+
+def half_width(
+    n: int, budget: int, spread: float, noise: Noise | RunNoise | None, level: float, share: int = 1
+) -> float:
     """Return half the width of the interval at look n; beyond the budget, that of the e-value's confidence sequence."""
     if n <= budget:
-        prior = noise.d0 if noise else 0.0
-        return critical(n, budget, level=level, prior=prior, share=share) * spread / math.sqrt(n)
+        return critical(n, budget, level=level, prior=table_of(noise, n), share=share) * spread / math.sqrt(n)
     return sequence_half_width(n, spread)
 
 
@@ -261,13 +334,13 @@ def sequence_half_width(n: int, spread: float, *, g: float = 1.0, evidence: floa
     return spread * math.sqrt((grown - 1) / inside * (n - 1) / n) if inside > 0 else math.inf
 
 
-def beyond_budget(pairs: Pairs, noise: Noise | None = None, *, g: float = 1.0) -> float:
+def beyond_budget(pairs: Pairs, noise: Noise | RunNoise | None = None, *, g: float = 1.0) -> float:
     """Return the e-value E_n, valid at every look: under the null, E_n ever reaches 200 with probability 1/200 at most.
 
     E_n = (1 + n g)^(-1/2) [(d0 s0^2 + SS + n dbar^2) / (d0 s0^2 + SS + n dbar^2 / (1 + n g))]^((d0 + n) / 2),
     the mixture sequential t-test whose effects have a variance of g in units of the noise variance.
     """
-    d0, prior_squares = (noise.d0, noise.d0 * noise.variance) if noise else (0.0, 0.0)
+    d0, prior_squares = (noise.d0, noise.d0 * noise.variance) if isinstance(noise, Noise) else (0.0, 0.0)
     n, within = pairs.n, prior_squares + max(pairs.sum_of_squares, (pairs.n - 1) * pairs.step**2)
     signal = n * pairs.mean**2
     if within + signal == 0:
@@ -280,3 +353,38 @@ def shrink(mean: float, spread: float, n: int, effect_sd: float) -> float:
     """Return the posterior mean of the effect (shrinkage): prior N(0, effect_sd^2), noise variance s~^2 / n."""
     prior, noise = effect_sd**2, spread**2 / n
     return mean * prior / (prior + noise) if prior + noise > 0 else mean
+
+
+def shrink_within(mean: float, spread: float, n: int, effect_sd: float, half: float) -> float:
+    """Return the posterior mean of the effect, given that it lies within `half` of the measured mean.
+
+    The posterior is the normal one of `shrink`, cut at the interval's ends, so that its mean is inside. Where the
+    measured mean is more than 3 standard deviations of what past effects and noise explain, past effects tell nothing
+    of this one: their variance is then replaced by the one that this effect suggests, mean^2 - s~^2 / n.
+
+    >>> round(shrink_within(2.0, 2.0, 4, 1.0, 1.5), 3), round(shrink_within(2.0, 1.0, 4, 0.1, 1.5), 3)
+    (1.288, 1.878)
+    """
+    if mean**2 > SURPRISE**2 * (effect_sd**2 + spread**2 / n):
+        effect_sd = math.sqrt(mean**2 - spread**2 / n)
+    centre = shrink(mean, spread, n, effect_sd)
+    prior, noise = effect_sd**2, spread**2 / n
+    sd = math.sqrt(prior * noise / (prior + noise)) if prior + noise > 0 else 0.0
+    if sd == 0 or math.isinf(half):
+        return centre
+    sign = 1.0 if centre <= mean else -1.0  # by symmetry: the posterior's centre is on the left of the interval's
+    low, high = (sign * (mean - centre) - half) / sd, (sign * (mean - centre) + half) / sd
+    return min(max(centre + sign * sd * _mean_between(low, high), mean - half), mean + half)
+
+
+def _mean_between(low: float, high: float) -> float:
+    """Return the mean of a standard normal between two limits, low <= high and -low <= high, however far out."""
+    if high - low < 1e-6:
+        return (low + high) / 2
+    root = math.sqrt(math.pi / 2)
+    if low < 0:
+        inside = float(special.ndtr(high) - special.ndtr(low))
+        return (math.exp(-(low**2) / 2) - math.exp(-(high**2) / 2)) / math.sqrt(2 * math.pi) / inside
+    fallen = math.exp(-(high - low) * (high + low) / 2)
+    tails = [root * float(special.erfcx(limit / math.sqrt(2))) for limit in (low, high)]
+    return (1 - fallen) / (tails[0] - fallen * tails[1])

@@ -93,6 +93,8 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
         return "Cannot tell yet: no pair has finished."
     if verdict.reason == "frozen_seeds":
         return "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?"
+    if verdict.reason == "one_pair" and verdict.noise == "history":
+        return _one_run_each(verdict, metric)
     if verdict.reason == "one_pair":
         return "Cannot tell yet: one run each says nothing about noise; 1 more pair at least."
     low, high = verdict.low or 0.0, verdict.high or 0.0
@@ -103,6 +105,16 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
     if verdict.reason:
         return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
     return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s, pair_gpu)}."
+
+
+def _one_run_each(verdict: "Verdict", metric: Metric) -> str:
+    """Say which effects one run each and the known noise allow; no verdict."""
+    raw, low, high = verdict.raw or 0.0, verdict.low or 0.0, verdict.high or 0.0
+    if metric.sign < 0:
+        raw, low, high = -raw, -high, -low
+    form = _form(metric, high - low)
+    told, least, most = (_signed(metric, value, form) for value in (raw, low, high))
+    return f"Cannot tell yet: one run each: {told}{metric.unit}; the noise allows {least} to {most}."
 
 
 def _more(outlook: "Outlook | None", pair_s: float | None, pair_gpu: str) -> str:
