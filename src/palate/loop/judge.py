@@ -94,9 +94,12 @@ class Judge:
         lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
         usable = without_lost(results)
         verdict, pairs = self._first_settled(results, complete, identical=None)
-        if pairs is not None and pairs.identical and verdict.kind == "nothing":
+        if verdict.reason == "ties":
             self._catalog.refresh()
-            verdict, pairs = self._first_settled(results, complete, identical=curves_identical(self._catalog, usable))
+            identical = curves_identical(self._catalog, usable)
+            verdict, pairs = self._first_settled(results, complete, identical=identical)
+            if identical is None and verdict.reason == "ties":
+                verdict = replace(verdict, reason="ties_alike")
         return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost)
 
     def _first_settled(

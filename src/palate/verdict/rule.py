@@ -13,6 +13,7 @@ import numpy as np
 from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, check_margin, critical
 from palate.verdict.history import Noise, conflicts
 from palate.verdict.pairs import Pairs
+from palate.verdict.shape import PLAIN, About, Shape, check_assumptions, shape_of
 
 Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
 """In this order: better, worse, no difference that matters, better (worse) by less than the margin, cannot tell yet,
@@ -24,7 +25,7 @@ NoiseUsed = Literal["cold", "history", "conflict"]
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
 
-OpenReason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
+OpenReason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget", "ties", "ties_alike", "ties_differ"]
 
 SETTLED: frozenset[Kind] = frozenset({"better", "worse", "same", "better_small", "worse_small", "nothing", "failed"})
 
@@ -71,7 +72,11 @@ class Verdict:
         variance: of the differences over seeds, from these pairs alone.
         noise: source of the spread.
         failures: failed runs by arm.
-        reason: why there is no verdict, where more pairs within the budget would not give one.
+        reason: why there is no verdict, where more pairs within the budget would not give one; "ties": all values
+            are equal and nothing else is known; "ties_alike": the curves are too, but say too little; "ties_differ":
+            the curves differ.
+        about: whether effect, interval and kind are on the mean or on the typical run (the median difference).
+        shape: what was found in the noise (see `palate.verdict.shape`).
     """
 
     kind: Kind
@@ -89,6 +94,11 @@ class Verdict:
     noise: NoiseUsed = "cold"
     failures: Failures = Failures()
     reason: OpenReason = ""
+    about: About = "mean"
+    shape: Shape = PLAIN
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", shape_of(self.shape))  # of a record, it is a mapping
 
     @property
     def settled(self) -> bool:
@@ -136,7 +146,8 @@ def judge(
         pairs: values at the same seeds, + is better; None where no pair finished.
         terms: margin, budget and priors; the defaults if None.
         failures: failed runs by arm.
-        bit_identical: whether the arms' whole curves are equal; None where only final values are known.
+        bit_identical: whether the arms' runs are, by whole curves; None where that is not known: equal values alone
+            never say so.
         disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar): up to 5 pairs
             a lower bound of the squared spread.
         share: claims made at once, among which the level is divided.
@@ -157,6 +168,7 @@ def judge(
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    judged = check_assumptions(judged, pairs, noise_known=used.noise is not None, share=share)
     return replace(judged, failures=counted, noise=source)
 
 
@@ -168,8 +180,11 @@ def _without_statistics(
     common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
         return Verdict(kind="failed", n=0, **common) if all_failed else None
-    if pairs.identical and (bit_identical if bit_identical is not None else pairs.n > 1):
+    if pairs.identical and bit_identical:
         return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
+    if pairs.identical and (bit_identical is None or pairs.n == 1 or pairs.frozen_seeds):
+        tied: OpenReason = "ties" if bit_identical is None else "ties_differ"
+        return Verdict(kind="unclear", n=pairs.n, effect=0.0, raw=0.0, reason=tied, **common)
     if pairs.frozen_seeds:
         return Verdict(kind="unclear", n=pairs.n, raw=pairs.mean, reason="frozen_seeds", **common)
     if pairs.n == 1 and terms.noise is None:
