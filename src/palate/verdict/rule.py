@@ -25,7 +25,9 @@ NoiseUsed = Literal["cold", "history", "conflict"]
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
 
-OpenReason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget", "ties", "ties_alike", "ties_differ"]
+OpenReason = Literal[
+    "", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget", "ties", "ties_alike", "ties_differ"
+]
 
 SETTLED: frozenset[Kind] = frozenset({"better", "worse", "same", "better_small", "worse_small", "nothing", "failed"})
 
@@ -169,6 +171,8 @@ def judge(
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
     judged = check_assumptions(judged, pairs, noise_known=used.noise is not None, share=share)
+    if judged.kind == "unclear" and pairs.identical:
+        judged = replace(judged, reason="ties_differ")
     return replace(judged, failures=counted, noise=source)
 
 

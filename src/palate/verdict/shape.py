@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -197,7 +198,7 @@ def dependence(differences: Sequence[float]) -> float:
     if n < DEPENDENCE_FROM or not squares:
         return 0.0
     mean = sum(differences) / n
-    lag = sum((a - mean) * (b - mean) for a, b in zip(differences, differences[1:], strict=False)) / squares
+    lag = sum((a - mean) * (b - mean) for a, b in pairwise(differences)) / squares
     return lag if lag > 1.9 / math.sqrt(n) - 1 / n else 0.0
 
 
@@ -309,7 +310,7 @@ def still_could(n: int, level: float = VERDICT_LEVEL) -> float:
     >>> round(still_could(4), 2), round(still_could(8), 2)
     (0.53, 0.31)
     """
-    return 1 - level ** (1 / n)
+    return float(1 - level ** (1 / n))
 
 
 def _median(ordered: Sequence[float]) -> float:
