@@ -184,9 +184,11 @@ def _without_statistics(
     common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
         return Verdict(kind="failed", n=0, **common) if all_failed else None
+    if pairs.identical and pairs.n == 1:
+        return Verdict(kind="unclear", n=1, effect=0.0, raw=0.0, reason="one_pair", **common)
     if pairs.identical and bit_identical:
         return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
-    if pairs.identical and (bit_identical is None or pairs.n == 1 or pairs.frozen_seeds):
+    if pairs.identical and (bit_identical is None or pairs.frozen_seeds):
         tied: OpenReason = "ties" if bit_identical is None else "ties_differ"
         return Verdict(kind="unclear", n=pairs.n, effect=0.0, raw=0.0, reason=tied, **common)
     if pairs.frozen_seeds:

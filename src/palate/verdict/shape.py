@@ -1,8 +1,8 @@
-"""What a verdict assumes of the noise, checked on the runs that are there: groups, bad seeds, skew, spread, order; pure.
+"""What a verdict assumes of the noise, checked on its runs: groups, bad seeds, skew, spread, order; pure.
 
-A mean over few runs is a good summary where both arms scatter alike. Where one arm has seeds far off the rest, or a long
-tail, the mean is ruled by runs that may not have been seen yet. Then the verdict is on the typical run: the median of the
-differences, by the sign test with a boundary of its own (`sign_boundary`), which needs no shape at all.
+A mean over few runs is a good summary where both arms scatter alike. Where one arm has seeds far off the rest, or a
+long tail, the mean is ruled by runs that may not have been seen yet. Then the verdict is on the typical run: the median
+of the differences, by the sign test with a boundary of its own (`sign_boundary`), which needs no shape at all.
 
 Each limit was simulated so that of normal noise fewer than 1 look in 100 is called anything. They are for 4 pairs and
 more; below, no shape can be seen.
@@ -133,12 +133,12 @@ def _far(arm: Sequence[float], other: Sequence[float], step: float) -> int:
 
 
 def far_limit(n: int) -> float:
-    """Return how many standard deviations below the rest of n runs are too far for normal noise (fitted, see module)."""
+    """Return how many standard deviations below the rest of n runs are too far for normal noise (see module)."""
     return 3.8 + 4.0 / n + 28.0 / n**2
 
 
 def _groups(arms: Sequence[Sequence[float]], step: float) -> tuple[int, ...]:
-    """Return how both arms' runs fall into two groups, where one of the arms shows a gap that is wide for its scatter."""
+    """Return how both arms' runs fall into two groups, where one of them has a gap that is wide for its scatter."""
     for arm in arms:
         cut = _gap(arm, step)
         if cut is not None:

@@ -70,10 +70,17 @@ def headline(
     return first + _settled(verdict, metric, changes) + shape_words(verdict) + _could_words(verdict)
 
 
+UNTESTED = {
+    "no_pairs": "Cannot tell yet: no pair has finished.",
+    "frozen_seeds": "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?",
+    "one_pair": "Cannot tell yet: one run each says nothing about noise; 1 more pair at least.",
+}
+"""By the reason, what is said where there was nothing to test."""
+
+
 def tied_words(verdict: "Verdict", metric: Metric) -> str:
     """Say of pairs that are all equal what is known of the runs, and what would tell more."""
-    all_pairs = "the pair has" if verdict.n == 1 else f"all {verdict.n} pairs have"
-    equal = f"Equal at this resolution: {all_pairs} the same {metric.name}"
+    equal = f"Equal at this resolution: all {verdict.n} pairs have the same {metric.name}"
     if verdict.reason == "ties_alike":
         return (
             f"{equal}, and the curves are equal too; that is all that was logged, and so few steps can agree by chance."
@@ -123,8 +130,8 @@ def shape_words(verdict: "Verdict") -> str:
 
 def _could_words(verdict: "Verdict") -> str:
     """Say how many runs could still go bad where few were seen and none did."""
-    seen_bad = verdict.failures.treatment or any(verdict.shape.low) or verdict.shape.groups
-    if seen_bad or not 0 < verdict.n < FEW:
+    seen_bad = verdict.failures.treatment or verdict.failures.baseline or any(verdict.shape.low) or verdict.shape.groups
+    if seen_bad or verdict.kind.endswith("small") or not 0 < verdict.n < FEW:
         return ""
     still = 100 * (1 - LEVEL ** (1 / verdict.n))  # as shape.still_could, which needs numpy
     return f" This is about typical runs: 0 of {verdict.n} with the change went bad; up to {still:.0f} % still could."
@@ -197,12 +204,8 @@ def _qualifier(verdict: "Verdict") -> str:
 
 
 def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair_s: float | None, pair_gpu: str) -> str:
-    if verdict.reason == "no_pairs":
-        return "Cannot tell yet: no pair has finished."
-    if verdict.reason == "frozen_seeds":
-        return "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?"
-    if verdict.reason == "one_pair":
-        return "Cannot tell yet: one run each says nothing about noise; 1 more pair at least."
+    if verdict.reason in UNTESTED:
+        return UNTESTED[verdict.reason]
     if verdict.reason.startswith("ties"):
         return tied_words(verdict, metric)
     low, high = verdict.low or 0.0, verdict.high or 0.0
