@@ -177,6 +177,11 @@ class SealedExperiment:
             return None
         return Outcome(body["kind"], body["n"], body.get("effect"), body["failures"], body.get("about", "mean"))
 
+    @property
+    def judged_unchecked(self) -> bool:
+        """Whether its verdict was sealed before the shape of the noise was looked at; it stands as it was judged."""
+        return any("about" not in record.body for record in self._of(SealedVerdict.KIND))
+
     @cached_property
     def bits(self) -> Mapping[str, float]:
         """By the hash of the forecast, the bits of its score, which need no numpy to be read: the first one counts."""

@@ -22,6 +22,8 @@ from palate.vocabulary import BASELINE, TREATMENT
 
 CLAIMS = {"better": 1, "worse": -1}
 
+NO_FAILURES = Failures()
+
 UNTESTED = Confirmation(badge="provisional", p=1.0, raw=0.0, n=0)
 """Of a verdict of which fewer than 2 pairs finished at new seeds."""
 
@@ -40,7 +42,7 @@ class Checked:
     question: Question
     kind: str
     confirmation: Confirmation
-    failures: Failures = Failures()
+    failures: Failures = NO_FAILURES
 
     @property
     def words(self) -> str:

@@ -94,9 +94,11 @@ class Judge:
         lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
         usable = without_lost(results)
         verdict, pairs = self._first_settled(results, complete, identical=None)
-        if verdict.reason == "ties":
+        if verdict.reason == "ties" or (verdict.kind == "nothing" and not self.terms.assumptions):
             self._catalog.refresh()
             identical = curves_identical(self._catalog, usable)
+            if not self.terms.assumptions:
+                identical = identical is not False
             verdict, pairs = self._first_settled(results, complete, identical=identical)
             if identical is None and verdict.reason == "ties":
                 verdict = replace(verdict, reason="ties_alike")
@@ -169,7 +171,13 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
         for told in ledger.judged(alike, until, PAST_VERDICTS)
         if told.variance and told.raw is not None and told.standard_error is not None
     ]
-    return Terms(budget=question.budget, margin=question.margin, noise=noise_of(past), effect_sd=effect_sd(past))
+    return Terms(
+        budget=question.budget,
+        margin=question.margin,
+        noise=noise_of(past),
+        effect_sd=effect_sd(past),
+        assumptions=not (until is not None and ledger.read(question.experiment).judged_unchecked),
+    )
 
 
 def opposed_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:

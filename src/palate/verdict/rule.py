@@ -122,12 +122,15 @@ class Terms:
         margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
         noise: the noise prior; None when cold.
         effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
+        assumptions: whether the shape of the noise is checked, and equal values alone say nothing; not so for verdicts
+            that were sealed before that.
     """
 
     budget: int = 20
     margin: float | None = None
     noise: Noise | None = None
     effect_sd: float | None = None
+    assumptions: bool = True
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -170,8 +173,9 @@ def judge(
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
-    judged = check_assumptions(judged, pairs, noise_known=used.noise is not None, share=share)
-    if judged.kind == "unclear" and pairs.identical:
+    if asked.assumptions:
+        judged = check_assumptions(judged, pairs, noise_known=used.noise is not None, share=share)
+    if asked.assumptions and judged.kind == "unclear" and pairs.identical:
         judged = replace(judged, reason="ties_differ")
     return replace(judged, failures=counted, noise=source)
 
@@ -184,17 +188,29 @@ def _without_statistics(
     common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
         return Verdict(kind="failed", n=0, **common) if all_failed else None
-    if pairs.identical and pairs.n == 1:
-        return Verdict(kind="unclear", n=1, effect=0.0, raw=0.0, reason="one_pair", **common)
-    if pairs.identical and bit_identical:
-        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
-    if pairs.identical and (bit_identical is None or pairs.frozen_seeds):
-        tied: OpenReason = "ties" if bit_identical is None else "ties_differ"
-        return Verdict(kind="unclear", n=pairs.n, effect=0.0, raw=0.0, reason=tied, **common)
+    if pairs.identical:
+        tied = _tied(pairs, terms, bit_identical, common)
+        if tied is not None:
+            return tied
     if pairs.frozen_seeds:
         return Verdict(kind="unclear", n=pairs.n, raw=pairs.mean, reason="frozen_seeds", **common)
     if pairs.n == 1 and terms.noise is None:
         return Verdict(kind="unclear", n=1, raw=pairs.mean, reason="one_pair", **common)
+    return None
+
+
+def _tied(pairs: Pairs, terms: Terms, bit_identical: bool | None, common: dict[str, Any]) -> Verdict | None:
+    """Return the verdict on pairs that are all equal; None where the statistics, or the seeds, have a say."""
+    if not terms.assumptions:
+        nothing = bit_identical if bit_identical is not None else pairs.n > 1
+        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common) if nothing else None
+    if pairs.n == 1:
+        return Verdict(kind="unclear", n=1, effect=0.0, raw=0.0, reason="one_pair", **common)
+    if bit_identical:
+        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
+    if bit_identical is None or pairs.frozen_seeds:
+        reason: OpenReason = "ties" if bit_identical is None else "ties_differ"
+        return Verdict(kind="unclear", n=pairs.n, effect=0.0, raw=0.0, reason=reason, **common)
     return None
 
 

@@ -33,6 +33,9 @@ TOO_FAR_APART = 6.0
 """Mean differences beyond so many seed standard deviations wait for 4 pairs where no noise is known. Of runs that fall
 into two groups, 2 pairs lie like that by luck 1 time in 8, 4 pairs 1 time in 128."""
 
+LOPSIDED = 8.0
+"""Ratio of the arms' standard deviations beyond which 2 or 3 pairs wait too: of equal arms, 1 in 6 starts so."""
+
 BANK_KNOWN = 8
 """Known runs of the baseline from which its groups would have been seen, so that nothing waits."""
 
@@ -54,7 +57,8 @@ class Shape:
             empty where there are none.
         spread_ratio: how many times wider the treatment scatters; 0 where both arms scatter about alike.
         dependence: correlation of differences of successive seeds; 0 where none was found.
-        waits: whether the arms lie so far apart that fewer than 4 pairs do not tell an effect from two groups.
+        waits: whether fewer than 4 pairs do not tell an effect from runs in two groups, or from one arm that scatters
+            far more.
     """
 
     low: tuple[int, int] = (0, 0)
@@ -251,16 +255,22 @@ def check_assumptions(
     if verdict.spread is None or pairs.n > verdict.budget:
         return verdict
     shape = look_at_shape(pairs, bank=bank)
-    if pairs.n < min(SEEN_FROM, verdict.budget) and not noise_known and (bank is None or len(bank) < BANK_KNOWN):
-        apart = abs(pairs.mean) > TOO_FAR_APART * max(verdict.seed_sd or 0.0, pairs.step)
-        if apart and verdict.kind != "unclear":
-            return replace(verdict, kind="unclear", shape=Shape(waits=True))
+    known = noise_known or (bank is not None and len(bank) >= BANK_KNOWN)
+    if pairs.n < min(SEEN_FROM, verdict.budget) and not known and verdict.kind != "unclear" and _too_early(pairs):
+        return replace(verdict, kind="unclear", shape=Shape(waits=True))
     if shape.plain:
         return verdict
     checked = replace(verdict, shape=shape)
     if shape.dependence and verdict.kind in ("better", "worse"):
         checked = _fewer_independent(checked)
     return _on_typical_run(checked, pairs, share) if shape.uneven else checked
+
+
+def _too_early(pairs: Pairs) -> bool:
+    """Whether 2 or 3 pairs lie as those of runs in two groups, or of arms that scatter very differently, would too."""
+    one, other = (math.sqrt(_squares(arm.tolist()) / (pairs.n - 1)) for arm in (pairs.baseline, pairs.treatment))
+    apart = abs(pairs.mean) > TOO_FAR_APART * max(math.sqrt((one**2 + other**2) / 2), pairs.step)
+    return apart or max(one, other) > LOPSIDED * max(min(one, other), pairs.step)
 
 
 def _fewer_independent(verdict: "Verdict") -> "Verdict":

@@ -216,8 +216,8 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
     if verdict.shape.waits:
         missing = min(SEEN_FROM, verdict.budget) - verdict.n
         return (
-            f"Cannot tell yet: {_pairs(verdict.n)}, {where}. The arms lie so far apart that few runs in two groups"
-            f" could look the same: {missing} more pair{'s' * (missing != 1)} would tell."
+            f"Cannot tell yet: {_pairs(verdict.n)}, {where}. So few runs that fall into groups, or scatter very"
+            f" differently, could look the same: {missing} more pair{'s' * (missing != 1)} would tell."
         )
     if verdict.about == "typical":
         outlook = None  # it is on the mean
