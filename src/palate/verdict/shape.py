@@ -29,12 +29,12 @@ About = Literal["mean", "typical"]
 SEEN_FROM = 4
 """Pairs from which a shape can be seen at all."""
 
-TOO_FAR_APART = 6.0
+TOO_FAR_APART = 7.0
 """Mean differences beyond so many seed standard deviations wait for 4 pairs where no noise is known. Of runs that fall
 into two groups, 2 pairs lie like that by luck 1 time in 8, 4 pairs 1 time in 128."""
 
-LOPSIDED = 8.0
-"""Ratio of the arms' standard deviations beyond which 2 or 3 pairs wait too: of equal arms, 1 in 6 starts so."""
+LOPSIDED = 10.0
+"""Ratio of the arms' standard deviations beyond which 2 or 3 pairs wait too: of equal arms, 1 in 8 starts so."""
 
 BANK_KNOWN = 8
 """Known runs of the baseline from which its groups would have been seen, so that nothing waits."""
@@ -129,7 +129,8 @@ def _far(arm: Sequence[float], other: Sequence[float], step: float) -> int:
         rest = arm[k:]
         if len(rest) < 3:
             break
-        pooled = (_squares(rest) + _squares(other)) / (len(rest) + len(other) - 2)
+        alike = other[k:]  # without as many of its own, which would hide these
+        pooled = (_squares(rest) + _squares(alike)) / (len(rest) + len(alike) - 2)
         scale = max(math.sqrt(pooled), math.sqrt(_squares(rest) / (len(rest) - 1)), step)
         if scale and (_median(rest) - arm[k - 1]) / scale > far_limit(n):
             found = k
@@ -207,6 +208,7 @@ def dependence(differences: Sequence[float]) -> float:
 
 
 DEPENDENCE_FROM = 6
+MOST_DEPENDENT = 0.9
 
 
 @cache
@@ -261,8 +263,8 @@ def check_assumptions(
     if shape.plain:
         return verdict
     checked = replace(verdict, shape=shape)
-    if shape.dependence and verdict.kind in ("better", "worse"):
-        checked = _fewer_independent(checked)
+    if verdict.kind in ("better", "worse") and (shape.dependence or shape.spread_ratio):
+        checked = _wider(checked)
     return _on_typical_run(checked, pairs, share) if shape.uneven else checked
 
 
@@ -273,10 +275,18 @@ def _too_early(pairs: Pairs) -> bool:
     return apart or max(one, other) > LOPSIDED * max(min(one, other), pairs.step)
 
 
-def _fewer_independent(verdict: "Verdict") -> "Verdict":
-    """Widen the interval as if there were as few pairs as the correlation of successive ones leaves."""
-    r = min(verdict.shape.dependence, 0.9)
-    wider = math.sqrt((1 + r) / (1 - r))
+def _wider(verdict: "Verdict") -> "Verdict":
+    """Widen the interval: as for the fewer pairs that dependent ones are worth, and for the fewer degrees of freedom.
+
+    Of n pairs that correlate by r with the next, the mean is as sure as of n (1 - r) / (1 + r). Where one arm alone
+    makes the noise, the other tells nothing of it, and the boundary, which is made for arms alike, is too near.
+    """
+    shape, wider = verdict.shape, 1.0
+    if shape.dependence:
+        r = min(shape.dependence, MOST_DEPENDENT)
+        wider *= math.sqrt((1 + r) / (1 - r))
+    if shape.spread_ratio:
+        wider *= math.sqrt(1 + 2 / (verdict.n - 1))
     mean, half = verdict.raw or 0.0, ((verdict.high or 0.0) - (verdict.low or 0.0)) / 2 * wider
     kind: Kind = verdict.kind if abs(mean) > half else "unclear"
     return replace(verdict, kind=kind, low=mean - half, high=mean + half, reason=_reason(verdict, kind))
