@@ -180,8 +180,9 @@ def test_a_process_ends_with_the_status_and_says_what_the_same_call_within_pytho
     assert bool(ended.stderr) == bool(within.stderr)
 
 
-def test_identical_lists_did_nothing_and_clear_ones_get_a_verdict(workplace):
-    assert workplace.json("compare", "1,2,3", "1,2,3")["verdict"]["kind"] == "nothing"
+def test_equal_lists_are_said_to_be_equal_and_clear_ones_get_a_verdict(workplace):
+    equal = workplace.json("compare", "1,2,3", "1,2,3")["verdict"]
+    assert (equal["kind"], equal["reason"]) == ("unclear", "ties")
     (workplace.folder / "a.txt").write_text("0.912\n0.915\n0.910\n0.913\n0.911\n0.914\n")
     ended = workplace.call("compare", "a.txt", "[0.921, 0.919, 0.924, 0.922, 0.920, 0.925]", "--resolution", "0.001")
     assert ended.stdout.startswith("Better: ")

@@ -37,18 +37,19 @@ def judged(written):
         yield Judge(written.ledger, catalog, question).judge
 
 
-WORSE = [1.40, 1.41, 1.39, 1.42]
-BASE = [1.00, 1.02, 0.98, 1.01]
+WORSE = [1.40, 1.43, 1.37, 1.45]
+BASE = [1.00, 1.08, 0.92, 1.05]
+SOON = [1.30, 1.38, 1.22, 1.35]
 
 
 def test_the_first_look_that_settles_it_counts_whatever_comes_after_it(judged):
-    settled = judged(results_of(BASE, WORSE))
+    settled = judged(results_of(BASE, SOON))
     assert (settled.verdict.kind, settled.done) == ("worse", True)
     n = settled.verdict.n
     assert n < 4
-    changed = [*WORSE[:n], *[0.1] * (4 - n)]  # later pairs that say the opposite
+    changed = [*SOON[:n], *[0.1] * (4 - n)]  # later pairs that say the opposite
     assert judged(results_of(BASE, changed)).verdict == settled.verdict
-    assert judged(results_of(BASE[:n], WORSE[:n])).verdict == settled.verdict
+    assert judged(results_of(BASE[:n], SOON[:n])).verdict == settled.verdict
 
 
 def test_a_pair_that_is_missing_ends_the_looking_however_quick_later_runs_were(judged):

@@ -81,9 +81,9 @@ def test_a_margin_of_percentages_is_taken_as_it_is(percent):
 
 
 def test_a_comparison_of_percentages_is_shown_as_it_is():
-    shown = palate.compare([91.0, 91.2, 90.9], [91.8, 92.0, 91.9], metric="val_acc")
-    assert str(shown).startswith("Better: +0.8 (")
-    assert str(palate.compare([0.910, 0.912, 0.909], [0.918, 0.920, 0.919], metric="val_acc")).startswith(
-        "Better: +0.8 points ("
+    shown = palate.compare([91.0, 91.2, 90.9, 91.0], [91.8, 92.0, 91.9, 91.9], metric="val_acc")
+    assert str(shown).startswith("Better: +0.82 (")
+    assert str(palate.compare([0.910, 0.912, 0.909, 0.910], [0.918, 0.920, 0.919, 0.919], metric="val_acc")).startswith(
+        "Better: +0.82 points ("
     )
     assert palate.compare([91.0, 91.2], [91.8, 92.0], points=True).metric.points is False

@@ -183,11 +183,21 @@ def test_an_arm_has_failed_where_two_runs_failed_and_none_finished(counts, kind)
     assert (verdict.kind, verdict.reason) == (kind, "" if kind == "failed" else "no_pairs")
 
 
-@pytest.mark.parametrize(("n", "curves", "kind"), [(1, None, "unclear"), (1, True, "nothing"), (2, None, "nothing")])
-def test_a_change_did_nothing_where_two_values_agree_or_a_whole_curve(n, curves, kind):
-    values = [0.1, 0.2][:n]
-    assert judge(make_pairs(values, values), bit_identical=curves).kind == kind
-    assert judge(make_pairs(values, values), bit_identical=False).kind != "nothing"
+@pytest.mark.parametrize(
+    ("n", "curves", "kind", "reason"),
+    [(1, None, "unclear", "one_pair"), (1, True, "unclear", "one_pair"), (1, False, "unclear", "one_pair"),
+     (2, None, "unclear", "ties"), (2, True, "nothing", ""), (2, False, "unclear", "ties_differ"),
+     (20, None, "unclear", "ties")],
+)  # fmt: skip
+def test_a_change_did_nothing_where_whole_curves_agree_and_never_by_equal_values_alone(n, curves, kind, reason):
+    values = [0.1 + i % 3 / 16 for i in range(n)]
+    told = judge(make_pairs(values, values), Terms(margin=1e-9), bit_identical=curves)
+    assert (told.kind, told.reason) == (kind, reason)
+
+
+def test_equal_values_of_seeds_that_do_nothing_are_no_frozen_seeds_where_the_curves_differ():
+    told = judge(make_pairs([0.5] * 3, [0.5] * 3), bit_identical=False)
+    assert (told.kind, told.reason) == ("unclear", "ties_differ")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -263,8 +273,10 @@ def test_a_constant_added_or_a_unit_changed_changes_only_the_units(lists, consta
 
 
 @given(st.integers(2, 20), st.floats(0.001, 1))
-def test_bit_identical_runs_and_seeds_without_effect_give_no_gain(n, gap):
-    assert compare([0.5] * n, [0.5] * n).verdict.kind == "nothing"
+def test_equal_values_and_seeds_without_effect_give_no_gain(n, gap):
+    tied = compare([0.5] * n, [0.5] * n)
+    assert (tied.verdict.kind, tied.verdict.reason) == ("unclear", "ties")
+    assert "did nothing" not in str(tied).lower() and "not known from values alone" in str(tied)
     frozen = compare([0.5] * n, [0.5 + gap] * n).verdict
     assert frozen.kind == "unclear"
     assert frozen.reason == "frozen_seeds"
@@ -321,8 +333,7 @@ def test_with_unequal_failures_better_is_qualified():
 
     failures = Failures(treatment=2, treatment_runs=8, baseline_runs=8)
     sentence = headline(judge(pairs, failures=failures), name_metric("acc"))
-    assert sentence.startswith("Better among runs that finished")
-    assert "(6 of 8 with the change)" in sentence
+    assert sentence.startswith("2 of 8 runs with the change failed, 0 of 8 without. Better among runs that finished: ")
 
 
 def test_a_small_effect_is_the_same_and_a_significant_small_one_is_better_small():
@@ -437,7 +448,7 @@ def test_a_comparison_says_where_higher_was_taken_as_better():
 
 
 def test_a_comparison_is_shown_in_points_where_that_is_asked_for():
-    lists = [0.61, 0.62, 0.6], [0.71, 0.74, 0.7]
+    lists = [0.61, 0.62, 0.6, 0.61], [0.71, 0.74, 0.7, 0.72]
     assert " points " in str(compare(*lists, goal="max", points=True))
     assert " points " not in str(compare(*lists, metric="val_acc", points=False))
     assert " points " in str(compare(*lists, metric="val_acc"))

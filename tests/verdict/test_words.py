@@ -16,6 +16,7 @@ from palate.verdict.words import (
 from palate.vocabulary import Metric
 
 ACC = Metric(name="val_acc", goal="max", points=True)
+COULD = " This is about typical runs: 0 of 6 with the change went bad; up to 39 % still could."
 LOSS = Metric(name="val_loss", goal="min")
 
 
@@ -25,26 +26,29 @@ def verdict(kind, **more):
 
 
 SAID = [
-    (verdict("better"), ACC, {}, f"Better: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"),
+    (verdict("better"), ACC, {}, f"Better: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}{COULD}"),
     (verdict("worse", effect=-0.019, low=-0.036, high=-0.003), ACC, {},
-     f"Worse: -1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}"),
-    (verdict("better"), LOSS, {}, f"Better: -0.019 (between -0.036 and -0.003), 6 pairs. {LUCK}"),
+     f"Worse: -1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}{COULD}"),
+    (verdict("better"), LOSS, {}, f"Better: -0.019 (between -0.036 and -0.003), 6 pairs. {LUCK}{COULD}"),
     (verdict("better"), ACC, {"changes": 3},
      "Three things changed at once: the gain is real, which change caused it is unknown: "
-     f"+1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"),
+     f"+1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}{COULD}"),
     (verdict("worse", effect=-0.019, low=-0.036, high=-0.003), ACC, {"changes": 8},
      "8 things changed at once: the loss is real, which change caused it is unknown: "
-     f"-1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}"),
+     f"-1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}{COULD}"),
     (verdict("better_small", effect=0.004, low=0.001, high=0.007), ACC, {},
      "Better, but too small to matter: +0.40 points (between +0.10 and +0.70), 6 pairs, under 1.0 points."),
-    (verdict("same"), ACC, {}, "No difference that matters: whatever it is, it is under 1.0 points (6 pairs)."),
+    (verdict("same"), ACC, {}, "No difference that matters: whatever it is, it is under 1.0 points (6 pairs)." + COULD),
     (verdict("nothing", n=2), ACC, {}, "Did nothing: 2 pairs bit-identical. Is the change wired in?"),
     (verdict("better", failures=Failures(baseline=0, treatment=2, baseline_runs=8, treatment_runs=8)), ACC, {},
-     f"Better among runs that finished: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"
-     " Among runs that finished (6 of 8 with the change)."),
+     "2 of 8 runs with the change failed, 0 of 8 without. "
+     f"Better among runs that finished: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"),
     (verdict("better", failures=Failures(baseline=1, treatment=1, baseline_runs=8, treatment_runs=8)), ACC, {},
-     f"Better: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"
-     " Among runs that finished (7 of 8 with the change, 7 of 8 without)."),
+     "1 of 8 runs with the change failed, 1 of 8 without. "
+     f"Better among runs that finished: +1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"),
+    (verdict("same", n=8, failures=Failures(treatment=4, baseline_runs=10, treatment_runs=10)), ACC, {},
+     "4 of 10 runs with the change failed, 0 of 10 without. No difference that matters among runs that finished: "
+     "whatever it is, it is under 1.0 points (8 pairs)."),
     (verdict("failed", failures=Failures(baseline=1, treatment=8, baseline_runs=8, treatment_runs=8)), ACC, {},
      "Failed: 8 of 8 runs with the change failed, baseline 1 of 8."),
     (verdict("failed", failures=Failures(baseline=8, treatment=7, baseline_runs=8, treatment_runs=8)), ACC, {},
@@ -55,13 +59,14 @@ SAID = [
      "Failed: 2 of 2 runs of the baseline itself failed."),
     (verdict("worse", effect=-0.019, low=-0.036, high=-0.003,
              failures=Failures(baseline=1, treatment=0, baseline_runs=7, treatment_runs=6)), ACC, {},
-     f"Worse among runs that finished: -1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}"
-     " Among runs that finished (6 of 6 with the change, 6 of 7 without)."),
+     "0 of 6 runs with the change failed, 1 of 7 without. "
+     f"Worse among runs that finished: -1.9 points (between -3.6 and -0.3), 6 pairs. {LUCK}"),
     (verdict("better"), ACC, {"changes": 2},
      "Two things changed at once: the gain is real, which change caused it is unknown: "
-     f"+1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}"),
+     f"+1.9 points (between +0.3 and +3.6), 6 pairs. {LUCK}{COULD}"),
     (verdict("same", margin=0.005, n=1), ACC, {},
-     "No difference that matters: whatever it is, it is under 0.50 points (1 pair)."),
+     "No difference that matters: whatever it is, it is under 0.50 points (1 pair)."
+     " This is about typical runs: 0 of 1 with the change went bad; up to 95 % still could."),
     (verdict("unclear", low=-0.01), ACC, {"outlook": Outlook(chance=0.49, low=4, high=9)},
      "Cannot tell yet: 6 pairs, somewhere between -1.0 and +3.6 points; the budget settles it with 49% chance, "
      "a bigger budget would help."),

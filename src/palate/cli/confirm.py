@@ -60,6 +60,8 @@ def command(strict: bool, trust: bool, detach: bool, sitting: Held | None, as_js
                 "experiment": one.question.experiment,
                 "question": one.question.text,
                 "verdict": one.kind,
+                "words": one.words,
+                "failures": asdict(one.failures),
                 **asdict(one.confirmation),
             }
             for one in checked
@@ -100,5 +102,5 @@ def _asker(trust: bool, as_json: bool) -> Confirm:
 def _line(one: Checked) -> str:
     confirmation, metric = one.confirmation, one.question.shown
     effect = f"{confirmation.raw * metric.sign * metric.scale:+.3g}{metric.unit}"
-    badge = f"{one.kind}, {confirmation.badge}"
-    return f"{one.question.experiment}  {badge}: {effect} in {confirmation.n} pairs at new seeds   {one.question.text}"
+    told = f": {effect} in {confirmation.n} pairs at new seeds" if confirmation.n else ""
+    return f"{one.question.experiment}  {one.words}{told}   {one.question.text}"

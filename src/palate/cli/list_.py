@@ -10,6 +10,7 @@ from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.loop.sittings import Sitting, newest_of
 from palate.store.catalog import Catalog, RunRow
 from palate.verdict.flukes import expected_flukes
+from palate.verdict.words import kind_words
 from palate.vocabulary import Integrity
 
 
@@ -50,6 +51,8 @@ def _experiment(experiment: SealedExperiment, author: str, sitting: Sitting | No
         "forecast": str(mine.said) if mine else None,
         "verdict": verdict.kind if verdict else None,
         "confounded": bool(question.confounders) or len(question.declared) > 1,
+        "words": kind_words(verdict.kind, verdict.failures, verdict.about) if verdict else None,
+        "failures": dict(verdict.failures) if verdict else None,
         "pairs": verdict.n if verdict else None,
         "effect": verdict.effect if verdict else None,
         "bits": experiment.bits.get(mine.hash) if mine else None,
@@ -73,7 +76,7 @@ def _experiment_line(row: dict[str, Any]) -> str:
     notes = ", confounded" if row["confounded"] else ""
     notes += f", {row['badge']}" if row["badge"] else ""
     notes += f", void: {row['void']}" if row["void"] else ""
-    verdict = f"{row['verdict']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"{_open_words(row)}{notes}"
+    verdict = f"{row['words']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"{_open_words(row)}{notes}"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or (f"{row['others']} of others" if row["others"] else "no forecast")
     asked = f"{row['target']}: {row['question']}"

@@ -92,11 +92,13 @@ class VerdictNumbers(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a list shows of a verdict: its kind, its pairs and the effect."""
+    """What a list shows of a verdict: its kind, its pairs and the effect, the failed runs, and what it is on."""
 
     kind: str
     n: int
     effect: float | None
+    failures: Mapping[str, int]
+    about: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,14 @@ class SealedExperiment:
         """What of the verdict a list shows, which needs no numpy to be read; None where there is none."""
         record = next(self._of(SealedVerdict.KIND), None)
         body = None if record is None else record.body
-        return None if body is None else Outcome(body["kind"], body["n"], body.get("effect"))
+        if body is None:
+            return None
+        return Outcome(body["kind"], body["n"], body.get("effect"), body["failures"], body.get("about", "mean"))
+
+    @property
+    def judged_unchecked(self) -> bool:
+        """Whether its verdict was sealed before the shape of the noise was looked at; it stands as it was judged."""
+        return any("about" not in record.body for record in self._of(SealedVerdict.KIND))
 
     @cached_property
     def bits(self) -> Mapping[str, float]:

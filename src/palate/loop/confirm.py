@@ -11,23 +11,53 @@ from palate.loop.ask import Person
 from palate.loop.results import Results, collect
 from palate.loop.runner import Runner
 from palate.loop.trust import Confirm, refuse_to_confirm, vouched
-from palate.question.plan import Plan
+from palate.question.plan import ARMS, Plan
 from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.training.launch import Resources
 from palate.verdict.many import Confirmation, confirm_all
 from palate.verdict.pairs import Pairs, make_pairs
+from palate.verdict.rule import Failures
+from palate.vocabulary import BASELINE, TREATMENT
 
 CLAIMS = {"better": 1, "worse": -1}
+
+NO_FAILURES = Failures()
+
+UNTESTED = Confirmation(badge="provisional", p=1.0, raw=0.0, n=0)
+"""Of a verdict of which fewer than 2 pairs finished at new seeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """One earlier verdict, and what reruns at new seeds say of it."""
+    """One earlier verdict, and what reruns at new seeds say of it.
+
+    Attributes:
+        question: what was asked.
+        kind: the earlier verdict's.
+        confirmation: what the reruns say; of 0 pairs where fewer than 2 finished, so that nothing was tested.
+        failures: failed runs and runs by arm: the verdict's and the reruns' together.
+    """
 
     question: Question
     kind: str
     confirmation: Confirmation
+    failures: Failures = NO_FAILURES
+
+    @property
+    def words(self) -> str:
+        """The claim and its badge: never a bare "better" where runs failed or several things changed."""
+        counts, claim = self.failures, self.kind
+        if len(self.question.declared) + len(self.question.confounders) > 1:
+            claim = f"{self.kind} with several changes at once (which of them is unknown)"
+        if counts.baseline or counts.treatment:
+            claim = (
+                f"{counts.treatment} of {counts.treatment_runs} runs with the change failed,"
+                f" {counts.baseline} of {counts.baseline_runs} without; {claim} among runs that finished"
+            )
+        if not self.confirmation.n:
+            return f"{claim}, not checked: fewer than 2 pairs finished at new seeds"
+        return f"{claim}, {self.confirmation.badge}"
 
 
 def rerun_plan(question: Question) -> Plan:
@@ -66,19 +96,34 @@ def confirm(
         RefusedError: what would be started was not asked for here, and nobody says yes.
         RunsFailedError: the training did not deliver.
     """
-    rerun: list[tuple[Question, str, Pairs]] = []
-    for question, kind in _startable(catalog, list(winners(Ledger.of(catalog.project.chain))), trust):
+    ledger = Ledger.of(catalog.project.chain)
+    rerun: list[tuple[Question, str, Pairs | None, Failures]] = []
+    for question, kind in _startable(catalog, list(winners(ledger)), trust):
         plan = rerun_plan(question)
-        pairs = pairs_of(plan, _rerun(catalog, plan, resources, watch(question)))
-        if pairs is not None:
-            rerun.append((question, kind, pairs))
-    confirmations = confirm_all([pairs for _, _, pairs in rerun], [CLAIMS[kind] for _, kind, _ in rerun], strict=strict)
+        results = _rerun(catalog, plan, resources, watch(question))
+        failures = _all_failures(ledger, question, results, plan)
+        rerun.append((question, kind, pairs_of(plan, results), failures))
+    tested = [(pairs, CLAIMS[kind]) for _, kind, pairs, _ in rerun if pairs is not None]
+    told = iter(confirm_all([pairs for pairs, _ in tested], [sign for _, sign in tested], strict=strict))
     checked = [
-        Checked(question=question, kind=kind, confirmation=confirmation)
-        for (question, kind, _), confirmation in zip(rerun, confirmations, strict=True)
+        Checked(question=question, kind=kind, failures=failures, confirmation=UNTESTED if pairs is None else next(told))
+        for question, kind, pairs, failures in rerun
     ]
-    _seal(catalog, checked)
+    _seal(catalog, [one for one in checked if one.confirmation.n])
     return checked
+
+
+def _all_failures(ledger: Ledger, question: Question, results: Results, plan: Plan) -> Failures:
+    """Count the failed runs of each arm: those that the verdict knew, and the reruns."""
+    sealed = ledger.read(question.experiment).verdict
+    known = sealed.verdict.failures if sealed is not None else Failures()
+    new = {arm: [results[arm][seed].outcome.failed for seed in plan.seeds if seed in results[arm]] for arm in ARMS}
+    return Failures(
+        baseline=known.baseline + sum(new[BASELINE]),
+        treatment=known.treatment + sum(new[TREATMENT]),
+        baseline_runs=known.baseline_runs + len(new[BASELINE]),
+        treatment_runs=known.treatment_runs + len(new[TREATMENT]),
+    )
 
 
 def _startable(catalog: Catalog, claims: list[tuple[Question, str]], trust: Confirm) -> list[tuple[Question, str]]:

@@ -97,9 +97,14 @@ class Judge:
         lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
         usable = without_lost(results)
         verdict, pairs = self._first_settled(results, complete, identical=None)
-        if pairs is not None and pairs.identical and verdict.kind == "nothing":
+        if verdict.reason == "ties" or (verdict.kind == "nothing" and not self.terms.assumptions):
             self._catalog.refresh()
-            verdict, pairs = self._first_settled(results, complete, identical=curves_identical(self._catalog, usable))
+            identical = curves_identical(self._catalog, usable)
+            if not self.terms.assumptions:
+                identical = identical is not False
+            verdict, pairs = self._first_settled(results, complete, identical=identical)
+            if identical is None and verdict.reason == "ties":
+                verdict = replace(verdict, reason="ties_alike")
         return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost)
 
     def _first_settled(
@@ -178,7 +183,13 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
         if told.variance and told.raw is not None and told.standard_error is not None
     ]
     noise = noise_of(past, family_of(question.declared))
-    return Terms(budget=question.budget, margin=question.margin, noise=noise, effect_sd=effect_sd(past))
+    return Terms(
+        budget=question.budget,
+        margin=question.margin,
+        noise=noise,
+        effect_sd=effect_sd(past),
+        assumptions=not (until is not None and ledger.read(question.experiment).judged_unchecked),
+    )
 
 
 def _family_asked(asked: Asked) -> str:

@@ -28,7 +28,7 @@ from palate.training.inputs import Received, read_received
 from palate.verdict.design import MOST, make_design
 from palate.verdict.history import history_words
 from palate.verdict.outlook import Outlook, look_ahead
-from palate.verdict.words import effect_words, failure_words, headline
+from palate.verdict.words import effect_words, failure_words, headline, pairing_words
 from palate.vocabulary import BASELINE, TREATMENT
 
 CALIBRATION_FROM = 20
@@ -271,14 +271,8 @@ class Report:
         return [history_words(verdict.noise_family, verdict.noise_comparisons)] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:
-        correlation = self.judgement.verdict.correlation
-        if correlation is None or self.judgement.verdict.n < 5:
-            return []
-        if correlation < 0.1:
-            return [f"Pairing by seed buys nothing here (correlation of the arms over seeds {correlation:+.2f})."]
-        n = self.judgement.verdict.n
-        saved = round(n / (1 - min(correlation, 0.98)) - n)
-        return [f"Pairing by seed saved about {saved} runs an arm (correlation {correlation:+.2f})."] if saved else []
+        words = pairing_words(self.judgement.verdict.correlation, self.judgement.verdict.n)
+        return [words] if words else []
 
     def _forecast_lines(self) -> list[str]:
         if self.experiment.void is not None:

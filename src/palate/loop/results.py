@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
 from palate.vocabulary import BASELINE, Arm, Outcome, goal_of_name
 
 Right = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 _TIMES = ("time", "elapsed", "sec", "duration", "speed", "throughput", "sps", "fps")
 
 
@@ -112,21 +114,58 @@ def complete_pairs(results: Results) -> int:
     return seed
 
 
-def curves_identical(catalog: Catalog, results: Results) -> bool:
-    """Whether every pair of runs logged bit for bit the same curves (wall-clock apart)."""
+def curves_identical(catalog: Catalog, results: Results) -> bool | None:
+    """Whether every pair of runs logged bit for bit the same curves (wall-clock apart).
+
+    Returns:
+        None where all of them are equal, but say too little: few steps of a coarse metric agree by chance.
+    """
     baseline, treatment = (results[arm] for arm in ARMS)
     seeds = [seed for seed in baseline if seed in treatment]
-    return bool(seeds) and all(
-        _curves(catalog, baseline[seed].id) == _curves(catalog, treatment[seed].id) for seed in seeds
-    )
+    bits = 0
+    for seed in seeds:
+        curves = _curves(catalog, baseline[seed].id)
+        other = _curves(catalog, treatment[seed].id)
+        if {name: curve.tobytes() for name, curve in curves.items()} != {n: c.tobytes() for n, c in other.items()}:
+            return False
+        bits += max((_bits(curve) for curve in curves.values()), default=0)
+    if not seeds:
+        return False
+    return True if bits >= IDENTICAL_BITS else None
 
 
-def _curves(catalog: Catalog, run_id: str) -> dict[str, bytes]:
+IDENTICAL_BITS = 20
+"""What equal curves must say: by chance, 1 in a million. A value of a fine metric says all of it, and each step of a
+coarse one (an accuracy on 16 examples) a bit."""
+
+COARSE_PARTS = 1_000
+"""Most parts of 1 that a coarse metric counts in; so many test examples, or decimal places to match."""
+
+FLOAT32_ERROR = 4e-8
+
+
+def _bits(curve: FloatArray) -> int:
+    """Return how many yes-or-no questions a curve answers at least."""
+    moved = int(np.count_nonzero(np.diff(curve)))
+    return moved if _coarse(curve) else IDENTICAL_BITS * bool(moved)
+
+
+def _coarse(curve: FloatArray) -> bool:
+    """Whether all of a curve's values are simple fractions, or have up to 4 decimals."""
+    values = np.unique(curve[np.isfinite(curve)])[:100]
+    error = FLOAT32_ERROR * np.maximum(np.abs(values), 1.0)
+    if np.all(np.abs(values * 1e4 - np.round(values * 1e4)) <= error * 1e4):
+        return True
+    near = (Fraction(value).limit_denominator(COARSE_PARTS) for value in values.tolist())
+    return bool(np.all(np.abs(values - [float(one) for one in near]) <= error))
+
+
+def _curves(catalog: Catalog, run_id: str) -> dict[str, FloatArray]:
     metrics = [summary.metric for summary in catalog.summaries([run_id])]
     kept = [metric for metric in metrics if not any(word in metric.lower() for word in _TIMES)]
     by = read_logged(catalog.project, run_id, kept).names  # of printed numbers, many say how fast or how full it is
     kept = [metric for metric in kept if by[metric] != PRINTED or goal_of_name(metric) is not None] or kept
-    return {metric: np.ascontiguousarray(catalog.curve(run_id, metric).values).tobytes() for metric in kept}
+    return {metric: np.ascontiguousarray(catalog.curve(run_id, metric).values, dtype=float) for metric in kept}
 
 
 class Examples:

@@ -31,6 +31,9 @@ KINDS: dict[str, str] = {
     "nothing": "did nothing",
 }
 
+INTERACTS = ("better", "worse", "better_small", "worse_small")
+"""Verdicts on an interaction that say that there is one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
@@ -163,8 +166,24 @@ class SplitReport:
     def _row(self, one: EffectVerdict) -> str:
         alias = "".join(f" (or {self.split.effect_name(alias)})" for alias in one.aliases)
         words = KINDS.get(one.verdict.kind, one.verdict.kind)
+        over = self._interacting(one)
+        if over:
+            words = f"{words}, averaged over {' and '.join(over)}"
         effect = effect_words(one.verdict, self.metric)
         return f"{self.split.effect_name(one.effect):<24} {words:<22} {effect}{alias}"
+
+    def _interacting(self, one: EffectVerdict) -> list[str]:
+        """Name the changes on which a main effect depends: its mean over them is the effect of nothing that was run."""
+        if len(one.effect) != 1:
+            return []
+        [factor] = one.effect
+        return [
+            self.split.question.changes[other].path
+            for pair in self.effects.judged
+            if len(pair.effect) == 2 and factor in pair.effect and pair.verdict.kind in INTERACTS
+            for other in pair.effect
+            if other != factor
+        ]
 
     def _together(self, one: EffectVerdict) -> str:
         """Say of two changes what each does alone and both together, where the cells for it were run."""
@@ -175,9 +194,12 @@ class SplitReport:
             return ""
         base, first, second, both = (self.effects.means[cell] for cell in cells)
         a, b = (self.split.question.changes[i].path for i in one.effect)
-        sure = "" if one.verdict.kind in ("better", "worse") else " (whether they interact is open)"
         alone_a, alone_b, together = (self._gain(gain - base) for gain in (first, second, both))
-        return f"{a}: {alone_a} alone, {b}: {alone_b} alone, {together} together{sure}."
+        said = f"{a}: {alone_a} alone, {b}: {alone_b} alone, {together} together"
+        if one.verdict.kind not in INTERACTS:
+            return f"{said} (whether they interact is open)."
+        with_b, with_a = self._gain(both - second), self._gain(both - first)
+        return f"{said}. They interact: {a} with {b}: {with_b}, {b} with {a}: {with_a}."
 
     def _gain(self, gain: float) -> str:
         sign = "+" if gain >= 0 else "-"

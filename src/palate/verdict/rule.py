@@ -22,6 +22,7 @@ from palate.verdict.boundary import (
 from palate.verdict.history import Noise, RunNoise, conflicts
 from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs
+from palate.verdict.shape import PLAIN, About, Shape, check_assumptions, shape_of
 
 Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclear", "nothing", "failed"]
 """In this order: better, worse, no difference that matters, better (worse) by less than the margin, cannot tell yet,
@@ -33,7 +34,9 @@ NoiseUsed = Literal["cold", "history", "conflict"]
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
 
-OpenReason = Literal["", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget"]
+OpenReason = Literal[
+    "", "one_pair", "frozen_seeds", "no_pairs", "budget", "past_budget", "ties", "ties_alike", "ties_differ"
+]
 
 SETTLED: frozenset[Kind] = frozenset({"better", "worse", "same", "better_small", "worse_small", "nothing", "failed"})
 
@@ -88,7 +91,11 @@ class Verdict:
         noise_family: of the changes whose past comparisons told the noise; "" where it is all of the project's.
         noise_comparisons: how many past comparisons told it; 0 where none was used.
         failures: failed runs by arm.
-        reason: why there is no verdict, where more pairs within the budget would not give one.
+        reason: why there is no verdict, where more pairs within the budget would not give one; "ties": all values
+            are equal and nothing else is known; "ties_alike": the curves are too, but say too little; "ties_differ":
+            the curves differ.
+        about: whether effect, interval and kind are on the mean or on the typical run (the median difference).
+        shape: what was found in the noise (see `palate.verdict.shape`).
     """
 
     kind: Kind
@@ -108,6 +115,11 @@ class Verdict:
     noise_comparisons: int = 0
     failures: Failures = Failures()
     reason: OpenReason = ""
+    about: About = "mean"
+    shape: Shape = PLAIN
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", shape_of(self.shape))  # of a record, it is a mapping
 
     @property
     def settled(self) -> bool:
@@ -129,12 +141,15 @@ class Terms:
         margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
         noise: the noise prior; None when cold.
         effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
+        assumptions: whether the shape of the noise is checked, and equal values alone say nothing; not so for verdicts
+            that were sealed before that.
     """
 
     budget: int = 20
     margin: float | None = None
     noise: Noise | RunNoise | None = None
     effect_sd: float | None = None
+    assumptions: bool = True
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
@@ -155,7 +170,8 @@ def judge(
         pairs: values at the same seeds, + is better; None where no pair finished.
         terms: margin, budget and priors; the defaults if None.
         failures: failed runs by arm.
-        bit_identical: whether the arms' whole curves are equal; None where only final values are known.
+        bit_identical: whether the arms' runs are, by whole curves; None where that is not known: equal values alone
+            never say so.
         disagreement: mean over pairs of (n01 + n10) / n_test^2, from per-example predictions (McNemar): up to 5 pairs
             a lower bound of the squared spread.
         share: claims made at once, among which the level is divided.
@@ -181,6 +197,10 @@ def judge(
     if isinstance(used.noise, RunNoise):
         told = used.noise
         judged = replace(judged, noise_family=told.family, noise_comparisons=told.comparisons)
+    if asked.assumptions:
+        judged = check_assumptions(judged, pairs, noise_known=used.noise is not None, share=share)
+    if asked.assumptions and judged.kind == "unclear" and pairs.identical:
+        judged = replace(judged, reason="ties_differ")
     return replace(judged, failures=counted, noise=source)
 
 
@@ -223,12 +243,29 @@ def _without_statistics(
     common: dict[str, Any] = {"budget": terms.budget, "failures": failures}
     if pairs is None:
         return Verdict(kind="failed", n=0, **common) if all_failed else None
-    if pairs.identical and (bit_identical if bit_identical is not None else pairs.n > 1):
-        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
+    if pairs.identical:
+        tied = _tied(pairs, terms, bit_identical, common)
+        if tied is not None:
+            return tied
     if pairs.frozen_seeds:
         return Verdict(kind="unclear", n=pairs.n, raw=pairs.mean, reason="frozen_seeds", **common)
     if pairs.n == 1 and terms.noise is None:
         return Verdict(kind="unclear", n=1, raw=pairs.mean, reason="one_pair", **common)
+    return None
+
+
+def _tied(pairs: Pairs, terms: Terms, bit_identical: bool | None, common: dict[str, Any]) -> Verdict | None:
+    """Return the verdict on pairs that are all equal; None where the statistics, or the seeds, have a say."""
+    if not terms.assumptions:
+        nothing = bit_identical if bit_identical is not None else pairs.n > 1
+        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common) if nothing else None
+    if pairs.n == 1:
+        return Verdict(kind="unclear", n=1, effect=0.0, raw=0.0, reason="one_pair", **common)
+    if bit_identical:
+        return Verdict(kind="nothing", n=pairs.n, effect=0.0, raw=0.0, **common)
+    if bit_identical is None or pairs.frozen_seeds:
+        reason: OpenReason = "ties" if bit_identical is None else "ties_differ"
+        return Verdict(kind="unclear", n=pairs.n, effect=0.0, raw=0.0, reason=reason, **common)
     return None
 
 

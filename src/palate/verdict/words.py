@@ -1,6 +1,7 @@
 """Verdicts and failures in words: sentences that claim no more than the numbers support; quick to import."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from palate.vocabulary import Metric
@@ -14,11 +15,28 @@ LUCK = "You would see this by luck less than 1 time in 20, even while watching."
 LEVEL = 0.05
 """Level of the test for different failure rates."""
 
+PAIRING_FROM = 5
+"""Pairs from which it is said what pairing was worth."""
+
+LITTLE_WORTH = 0.1
+"""Correlation of the arms below which pairing by seed saves next to nothing."""
+
 PLAIN = (1e-4, 1e6)
 """Numbers between these are written out; smaller and larger ones with an exponent."""
 
+SEEN_FROM = 4
+"""Pairs from which groups of runs are told apart; as in `shape`, which needs numpy."""
+
 WHOLE = 30.0
 """From this width on, whole numbers are enough."""
+
+FEW = 30
+"""Runs without a bad one below which it is said how many more could still be bad: at 30, less than 1 in 10."""
+
+SHRUNK = 0.1
+"""Share of the measured difference from which it stands beside the shrunk one."""
+
+MOST_DIGITS = 6
 
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
 
@@ -46,18 +64,111 @@ def headline(
         return _failed(verdict)
     if verdict.kind == "nothing":
         return f"Did nothing: {_pairs(verdict.n)} bit-identical. Is the change wired in?"
+    first = _failures_first(verdict)
     if verdict.kind == "unclear":
-        return _unclear(verdict, metric, outlook, pair_s, pair_gpu) + _among(verdict)
-    return _settled(verdict, metric, changes) + _among(verdict)
+        return first + _unclear(verdict, metric, outlook, pair_s, pair_gpu) + shape_words(verdict)
+    return first + _settled(verdict, metric, changes) + shape_words(verdict) + _could_words(verdict)
+
+
+UNTESTED = {
+    "no_pairs": "Cannot tell yet: no pair has finished.",
+    "frozen_seeds": "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?",
+    "one_pair": "Cannot tell yet: one run each says nothing about noise; 1 more pair at least.",
+}
+"""By the reason, what is said where there was nothing to test."""
+
+
+def tied_words(verdict: "Verdict", metric: Metric) -> str:
+    """Say of pairs that are all equal what is known of the runs, and what would tell more."""
+    equal = f"Equal at this resolution: all {verdict.n} pairs have the same {metric.name}"
+    if verdict.reason == "ties_alike":
+        return (
+            f"{equal}, and the curves are equal too; that is all that was logged, and so few steps can agree by chance."
+            " A finer metric would tell: log the loss."
+        )
+    known = (
+        "the curves differ"
+        if verdict.reason == "ties_differ"
+        else "whether the runs are identical is not known from values alone"
+    )
+    return f"{equal}; {known}. A finer metric (the loss), or more pairs, would tell."
+
+
+def shape_words(verdict: "Verdict") -> str:
+    """Say what was found in the noise that the verdict must not hide, a sentence each; "" where nothing was."""
+    shape, n = verdict.shape, verdict.n
+    said = []
+    for counts, how in ((shape.low, "worse"), (shape.high, "better")):
+        named = [
+            f"{count} of {n} runs {arm}"
+            for count, arm in zip(reversed(counts), ("with the change", "without"), strict=True)
+            if count
+        ]
+        if named:
+            said.append(f"{' and '.join(named)} ended far {how} than the rest")
+    if shape.skewed:
+        said.append(f"runs {'with the change' if shape.skewed == 'treatment' else 'without it'} have a long tail")
+    if shape.uneven and verdict.about == "typical":
+        said[-1] += ": this is about the typical run (the median), not the mean"
+    if shape.groups:
+        low, high, low_changed, high_changed = shape.groups
+        said.append(
+            f"runs fall into two groups, worse and better ({low} and {high} without the change, {low_changed} and"
+            f" {high_changed} with it): the mean is that of no single run"
+        )
+    if shape.spread_ratio:
+        wider = shape.spread_ratio if shape.spread_ratio > 1 else 1 / shape.spread_ratio
+        arm = "with" if shape.spread_ratio > 1 else "without"
+        said.append(f"runs {arm} the change scatter {wider:.0f} times as wide")
+    if shape.dependence:
+        said.append(
+            f"successive seeds resemble each other (correlation {shape.dependence:+.1f}), so they count as fewer runs:"
+            " does a run leave something for the next?"
+        )
+    return "".join(f" {one[0].upper()}{one[1:]}." for one in said)
+
+
+def _could_words(verdict: "Verdict") -> str:
+    """Say how many runs could still go bad where few were seen and none did."""
+    seen_bad = verdict.failures.treatment or verdict.failures.baseline or any(verdict.shape.low) or verdict.shape.groups
+    if seen_bad or verdict.kind.endswith("small") or not 0 < verdict.n < FEW:
+        return ""
+    still = 100 * (1 - LEVEL ** (1 / verdict.n))  # as shape.still_could, which needs numpy
+    return f" This is about typical runs: 0 of {verdict.n} with the change went bad; up to {still:.0f} % still could."
 
 
 def effect_words(verdict: "Verdict", metric: Metric) -> str:
     """Return the effect with its interval, in the metric's own sign: `+0.6 points (between +0.2 and +1.1)`."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
         return ""
+    values = _own_sign(metric, verdict)
     form = _form(metric, verdict.high - verdict.low)
-    effect, low, high = (_signed(metric, x, form) for x in _own_sign(metric, verdict))
-    return f"{effect}{metric.unit} (between {low} and {high})"
+    if verdict.kind.startswith(("better", "worse")):
+        form = _without_zeros(metric, values, form)
+    effect, low, high = (_signed(metric, x, form) for x in values)
+    return f"{effect}{metric.unit} (between {low} and {high}{_measured(verdict, metric, form, effect)})"
+
+
+def _measured(verdict: "Verdict", metric: Metric, form: str, effect: str) -> str:
+    """Return the difference as measured, where the effect shown is visibly shrunk towards zero."""
+    if verdict.raw is None or verdict.effect is None or verdict.about != "mean":
+        return ""
+    raw = _signed(metric, metric.sign * verdict.raw, form)
+    return (
+        f"; {raw} as measured"
+        if raw != effect and abs(verdict.raw - verdict.effect) > SHRUNK * abs(verdict.raw)
+        else ""
+    )
+
+
+def _without_zeros(metric: Metric, values: Sequence[float], form: str) -> str:
+    """Return a format with so many digits that none of these numbers is shown as 0, unless it is."""
+    if not form.endswith("f"):
+        return form
+    digits = int(form[1:-1])
+    while digits < MOST_DIGITS and any(value and not float(_signed(metric, value, f".{digits}f")) for value in values):
+        digits += 1
+    return f".{digits}f"
 
 
 def size_words(value: float, metric: Metric, width: float) -> str:
@@ -68,12 +179,15 @@ def size_words(value: float, metric: Metric, width: float) -> str:
 def _settled(verdict: "Verdict", metric: Metric, changes: int) -> str:
     if verdict.kind == "same":
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
-        return f"No difference that matters: whatever it is, it is under {bound} ({_pairs(verdict.n)})."
+        return (
+            f"No difference that matters{_qualifier(verdict)}: whatever it is, it is under {bound}"
+            f" ({_pairs(verdict.n)})."
+        )
     word = "Better" if verdict.kind.startswith("better") else "Worse"
     numbers = f"{effect_words(verdict, metric)}, {_pairs(verdict.n)}"
     if verdict.kind.endswith("small"):
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
-        return f"{word}, but too small to matter: {numbers}, under {bound}."
+        return f"{word}{_qualifier(verdict)}, but too small to matter: {numbers}, under {bound}."
     if changes > 1:
         moved = "gain" if word == "Better" else "loss"
         count = _NUMBERS.get(changes, str(changes))
@@ -84,24 +198,31 @@ def _settled(verdict: "Verdict", metric: Metric, changes: int) -> str:
 
 
 def _qualifier(verdict: "Verdict") -> str:
-    """Return what qualifies "better" and "worse" where the arms failed unequally."""
-    return " among runs that finished" if verdict.failures.unequal else ""
+    """Return of which runs a verdict speaks, where not of all."""
+    typical = " in the typical run" if verdict.about == "typical" else ""
+    return typical + (" among runs that finished" if verdict.failures.baseline or verdict.failures.treatment else "")
 
 
 def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair_s: float | None, pair_gpu: str) -> str:
-    if verdict.reason == "no_pairs":
-        return "Cannot tell yet: no pair has finished."
-    if verdict.reason == "frozen_seeds":
-        return "Cannot tell: the seed changes nothing, so all these runs are one run. Is the seed wired in?"
     if verdict.reason == "one_pair" and verdict.noise == "history":
         return _one_run_each(verdict, metric)
-    if verdict.reason == "one_pair":
-        return "Cannot tell yet: one run each says nothing about noise; 1 more pair at least."
+    if verdict.reason in UNTESTED:
+        return UNTESTED[verdict.reason]
+    if verdict.reason.startswith("ties"):
+        return tied_words(verdict, metric)
     low, high = verdict.low or 0.0, verdict.high or 0.0
     if metric.sign < 0:
         low, high = -high, -low
     form = _form(metric, high - low)
     where = f"somewhere between {_signed(metric, low, form)} and {_signed(metric, high, form)}{metric.unit}"
+    if verdict.shape.waits:
+        missing = min(SEEN_FROM, verdict.budget) - verdict.n
+        return (
+            f"Cannot tell yet: {_pairs(verdict.n)}, {where}. So few runs that fall into groups, or scatter very"
+            f" differently, could look the same: {missing} more pair{'s' * (missing != 1)} would tell."
+        )
+    if verdict.about == "typical":
+        outlook = None  # it is on the mean
     if verdict.reason:
         return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
     return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s, pair_gpu)}."
@@ -144,15 +265,15 @@ def _failed(verdict: "Verdict") -> str:
     return f"Failed: {counts.baseline} of {counts.baseline_runs} runs of the baseline itself failed."
 
 
-def _among(verdict: "Verdict") -> str:
+def _failures_first(verdict: "Verdict") -> str:
+    """Return how many runs failed, which comes before what the others say; "" where none did."""
     counts = verdict.failures
     if not (counts.baseline or counts.treatment):
         return ""
-    finished = counts.treatment_runs - counts.treatment
-    text = f" Among runs that finished ({finished} of {counts.treatment_runs} with the change"
-    if counts.baseline:
-        text += f", {counts.baseline_runs - counts.baseline} of {counts.baseline_runs} without"
-    return text + ")."
+    return (
+        f"{counts.treatment} of {counts.treatment_runs} runs with the change failed,"
+        f" {counts.baseline} of {counts.baseline_runs} without. "
+    )
 
 
 def _own_sign(metric: Metric, verdict: "Verdict") -> tuple[float, float, float]:
@@ -170,11 +291,52 @@ def _form(metric: Metric, width: float) -> str:
 
 
 def _signed(metric: Metric, value: float, form: str) -> str:
-    return f"{value * metric.scale:+{form}}"
+    shown = f"{value * metric.scale:+{form}}"
+    return shown if float(shown) else shown[1:]  # neither +0.0 nor -0.0
 
 
 def _pairs(n: int) -> str:
     return f"{n} pair{'s' if n != 1 else ''}"
+
+
+def kind_words(kind: str, failures: Mapping[str, int], about: str = "mean") -> str:
+    """Return a verdict in a few words, for a table: with what the bare word would hide.
+
+    Args:
+        kind: the verdict's.
+        failures: failed runs and runs of each arm, by the names of `Failures`.
+        about: "mean", or "typical".
+    """
+    baseline, treatment = failures.get("baseline", 0), failures.get("treatment", 0)
+    word = f"{kind} in the typical run" if about == "typical" else kind
+    if kind == "failed" or not (baseline or treatment):
+        return word
+    failed = [f"{treatment} of {failures.get('treatment_runs', 0)} failed"] if treatment else []
+    if baseline:
+        failed.append(f"{baseline} of {failures.get('baseline_runs', 0)} without the change failed")
+    return f"{word} among finished, {', '.join(failed)}"
+
+
+def pairing_words(correlation: float | None, n: int) -> str:
+    """Say what pairing by seed saved, with the range that the correlation leaves; "" where nothing can be said.
+
+    Unpaired arms need 1 / (1 - r) times as many runs for the same interval. The range is Fisher's, of 95 %, for r.
+    """
+    if correlation is None or n < PAIRING_FROM:
+        return ""
+    z, half = math.atanh(max(min(correlation, 0.999), -0.999)), 1.96 / math.sqrt(n - 3)
+    low, high = math.tanh(z - half), math.tanh(z + half)
+    if high < LITTLE_WORTH:
+        return f"Pairing by seed buys nothing here (correlation of the arms over seeds {correlation:+.2f})."
+    if low <= 0:
+        return (
+            "Whether pairing by seed helps is not known yet"
+            f" (correlation of the arms {correlation:+.2f}, between {low:+.2f} and {high:+.2f})."
+        )
+    saved, least, most = (round(n * r / (1 - min(r, 0.98))) for r in (correlation, low, high))
+    return (
+        f"Pairing by seed saved about {saved} runs an arm (between {least} and {most}; correlation {correlation:+.2f})."
+    )
 
 
 def fails_differently(failures: "Failures") -> float | None:
