@@ -10,12 +10,14 @@ from palate.forecast.answer import said_words
 from palate.forecast.score import Score
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import BLIND, SealedForecast
+from palate.ledger.stack import SealedClaim, claim_of, claim_words, is_adopted
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.control import fork_words
 from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
+from palate.loop.odds import Told, tell_odds
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
@@ -59,6 +61,9 @@ class Report:
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
         cost: what its runs cost; None where none has ended.
+        told: what to do with the change now, beside what may be claimed of it; None where nothing can be said.
+        adopted: whether it is in the baseline of new questions.
+        claim: the claim of a stack that it is; None for any other question.
     """
 
     question: Question
@@ -76,6 +81,9 @@ class Report:
     data_known: bool = False
     asked_only: bool = False
     cost: Cost | None = None
+    told: Told | None = None
+    adopted: bool = False
+    claim: SealedClaim | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -146,6 +154,8 @@ class Report:
                     for arm, by_seed in self.judgement.results.items()
                 },
             },
+            **({"adopt": {**self.told.document(), "adopted": self.adopted}} if self.told is not None else {}),
+            **({"claim": {"of": list(self.claim.of), "tried": self.claim.tried}} if self.claim is not None else {}),
             **({"cost": asdict(self.cost)} if self.cost is not None and self.cost.cpu_peak else {}),
             "elapsed_s": round(self.elapsed_s, 3),
             **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
@@ -156,7 +166,7 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self.stopped_words(), *self._confounded(), *self.opposed]
+        lines = [self.headline, *self.stopped_words(), *self._adopt(), *self._confounded(), *self.opposed]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -166,6 +176,14 @@ class Report:
             more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
             lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]
+
+    def _adopt(self) -> list[str]:
+        """Say what to do with the change now; of a claim, that it is one."""
+        if self.claim is not None:
+            return [claim_words(self.claim)]
+        if self.told is None:
+            return []
+        return [f"It is adopted. {self.told.rests_words}" if self.adopted else self.told.words]
 
     def stopped_words(self) -> list[str]:
         """Say where running was stopped before the verdict was settled, and how far it came."""
@@ -197,7 +215,9 @@ class Report:
             listed.append(f"palate resume {experiment}")
         if not self.judgement.verdict.settled:
             listed.append(f"palate verdict {experiment}")
-        return [*listed, "palate list", "palate verify"]
+        if self.told is not None and not self.adopted and self.told.odds.advice == "keep":
+            listed.append(f"palate adopt {experiment}")
+        return [*listed, *(["palate stack"] if self.adopted else []), "palate list", "palate verify"]
 
     def _confounded(self) -> list[str]:
         named = self.question.confounders
@@ -344,6 +364,7 @@ def report_of(
     unscored = [one for one in experiment.visible(author) if one.hash not in sealed and experiment.void is None]
     provisional = {one.hash: score_forecast(one, question, judgement) for one in unscored}
     catalog.refresh()
+    claim, cost = claim_of(ledger.chain, question.experiment), cost_of(catalog.project, judgement.results)
     return Report(
         question=as_shown(question, judgement.results),
         judgement=judgement,
@@ -367,7 +388,10 @@ def report_of(
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
-        cost=cost_of(catalog.project, judgement.results),
+        cost=cost,
+        told=tell_odds(ledger, catalog, question, judgement, cost) if claim is None else None,
+        adopted=is_adopted(ledger.chain, question.experiment),
+        claim=claim,
     )
 
 

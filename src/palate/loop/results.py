@@ -104,12 +104,12 @@ def as_shown(question: Question, results: Results) -> Question:
     return question.shown_for(one.outcome.value for by_seed in results.values() for one in by_seed.values())
 
 
-def complete_pairs(results: Results) -> int:
-    """Count the seeds from 0 on, without gaps, of which the runs of both arms have ended."""
-    seed = 0
+def complete_pairs(results: Results, first: int = 0) -> int:
+    """Count the seeds from the first on, without gaps, of which the runs of both arms have ended."""
+    seed = first
     while all(seed in results[arm] for arm in ARMS):
         seed += 1
-    return seed
+    return seed - first
 
 
 def curves_identical(catalog: Catalog, results: Results) -> bool:
