@@ -8,7 +8,8 @@ import click
 from palate.cli.ask import answer
 from palate.cli.common import RunOptions, at_terminal, here, json_option, run_options, say, whoami
 from palate.cli.terminal.prompt import same_words
-from palate.loop.trust import command_lines, vouched
+from palate.errors import RefusedError
+from palate.loop.trust import command_lines
 from palate.question.question import Question
 
 
@@ -24,7 +25,7 @@ def command(target: str, trust: bool, options: RunOptions, as_json: bool) -> Non
     that of any verdict; what was tried on the way is said with it.
     """
     from palate.ledger.stack import claim_words
-    from palate.loop.stack import begin_claim, claim_question
+    from palate.loop.stack import begin_claim, claim_question, vouched_claim
     from palate.store.catalog import Catalog
 
     project = here()
@@ -32,7 +33,9 @@ def command(target: str, trust: bool, options: RunOptions, as_json: bool) -> Non
         question, claim = claim_question(
             catalog, target, pairs=options.pairs, author=whoami(options.author, options.agent)
         )
-    question = vouched(project, [question], lambda strange: _confirmed(strange, trust=trust, as_json=as_json))[0]
+    question = vouched_claim(
+        project, claim, question, lambda strange: _confirmed(strange, trust=trust, as_json=as_json)
+    )
     if not as_json:
         say(f"Claim      {claim_words(claim)}")
         say(f"           same is {same_words(question)}; {question.budget} pairs at most")
@@ -45,7 +48,11 @@ def _confirmed(strange: Sequence[Question], *, trust: bool, as_json: bool) -> bo
     if trust:
         return True
     if as_json or not at_terminal():
-        return False
+        raise RefusedError(
+            "The claim is not started: a part of it was adopted by others, or at another place.",
+            why=[line for question in strange for line in command_lines(question)],
+            todo="Read it, then:  palate claim --trust",
+        )
     say("This was not asked by you at this place. It would start, as you:")
     for question in strange:
         for line in command_lines(question):

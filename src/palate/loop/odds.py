@@ -1,6 +1,7 @@
 """What to do with a change now: its odds by the runs so far and the project's past, as a clause and as data."""
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -145,10 +146,11 @@ def is_weighed(question: Question, judgement: Judgement, *, void: bool) -> bool:
 def past_of(ledger: Ledger, catalog: Catalog, question: Question) -> Past:
     """Return what the project knows of changes like this one: same metric, data, and name of what is trained.
 
-    All changes that were tried count, those without a verdict too: by the runs that are there. Claims and void
-    questions do not, nor do questions of several changes.
+    What the question itself gave is left out. All changes that were tried count, those without a verdict too: by
+    the runs that are there. Claims and void questions do not, nor do questions of several changes.
     """
     alike = ledger.asked_like(likeness_of(question)) - claimed_names(ledger.chain) - ledger.having(SealedVoid.KIND)
+    alike -= {question.experiment}
     asked = ledger.asked()
     judged = [(name, told) for name, told in _verdicts(ledger) if name in alike][-MOST_JUDGED:]
     usable = [(told[1], told[2] - 1) for _, told in judged if told[1] and told[2] and told[2] > 1]
@@ -157,7 +159,7 @@ def past_of(ledger: Ledger, catalog: Catalog, question: Question) -> Past:
     if noise is None and pairs:
         own = [(one.sum_of_squares / (one.n - 1), one.n - 1) for one in pairs.values() if one.n > 1]
         noise = pool_noise([variance for variance, _ in own], [df for _, df in own])
-    unit = None if noise is None else math.sqrt(noise.variance / 2)
+    unit = _unit(ledger, [name for name, _ in judged], [one for one in pairs.values() if one.n > 1])
     effects: dict[str, PastEffect] = {}
     for name, (kind, _, n, raw, spread) in judged:
         family = _family(asked[name])
@@ -173,6 +175,14 @@ def past_of(ledger: Ledger, catalog: Catalog, question: Question) -> Past:
             error = math.sqrt(measured.variance / measured.n) / unit
             effects[name] = PastEffect(mean=measured.mean / unit, error=error, df=measured.df, family=family)
     return Past(noise=noise, unit=unit, effects=effects)
+
+
+def _unit(ledger: Ledger, judged: list[str], open_pairs: list[Pairs]) -> float | None:
+    """Return the standard deviation of one run over seeds: the median of what past questions give; None of none."""
+    verdicts = (ledger.read(name).verdict for name in judged[-MOST_OPEN:])
+    told = [one.verdict.seed_sd for one in verdicts if one is not None and one.verdict.seed_sd]
+    told += [one.seed_sd for one in open_pairs if one.seed_sd]
+    return statistics.median(told) if told else None
 
 
 def _verdicts(ledger: Ledger) -> list[tuple[str, list[Any]]]:

@@ -61,7 +61,7 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     left: list[tuple[Arm, RunResult]] = []
     for run in runs:
         result = read_result(run, summaries[run.id], plan)
-        if result is None:
+        if result is None or result.seed < plan.seeds.start:  # of seeds that are fresh, no other counts
             continue
         gave = bool(result.points) and result.outcome.ending not in ("no_metric", "lost points")
         for arm in (arm for arm, key in plan.keys.items() if key == run.key):

@@ -22,6 +22,7 @@ from palate.loop.incumbent import asked_onto, edited_by, settings_of
 from palate.loop.judge import judge_now
 from palate.loop.odds import Told, odds_by, pairs_so_far, past_of, tell_odds
 from palate.loop.results import collect
+from palate.loop.trust import Confirm, Trust, vouched
 from palate.question.question import Question
 from palate.recipe.codec import encode
 from palate.recipe.settings import show_value
@@ -293,6 +294,18 @@ def claim_question(
         agent=author.agent,
     )
     return question, known or claim
+
+
+def vouched_claim(project: Project, claim: SealedClaim, question: Question, confirm: Confirm) -> Question:
+    """Return a claim as a question that may be started: where all that it is made of was asked here, nobody is asked.
+
+    Raises:
+        RefusedError: nobody says yes to what others adopted, or a file is not what was asked of.
+    """
+    ledger, trust = Ledger.of(project.chain), Trust.of(project)
+    if all(trust.knows(ledger.read(name).question) for name in claim.of):
+        trust.add(question)
+    return vouched(project, [question], confirm)[0]
 
 
 def begin_claim(project: Project, claim: SealedClaim) -> None:

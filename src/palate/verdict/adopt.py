@@ -5,16 +5,17 @@ answer after every pair: the posterior of its effect. The prior is fitted to the
 Bayes), by the family of the change, shrunk towards the project as a whole and that towards a shipped default. Effects
 are in units of the standard deviation of one run over seeds, so that metrics can be compared. Pure.
 
-The prior is a mixture of half-normals on both sides of 0, so that "most do next to nothing, some harm, a few help a
-lot" can be learned as it is (Stephens 2017, "False discovery rates: a new deal", with a Dirichlet prior of the
-weights). The noise of the mean is a t density, whose spread is pooled with the project's where pairs are few. All is
-worked out on a grid of effects. A likelihood does not ask why somebody stopped, so one may look after any pair.
+The prior is a mixture of half-normals and a half-Cauchy on both sides of 0, so that "most do next to nothing, some
+harm, a few help a lot" can be learned as it is, and nothing is too large to be believed (Stephens 2017, "False
+discovery rates: a new deal", with a Dirichlet prior of the weights). The noise of the mean is a t density, whose spread
+is pooled with the project's where pairs are few. All is worked out on a grid of effects. A likelihood does not ask why
+somebody stopped, so one may look after any pair.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -29,8 +30,8 @@ Advice = Literal["keep", "drop", "run more"]
 PriorSource = Literal["default", "project", "family"]
 """What the prior is mostly made of: the shipped default, the project's past effects, or those of the same family."""
 
-SCALES = (0.05, 0.15, 0.4, 1.0, 2.5)
-"""Scales of the half-normals, in seed standard deviations."""
+SCALES = (0.05, 0.15, 0.4, 1.0, 2.0)
+"""Scales of the half-normals, and of the half-Cauchy that comes last, in seed standard deviations."""
 
 DEFAULT_HELP = (0.22, 0.12, 0.06, 0.06, 0.03)
 DEFAULT_HARM = (0.22, 0.12, 0.06, 0.07, 0.04)
@@ -45,8 +46,11 @@ MOST_NOISE_DF, ONE_PAST_DF = 10.0, 4.0
 CARRYING = 0.02
 """What a change that is kept has to gain, in seed standard deviations: it has to be carried on."""
 
-STEPS, REACH, FINEST = 90, 12.0, 0.004
-"""Grid of effects on each side of 0: cells, the largest effect (wider where a mean is further out), the first edge."""
+STEPS, FINEST, FARTHEST = 70, 0.01, 20.0
+"""Edges of the grid of effects on each side of 0, the first of them, and the last where the runs say nothing larger."""
+
+AROUND, STEP = 8.0, 0.25
+"""Standard errors around the mean in which the grid is finer, and how fine."""
 
 PREDICTED = 41
 """Outcomes of the next pair that its worth is averaged over."""
@@ -74,7 +78,7 @@ class Prior:
     """What effects a change of this family has in this project, before its runs.
 
     Attributes:
-        help, harm: weights of the half-normals above and below 0, by scale; together 1.
+        help, harm: weights of the components above and below 0, by scale; together 1.
         source: what it is mostly made of.
         past, alike: past changes that it was fitted to, and how many of them are of the family.
     """
@@ -174,10 +178,13 @@ def _weights(likely: FloatArray, around: FloatArray, worth: float) -> FloatArray
 
 def _likelihoods(past: Sequence[PastEffect]) -> FloatArray:
     """Return how likely each past effect is under each component: (past, components)."""
-    grid = _grid(_reach(max(abs(one.mean) for one in past)))
-    means, errors, dfs = (np.array([[getattr(one, name)] for one in past]) for name in ("mean", "error", "df"))
-    likely = _t_density((means - grid.centres) / errors, dfs) @ grid.components.T
-    return np.asarray(np.maximum(likely, 1e-300), dtype=np.float64)
+    return np.array([_likely(one.mean, one.error, one.df) for one in past])
+
+
+@lru_cache(maxsize=4096)
+def _likely(mean: float, error: float, df: float) -> FloatArray:
+    grid = _grid(mean, error)
+    return np.asarray(np.maximum(grid.components @ _t_density((mean - grid.centres) / error, df), 1e-300))
 
 
 def _default_weights() -> FloatArray:
@@ -197,20 +204,24 @@ class _Grid:
     components: FloatArray
 
 
-@cache
-def _grid(reach: float) -> _Grid:
-    edges = np.concatenate([[0.0], np.geomspace(FINEST, reach, STEPS)])
-    centres = (edges[1:] + edges[:-1]) / 2
-    shares = np.array([np.diff(special.erf(edges / scale / math.sqrt(2))) for scale in SCALES])
-    shares /= shares.sum(axis=1, keepdims=True)
-    none = np.zeros_like(shares)
-    components = np.concatenate([np.hstack([none, shares]), np.hstack([shares[:, ::-1], none])])
-    return _Grid(np.concatenate([-centres[::-1], centres]), components)
+def _grid(mean: float, error: float) -> _Grid:
+    """Make the grid for a mean with its error: fine near 0 and near the mean, coarse in between and beyond."""
+    far = max(FARTHEST, 4 * (abs(mean) + AROUND * error))
+    side = np.concatenate([[0.0], np.geomspace(FINEST, far, STEPS)])
+    near = mean + error * np.arange(-AROUND, AROUND + STEP / 2, STEP)
+    edges = np.unique(np.concatenate([-side, side, near[np.abs(near) < far]]))
+    over = np.array([*(_below(np.maximum(edges, 0.0), k) for k in range(len(SCALES)))])
+    under = np.array([*(1 - _below(np.maximum(-edges, 0.0), k) for k in range(len(SCALES)))])
+    shares = np.diff(np.concatenate([over, under]), axis=1)
+    return _Grid((edges[1:] + edges[:-1]) / 2, shares / shares.sum(axis=1, keepdims=True))
 
 
-def _reach(mean: float) -> float:
-    """Return how far the grid goes: doubled until a mean lies well inside, so that few grids are ever made."""
-    return REACH * 2.0 ** max(0, math.ceil(math.log2(max(mean, 1e-9) * 1.5 / REACH)))
+def _below(size: FloatArray, component: int) -> FloatArray:
+    """Return the chance that an effect of a component is below a size: half-normals, the last one half-Cauchy."""
+    scale = SCALES[component]
+    if component == len(SCALES) - 1:
+        return np.asarray(np.arctan(size / scale) * (2 / math.pi), dtype=np.float64)
+    return np.asarray(special.erf(size / scale / math.sqrt(2)), dtype=np.float64)
 
 
 def pool_noise(variances: Sequence[float], dfs: Sequence[float]) -> Noise | None:
@@ -240,7 +251,7 @@ def measure(pairs: Pairs, noise: Noise | None = None, seed_sd: float | None = No
     Args:
         pairs: so far; one is enough where noise is known.
         noise: as `pool_noise` gives it.
-        seed_sd: standard deviation of one run in the project; from the pairs, or from the noise, if None.
+        seed_sd: standard deviation of one run in the project; from these pairs, or from the noise, if None.
     """
     n, squares = pairs.n, pairs.sum_of_squares
     contradicted = noise is not None and n > 1 and _is_contradicted(squares, n, noise)
@@ -251,7 +262,7 @@ def measure(pairs: Pairs, noise: Noise | None = None, seed_sd: float | None = No
     else:
         variance, df = (noise.d0 * noise.variance + squares) / (noise.d0 + n - 1), noise.d0 + n - 1
     variance = max(variance, pairs.step**2)
-    unit = seed_sd or math.sqrt(variance / 2)
+    unit = seed_sd or (pairs.seed_sd if n > 1 else 0.0) or math.sqrt(variance / 2)
     if not variance or not unit:
         return None
     return Measured(mean=pairs.mean, variance=variance, df=df, n=n, unit=unit)
@@ -269,11 +280,11 @@ def weigh(measured: Measured, prior: Prior | None = None) -> Odds:
 
     >>> told = weigh(Measured(mean=1.5, variance=2.0, df=20, n=2, unit=1.0))
     >>> told.advice, round(told.helps, 2), round(told.gain, 1)
-    ('keep', 0.63, 0.2)
+    ('keep', 0.62, 0.2)
     """
     prior, unit = prior or Prior(), measured.unit
     mean, error = measured.mean / unit, math.sqrt(measured.variance / measured.n) / unit
-    grid = _grid(_reach(abs(mean) + 6 * error))
+    grid = _grid(mean, error)
     before = _prior_on(grid, prior)
     after = _posterior(grid, before, mean, error, measured.df)
     below = grid.centres < 0
