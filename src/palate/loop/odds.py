@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from palate.ledger.ledger import Asked, Ledger
@@ -16,36 +16,174 @@ from palate.question.plan import ARMS
 from palate.question.question import Question
 from palate.recipe.lexicon import OTHER, role_of_path
 from palate.store.catalog import Catalog
-from palate.verdict.adopt import Measured, Odds, PastEffect, Prior, fit_prior, measure, odds_words, pool_noise, weigh
+from palate.verdict.adopt import (
+    Level,
+    Met,
+    Odds,
+    PastEffect,
+    Prior,
+    fit_prior,
+    measure,
+    meet,
+    odds_words,
+    pool_noise,
+    weigh,
+)
 from palate.verdict.history import Noise
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.words import size_words
-from palate.vocabulary import Metric
+from palate.vocabulary import BASELINE, TREATMENT, Metric
 
-MOST_JUDGED, MOST_OPEN = 400, 30
-"""Past changes that the prior is fitted to, the newest: those with a verdict, and those that have none."""
+MOST_REPLAYED = 60
+"""Past changes whose runs are read again, the newest; of older ones their verdicts count."""
 
 NO_EFFECT_ERROR = 0.02
 """Standard error, in seed standard deviations, of the effect of a change whose runs were bit-identical: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """What the project knows of changes like one that is asked about.
+class Tried:
+    """What the runs of one past question gave; + is better.
 
     Attributes:
-        noise: of a difference; None where no earlier question tells it.
-        unit: standard deviation of one run over seeds; None as the noise.
-        effects: of all changes that were tried, by experiment.
+        name: the experiment.
+        family: of its change.
+        keys: of its arms.
+        baseline: values by seed.
+        treatment: values by seed, of those that the baseline has.
+        pairs: of both.
     """
 
-    noise: Noise | None
-    unit: float | None
-    effects: Mapping[str, PastEffect]
+    name: str
+    family: str
+    keys: tuple[str, str]
+    baseline: Mapping[int, float]
+    treatment: Mapping[int, float]
+    pairs: Pairs
 
-    def prior(self, family: str, *, without: str = "") -> Prior:
-        """Return the prior of a family's effects, fitted to all changes but one."""
-        return fit_prior([one for name, one in self.effects.items() if name != without], family)
+    def first(self, most: int) -> "Tried":
+        """Return it as it was after so many pairs."""
+        seeds = [*self.treatment][:most]
+        baseline, treatment = ({seed: arm[seed] for seed in seeds} for arm in (self.baseline, self.treatment))
+        pairs = make_pairs([*baseline.values()], [*treatment.values()], resolution=self.pairs.resolution)
+        return replace(self, baseline=baseline, treatment=treatment, pairs=pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What the project knows of changes like one that is asked about, by experiment.
+
+    Attributes:
+        variances: of a difference, with degrees of freedom, of those with a verdict.
+        units: standard deviation of one run over seeds.
+        older: family and verdict of those that lie too far back to be replayed.
+        tried: what the runs of the newest gave, in the order of asking.
+    """
+
+    variances: Mapping[str, tuple[float, int]]
+    units: Mapping[str, float]
+    older: Mapping[str, tuple[str, list[Any]]]
+    tried: tuple[Tried, ...]
+
+    def odds(self, name: str, most: int | None = None) -> Odds | None:
+        """Return the odds of one of its changes; None where nobody knows the noise yet.
+
+        The changes are replayed in the order in which they were asked about: what is believed of a baseline is what its
+        adoption left, and what the runs of later changes told. What the others tell of changes as such makes the prior.
+
+        Args:
+            name: the experiment.
+            most: pairs of it that count; all if None.
+        """
+        asked = next((one for one in self.tried if one.name == name), None)
+        if asked is None:
+            return None
+        others = [one for one in self.tried if one.name != name]
+        noise = self._noise(others, without=name)
+        told = [unit for one, unit in self.units.items() if one != name]
+        mine = asked if most is None else asked.first(most)
+        unit = (
+            statistics.median(told) if told else mine.pairs.seed_sd or math.sqrt((noise.variance if noise else 0) / 2)
+        )
+        if not unit:
+            return None
+        line = [mine if one.name == name else one for one in self.tried]
+        rough = _replay(line, noise, unit, {})
+        effects = [*self._older(unit), *(_effect(one, rough[one.name]) for one in others if one.name in rough)]
+        priors = {family: fit_prior(effects, family) for family in {one.family for one in line}}
+        met = _replay(line, noise, unit, priors).get(name)
+        return None if met is None else weigh(met.measured, priors[mine.family])
+
+    def _noise(self, others: list[Tried], *, without: str) -> Noise | None:
+        known = [told for name, told in self.variances.items() if name != without]
+        if not known:
+            known = [
+                (one.pairs.sum_of_squares / (one.pairs.n - 1), one.pairs.n - 1) for one in others if one.pairs.n > 1
+            ]
+        return pool_noise([variance for variance, _ in known], [df for _, df in known])
+
+    def _older(self, unit: float) -> Iterator[PastEffect]:
+        for family, (kind, _, n, raw, spread) in self.older.values():
+            if kind == "nothing":
+                yield PastEffect(mean=0.0, error=NO_EFFECT_ERROR, df=9, family=family)
+            elif kind != "failed" and raw is not None and spread and n:
+                yield PastEffect(mean=raw / unit, error=spread / math.sqrt(n) / unit, df=max(n, 2), family=family)
+
+
+def _effect(tried: Tried, met: Met) -> PastEffect:
+    told = met.measured
+    error = math.sqrt(told.variance / told.n) / told.unit
+    if tried.pairs.identical:
+        return PastEffect(mean=0.0, error=NO_EFFECT_ERROR, df=9, family=tried.family)
+    return PastEffect(mean=told.mean / told.unit, error=error, df=told.df, family=tried.family)
+
+
+@dataclass(frozen=True, slots=True)
+class _Luck:
+    """What is believed of how much luck is in the mean of an arm's runs at some seeds.
+
+    Attributes:
+        seeds: whose runs.
+        mean: of the luck: above 0 where the arm was adopted for runs that looked good.
+        variance: of that belief.
+    """
+
+    seeds: frozenset[int]
+    mean: float
+    variance: float
+
+    def at(self, seeds: frozenset[int], noise: float) -> "_Luck":
+        """Return it at other seeds, at which it is known as far as they are the same; `noise` is that of one run."""
+        known, n = len(self.seeds & seeds), len(seeds)
+        if not known:
+            return _Luck(seeds, 0.0, noise / n)
+        part = self.variance + noise * (1 / known - 1 / len(self.seeds))
+        return _Luck(seeds, self.mean * known / n, (known**2 * part + (n - known) * noise) / n**2)
+
+
+def _replay(line: list[Tried], noise: Noise | None, unit: float, priors: Mapping[str, Prior]) -> dict[str, Met]:
+    """Hold each change against what is believed of its baseline at that time; see `meet`.
+
+    Arms are compared at equal seeds, so that what they share by the seed cancels, and the variance of one run is half
+    of that of a difference. What is carried from question to question is the luck in an arm's runs.
+    """
+    lucks: dict[str, _Luck] = {}
+    met: dict[str, Met] = {}
+    for one in line:
+        measured = measure(one.pairs, noise, unit)
+        if measured is None:
+            continue
+        own, (baseline, treatment), seeds = measured.variance / 2, one.keys, frozenset(one.treatment)
+        luck = lucks.get(baseline, _Luck(seeds, 0.0, own / len(seeds))).at(seeds, own)
+        before, after = (sum(arm[seed] for seed in seeds) / len(seeds) for arm in (one.baseline, one.treatment))
+        level = Level(mean=before - luck.mean, variance=luck.variance)
+        prior = priors.get(one.family, Prior())
+        told = meet(level, after, len(seeds), noise=own, df=measured.df, unit=unit, prior=prior)
+        met[one.name] = told
+        if baseline not in lucks or len(lucks[baseline].seeds) <= len(seeds):
+            lucks[baseline] = _Luck(seeds, before - told.baseline.mean, told.baseline.variance)
+        lucks.setdefault(treatment, _Luck(seeds, after - told.treatment.mean, told.treatment.variance))
+    return met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,43 +284,29 @@ def is_weighed(question: Question, judgement: Judgement, *, void: bool) -> bool:
 def past_of(ledger: Ledger, catalog: Catalog, question: Question) -> Past:
     """Return what the project knows of changes like this one: same metric, data, and name of what is trained.
 
-    What the question itself gave is left out. All changes that were tried count, those without a verdict too: by
-    the runs that are there. Claims and void questions do not, nor do questions of several changes.
+    All changes that were tried count, those without a verdict too: by the runs that are there. Claims and void
+    questions do not, nor do questions of several changes.
     """
     alike = ledger.asked_like(likeness_of(question)) - claimed_names(ledger.chain) - ledger.having(SealedVoid.KIND)
-    alike -= {question.experiment}
     asked = ledger.asked()
-    judged = [(name, told) for name, told in _verdicts(ledger) if name in alike][-MOST_JUDGED:]
-    usable = [(told[1], told[2] - 1) for _, told in judged if told[1] and told[2] and told[2] > 1]
-    noise = pool_noise([variance for variance, _ in usable], [df for _, df in usable])
-    pairs = _open_pairs(ledger, catalog, alike - {name for name, _ in judged})
-    if noise is None and pairs:
-        own = [(one.sum_of_squares / (one.n - 1), one.n - 1) for one in pairs.values() if one.n > 1]
-        noise = pool_noise([variance for variance, _ in own], [df for _, df in own])
-    unit = _unit(ledger, [name for name, _ in judged], [one for one in pairs.values() if one.n > 1])
-    effects: dict[str, PastEffect] = {}
-    for name, (kind, _, n, raw, spread) in judged:
-        family = _family(asked[name])
-        if family is None or kind == "failed" or unit is None:
-            continue
-        if kind == "nothing":
-            effects[name] = PastEffect(mean=0.0, error=NO_EFFECT_ERROR, df=9, family=family)
-        elif raw is not None and spread and n:
-            effects[name] = PastEffect(mean=raw / unit, error=spread / math.sqrt(n) / unit, df=max(n, 2), family=family)
-    for name, one in pairs.items():
-        family, measured = _family(asked[name]), measure(one, noise, unit)
-        if family is not None and measured is not None and unit is not None:
-            error = math.sqrt(measured.variance / measured.n) / unit
-            effects[name] = PastEffect(mean=measured.mean / unit, error=error, df=measured.df, family=family)
-    return Past(noise=noise, unit=unit, effects=effects)
+    names = [name for name, one in asked.items() if name in alike and _family(one) is not None]
+    judged = {name: told for name, told in _verdicts(ledger) if name in alike}
+    newest = [_tried(catalog, ledger.read(name).question) for name in names[-MOST_REPLAYED:]]
+    tried = tuple(one for one in newest if one is not None)
+    older = {name: told for name, told in judged.items() if name not in set(names[-MOST_REPLAYED:])}
+    return Past(
+        variances={name: (told[1], told[2] - 1) for name, told in judged.items() if told[1] and told[2] > 1},
+        units=_units(ledger, list(judged)[-MOST_REPLAYED:], tried),
+        older={name: (_family(asked[name]) or "", told) for name, told in older.items() if name in names},
+        tried=tried,
+    )
 
 
-def _unit(ledger: Ledger, judged: list[str], open_pairs: list[Pairs]) -> float | None:
-    """Return the standard deviation of one run over seeds: the median of what past questions give; None of none."""
-    verdicts = (ledger.read(name).verdict for name in judged[-MOST_OPEN:])
-    told = [one.verdict.seed_sd for one in verdicts if one is not None and one.verdict.seed_sd]
-    told += [one.seed_sd for one in open_pairs if one.seed_sd]
-    return statistics.median(told) if told else None
+def _units(ledger: Ledger, judged: list[str], tried: tuple[Tried, ...]) -> dict[str, float]:
+    """Return the standard deviation of one run over seeds by past question, as its verdict or its pairs tell it."""
+    told = {one.name: one.pairs.seed_sd for one in tried if one.pairs.n > 1 and one.pairs.seed_sd}
+    verdicts = {name: ledger.read(name).verdict for name in judged}
+    return told | {name: one.verdict.seed_sd for name, one in verdicts.items() if one and one.verdict.seed_sd}
 
 
 def _verdicts(ledger: Ledger) -> list[tuple[str, list[Any]]]:
@@ -200,12 +324,28 @@ def _family(asked: Asked) -> str | None:
     return family_of(paths, edited=edited) if len(paths) + edited == 1 else None
 
 
-def _open_pairs(ledger: Ledger, catalog: Catalog, names: frozenset[str]) -> dict[str, Pairs]:
-    """Return the pairs so far of the newest questions that have no verdict."""
-    order = [name for name in ledger.asked() if name in names][-MOST_OPEN:]
-    read = {name: ledger.read(name).question for name in order}
-    found = {name: pairs_so_far(one, collect(catalog, one.plan)) for name, one in read.items()}
-    return {name: pairs for name, pairs in found.items() if pairs is not None}
+def _tried(catalog: Catalog, question: Question) -> Tried | None:
+    """Return what the runs of a past question gave; None where no pair has finished."""
+    results = collect(catalog, question.plan)
+    pairs = pairs_so_far(question, results)
+    if pairs is None:
+        return None
+    baseline, treatment = (_values(question, results, arm) for arm in ARMS)
+    family = family_of([change.path for change in question.changes], edited=question.edit is not None)
+    keys = question.plan.keys
+    return Tried(
+        name=question.experiment,
+        family=family,
+        keys=(keys[BASELINE], keys[TREATMENT]),
+        baseline=baseline,
+        treatment={seed: value for seed, value in treatment.items() if seed in baseline},
+        pairs=pairs,
+    )
+
+
+def _values(question: Question, results: Results, arm: str) -> dict[int, float]:
+    values = ((seed, one.outcome.value) for seed, one in sorted(without_lost(results)[arm].items()))
+    return {seed: question.metric.sign * value for seed, value in values if value is not None}
 
 
 def pairs_so_far(question: Question, results: Results, most: int | None = None) -> Pairs | None:
@@ -220,15 +360,6 @@ def pairs_so_far(question: Question, results: Results, most: int | None = None) 
     return make_pairs(*zip(*both, strict=True), sign=metric.sign, resolution=metric.resolution)
 
 
-def odds_by(question: Question, pairs: Pairs, past: Past, *, experiment: str = "") -> tuple[Measured, Odds] | None:
-    """Return the odds of a question's change by some pairs of it; None where nobody knows the noise."""
-    measured = measure(pairs, past.noise, past.unit)
-    if measured is None:
-        return None
-    family = family_of([change.path for change in question.changes], edited=question.edit is not None)
-    return measured, weigh(measured, past.prior(family, without=experiment or question.experiment))
-
-
 def tell_odds(
     ledger: Ledger, catalog: Catalog, question: Question, judgement: Judgement, cost: Cost | None = None
 ) -> Told | None:
@@ -236,14 +367,13 @@ def tell_odds(
     if not is_weighed(question, judgement, void=ledger.read(question.experiment).void is not None):
         return None
     pairs = pairs_so_far(question, judgement.results)
-    found = None if pairs is None else odds_by(question, pairs, past_of(ledger, catalog, question))
-    if found is None:
+    odds = past_of(ledger, catalog, question).odds(question.experiment)
+    if odds is None or pairs is None:
         return None
-    _, odds = found
     return Told(
         odds=odds,
         metric=question.shown,
-        raw=pairs.mean if pairs is not None else 0.0,
+        raw=pairs.mean,
         runs=2 * odds.n,
         gpu_hours=cost.gpu_hours if cost is not None else 0.0,
         pair_gpu_hours=cost.pair_gpu_hours if cost is not None else 0.0,

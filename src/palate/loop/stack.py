@@ -8,7 +8,7 @@ from typing import Any
 
 from palate.errors import InputError, NotFoundError, RefusedError
 from palate.ledger.ledger import Ledger
-from palate.ledger.records import Author, SealedVerdict, SealedVoid
+from palate.ledger.records import Author, SealedVerdict, SealedVoid, likeness_of
 from palate.ledger.stack import (
     SealedAdoption,
     SealedClaim,
@@ -20,8 +20,7 @@ from palate.ledger.stack import (
 )
 from palate.loop.incumbent import asked_onto, edited_by, settings_of
 from palate.loop.judge import judge_now
-from palate.loop.odds import Told, odds_by, pairs_so_far, past_of, tell_odds
-from palate.loop.results import collect
+from palate.loop.odds import Told, past_of, tell_odds
 from palate.loop.trust import Confirm, Trust, vouched
 from palate.question.question import Question
 from palate.recipe.codec import encode
@@ -34,7 +33,7 @@ from palate.verdict.words import size_words
 HELD_BACK = 10
 """Pairs that a claim may cost at most, where nobody says how many were held back for it."""
 
-TOLD_AFTER, FINAL_FROM, MOST_CHECKED = 2, 4, 40
+TOLD_AFTER, FINAL_FROM, MOST_CHECKED = 2, 4, 20
 """The odds that are held against what became of them are those after so many pairs; a final effect has more; and the
 newest so many questions are looked at."""
 
@@ -229,25 +228,20 @@ def count_tried(ledger: Ledger, stack: Stack) -> int:
 
 
 def _came_true(ledger: Ledger, catalog: Catalog, stack: Stack) -> list[tuple[float, bool]]:
-    """Return of past questions the chance that was told after two pairs, and whether the final effect was above 0.
+    """Return of past changes the chance that was told after two pairs, and whether the final effect was above 0.
 
-    What is told of each is worked out without its own effect, as if it were the next. Questions of which no more than a
-    few pairs were ever run do not count: their final effect is the one that they were told by.
+    What is told of each is worked out without what its later pairs gave. Changes of which no more than a few pairs were
+    ever run do not count: their final effect is the one that they were told by.
     """
-    labels, left_out = _labels(ledger, stack), set(claimed_names(ledger.chain)) | ledger.having(SealedVoid.KIND)
-    names = [name for name, one in ledger.asked().items() if one.label in labels and name not in left_out]
+    names = stack.names or ((stack.last.experiment,) if stack.last is not None else ())
     told: list[tuple[float, bool]] = []
-    for name in names[-MOST_CHECKED:]:
-        question = ledger.read(name).question
-        if question.confounders or len(question.declared) > 1:
-            continue
-        results = collect(catalog, question.plan)
-        final, first = pairs_so_far(question, results), pairs_so_far(question, results, TOLD_AFTER)
-        if final is None or first is None or final.n < FINAL_FROM or final.identical:
-            continue
-        found = odds_by(question, first, past_of(ledger, catalog, question), experiment=name)
-        if found is not None:
-            told.append((found[1].helps, final.mean > 0))
+    for name in {likeness_of(ledger.read(name).question): name for name in names}.values():
+        past = past_of(ledger, catalog, ledger.read(name).question)
+        ended = [one for one in past.tried if one.pairs.n >= FINAL_FROM and not one.pairs.identical]
+        for one in ended[-MOST_CHECKED:]:
+            odds = past.odds(one.name, TOLD_AFTER)
+            if odds is not None:
+                told.append((odds.helps, one.pairs.mean > 0))
     return told
 
 

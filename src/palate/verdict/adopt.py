@@ -340,6 +340,74 @@ def _worth_of_a_pair(grid: _Grid, now: FloatArray, error: float, df: float) -> f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What is believed of how well an arm does, in the metric's unit; + is better.
+
+    Attributes:
+        mean: of the arm's runs over all seeds.
+        variance: of that belief.
+    """
+
+    mean: float
+    variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """What the runs of a change tell, held against what is believed of its baseline.
+
+    Attributes:
+        measured: the difference, which `weigh` gives the odds of.
+        baseline, treatment: what is believed of both arms now.
+    """
+
+    measured: Measured
+    baseline: Level
+    treatment: Level
+
+
+def meet(baseline: Level, mean: float, n: int, *, noise: float, df: float, unit: float, prior: Prior) -> Met:
+    """Hold the runs of a change against what is believed of its baseline, and learn of both.
+
+    The runs that a change was adopted for were lucky, and they are the next baseline's runs. Held against them alone,
+    every later change looks bad. So the baseline is believed at what its effect was believed to be, and each further
+    change tells of it too: most changes do next to nothing, so their runs are nearly runs of the baseline.
+
+    Args:
+        baseline: what is believed of it, its own runs included.
+        mean: of the runs with the change, + is better.
+        n: how many they are.
+        noise: variance of one run.
+        df: degrees of freedom of the noise.
+        unit: standard deviation of one run over seeds.
+        prior: of the effect.
+
+    >>> met = meet(Level(mean=0.5, variance=0.5), 0.1, 2, noise=1.0, df=20, unit=1.0, prior=Prior())
+    >>> round(met.baseline.mean, 2), round(met.baseline.variance, 2)
+    (0.32, 0.28)
+    """
+    own, difference = noise / n, mean - baseline.mean
+    measured = Measured(mean=difference, variance=(own + baseline.variance) * n, df=df, n=n, unit=unit)
+    grid = _grid(difference / unit, math.sqrt(measured.variance / n) / unit)
+    before = _prior_on(grid, prior)
+    after = _posterior(grid, before, difference / unit, math.sqrt(measured.variance / n) / unit, df)
+    effects = grid.centres * unit
+    share = baseline.variance / (baseline.variance + own)
+    means = baseline.mean + share * (difference - effects)  # of the baseline, were the effect this one
+    left = own * share
+    return Met(
+        measured=measured,
+        baseline=_believed(means, after, left),
+        treatment=_believed(means + effects, after, left),
+    )
+
+
+def _believed(means: FloatArray, chances: FloatArray, variance: float) -> Level:
+    mean = float(chances @ means)
+    return Level(mean=mean, variance=variance + max(float(chances @ means**2) - mean**2, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
     """What a stack of changes is expected to gain together, were their effects to add up.
 
