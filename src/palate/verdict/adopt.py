@@ -169,7 +169,7 @@ def fit_prior(past: Sequence[PastEffect], family: str = "") -> Prior:
 def _weights(likely: FloatArray, around: FloatArray, worth: float) -> FloatArray:
     """Return the weights of the components: the mean of the Dirichlet posterior, each past change shared out."""
     weights = around
-    for _ in range(60):
+    for _ in range(300):
         shares = likely * weights
         shares /= shares.sum(axis=1, keepdims=True)
         weights = (worth * around + shares.sum(axis=0)) / (worth + len(likely))
