@@ -29,6 +29,8 @@ from palate.verdict.adopt import (
     weigh,
 )
 from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, critical
+from palate.verdict.pairs import make_pairs
+from palate.verdict.rule import Terms, judge
 
 RUNS, HELD_BACK, REPEATS, BUDGET = 300, 20, 60, 20
 REFIT = 10
@@ -160,16 +162,22 @@ def _meet(incumbent: Level, values: list[float], prior: Prior) -> Met:
 
 
 def claim(rng: np.random.Generator, level: float) -> tuple[float, bool]:
-    """Give the stack one verdict with what was held back; return the effect as measured, and whether it is better."""
+    """Give the stack one verdict with what was held back; return the effect that it states, and whether it is one."""
     pairs = HELD_BACK // 2
-    baseline, treatment = rng.normal(0, 1, pairs), rng.normal(level, 1, pairs)
-    for n in range(2, pairs + 1):
-        d = treatment[:n] - baseline[:n]
-        squares = float(((d - d.mean()) ** 2).sum())
-        spread = math.sqrt((baseline[:n].var(ddof=1) + treatment[:n].var(ddof=1) + squares) / n)
-        if abs(d.mean()) > critical(n, pairs) * spread / math.sqrt(n):
-            return float(d.mean()), bool(d.mean() > 0)
-    return float((treatment - baseline).mean()), False
+    return verdict_on(rng.normal(0, 1, pairs), rng.normal(level, 1, pairs))
+
+
+def verdict_on(baseline: np.ndarray, treatment: np.ndarray) -> tuple[float, bool]:
+    """Look pair after pair as the rule does; return the effect that the verdict states, and whether it is better."""
+    verdict = None
+    for n in range(2, len(baseline) + 1):
+        verdict = judge(
+            make_pairs(baseline[:n], treatment[:n], resolution=1e-9), Terms(budget=len(baseline), margin=1e-9)
+        )
+        if verdict.settled:
+            break
+    assert verdict is not None
+    return verdict.effect or 0.0, verdict.kind.startswith("better")
 
 
 def _play(policy: Callable[..., Session], effects: World = world, **options: object) -> list[Session]:

@@ -10,7 +10,7 @@ import palate
 gain = 0.5
 width = 8
 seed = 0
-rng = random.Random(seed)
+rng = random.Random(f"{seed} {gain} {width}")
 for step in range(4):
     level = 0.3 + 0.4 * gain + 0.01 * width + rng.gauss(0, 0.005)
     palate.log(step, val_acc=level)
@@ -50,6 +50,20 @@ def test_a_session_of_adopting_in_json(workplace):
     assert (dropped["stack"], dropped["rests"]) == ([], [])
     assert workplace.json("drop", name, status=3)["error"] == "NotFoundError"
     assert "adoption" in workplace.json("verify")["kinds"]
+
+
+def test_one_pair_is_enough_for_odds_once_the_noise_is_known(workplace):
+    workplace.write(TRAIN)
+    few = ("run", "train.py", "--metric", "val_acc", "--no-forecast", "--first", "1")
+    alone = workplace.json(*few, "-c", "gain=0.52")
+    assert "adopt" not in alone
+    assert alone["stopped"] == "after 1 pair, as was asked"
+    assert "nobody knows the noise" in workplace.json("adopt", alone["experiment"], status=4)["what"]
+    workplace.json(*RUN, "-c", "gain=0.7")
+    told = workplace.json(*few, "-c", "gain=0.9")
+    assert (told["adopt"]["pairs"], told["verdict"]["n"]) == (1, 1)
+    assert told["adopt"]["odds"]
+    assert workplace.json("adopt", told["experiment"])["adopt"]["pairs"] == 1
 
 
 def test_an_edit_that_was_tried_from_a_branch_is_run_in_both_arms_until_the_files_have_it(workplace):

@@ -80,6 +80,7 @@ class _Run(click.Command):
 @click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
 @click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
 @click.option("--from-start", is_flag=True, help="Leave out what was adopted: the baseline is your files as they are.")
+@click.option("--first", type=click.IntRange(1, 100), help="Stop after so many pairs for now, settled or not.")
 @click.option("--ask", "ask_only", is_flag=True, help="Seal the question and your forecast, and run nothing yet.")
 @run_options
 @json_option
@@ -100,6 +101,7 @@ def command(
     declared: tuple[str, ...],
     strict: bool,
     from_start: bool,
+    first: int | None,
     ask_only: bool,
     options: RunOptions,
     as_json: bool,
@@ -152,7 +154,9 @@ def command(
             raise InputError("--ask does not go with --split.", why="A split is never forecast, so nothing is asked.")
         answer_split(project, question, options, as_json=as_json)
         return
-    answer(project, question, options, as_json=as_json, declared=declared, strict=strict, ask_only=ask_only)
+    answer(
+        project, question, options, as_json=as_json, declared=declared, strict=strict, ask_only=ask_only, first=first
+    )
 
 
 def _arms(

@@ -173,7 +173,12 @@ def _on_code(
             why=error.what,
             todo=(f"Bring back the commit {commit}", *_copied(edit), f"palate drop {name}", f"Or:  {FROM_START}"),
         ) from error
-    return found.target, name, f"Your files do not have the adopted code: both arms run {edit.after}."
+    declared = {name: getattr(target, name) for name in ("metric", "goal", "resolution", "data")}
+    return (
+        replace(found.target, **declared),
+        name,
+        f"Your files do not have the adopted code: both arms run {edit.after}.",
+    )
 
 
 def _put_it_back(name: str, edit: Edit) -> RefusedError:
