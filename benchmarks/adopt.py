@@ -168,16 +168,13 @@ def claim(rng: np.random.Generator, level: float) -> tuple[float, bool]:
 
 
 def verdict_on(baseline: np.ndarray, treatment: np.ndarray) -> tuple[float, bool]:
-    """Look pair after pair as the rule does; return the effect that the verdict states, and whether it is better."""
-    verdict = None
-    for n in range(2, len(baseline) + 1):
-        verdict = judge(
-            make_pairs(baseline[:n], treatment[:n], resolution=1e-9), Terms(budget=len(baseline), margin=1e-9)
-        )
-        if verdict.settled:
-            break
-    assert verdict is not None
-    return verdict.effect or 0.0, verdict.kind.startswith("better")
+    """Return the size over all pairs, and whether the first look that settles it says better."""
+    terms = Terms(budget=len(baseline), margin=1e-9)
+    looks = (
+        judge(make_pairs(baseline[:n], treatment[:n], resolution=1e-9), terms) for n in range(2, len(baseline) + 1)
+    )
+    settled = next((verdict.kind for verdict in looks if verdict.settled), "unclear")
+    return float((treatment - baseline).mean()), settled.startswith("better")
 
 
 def _play(policy: Callable[..., Session], effects: World = world, **options: object) -> list[Session]:

@@ -44,7 +44,8 @@ def test_a_session_of_adopting_in_json(workplace):
     assert [one["experiment"] for one in stack["stacks"][0]["changes"]] == [name]
     claim = workplace.json("claim", "--pairs", "3")
     assert claim["schema"] == "palate.claim/1"
-    assert claim["claim"] == {"of": [name], "tried": 2}
+    assert (claim["claim"]["of"], claim["claim"]["tried"]) == ([name], 2)
+    assert (claim["claim"]["size"]["n"], len(claim["runs"]["treatment"])) == (3, 3)  # whole, though settled before
     assert {one["seed"] for one in claim["runs"]["treatment"]} <= {4, 5, 6}
     dropped = workplace.json("drop", name)
     assert (dropped["stack"], dropped["rests"]) == ([], [])

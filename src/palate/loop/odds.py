@@ -11,7 +11,7 @@ from palate.ledger.records import SealedVerdict, SealedVoid, likeness_of
 from palate.ledger.stack import claimed_names
 from palate.loop.cost import Cost, hours_words
 from palate.loop.judge import Judgement
-from palate.loop.results import Results, collect, without_lost
+from palate.loop.results import Results, collect, complete_pairs, without_lost
 from palate.question.plan import ARMS
 from palate.question.question import Question
 from palate.recipe.lexicon import OTHER, role_of_path
@@ -30,6 +30,7 @@ from palate.verdict.adopt import (
     weigh,
 )
 from palate.verdict.history import Noise
+from palate.verdict.lazy import special
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.words import size_words
 from palate.vocabulary import BASELINE, TREATMENT, Metric
@@ -256,8 +257,7 @@ class Told:
         return f"These odds rest on {prior.past} past changes of the project{alike}."
 
     def _signed(self, effect: float) -> str:
-        moved = effect * self.metric.sign
-        return f"{'+' if moved >= 0 else '-'}{self._size(effect)}"
+        return signed_words(effect, self.metric, max(self.odds.high - self.odds.low, 1e-12))
 
     def _size(self, effect: float) -> str:
         return size_words(effect, self.metric, max(self.odds.high - self.odds.low, 1e-12))
@@ -378,3 +378,29 @@ def tell_odds(
         gpu_hours=cost.gpu_hours if cost is not None else 0.0,
         pair_gpu_hours=cost.pair_gpu_hours if cost is not None else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSize:
+    """How large a claimed effect is by all of its pairs, whose number was fixed: the mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def size_of_claim(question: Question, judgement: Judgement) -> ClaimSize | None:
+    """Return the size of a claimed effect; None before all pairs have ended, or where fewer than two finished."""
+    pairs = pairs_so_far(question, judgement.results)
+    if not question.first_seed or pairs is None or pairs.n < 2:
+        return None
+    if complete_pairs(judgement.results, question.first_seed) < question.budget:
+        return None
+    half = float(special.stdtrit(pairs.n - 1, 0.975)) * math.sqrt(pairs.sum_of_squares / (pairs.n - 1) / pairs.n)
+    return ClaimSize(mean=pairs.mean, low=pairs.mean - half, high=pairs.mean + half, n=pairs.n)
+
+
+def signed_words(effect: float, metric: Metric, width: float) -> str:
+    """Return an effect, + is better, in the metric's own sign, with the digits that an interval of a width justifies."""
+    return f"{'+' if effect * metric.sign >= 0 else '-'}{size_words(effect, metric, width)}"

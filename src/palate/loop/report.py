@@ -17,7 +17,7 @@ from palate.loop.control import fork_words
 from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
-from palate.loop.odds import Told, tell_odds
+from palate.loop.odds import Told, signed_words, size_of_claim, tell_odds
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
@@ -155,7 +155,11 @@ class Report:
                 },
             },
             **({"adopt": {**self.told.document(), "adopted": self.adopted}} if self.told is not None else {}),
-            **({"claim": {"of": list(self.claim.of), "tried": self.claim.tried}} if self.claim is not None else {}),
+            **(
+                {"claim": {"of": list(self.claim.of), "tried": self.claim.tried, "size": size}}
+                if self.claim is not None
+                else {}
+            ),
             **({"cost": asdict(self.cost)} if self.cost is not None and self.cost.cpu_peak else {}),
             "elapsed_s": round(self.elapsed_s, 3),
             **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
@@ -180,10 +184,27 @@ class Report:
     def _adopt(self) -> list[str]:
         """Say what to do with the change now; of a claim, that it is one."""
         if self.claim is not None:
-            return [claim_words(self.claim)]
+            return [claim_words(self.claim), *self._claimed_size()]
         if self.told is None:
             return []
         return [f"It is adopted. {self.told.rests_words}" if self.adopted else self.told.words]
+
+    def _claim_document(self) -> dict[str, Any]:
+        if self.claim is None:
+            return {}
+        size = size_of_claim(self.question, self.judgement)
+        told = {"of": list(self.claim.of), "tried": self.claim.tried}
+        return {"claim": {**told, "size": asdict(size) if size is not None else None}}
+
+    def _claimed_size(self) -> list[str]:
+        """Say how large a claimed effect is by all of its pairs; the look that settles it alone says it less well."""
+        size = size_of_claim(self.question, self.judgement)
+        if size is None:
+            return []
+        metric, width = self.question.shown, size.high - size.low
+        ends = (size.low, size.high)[:: metric.sign]
+        mean, low, high = (signed_words(value, metric, width) for value in (size.mean, *ends))
+        return [f"Over all its {size.n} pairs: {mean} (between {low} and {high})."]
 
     def stopped_words(self) -> list[str]:
         """Say where running was stopped before the verdict was settled, and how far it came."""

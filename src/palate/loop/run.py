@@ -11,6 +11,7 @@ from palate.forecast.answer import Said
 from palate.ledger import seal
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import Author, SealedForecast, said_body
+from palate.ledger.stack import claim_of
 from palate.loop.arrival import refuse_results
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
@@ -84,7 +85,11 @@ def run_question(
 def run_until_settled(
     ledger: Ledger, catalog: Catalog, question: Question, opened: Opening, person: Person, *, first: int | None = None
 ) -> Judgement:
-    """Run a question's missing pairs until its verdict settles, its budget is spent, or the first of them are there."""
+    """Run a question's missing pairs until its verdict settles, its budget is spent, or the first of them are there.
+
+    A claim spends its budget whole: its verdict is that of the first look that settles it, its size that of all pairs.
+    """
+    claimed = claim_of(ledger.chain, question.experiment) is not None
     judge, plan = Judge(ledger, catalog, question), question.plan
     if first is not None:
         plan = replace(plan, seeds=plan.seeds[:first])
@@ -93,7 +98,7 @@ def run_until_settled(
         for results in runner:
             judgement = judge.judge(results)
             person.watch(Looked(judgement.verdict))
-            if judgement.settled:
+            if judgement.settled and not claimed:
                 break
     limits = opened.resources.limits
     stopped = limits.stopped if limits is not None and not judgement.done else ""

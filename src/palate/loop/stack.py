@@ -20,7 +20,7 @@ from palate.ledger.stack import (
 )
 from palate.loop.incumbent import asked_onto, edited_by, settings_of
 from palate.loop.judge import judge_now
-from palate.loop.odds import Told, past_of, tell_odds
+from palate.loop.odds import Told, past_of, signed_words, tell_odds
 from palate.loop.trust import Confirm, Trust, vouched
 from palate.question.question import Question
 from palate.recipe.codec import encode
@@ -28,7 +28,6 @@ from palate.recipe.settings import show_value
 from palate.store.catalog import Catalog
 from palate.store.project import Project
 from palate.verdict.adopt import Band, Odds, Prior, Total, add_up, calibration, odds_words
-from palate.verdict.words import size_words
 
 HELD_BACK = 10
 """Pairs that a claim may cost at most, where nobody says how many were held back for it."""
@@ -97,7 +96,7 @@ class Layer:
         changed = ", ".join(f"{change.path}={show_value(change.after)}" for change in self.question.changes)
         changed = changed or (self.question.edit.words if self.question.edit is not None else "")
         metric, odds = self.question.shown, self.odds
-        gain = f"{'+' if odds.gain * metric.sign >= 0 else '-'}{size_words(odds.gain, metric, odds.high - odds.low)}"
+        gain = signed_words(odds.gain, metric, odds.high - odds.low)
         replaced = f"   replaced by {', '.join(self.replaced_by)}" if self.replaced_by else ""
         verdict = f", verdict {self.verdict}" if self.verdict else ", no verdict"
         name, who = self.adoption.experiment, self.adoption.author
@@ -163,8 +162,7 @@ class StackReport:
         shown = next(one.question.shown for one in self.layers if one.question.metric.name == metric)
         width = total.high - total.low
         gain, low, high, raw = (
-            f"{'+' if value * shown.sign >= 0 else '-'}{size_words(value, shown, width)}"
-            for value in (total.gain, total.low, total.high, total.raw)
+            signed_words(value, shown, width) for value in (total.gain, total.low, total.high, total.raw)
         )
         return f"Together about {gain} {metric} (8 in 10: {low} to {high}) if they add up; as measured, {raw}."
 
