@@ -67,6 +67,7 @@ class Experiment:
         home: str | os.PathLike[str] | None = None,
         ask_only: bool = False,
         against: "Callable[..., Any] | str | os.PathLike[str] | None" = None,
+        from_start: bool = False,
         **changes: Any,
     ) -> "Report":
         """Ask what a change does, and run baseline and treatment in paired seeds until it is settled.
@@ -81,6 +82,7 @@ class Experiment:
             ask_only: seal the question and the forecast, and run nothing yet.
             against: what the baseline runs instead: another function, or this one as it is in a git revision ("HEAD")
                 or in another copy of the code (a folder). The change is then the edit between the two.
+            from_start: leave out what was adopted (`palate adopt`), which both arms have otherwise.
             changes: settings that the treatment has different: lr=3e-3.
 
         Raises:
@@ -99,6 +101,7 @@ class Experiment:
             home=None if home is None else Path(home),
             ask_only=ask_only,
             against=against,
+            from_start=from_start,
         )
 
 
@@ -245,10 +248,12 @@ def run_function(
     home: Path | None,
     ask_only: bool,
     against: "Callable[..., Any] | str | os.PathLike[str] | None",
+    from_start: bool = False,
 ) -> "Report":
     """Run a live function through the loop. See `Experiment.run`."""
     from palate.loop.ask import nobody, opening, question_about, resources_of
     from palate.loop.author import author_of
+    from palate.loop.incumbent import begin_from
     from palate.loop.run import run_question
     from palate.question.edit import edit_of_target
     from palate.question.target import target_of_function
@@ -263,6 +268,9 @@ def run_function(
             target_of_function(other, project.home / "functions", options) if callable(other) else os.fspath(other)
         )
         target, edit = edit_of_target(target, baseline, home=project.home)
+    if not from_start:
+        begins = begin_from(project, target, edit, text=target.typed)
+        target, edit = begins.target, begins.edit
     question = question_about(
         project, target, changes, edit=edit, metric=metric, margin=margin, budget=pairs or config["pairs"].value
     )

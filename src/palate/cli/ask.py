@@ -39,6 +39,7 @@ def answer(
     declared: tuple[str, ...] = (),
     strict: bool = False,
     ask_only: bool = False,
+    first: int | None = None,
     schema: str = "palate.report/1",
     more: tuple[str, ...] = (),
 ) -> None:
@@ -52,6 +53,7 @@ def answer(
         declared: chunks or paths that are meant to change besides the changes themselves.
         strict: refuse arms that differ in more than was declared.
         ask_only: seal question and forecast, and run nothing.
+        first: pairs after which running stops for now.
         schema: of the document.
         more: commands that are offered next before the report's own.
     """
@@ -90,7 +92,7 @@ def answer(
             report = run_question(project, opened, person=person, declared=declared, run=False)
         else:
             with sitting_of(project, opened, person, held=options.sitting, job=job) as (sat, attended, held):
-                report = run_question(project, sat, person=attended, declared=declared)
+                report = run_question(project, sat, person=attended, declared=declared, first=first)
                 held.end(how_ended(report.judgement), *_last_words(report))
     if options.detaches and not report.judgement.done:
         detach(project, job, typed(options), as_json=as_json)

@@ -15,16 +15,19 @@ from palate.cli.common import (
     module_option,
     pointed_at,
     run_options,
+    say,
 )
 from palate.cli.metric import ask_metric, pattern_for
 from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
-from palate.question.edit import edit_between
+from palate.loop.incumbent import adopted_named, begin_from
+from palate.question.edit import Edit, edit_between
 from palate.question.launched import starts_others
 from palate.question.question import real_changes
-from palate.question.target import find_target
+from palate.question.target import Target, find_target
 from palate.recipe.settings import parse_assignments
+from palate.store.project import Project
 from palate.vocabulary import Goal
 
 
@@ -76,6 +79,8 @@ class _Run(click.Command):
 @click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
 @click.option("--declare", "declared", multiple=True, metavar="CHUNK", help="What else is meant to change, as model.")
 @click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
+@click.option("--from-start", is_flag=True, help="Leave out what was adopted: the baseline is your files as they are.")
+@click.option("--first", type=click.IntRange(1, 100), help="Stop after so many pairs for now, settled or not.")
 @click.option("--ask", "ask_only", is_flag=True, help="Seal the question and your forecast, and run nothing yet.")
 @run_options
 @json_option
@@ -95,6 +100,8 @@ def command(
     split: bool,
     declared: tuple[str, ...],
     strict: bool,
+    from_start: bool,
+    first: int | None,
     ask_only: bool,
     options: RunOptions,
     as_json: bool,
@@ -114,14 +121,13 @@ def command(
     palate run train.py -c lr=3e-3 -c width=64 --split --no-forecast
     palate run train.py --against HEAD --metric val_acc
     """
-    project, edit, target = here(), None, pointed_at(target, as_module=as_module)
-    if against or tried:
-        project.make()
-        trained, edit = edit_between(target, arguments, home=project.home, against=against, tried=tried)
-    else:
-        trained = find_target(target, arguments)
+    project, pointed = here(), pointed_at(target, as_module=as_module)
+    trained, edit = _arms(project, pointed, arguments, against=against, tried=tried)
+    if not from_start:
+        trained, edit = _on_incumbent(project, trained, edit, pointed, arguments, as_json=as_json)
     assigned = parse_assignments(changes)
-    real_changes(trained, assigned, edited=edit is not None)  # refused before anything is run
+    with adopted_named(trained):
+        real_changes(trained, assigned, edited=edit is not None)  # refused before anything is run
     if not (metric or trained.metric):
         metric = ask_metric(project, trained, changes, data, as_json=as_json)
         options = replace(options, decided=("--metric", metric) if metric else ())
@@ -148,4 +154,26 @@ def command(
             raise InputError("--ask does not go with --split.", why="A split is never forecast, so nothing is asked.")
         answer_split(project, question, options, as_json=as_json)
         return
-    answer(project, question, options, as_json=as_json, declared=declared, strict=strict, ask_only=ask_only)
+    answer(
+        project, question, options, as_json=as_json, declared=declared, strict=strict, ask_only=ask_only, first=first
+    )
+
+
+def _arms(
+    project: Project, pointed: str, arguments: tuple[str, ...], *, against: str, tried: str
+) -> tuple[Target, Edit | None]:
+    """Find what is trained, and the edit that is asked about."""
+    if not against and not tried:
+        return find_target(pointed, arguments), None
+    project.make()
+    return edit_between(pointed, arguments, home=project.home, against=against, tried=tried)
+
+
+def _on_incumbent(
+    project: Project, trained: Target, edit: Edit | None, pointed: str, arguments: tuple[str, ...], *, as_json: bool
+) -> tuple[Target, Edit | None]:
+    """Put what was adopted into both arms, and say so."""
+    begins = begin_from(project, trained, edit, text=pointed, arguments=arguments)
+    for words in () if as_json else begins.words:
+        say(f"Adopted    {words}")
+    return begins.target, begins.edit

@@ -16,6 +16,8 @@
 | split        | SealedSplit       | whose gain it was, of several changes                               |
 | confirmation | SealedConfirmation| what reruns at new seeds say of a verdict                           |
 | redaction    | SealedRedaction   | which records were rewritten without their secrets                  |
+
+What was adopted, dropped and claimed of a stack of changes (adoption, drop, claim) stands in `stack`.
 """
 
 import importlib
@@ -33,6 +35,7 @@ from palate.question.branch import Fork
 from palate.question.edit import Edit, spans_of
 from palate.question.folder import Place
 from palate.question.handover import Handover
+from palate.question.incumbent import Incumbent
 from palate.question.question import Question
 from palate.question.target import Target, Task
 from palate.recipe.codec import decode, encode
@@ -815,6 +818,7 @@ def question_body(question: Question) -> dict[str, Any]:
         "take": question.take,
         "margin": question.margin,
         "budget": question.budget,
+        **({"first_seed": question.first_seed} if question.first_seed else {}),
         "data": question.data,
         "confounders": list(question.confounders),
         "chunks": {role: list(pair) for role, pair in question.chunks.items()},
@@ -855,6 +859,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
         take=body["take"],
         margin=body["margin"],
         budget=body["budget"],
+        first_seed=body.get("first_seed", 0),
         data=body["data"],
         confounders=tuple(body.get("confounders", ())),
         chunks={role: (pair[0], pair[1]) for role, pair in body.get("chunks", {}).items()},
@@ -891,7 +896,7 @@ _TASK_FIELDS = {
 """What is written of a task, by its kind."""
 
 
-_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "closed")
+_NOT_SEALED = ("kinds", "sources", "unread", "fork", "open", "closed", "incumbent")
 """Fields of a target that say something of the file as it is now."""
 
 
@@ -914,6 +919,7 @@ def target_body(target: Target) -> dict[str, Any]:
         "how": {name: str(handover) for name, handover in target.how.items()},
         "seed_by": "" if target.seed_by is None else str(target.seed_by),
         **({"fork": target.fork.body()} if target.fork is not None else {}),
+        **({"incumbent": target.incumbent.body()} if target.incumbent is not None else {}),
     }
 
 
@@ -932,6 +938,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
             "argv": tuple(decode(word) for word in body["argv"]),
             "data": tuple(body["data"]),
             "fork": Fork.read(body["fork"]) if "fork" in body else None,
+            "incumbent": Incumbent.read(body["incumbent"]) if "incumbent" in body else None,
         }
     )
 

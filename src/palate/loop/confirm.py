@@ -62,7 +62,8 @@ class Checked:
 
 def rerun_plan(question: Question) -> Plan:
     """Plan a question's arms at new seeds: as many as its budget, behind those that its verdict could use."""
-    return replace(question.plan, seeds=range(question.budget, 2 * question.budget))
+    used = question.plan.seeds.stop
+    return replace(question.plan, seeds=range(used, used + question.budget))
 
 
 def winners(ledger: Ledger) -> Iterator[tuple[Question, str]]:

@@ -46,6 +46,7 @@ class Judgement:
         made: runs made for it just now.
         reused: runs that were there already.
         lost: runs that lost points, so that their pairs are left out; none of `results`.
+        first_seed: of the pairs.
         stopped: why runs that are missing were not made, in words: `after 8 h`; "" where none was held back.
     """
 
@@ -56,6 +57,7 @@ class Judgement:
     made: int = 0
     reused: int = 0
     lost: tuple[RunResult, ...] = ()
+    first_seed: int = 0
     stopped: str = ""
 
     @property
@@ -66,7 +68,7 @@ class Judgement:
     @property
     def done(self) -> bool:
         """Whether no more runs will be made: the verdict is settled, or every pair of the budget has ended."""
-        return self.settled or complete_pairs(self.results) >= self.terms.budget
+        return self.settled or complete_pairs(self.results, self.first_seed) >= self.terms.budget
 
 
 class Judge:
@@ -88,7 +90,8 @@ class Judge:
 
     def judge(self, results: Results) -> Judgement:
         """Judge the runs so far; where no further pair is complete, what was said last still holds."""
-        complete = min(complete_pairs(results), self._question.budget)  # a larger one may have been asked for before
+        found = complete_pairs(results, self._question.first_seed)
+        complete = min(found, self._question.budget)  # a larger one may have been asked for before
         if self._last is None or complete != self._complete:
             self._complete, self._last = complete, self._judge(results, complete)
         return self._last
@@ -105,25 +108,26 @@ class Judge:
             verdict, pairs = self._first_settled(results, complete, identical=identical)
             if identical is None and verdict.reason == "ties":
                 verdict = replace(verdict, reason="ties_alike")
-        return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost)
+        first = self._question.first_seed
+        return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost, first_seed=first)
 
     def _first_settled(
         self, results: Results, complete: int, *, identical: bool | None
     ) -> tuple[Verdict, Pairs | None]:
         """Judge look after look, in the order of the seeds; return the first verdict that settles it, else the last.
 
-        Seeds count from 0 without gaps: a pair that is still missing ends the looking, whatever came after it, so
-        that quick runs have no say in what is seen.
+        Seeds count from the first without gaps: a pair that is still missing ends the looking, whatever came after it,
+        so that quick runs have no say in what is seen.
         """
         verdict, pairs = judge(None, self.terms), None
         for looks in range(1, complete + 1):
-            pairs, failures = _pairs_of(self._question.metric, results, looks)
+            pairs, failures = _pairs_of(self._question.metric, results, self._question.plan.seeds[:looks])
             equal = identical if pairs is not None and pairs.identical else None
             floor = self._floor(results, looks)
             verdict = judge(pairs, self.terms, failures=failures, bit_identical=equal, disagreement=floor)
             if verdict.settled:
                 break
-        spent = complete_pairs(without_lost(results)) >= self._question.budget
+        spent = complete_pairs(without_lost(results), self._question.first_seed) >= self._question.budget
         if spent and not verdict.settled and not verdict.reason:
             verdict = replace(verdict, reason="budget")  # a failed half leaves fewer pairs, and no more will come
         return verdict, pairs
@@ -132,7 +136,8 @@ class Judge:
         """Return how far per-example results of the arms disagree, where pairs are few enough for it to matter."""
         if looks > DISAGREEMENT_PAIRS:
             return 0.0
-        finished = [s for s in range(looks) if all(results[arm][s].outcome.value is not None for arm in ARMS)]
+        seeds = self._question.plan.seeds[:looks]
+        finished = [s for s in seeds if all(results[arm][s].outcome.value is not None for arm in ARMS)]
         return self._examples.disagreement(results, finished)
 
 
@@ -143,9 +148,9 @@ def judge_now(ledger: Ledger, catalog: Catalog, question: Question) -> Judgement
     return replace(judgement, reused=sum(len(by_seed) for by_seed in results.values()))
 
 
-def _pairs_of(metric: Metric, results: Results, looks: int) -> tuple[Pairs | None, Failures]:
-    """Return the pairs of the first seeds of which both halves finished, and how many runs of each arm failed."""
-    baseline, treatment = ([results[arm][seed].outcome for seed in range(looks)] for arm in ARMS)
+def _pairs_of(metric: Metric, results: Results, seeds: Sequence[int]) -> tuple[Pairs | None, Failures]:
+    """Return the pairs of these seeds of which both halves finished, and how many runs of each arm failed."""
+    baseline, treatment = ([results[arm][seed].outcome for seed in seeds] for arm in ARMS)
     both = [
         (a.value, b.value)
         for a, b in zip(baseline, treatment, strict=True)

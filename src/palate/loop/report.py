@@ -10,6 +10,7 @@ from palate.forecast.answer import said_words
 from palate.forecast.score import Score
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import BLIND, SealedForecast, outcome_of
+from palate.ledger.stack import SealedClaim, claim_of, claim_words, is_adopted
 from palate.ledger.words import forecast_document
 from palate.loop.arrival import arrival_words, same_seed_words
 from palate.loop.control import fork_words
@@ -17,6 +18,7 @@ from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
 from palate.loop.reference import case_words
+from palate.loop.odds import Told, signed_words, size_of_claim, tell_odds
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
@@ -65,6 +67,9 @@ class Report:
         asked_only: whether the question was only to be asked, and nothing run.
         cost: what its runs cost; None where none has ended.
         contrary: the nearest past case whose outcome is this one's, in a line; "" where none of the nearest has it.
+        told: what to do with the change now, beside what may be claimed of it; None where nothing can be said.
+        adopted: whether it is in the baseline of new questions.
+        claim: the claim of a stack that it is; None for any other question.
     """
 
     question: Question
@@ -83,6 +88,9 @@ class Report:
     asked_only: bool = False
     cost: Cost | None = None
     contrary: str = ""
+    told: Told | None = None
+    adopted: bool = False
+    claim: SealedClaim | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -153,6 +161,12 @@ class Report:
                     for arm, by_seed in self.judgement.results.items()
                 },
             },
+            **({"adopt": {**self.told.document(), "adopted": self.adopted}} if self.told is not None else {}),
+            **(
+                {"claim": {"of": list(self.claim.of), "tried": self.claim.tried, "size": size}}
+                if self.claim is not None
+                else {}
+            ),
             **({"cost": asdict(self.cost)} if self.cost is not None and self.cost.cpu_peak else {}),
             "elapsed_s": round(self.elapsed_s, 3),
             **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
@@ -163,7 +177,7 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self.stopped_words(), *self._confounded(), *self.opposed]
+        lines = [self.headline, *self.stopped_words(), *self._adopt(), *self._confounded(), *self.opposed]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -173,6 +187,31 @@ class Report:
             more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
             lines.append(f"Earlier runs were not used again: {'; '.join(self.changed[:3])}{more} since then.")
         return [*lines, *self._split_offer(), *self._forecast_lines()]
+
+    def _adopt(self) -> list[str]:
+        """Say what to do with the change now; of a claim, that it is one."""
+        if self.claim is not None:
+            return [claim_words(self.claim), *self._claimed_size()]
+        if self.told is None:
+            return []
+        return [f"It is adopted. {self.told.rests_words}" if self.adopted else self.told.words]
+
+    def _claim_document(self) -> dict[str, Any]:
+        if self.claim is None:
+            return {}
+        size = size_of_claim(self.question, self.judgement)
+        told = {"of": list(self.claim.of), "tried": self.claim.tried}
+        return {"claim": {**told, "size": asdict(size) if size is not None else None}}
+
+    def _claimed_size(self) -> list[str]:
+        """Say how large a claimed effect is by all of its pairs; the look that settles it alone says it less well."""
+        size = size_of_claim(self.question, self.judgement)
+        if size is None:
+            return []
+        metric, width = self.question.shown, size.high - size.low
+        ends = (size.low, size.high)[:: metric.sign]
+        mean, low, high = (signed_words(value, metric, width) for value in (size.mean, *ends))
+        return [f"Over all its {size.n} pairs: {mean} (between {low} and {high})."]
 
     def stopped_words(self) -> list[str]:
         """Say where running was stopped before the verdict was settled, and how far it came."""
@@ -204,7 +243,9 @@ class Report:
             listed.append(f"palate resume {experiment}")
         if not self.judgement.verdict.settled:
             listed.append(f"palate verdict {experiment}")
-        return [*listed, "palate list", "palate verify"]
+        if self.told is not None and not self.adopted and self.told.odds.advice == "keep":
+            listed.append(f"palate adopt {experiment}")
+        return [*listed, *(["palate stack"] if self.adopted else []), "palate list", "palate verify"]
 
     def _confounded(self) -> list[str]:
         named = self.question.confounders
@@ -358,6 +399,7 @@ def report_of(
     unscored = [one for one in experiment.visible(author) if one.hash not in sealed and experiment.void is None]
     provisional = {one.hash: score_forecast(one, question, judgement) for one in unscored}
     catalog.refresh()
+    claim, cost = claim_of(ledger.chain, question.experiment), cost_of(catalog.project, judgement.results)
     return Report(
         question=as_shown(question, judgement.results),
         judgement=judgement,
@@ -381,8 +423,11 @@ def report_of(
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
-        cost=cost_of(catalog.project, judgement.results),
         contrary=_contrary(ledger, experiment.of(author), judgement),
+        cost=cost,
+        told=tell_odds(ledger, catalog, question, judgement, cost) if claim is None else None,
+        adopted=is_adopted(ledger.chain, question.experiment),
+        claim=claim,
     )
 
 

@@ -63,7 +63,7 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     left: list[tuple[Arm, RunResult]] = []
     for run in runs:
         result = read_result(run, summaries[run.id], plan)
-        if result is None:
+        if result is None or result.seed < plan.seeds.start:  # of seeds that are fresh, no other counts
             continue
         gave = bool(result.points) and result.outcome.ending not in ("no_metric", "lost points")
         for arm in (arm for arm, key in plan.keys.items() if key == run.key):
@@ -106,12 +106,12 @@ def as_shown(question: Question, results: Results) -> Question:
     return question.shown_for(one.outcome.value for by_seed in results.values() for one in by_seed.values())
 
 
-def complete_pairs(results: Results) -> int:
-    """Count the seeds from 0 on, without gaps, of which the runs of both arms have ended."""
-    seed = 0
+def complete_pairs(results: Results, first: int = 0) -> int:
+    """Count the seeds from the first on, without gaps, of which the runs of both arms have ended."""
+    seed = first
     while all(seed in results[arm] for arm in ARMS):
         seed += 1
-    return seed
+    return seed - first
 
 
 def curves_identical(catalog: Catalog, results: Results) -> bool | None:

@@ -11,6 +11,7 @@ from palate.forecast.answer import Said
 from palate.ledger import seal
 from palate.ledger.ledger import Ledger
 from palate.ledger.records import Author, SealedForecast, said_body
+from palate.ledger.stack import claim_of
 from palate.loop.arrival import refuse_results
 from palate.loop.ask import Looked, Opening, Person, Shown, nobody
 from palate.loop.confounders import compare_arms, read_arms, with_confounders
@@ -32,7 +33,13 @@ from palate.vocabulary import Arm
 
 
 def run_question(
-    project: Project, opened: Opening, *, person: Person, declared: tuple[str, ...] = (), run: bool = True
+    project: Project,
+    opened: Opening,
+    *,
+    person: Person,
+    declared: tuple[str, ...] = (),
+    run: bool = True,
+    first: int | None = None,
 ) -> Report:
     """Seal what was said, run until settled, judge and score.
 
@@ -42,6 +49,7 @@ def run_question(
         person: who is told what differs between the arms, is asked for the one revision, and watches the runs.
         declared: chunks or paths that are meant to change besides the changes themselves.
         run: False to seal the question and what was said, and run nothing.
+        first: pairs after which running stops for now, settled or not; None to go on.
 
     Raises:
         ConfoundedError: the arms differ in more than was declared, and that was refused.
@@ -52,7 +60,7 @@ def run_question(
     with Catalog.open(project) as catalog:
         question = _seal_and_read(ledger, catalog, opened, person, declared)
         if run:
-            judgement = run_until_settled(ledger, catalog, question, opened, person)
+            judgement = run_until_settled(ledger, catalog, question, opened, person, first=first)
         else:
             judgement = judge_now(ledger, catalog, question)
             person.watch(Looked(judgement.verdict))
@@ -73,19 +81,27 @@ def run_question(
 
 
 def run_until_settled(
-    ledger: Ledger, catalog: Catalog, question: Question, opened: Opening, person: Person
+    ledger: Ledger, catalog: Catalog, question: Question, opened: Opening, person: Person, *, first: int | None = None
 ) -> Judgement:
-    """Run a question's missing pairs until its verdict settles, or its budget is spent."""
-    judge = Judge(ledger, catalog, question)
-    runner = Runner(catalog, question.plan, resources=opened.resources, person=person, engines=opened.engines)
+    """Run a question's missing pairs until its verdict settles, its budget is spent, or the first of them are there.
+
+    A claim spends its budget whole: its verdict is that of the first look that settles it, its size that of all pairs.
+    """
+    claimed = claim_of(ledger.chain, question.experiment) is not None
+    judge, plan = Judge(ledger, catalog, question), question.plan
+    if first is not None:
+        plan = replace(plan, seeds=plan.seeds[:first])
+    runner = Runner(catalog, plan, resources=opened.resources, person=person, engines=opened.engines)
     with runner:
         for results in runner:
             judgement = judge.judge(results)
             person.watch(Looked(judgement.verdict))
-            if judgement.settled:
+            if judgement.settled and not claimed:
                 break
     limits = opened.resources.limits
     stopped = limits.stopped if limits is not None and not judgement.done else ""
+    if first is not None and not judgement.done and not stopped:
+        stopped = f"after {first} pair{'s' * (first != 1)}, as was asked"
     return replace(judgement, made=runner.made, reused=runner.reused, stopped=stopped)
 
 

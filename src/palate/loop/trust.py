@@ -200,11 +200,19 @@ def _code_now(target: Target) -> str | None:
     if task.kind not in ("function", "script") or not file:
         return None
     try:
-        return find_target(task.text or file).code
+        return find_target(_copied(task) or task.text or file).code
     except NotFoundError:
         return None  # the run itself says so
     except (PalateError, OSError):
         return ""
+
+
+def _copied(task: Task) -> str:
+    """Return how the copy is found that a task runs in place of the person's file, of a state of it; "" of none."""
+    place = task.place
+    inside = path_inside(task.file, place.root) if place is not None and place.over and not task.module else None
+    copy = Path(place.over) / inside if place is not None and inside else None
+    return "" if copy is None or not copy.is_file() else f"{copy}:{task.name}" if task.name else str(copy)
 
 
 def _code_of_command(target: Target) -> str | None:

@@ -29,6 +29,7 @@ class Question:
         take: which value of the curve counts.
         margin: smallest difference that matters; one seed standard deviation if None.
         budget: seed pairs that it may cost at most.
+        first_seed: of its pairs; above 0 where they have to be pairs that no earlier question used.
         data: fingerprint of the declared data.
         confounders: what else differs between the arms though nobody declared it, in words.
         edit: what else the treatment has different: its code; None where only settings are.
@@ -46,6 +47,7 @@ class Question:
     take: Take = "last"
     margin: float | None = None
     budget: int = 20
+    first_seed: int = 0
     data: str = ""
     confounders: tuple[str, ...] = ()
     chunks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Question:
         return Plan(
             target=self.target,
             arms={BASELINE: (), TREATMENT: self.changes},
-            seeds=range(self.budget),
+            seeds=range(self.first_seed, self.first_seed + self.budget),
             metric=self.metric,
             take=self.take,
             data=self.data,
@@ -86,6 +88,7 @@ class Question:
             return self.kept["experiment"]
         keys = self.plan.keys
         parts = [keys[BASELINE], keys[TREATMENT], asdict(self.metric), self.take, self.margin, self.budget]
+        parts += [self.first_seed] if self.first_seed else []
         return content_id(parts)[:8]
 
     @property

@@ -20,6 +20,7 @@ from palate.question.commands import Python, is_in_project, read_command, refuse
 from palate.question.fingerprint import code_of_file, imports_of, live_code, sources_of, versions_of
 from palate.question.folder import Place
 from palate.question.handover import CommandLine, Handover, handed_as_typed, handover_named, reads_any_text, refuse_seed
+from palate.question.incumbent import Incumbent
 from palate.question.launched import ASSIGNED, processes_of, words_of
 from palate.question.notebooks import NOTEBOOK, refuse_notebook
 from palate.question.outside import folder_for, holds_secret
@@ -38,6 +39,7 @@ from palate.recipe.settings import (
     nearest,
     read_verbatim,
     show_value,
+    with_changes,
 )
 from palate.redaction import known_secrets, opened, redact_text, sealed, sealed_all
 from palate.store.config import SEED, read_handovers
@@ -182,6 +184,7 @@ class Target:
         sources: the files that `code` is of.
         unread: what a function without a file reaches that has no fingerprint, so that no run of it is used again.
         fork: the runs that it goes on from; None where it begins anew.
+        incumbent: what was adopted and is not in the person's files: `settings` have it, and every run is handed it.
     """
 
     label: str
@@ -206,6 +209,7 @@ class Target:
     sources: frozenset[str] = field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
     fork: Fork | None = None
+    incumbent: Incumbent | None = None
 
     @property
     def processes(self) -> int:
@@ -224,7 +228,7 @@ class Target:
     ) -> Order:
         """Make the order for one run with some changes; see `Order`. Secrets are opened: a run gets what they are."""
         turns = turns_of({self.hands(one.path).name: one.after for one in changes if self.is_season(one.path)})
-        given = [*self._of_trunks(), *(one for one in changes if not self.is_season(one.path))]
+        given = [*self._of_both_arms(), *(one for one in changes if not self.is_season(one.path))]
         values = {change.path: opened(change.after) for change in given}
         known = {**self.settings, **{change.path: change.after for change in given}}
         branch = self._branch(seed, folder, turns)
@@ -253,8 +257,23 @@ class Target:
             processes=self.processes,
         )
 
-    def _of_trunks(self) -> tuple[Change, ...]:
-        return () if self.fork is None else self.fork.changes
+    def _of_both_arms(self) -> tuple[Change, ...]:
+        adopted = () if self.incumbent is None else self.incumbent.changes
+        return (*adopted, *(() if self.fork is None else self.fork.changes))
+
+    def on(self, incumbent: Incumbent) -> Self:
+        """Return it with what was adopted, in both arms."""
+        return replace(self, settings=with_changes(self.settings, incumbent.changes), incumbent=incumbent)
+
+    @property
+    def began(self) -> Self:
+        """It without what was adopted: as it stands in the person's files."""
+        if self.incumbent is None:
+            return self
+        before = {change.path: change.before for change in self.incumbent.changes}
+        settings = {name: before.get(name, value) for name, value in self.settings.items()}
+        known = {name: value for name, value in settings.items() if value != ABSENT}
+        return replace(self, settings=known, incumbent=None)
 
     def _branch(self, pair: int, folder: Path, turns: Turns) -> Branch | None:
         """Return how a pair's run departs from the plain one, with these knobs turned; None where it does not."""
