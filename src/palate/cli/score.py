@@ -26,8 +26,6 @@ def command(author: str | None, as_json: bool) -> None:
         raise ledger.chain.broken  # records are missing: that nothing was scored cannot be said
     reference = own_score(ledger)
     lines = card.lines("you" if author in (None, me) else card.author)
-    put_out(
-        {**card.document(), "reference": reference and reference.document()},
-        [*lines, reference.words] if reference is not None else lines,
-        as_json=as_json,
-    )
+    if reference is not None and card.scored:
+        lines.insert(-1, reference.words)  # the last line says what to type next
+    put_out({**card.document(), "reference": reference and reference.document()}, lines, as_json=as_json)
