@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import opponent, people, prompt, replay
+from benchmarks import opponent, people, prompt, prompting, replay
 from benchmarks.propriety import MENU, SEEDS, worst_regret
 from benchmarks.table import Row
 from palate.forecast.answer import Forecast
@@ -27,6 +27,7 @@ def rows() -> Iterator[Row]:
     """Measure everything that the design names for forecasts."""
     yield from propriety_rows()
     yield from prompt.rows()
+    yield from prompting.rows()
     yield from people.rows()
     yield from opponent.rows()
     yield from replay.rows()

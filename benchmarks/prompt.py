@@ -36,8 +36,7 @@ def rows() -> Iterator[Row]:
 
 def prompt_rows(folder: Path) -> Iterator[Row]:
     """Start a command on a terminal of its own and read how much CPU it took until it asked."""
-    (folder / "train.py").write_text(SCRIPT)
-    _with_past(folder)
+    make_past(folder, PAST)
     run = ("run", "train.py", "-c", "lr=0.7", "--metric", "val_loss")
     for words, what in ((run, "palate run"), (("forecast", "last"), "palate forecast")):
         took = sorted(cpu_to_prompt(folder, words) for _ in range(TIMES))
@@ -50,18 +49,19 @@ def prompt_rows(folder: Path) -> Iterator[Row]:
     yield Row(name="key presses to a sealed forecast", measured=float(len(keys) if screen.done else 99), target=3)
 
 
-def _with_past(folder: Path) -> None:
-    """Seal many questions, forecasts and verdicts, the last question open."""
+def make_past(folder: Path, past: int) -> None:
+    """Write a training, and seal many questions about it, forecasts and verdicts; the last question is open."""
+    (folder / "train.py").write_text(SCRIPT)
     project = Project(folder / ".palate")
     project.make()
     target = find_target(str(folder / "train.py"))
     now = datetime.now(UTC) - timedelta(days=1)
     verdict = Verdict(kind="better", n=5, budget=20, seed_sd=0.01, spread=0.01, raw=0.02, variance=1e-4, margin=0.01)
-    for k in range(PAST):
+    for k in range(past):
         question = build_question(target, {"lr": 0.2 + k / 1000}, metric="val_loss")
         reference = reference_for(Ledger.of(project.chain), question) if k % 50 == 0 else reference  # noqa: F821
         seal.seal_question(project.chain, question, now=now, reference=reference)
-        if k < PAST - 1:
+        if k < past - 1:
             seal.seal_forecast(
                 project.chain, question, parse_forecast("better:80"), author=Author(name="somebody"),
                 evidence=Evidence(), reference=reference, nonce="0" * 32, now=now,

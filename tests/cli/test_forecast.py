@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 
 import pexpect
@@ -382,3 +383,18 @@ def test_a_chain_whose_end_is_cut_is_not_said_to_have_no_scores_where_the_catalo
         cut = workplace.call(word)
         assert "records that are not all there" in cut.stderr
         assert "No forecast has been scored" not in cut.stdout
+
+
+@pytest.mark.slow
+def test_a_constant_that_was_edited_by_hand_run_and_restored_leaves_no_blind_forecast(workplace):
+    before = (workplace.folder / "train.py").read_text()
+    workplace.write(before.replace("gain = 0.5", "gain = 0.2"))
+    made = subprocess.run(
+        [sys.executable, "train.py"], cwd=workplace.folder, env=workplace.environment, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    workplace.write(before)
+    other = workplace.json(*RUN, "-c", "gain=0.3", "--ask", "--forecast", "worse:90")
+    assert other["forecast"]["kind"] == "blind"
+    seen = workplace.json(*RUN, "-c", "gain=0.2", "--ask", "--forecast", "worse:90")
+    assert seen["forecast"]["kind"] == "asked before"

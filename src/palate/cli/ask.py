@@ -104,6 +104,8 @@ def answer(
 
 def _check_unit(project: Project, question: Question, said: Said | None, *, as_json: bool) -> None:
     """Refuse quantiles that cannot come true; where nobody knows yet how the metric is logged, say what they mean."""
+    if said is None:
+        return
     known = bool(known_ends(project, question.target, question.metric))
     if known or not question.shown.points:
         refuse_impossible(said, share=question.shown.points)

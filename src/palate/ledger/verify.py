@@ -105,7 +105,7 @@ def refuse_lost(project: Project) -> None:
 def _is_gone(chain: Chain, anchor: Anchor) -> ChainBrokenError:
     return ChainBrokenError(
         f"{chain.path}: the seal is broken: nothing is sealed here, but {anchor.number + 1} records were noted.",
-        why=f"Their head is noted in git ({anchor.at}, {anchor.where}): the chain was deleted or moved, or is elsewhere.",
+        why=f"Their head is noted in git ({anchor.at}, {anchor.where}): it was deleted or moved, or is elsewhere.",
         todo="Put back a copy that holds it (a backup, a colleague's).",
     )
 

@@ -73,15 +73,20 @@ def _is_far(one: object, other: object) -> bool:
 
 
 def was_tried(catalog: Catalog, question: Question) -> bool:
-    """Return whether somebody ran the training with the treatment's settings outside of any question, and it logged."""
+    """Return whether somebody ran the training with the treatment's settings outside of any question, and it logged.
+
+    A script that was run by itself tells the constants that stood in its file; one that does not import palate tells
+    nothing, and cannot be seen.
+    """
     settings = {name: encode(value) for name, value in question.plan.settings[TREATMENT].items()}
     labels = question.target.label.split(":")
-    tried = [run.id for run in catalog.runs([""]) if settings and run.label in labels and _encoded(run) == settings]
+    tried = [run.id for run in catalog.runs([""]) if settings and run.label in labels and _had(run, settings)]
     return any(summary.metric == question.metric.name for summary in catalog.summaries(tried))
 
 
-def _encoded(run: RunRow) -> dict[str, object]:
-    return {name: encode(value) for name, value in run.settings.items()}
+def _had(run: RunRow, settings: Mapping[str, object]) -> bool:
+    """Return whether a run had all of these settings, perhaps beside others."""
+    return all(name in run.settings and encode(run.settings[name]) == value for name, value in settings.items())
 
 
 def same_changes(some: Sequence[Change], others: Sequence[Change]) -> bool:

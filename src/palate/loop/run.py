@@ -114,12 +114,12 @@ def _seal_and_read(
     takes seconds: what is found there is sealed beside the question, before any run. Else the arms are read first, so
     that a refusal leaves nothing behind.
     """
-    if not opened.asked:
+    if opened.asked:
+        _tell(_seal(ledger, catalog, opened.question, opened, person), person)
+        question = _read_arms(ledger, catalog, opened, person, declared)
+    else:
         question = _read_arms(ledger, catalog, opened, person, declared)
         _tell(_seal(ledger, catalog, question, opened, person), person)
-        return question
-    _tell(_seal(ledger, catalog, opened.question, opened, person), person)
-    question = _read_arms(ledger, catalog, opened, person, declared)
     seal.seal_arms(ledger.chain, question, now=datetime.now(UTC))
     return question
 
@@ -138,8 +138,8 @@ def _read_arms(
     question = with_confounders(opened.question, inside.difference, recipes)
     known = ledger.find(question.experiment)
     if known is not None and evidence_of(catalog, question).ended:
-        confounders = known.question.confounders  # what is declared after the outcome is nothing
-        question = replace(question, confounders=confounders)
+        before = known.question  # what is declared after the outcome is nothing
+        question = replace(question, confounders=before.confounders, chunks=before.chunks)
     person.inform(question, inside)
     return question
 

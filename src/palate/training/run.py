@@ -344,7 +344,7 @@ def _first_run(label: str = "", seed: int | None = None) -> Run:
             atexit.register(_current.close)
         elif _current is None:
             label = label or _own_label()
-            run = Run(new_run_folder(label), seed=seed, settings=_declared)
+            run = Run(new_run_folder(label), seed=seed, settings=_declared or _own_constants())
             if _current is None:  # else a signal handler came first
                 _current = run
                 atexit.register(_end_own, run, os.getpid())
@@ -352,6 +352,29 @@ def _first_run(label: str = "", seed: int | None = None) -> Run:
             else:
                 run.folder.rmdir()
         return _current
+
+
+def _own_constants() -> dict[str, Any]:
+    """Return the constants of the script that runs, as they stand in its file now; what is not a plain value is not.
+
+    So a run that was made by hand, of a script that declares no settings, tells later what it was a run of.
+    """
+    import ast  # only where a script is run by itself
+
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        tree = ast.parse(Path(file).read_bytes()) if file and file.endswith(".py") else None
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[str, Any] = {}
+    for node in tree.body if tree is not None else ():
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value is not None:
+            with contextlib.suppress(ValueError, TypeError, MemoryError, RecursionError):
+                value = ast.literal_eval(node.value)
+                if isinstance(value, bool | int | float | str):
+                    found.setdefault(target.id, value)
+    return found
 
 
 def set_current(run: Run | None) -> None:

@@ -243,7 +243,8 @@ border-bottom:1px solid #ddd;vertical-align:top}}
 <p id="chosen" aria-live="polite">{click}</p>
 <table id="opened" hidden><thead><tr><th>bits</th><th>said</th><th>it was</th><th>question</th>
 <th></th></tr></thead><tbody id="forecasts"></tbody></table>
-<details{hidden}><summary>The curves as a table</summary><table><thead><tr><th>who</th><th>said "better"</th><th>it did</th>
+<details{hidden}><summary>The curves as a table</summary><table><thead>
+<tr><th>who</th><th>said "better"</th><th>it did</th>
 <th>a calibrated person (90 %)</th><th>experiments</th></tr></thead><tbody>
 {table}
 </tbody></table></details><script type="application/json" id="rows">{rows}</script></body></html>
