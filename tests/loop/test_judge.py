@@ -1,9 +1,12 @@
 """Runs are judged look by look, in the order of their seeds, on the terms of the moment at which they were asked."""
 
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from palate.ledger import seal
 from palate.loop.judge import Judge, judge_now, opposed_words, terms_of
 from palate.loop.results import RunResult, collect
 from palate.store.catalog import Catalog
@@ -113,6 +116,31 @@ def test_terms_are_what_the_project_knew_when_the_question_was_sealed(written):
     assert after.noise is not None and after.effect_sd > 0
     assert (after.margin, after.budget) == (0.05, 4)
     assert terms_of(written.ledger, written.question(lr=0.7)) == after  # not sealed yet: all that is known by now
+
+
+def test_the_noise_of_a_run_is_told_by_the_changes_of_its_family_where_they_are_enough(written):
+    for k in range(5):
+        question = written.ask(written.question(lr=0.2 + k / 10))
+        written.write_pairs(question, 1.0, 1.2 + k / 50)
+        written.report(question)
+    up, down = (terms_of(written.ledger, written.question(lr=lr)).noise for lr in (0.95, 1e-6))
+    assert (up.family, up.comparisons) == ("lr up", 5)
+    assert (down.family, down.share, down.comparisons) == ("", 1.0, 5)
+    assert up.run_variance == down.run_variance > 0
+
+
+def test_a_verdict_that_is_sealed_stands_whatever_rule_came_after_it(written):
+    question = written.ask(written.question(budget=4))
+    written.write_pairs(question, 1.0, 1.4)
+    with Catalog.open(written.project) as catalog:
+        fresh = judge_now(written.ledger, catalog, question).verdict
+        older = replace(fresh, low=fresh.raw - 0.3, high=fresh.raw + 0.3, effect=fresh.raw / 2)
+        seal.seal_verdict(written.chain, question, older, {}, now=datetime.now(UTC))
+        assert judge_now(written.ledger, catalog, question).verdict == older != fresh
+        other = {arm: dict(runs) for arm, runs in collect(catalog, question.plan).items()}
+        for seed in other["treatment"]:
+            other["treatment"][seed] = result_of("treatment", seed, 0.2)  # not the runs that it was told of
+        assert Judge(written.ledger, catalog, question).judge(other).verdict.kind == "better"
 
 
 def test_another_metric_that_says_the_opposite_is_named(written):

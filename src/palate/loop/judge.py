@@ -1,6 +1,7 @@
 """Judge a question by the runs that are there: look by look, on the terms that were known when it was sealed."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -87,6 +88,8 @@ class Judge:
         self._complete = 0
         self._last: Judgement | None = None
         self.terms = terms_of(ledger, question)
+        known = ledger.find(question.experiment)
+        self._sealed = known.verdict.verdict if known is not None and known.verdict is not None else None
 
     def judge(self, results: Results) -> Judgement:
         """Judge the runs so far; where no further pair is complete, what was said last still holds."""
@@ -99,6 +102,9 @@ class Judge:
     def _judge(self, results: Results, complete: int) -> Judgement:
         lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
         usable = without_lost(results)
+        stands = self._as_sealed(results, complete)
+        if stands is not None:
+            return Judgement(verdict=stands[0], pairs=stands[1], results=usable, terms=self.terms, lost=lost)
         verdict, pairs = self._first_settled(results, complete, identical=None)
         if verdict.reason == "ties" or (verdict.kind == "nothing" and not self.terms.assumptions):
             self._catalog.refresh()
@@ -110,6 +116,20 @@ class Judge:
                 verdict = replace(verdict, reason="ties_alike")
         first = self._question.first_seed
         return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost, first_seed=first)
+
+    def _as_sealed(self, results: Results, complete: int) -> tuple[Verdict, Pairs] | None:
+        """Return the verdict that is sealed, with its pairs: it stands, whatever rule came after it.
+
+        None where none is sealed, or where the runs that are there are not those that it was told of.
+        """
+        sealed = self._sealed
+        if sealed is None or sealed.raw is None:
+            return None
+        for looks in range(1, complete + 1):
+            pairs, _ = _pairs_of(self._question.metric, results, looks)
+            if pairs is not None and pairs.n == sealed.n:
+                return (sealed, pairs) if math.isclose(pairs.mean, sealed.raw, rel_tol=1e-9, abs_tol=1e-12) else None
+        return None
 
     def _first_settled(
         self, results: Results, complete: int, *, identical: bool | None

@@ -308,7 +308,7 @@ class Report:
     def _noise(self) -> list[str]:
         verdict = self.judgement.verdict
         if verdict.noise == "conflict":
-            return ["These pairs are noisier than the project's history allows, so history was left out."]
+            return ["One arm varied more than the past told, so the verdict rests on these pairs alone."]
         return [history_words(verdict.noise_family, verdict.noise_comparisons)] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:

@@ -1,8 +1,8 @@
 """What past comparisons tell: how noisy one run is, how far pairing may be trusted, how large effects are; pure.
 
 The noise of one run hardly depends on what is changed, so it is taken from all of a project's comparisons, or from
-those of the same family of changes where there are enough. How far two arms move together over seeds depends on the change,
-so it is only borrowed within a family, and never in full: a change that breaks the correlation looks, at a few
+those of the same family of changes where there are enough. How far two arms move together over seeds depends on the
+change, so it is only borrowed within a family, and never in full: a change that breaks the correlation looks, at a few
 pairs, like one that does not. Where the arms are seen to be noisier than is known, nothing is borrowed.
 """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, critical
+from palate.verdict.boundary import EQUIVALENCE_LEVEL, RUNS_FIRST_LOOK, critical
 from palate.verdict.history import Noise, RunNoise
 from palate.verdict.pairs import Pairs
 from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict, prior_spread, table_of
@@ -65,7 +65,8 @@ def look_ahead(
         noise: the noise prior, as given to `judge`.
     """
     more = verdict.budget - pairs.n
-    noise = None if verdict.noise == "conflict" else noise
+    if verdict.noise == "conflict" or (isinstance(noise, RunNoise) and verdict.budget < RUNS_FIRST_LOOK):
+        noise = None
     if more < 1 or verdict.spread is None or verdict.margin is None:
         return Outlook(chance=0.0, low=None, high=None)
     means, spreads = _futures(pairs, verdict.spread, more, rng, noise)

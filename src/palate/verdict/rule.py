@@ -189,11 +189,15 @@ def judge(
         return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
     if pairs.n == 1 and isinstance(asked.noise, RunNoise):
         return replace(_one_pair(pairs, asked, asked.noise), failures=counted)
-    conflict = asked.noise is not None and conflicts(pairs, asked.noise)
-    used = replace(asked, noise=None) if conflict or not _reaches(asked, pairs.n) else asked
+    waits = isinstance(asked.noise, RunNoise) and pairs.n < RUNS_FIRST_LOOK <= asked.budget
+    known = asked.noise if _reaches(asked, pairs.n) else None
+    conflict = known is not None and conflicts(pairs, known)
+    used = replace(asked, noise=None if conflict else known)
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    if waits:  # no look is due yet: the interval is the cold one, and nothing is concluded from it
+        return replace(judged, kind="unclear", failures=counted)
     if isinstance(used.noise, RunNoise):
         told = used.noise
         judged = replace(judged, noise_family=told.family, noise_comparisons=told.comparisons)
@@ -205,8 +209,8 @@ def judge(
 
 
 def _reaches(terms: Terms, n: int) -> bool:
-    """Whether what the past knew has a say at so many pairs: of one run's noise only within a budget of 3 or more."""
-    return not isinstance(terms.noise, RunNoise) or RUNS_FIRST_LOOK <= terms.budget >= n
+    """Whether what the past knew has a say at so many pairs: one run's noise from look 3 to the budget's end."""
+    return not isinstance(terms.noise, RunNoise) or RUNS_FIRST_LOOK <= n <= terms.budget
 
 
 def _one_pair(pairs: Pairs, terms: Terms, noise: RunNoise) -> Verdict:
@@ -273,13 +277,12 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     noise, budget, n, mean = terms.noise, terms.budget, pairs.n, pairs.mean
     spread = max(estimate_spread(pairs, noise), floor)
     seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
-    looks = noise is None or not isinstance(noise, RunNoise) or n >= RUNS_FIRST_LOOK
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
     half = half_width(n, budget, spread, noise, VERDICT_LEVEL, share)
     equal_half = half_width(n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
     effect = shrink_within(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd, half)
     past = n > budget
-    kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least) if looks else "unclear"
+    kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least)
     reason: OpenReason = "" if kind in SETTLED or n < budget else "past_budget" if past else "budget"
     return Verdict(
         kind=kind,
@@ -338,11 +341,9 @@ def prior_spread(pairs: Pairs, noise: Noise | RunNoise | None) -> tuple[float, f
     return COLD_DF * 2 * noise.share * max(noise.run_variance, seen), float(COLD_DF)
 
 
-def table_of(noise: Noise | RunNoise | None, n: int = RUNS_FIRST_LOOK) -> Prior:
-    """Return which tables hold at look n: at two pairs, the interval is the cold one whatever is known of one run."""
-    if isinstance(noise, Noise):
-        return noise.d0
-    return RUNS if noise is not None and n >= RUNS_FIRST_LOOK else 0.0
+def table_of(noise: Noise | RunNoise | None) -> Prior:
+    """Return which tables hold where this is known of the noise."""
+    return noise.d0 if isinstance(noise, Noise) else RUNS if noise is not None else 0.0
 
 
 def half_width(
@@ -350,7 +351,7 @@ def half_width(
 ) -> float:
     """Return half the width of the interval at look n; beyond the budget, that of the e-value's confidence sequence."""
     if n <= budget:
-        return critical(n, budget, level=level, prior=table_of(noise, n), share=share) * spread / math.sqrt(n)
+        return critical(n, budget, level=level, prior=table_of(noise), share=share) * spread / math.sqrt(n)
     return sequence_half_width(n, spread)
 
 
