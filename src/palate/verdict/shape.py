@@ -139,7 +139,7 @@ def _far(arm: Sequence[float], other: Sequence[float], step: float) -> int:
 
 def far_limit(n: int) -> float:
     """Return how many standard deviations below the rest of n runs are too far for normal noise (see module)."""
-    return 3.8 + 4.0 / n + 28.0 / n**2
+    return 3.9 + 2.0 / n + 75.0 / n**2
 
 
 def _groups(arms: Sequence[Sequence[float]], step: float) -> tuple[int, ...]:
