@@ -49,11 +49,14 @@ def false_verdicts(arms: np.ndarray) -> float:
 
 
 def same_rule(arms: np.ndarray) -> bool:
-    """Whether the vectors above say of each experiment what `judge` says of it."""
+    """Whether the vectors above say of each experiment what `judge` says of it, its assumptions unchecked."""
     for path in arms:
         fast = any(false_verdicts(path[None, :, :n]) for n in range(2, BUDGET + 1))
         slow = any(
-            judge(make_pairs(path[0, :n], path[1, :n], resolution=1e-9), Terms(budget=BUDGET, margin=1e-9)).settled
+            judge(
+                make_pairs(path[0, :n], path[1, :n], resolution=1e-9),
+                Terms(budget=BUDGET, margin=1e-9, assumptions=False),
+            ).settled
             for n in range(2, BUDGET + 1)
         )
         if fast != slow:

@@ -12,6 +12,7 @@ from palate.loop.results import RunResult, collect
 from palate.store.catalog import Catalog
 from palate.store.journal import Journal
 from palate.training.outcome import begin_run
+from palate.verdict.words import headline
 from palate.vocabulary import Outcome
 
 
@@ -82,6 +83,26 @@ def test_equal_values_did_nothing_only_where_the_curves_are_equal_bit_for_bit(wr
         write_last(written, other, "treatment", seed, [3.0, 1.0 + seed / 10])
     with Catalog.open(written.project) as catalog:
         assert judge_now(written.ledger, catalog, other).verdict.kind != "nothing"
+
+
+def test_equal_values_of_a_coarse_metric_settle_nothing_and_say_what_is_known(written):
+    """Steps of 1/16: the first pairs tie though the curves differ, or agree in so few steps that it may be chance."""
+    question = written.ask(written.question(budget=4))
+    for seed in range(2):
+        write_last(written, question, "baseline", seed, [1.5, 1.0 + seed / 16])
+        write_last(written, question, "treatment", seed, [1.25, 1.0 + seed / 16])
+    other = written.ask(written.question(lr=0.7, budget=4))
+    for seed in range(2):
+        for arm in ("baseline", "treatment"):
+            write_last(written, other, arm, seed, [1.5, 1.0 + seed / 16])
+    with Catalog.open(written.project) as catalog:
+        differ, alike = (judge_now(written.ledger, catalog, one) for one in (question, other))
+    assert (differ.verdict.kind, differ.verdict.reason, differ.done) == ("unclear", "ties_differ", False)
+    assert "all 2 pairs have the same val_loss; the curves differ" in headline(differ.verdict, question.metric)
+    assert (alike.verdict.kind, alike.verdict.reason) == ("unclear", "ties_alike")
+    said = headline(alike.verdict, other.metric)
+    assert "the curves are equal too; that is all that was logged" in said
+    assert "bigger budget" not in said
 
 
 def write_last(written, question, arm, seed, values, **others):

@@ -1,10 +1,11 @@
 """What ended runs gave, by arm and seed, and what else their journals say."""
 
+import numpy as np
 import pytest
 from tests.loop.test_judge import results_of
 from tests.loop.trained_project import DEBUG, SCRIPT, Recorder
 
-from palate.loop.results import Examples, collect, complete_pairs, curves_identical
+from palate.loop.results import IDENTICAL_BITS, Examples, _bits, collect, complete_pairs, curves_identical
 from palate.loop.runner import Runner
 from palate.store.catalog import Catalog
 
@@ -39,6 +40,16 @@ def test_curves_are_identical_where_every_pair_logged_the_same_but_for_clocks(wr
         written.write_run(question, "treatment", 2, 1.5)
         written.write_run(question, "baseline", 2, 1.6)
         assert not curves_identical(catalog, collect(catalog, question.plan))
+
+
+def test_equal_steps_of_a_coarse_metric_say_a_bit_each_and_a_fine_one_says_all():
+    fine = np.array([0.31415926535, 0.27182818284])
+    assert _bits(fine) == IDENTICAL_BITS
+    assert _bits(np.array([0.5, 0.5, 0.5])) == 0  # nothing moved
+    assert _bits(np.arange(10) / 16) == 9
+    assert _bits(np.array([1 / 3, 2 / 3, 1.0], dtype=np.float32).astype(float)) == 2
+    assert _bits(np.array([0.9812, 0.9813, 0.9815])) == 2
+    assert _bits(np.array([fine[0], fine[0]])) == 0
 
 
 def run_all(catalog, question):

@@ -52,3 +52,14 @@ def test_a_seed_with_a_failure_in_a_cell_is_left_out_of_all(trained):
 def test_one_change_has_nothing_to_split(trained):
     with pytest.raises(InputError):
         make_split(trained.question(gain=0.9))
+
+
+def test_beside_an_interaction_a_main_effect_is_said_to_be_averaged_over_the_other_change(trained):
+    """The gain does nothing alone, and a lot where the width is larger too."""
+    trained.write(SCRIPT.replace("0.3 + 0.4 * gain + 0.02 * (width > 8)", "0.3 + 0.4 * (gain - 0.5) * (width > 8)"))
+    report = split(trained, budget=8)
+    lines = report.lines()
+    [row] = [line for line in lines if line.startswith("gain  ")]
+    assert "better, averaged over width" in row
+    [told] = [line for line in lines if "They interact" in line]
+    assert told.startswith("gain: ") and "gain with width: +16" in told

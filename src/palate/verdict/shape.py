@@ -13,21 +13,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from palate.verdict.boundary import VERDICT_LEVEL
 from palate.verdict.pairs import FloatArray, Pairs
 
-if TYPE_CHECKING:
-    from palate.verdict.rule import Kind, Verdict
-
 About = Literal["mean", "typical"]
 """What a verdict is on: the mean over seeds, or the median difference."""
 
 SEEN_FROM = 4
 """Pairs from which a shape can be seen at all."""
+
+
+class Judged(Protocol):
+    """What is read of a verdict, which knows of shapes, so that shapes do not know of it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def kind(self) -> str:
+        """What it says."""
+
+    @property
+    def n(self) -> int:
+        """Pairs."""
+
+    @property
+    def budget(self) -> int:
+        """Pairs at most."""
+
+    @property
+    def raw(self) -> float | None:
+        """Mean difference."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of its interval."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+
+    @property
+    def margin(self) -> float | None:
+        """Smallest difference that matters."""
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of a difference."""
+
+
+AVerdict = TypeVar("AVerdict", bound=Judged)
 
 TOO_FAR_APART = 7.0
 """Mean differences beyond so many seed standard deviations wait for 4 pairs where no noise is known. Of runs that fall
@@ -139,7 +177,7 @@ def _far(arm: Sequence[float], other: Sequence[float], step: float) -> int:
 
 def far_limit(n: int) -> float:
     """Return how many standard deviations below the rest of n runs are too far for normal noise (see module)."""
-    return 3.8 + 4.0 / n + 28.0 / n**2
+    return 3.9 + 2.0 / n + 75.0 / n**2
 
 
 def _groups(arms: Sequence[Sequence[float]], step: float) -> tuple[int, ...]:
@@ -243,8 +281,8 @@ def sign_boundary(budget: int, level: float = VERDICT_LEVEL) -> tuple[int, ...]:
 
 
 def check_assumptions(
-    verdict: "Verdict", pairs: Pairs, *, noise_known: bool, bank: FloatArray | None = None, share: int = 1
-) -> "Verdict":
+    verdict: AVerdict, pairs: Pairs, *, noise_known: bool, bank: FloatArray | None = None, share: int = 1
+) -> AVerdict:
     """Return a verdict with what it assumes checked: held back, or on the typical run, where the mean would mislead.
 
     Args:
@@ -264,7 +302,7 @@ def check_assumptions(
         return verdict
     checked = replace(verdict, shape=shape)
     if verdict.kind in ("better", "worse") and (shape.dependence or shape.spread_ratio):
-        checked = _wider(checked)
+        checked = _wider(checked, shape)
     return _on_typical_run(checked, pairs, share) if shape.uneven else checked
 
 
@@ -275,24 +313,24 @@ def _too_early(pairs: Pairs) -> bool:
     return apart or max(one, other) > LOPSIDED * max(min(one, other), pairs.step)
 
 
-def _wider(verdict: "Verdict") -> "Verdict":
+def _wider(verdict: AVerdict, shape: Shape) -> AVerdict:
     """Widen the interval: as for the fewer pairs that dependent ones are worth, and for the fewer degrees of freedom.
 
     Of n pairs that correlate by r with the next, the mean is as sure as of n (1 - r) / (1 + r). Where one arm alone
     makes the noise, the other tells nothing of it, and the boundary, which is made for arms alike, is too near.
     """
-    shape, wider = verdict.shape, 1.0
+    wider = 1.0
     if shape.dependence:
         r = min(shape.dependence, MOST_DEPENDENT)
         wider *= math.sqrt((1 + r) / (1 - r))
     if shape.spread_ratio:
         wider *= math.sqrt(1 + 2 / (verdict.n - 1))
     mean, half = verdict.raw or 0.0, ((verdict.high or 0.0) - (verdict.low or 0.0)) / 2 * wider
-    kind: Kind = verdict.kind if abs(mean) > half else "unclear"
+    kind = verdict.kind if abs(mean) > half else "unclear"
     return replace(verdict, kind=kind, low=mean - half, high=mean + half, reason=_reason(verdict, kind))
 
 
-def _on_typical_run(verdict: "Verdict", pairs: Pairs, share: int) -> "Verdict":
+def _on_typical_run(verdict: AVerdict, pairs: Pairs, share: int) -> AVerdict:
     """Judge the median difference by the sign test; the mean's verdict stays where the budget is too small for one."""
     bounds = sign_boundary(verdict.budget, VERDICT_LEVEL / share)
     if bounds[-1] > verdict.budget:
@@ -302,7 +340,7 @@ def _on_typical_run(verdict: "Verdict", pairs: Pairs, share: int) -> "Verdict":
     middle = _median(ordered)
     if agree > pairs.n:
         low, high = verdict.low, verdict.high
-        kind: Kind = "unclear"
+        kind = "unclear"
     else:
         low, high = ordered[pairs.n - agree], ordered[agree - 1]
         kind = _kind_of(low, high, verdict.margin or 0.0)
@@ -311,7 +349,7 @@ def _on_typical_run(verdict: "Verdict", pairs: Pairs, share: int) -> "Verdict":
     )
 
 
-def _kind_of(low: float, high: float, margin: float) -> "Kind":
+def _kind_of(low: float, high: float, margin: float) -> str:
     small = -margin < low and high < margin
     if low > 0:
         return "better_small" if small else "better"
@@ -320,7 +358,7 @@ def _kind_of(low: float, high: float, margin: float) -> "Kind":
     return "same" if small else "unclear"
 
 
-def _reason(verdict: "Verdict", kind: "Kind") -> 'Literal["", "budget"]':
+def _reason(verdict: Judged, kind: str) -> Literal["", "budget"]:
     return "budget" if kind == "unclear" and verdict.n >= verdict.budget else ""
 
 
