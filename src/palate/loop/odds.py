@@ -402,5 +402,5 @@ def size_of_claim(question: Question, judgement: Judgement) -> ClaimSize | None:
 
 
 def signed_words(effect: float, metric: Metric, width: float) -> str:
-    """Return an effect, + is better, in the metric's own sign, with the digits that an interval of a width justifies."""
+    """Return an effect, + is better, in the metric's own sign, with the digits that a width justifies."""
     return f"{'+' if effect * metric.sign >= 0 else '-'}{size_words(effect, metric, width)}"
