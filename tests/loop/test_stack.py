@@ -18,7 +18,9 @@ from palate.loop.incumbent import begin_from, line_of
 from palate.loop.run import void_question
 from palate.loop.stack import begin_claim, claim_question, stack_reports
 from palate.loop.trust import vouched
+from palate.question.incumbent import Incumbent
 from palate.question.question import build_question
+from palate.recipe.settings import Change
 from palate.store.project import Project
 
 BOB = Author(name="bob", agent=True)
@@ -252,3 +254,11 @@ def test_an_adoption_onto_another_stack_than_is_there_is_refused_under_the_lock(
         seal_adoption(chain, late, now=now)
     seal_adoption(chain, SealedAdoption(experiment="bbbb2222", target="other.py", author="bob"), now=now)
     assert line_of(trained.project, trained.target()) == "train.py"
+
+
+def test_a_secret_that_both_arms_have_is_not_kept(trained):
+    target = trained.target().on(
+        Incumbent(changes=(Change(path="api_key", before="", after="sk-proj-abcdefghij0123456789ABCDEFGHIJ"),))
+    )
+    question = build_question(target, {"gain": 0.9}, metric="val_acc", budget=2)
+    assert "abcdefghij0123456789" not in json.dumps(question_body(question))
