@@ -370,6 +370,8 @@ def tell_odds(
     odds = past_of(ledger, catalog, question).odds(question.experiment)
     if odds is None or pairs is None:
         return None
+    if judgement.settled and odds.advice == "run more":  # no more runs will come: decide by what is there
+        odds = replace(odds, advice="keep" if odds.gain > 0 else "drop")
     return Told(
         odds=odds,
         metric=question.shown,
