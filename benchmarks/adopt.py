@@ -123,14 +123,18 @@ def by_odds(
     *,
     first: int = 1,
     most: int = 2,
+    luck: bool = True,
     told: list[tuple[float, bool]] | None = None,
 ) -> Session:
-    """Keep what the odds say, after one or two runs a change; then claim the stack by one verdict at fresh seeds."""
+    """Keep what the odds say, after one or two runs a change; then claim the stack by one verdict at fresh seeds.
+
+    `luck` is whether what its runs had of luck is taken off a baseline that was adopted for them.
+    """
     level, left, tried = 0.0, RUNS - HELD_BACK, 0
     start = 4
     incumbent, left = Level(mean=float(rng.normal(level, 1, start).mean()), variance=1 / start), left - start
     past: list[PastEffect] = []
-    prior = Prior()
+    prior, heard = Prior(), [] if told is None else told
     for effect in effects(rng, RUNS):
         if left < first:
             break
@@ -144,12 +148,15 @@ def by_odds(
             if odds.advice != "run more" or len(values) >= most or left <= 0:
                 break
         tried += 1
-        if told is not None and tried > REFIT:
-            told.append((odds.helps, effect > 0))
+        heard += [(odds.helps, bool(effect > 0))] if tried > REFIT else []
         error = math.sqrt(met.measured.variance / len(values))
         past.append(PastEffect(mean=met.measured.mean, error=error, df=met.measured.df))
         kept = odds.gain > CARRYING
-        level, incumbent = (level + effect, met.treatment) if kept else (level, met.baseline)
+        level += effect if kept else 0.0
+        if luck:
+            incumbent = met.treatment if kept else met.baseline
+        else:  # believed as it was measured
+            incumbent = Level(mean=float(np.mean(values)), variance=1 / len(values)) if kept else incumbent
         if tried % REFIT == 0:
             prior = fit_prior(past)
     claimed, better = claim(rng, level)
@@ -193,6 +200,7 @@ def session_rows() -> Iterator[Row]:
         "a verdict a change": _play(by_verdict),
         "odds after 1-2 runs": _play(by_odds, told=told),
         "odds after 2 pairs": _play(by_odds, first=2, most=2),
+        "odds after 2 pairs, luck of the baseline left out": _play(by_odds, first=2, most=2, luck=False),
     }
     for name, sessions in played.items():
         for what, unit in (("tried", "changes"), ("gain", "seed sds"), ("claimed", "seed sds")):

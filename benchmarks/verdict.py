@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import history, shape, simulated
+from benchmarks import adopt, history, shape, simulated
 from benchmarks.fooled import credit
 from benchmarks.fooled.play import Tally, play
 from benchmarks.fooled.policies import POLICIES
@@ -149,3 +149,4 @@ def rows() -> Iterator[Row]:
     for _ in range(20):
         look_ahead(few, now, rng=rng)
     yield Row(name="'N more pairs', CPU", measured=(time.process_time() - started) * 50, unit="ms", target=100)
+    yield from adopt.rows()

@@ -3,20 +3,25 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
 from tests.loop.trained_project import ADA, TrainedProject
 
-from palate.errors import NotFoundError, RefusedError, SettingError
-from palate.ledger.records import Author
+from palate.errors import ChainBrokenError, NotFoundError, RefusedError, SettingError
+from palate.ledger.records import Author, question_body
 from palate.ledger.stack import SealedAdoption, claims_of, seal_adoption, stack_of
 from palate.ledger.verify import verify
 from palate.loop.adopting import adopt, drop
 from palate.loop.incumbent import begin_from, line_of
 from palate.loop.run import void_question
 from palate.loop.stack import begin_claim, claim_question, stack_reports
+from palate.loop.trust import vouched
+from palate.question.incumbent import Incumbent
 from palate.question.question import build_question
+from palate.recipe.settings import Change
+from palate.store.project import Project
 
 BOB = Author(name="bob", agent=True)
 
@@ -51,7 +56,7 @@ def test_what_is_adopted_is_in_both_arms_of_the_next_question_and_its_runs_are_u
     assert second.plan.keys["baseline"] == first.plan.keys["treatment"]
     assert len(trained.runs) == runs + 2  # the treatment alone
     order = second.plan.order("baseline", 0, "x", trained.folder)
-    assert order.constants == {"gain": 0.9, "seed": 0} or order.constants["gain"] == 0.9
+    assert order.constants["gain"] == 0.9
     assert second.target.incumbent.words == f"with gain=0.9, adopted {first.experiment}"
     read = trained.ledger.read(second.experiment).question
     assert read == second
@@ -61,9 +66,6 @@ def test_what_is_adopted_is_in_both_arms_of_the_next_question_and_its_runs_are_u
 def test_a_question_without_an_incumbent_keeps_its_id(trained):
     plain = trained.question(gain=0.9)
     assert begin_from(trained.project, trained.target(), None).target == trained.target()
-    assert "incumbent" not in json.dumps(plain.target.incumbent)
-    from palate.ledger.records import question_body
-
     assert "incumbent" not in question_body(plain)["target"]
     assert "first_seed" not in question_body(plain)
 
@@ -91,12 +93,10 @@ def test_a_question_is_not_adopted_twice_nor_on_another_baseline_than_it_was_mea
     done = adopted(trained, second, BOB, moved=True)
     assert done.adoption.moved
     assert stack(trained).names == (first.experiment, second.experiment)
-    again = adopted  # dropping moves the stack too
-    with trained.catalog():
-        drop(trained.project, second.experiment, author=ADA)
+    drop(trained.project, second.experiment, author=ADA)  # that moves it too
     third, _ = asked(trained, on=False, gain=0.7)
     with pytest.raises(RefusedError, match=f"ada dropped {second.experiment}"):
-        again(trained, third)
+        adopted(trained, third)
 
 
 def test_what_cannot_be_a_baseline_is_not_adopted(trained):
@@ -117,10 +117,7 @@ def test_what_cannot_be_a_baseline_is_not_adopted(trained):
     with pytest.raises(RefusedError, match="it is void: mislabelled"):
         adopted(trained, void)
     unrun = trained.question(gain=0.61)
-    with trained.open(unrun) as opened:
-        from palate.loop.run import run_question
-
-        run_question(trained.project, opened, person=__import__("palate.loop.ask").loop.ask.nobody(), run=False)
+    trained.run(unrun, run=False)
     with pytest.raises(RefusedError, match="no pair of its runs has finished"):
         adopted(trained, unrun)
     assert stack(trained).kept == ()
@@ -146,9 +143,6 @@ def test_the_seal_holds_over_adoptions_and_one_that_is_changed_breaks_it(trained
     assert verify(trained.project).kinds["adoption"] == 1
     path = trained.project.chain.path
     path.write_text(path.read_text().replace('"advice": "keep"', '"advice": "drop"'))
-    from palate.errors import ChainBrokenError
-    from palate.store.project import Project
-
     with pytest.raises(ChainBrokenError):
         verify(Project(trained.project.home), full=True)
 
@@ -183,8 +177,6 @@ def test_a_claim_is_one_question_of_the_whole_stack_at_seeds_that_nothing_used(t
     }
     assert question.plan.seeds == range(8, 11)
     begin_claim(trained.project, claim)
-    from palate.loop.trust import vouched
-
     [vouch] = vouched(trained.project, [question], lambda _: True)
     report = trained.run(vouch)
     assert {one.seed for one in report.judgement.results["treatment"].values()} <= {8, 9, 10}
@@ -242,17 +234,15 @@ except RefusedError as error:
 
 @pytest.mark.slow
 def test_of_two_processes_that_adopt_at_once_the_second_sees_what_the_first_did(tmp_path):
-    import time
-
     project = TrainedProject(tmp_path).project
     until = str(time.time() + 3)
     words = [sys.executable, "-c", ADOPT, str(project.home)]
     both = [
         subprocess.Popen([*words, name, until], stdout=subprocess.PIPE, text=True) for name in ("aaaa1111", "bbbb2222")
     ]
-    said = sorted(one.communicate(timeout=60)[0].strip() for one in both)
-    assert said[0] == "adopted"
-    assert "the incumbent has moved since" in said[1]
+    said = [one.communicate(timeout=60)[0].strip() for one in both]
+    assert said.count("adopted") == 1
+    assert sum("the incumbent has moved since" in one for one in said) == 1
     assert len(stack_of(project.chain, "train.py").kept) == 1
 
 
@@ -264,3 +254,11 @@ def test_an_adoption_onto_another_stack_than_is_there_is_refused_under_the_lock(
         seal_adoption(chain, late, now=now)
     seal_adoption(chain, SealedAdoption(experiment="bbbb2222", target="other.py", author="bob"), now=now)
     assert line_of(trained.project, trained.target()) == "train.py"
+
+
+def test_a_secret_that_both_arms_have_is_not_kept(trained):
+    target = trained.target().on(
+        Incumbent(changes=(Change(path="api_key", before="", after="sk-proj-abcdefghij0123456789ABCDEFGHIJ"),))
+    )
+    question = build_question(target, {"gain": 0.9}, metric="val_acc", budget=2)
+    assert "abcdefghij0123456789" not in json.dumps(question_body(question))

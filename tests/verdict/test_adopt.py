@@ -183,8 +183,8 @@ def test_an_adopted_arm_is_believed_at_less_than_its_lucky_runs_and_dropped_ones
 def test_agents_that_adopt_by_odds_gain_more_than_greedy_ones_and_claim_what_is_true():
     from benchmarks import adopt
 
-    greedy = [adopt.greedy(np.random.default_rng([1, i])) for i in range(30)]
-    odds = [adopt.by_odds(np.random.default_rng([1, i])) for i in range(30)]
+    greedy = [adopt.greedy(np.random.default_rng([1, i])) for i in range(12)]
+    odds = [adopt.by_odds(np.random.default_rng([1, i])) for i in range(12)]
     gain, claimed = (float(np.mean([getattr(one, name) for one in odds])) for name in ("gain", "claimed"))
     assert gain >= 1.4 * np.mean([one.gain for one in greedy])
     assert claimed == pytest.approx(gain, rel=0.06)

@@ -834,17 +834,22 @@ def without_secrets(question: Question) -> Question:
     """Return a question with its secrets sealed, under the id and the keys that it has; itself where it has none."""
     target = _sealed_target(question.target)
     edit = question.edit and replace(question.edit, target=_sealed_target(question.edit.target))
-    changes = tuple(
-        replace(one, before=sealed(one.path, one.before), after=sealed(one.path, one.after)) for one in question.changes
-    )
-    clean = replace(question, target=target, edit=edit, changes=changes)
+    clean = replace(question, target=target, edit=edit, changes=_sealed_changes(question.changes))
     if question.kept or clean.plan.keys == question.plan.keys:
         return clean
     return replace(clean, kept={"experiment": question.experiment, **question.plan.keys})
 
 
 def _sealed_target(target: Target) -> Target:
-    return replace(target, settings=sealed_all(target.settings), argv=sealed("", tuple(target.argv)))
+    incumbent = target.incumbent and replace(target.incumbent, changes=_sealed_changes(target.incumbent.changes))
+    argv = sealed("", tuple(target.argv))
+    return replace(target, settings=sealed_all(target.settings), argv=argv, incumbent=incumbent)
+
+
+def _sealed_changes(changes: Sequence[Change]) -> tuple[Change, ...]:
+    return tuple(
+        replace(one, before=sealed(one.path, one.before), after=sealed(one.path, one.after)) for one in changes
+    )
 
 
 def question_of(body: Mapping[str, Any]) -> Question:

@@ -370,6 +370,8 @@ def tell_odds(
     odds = past_of(ledger, catalog, question).odds(question.experiment)
     if odds is None or pairs is None:
         return None
+    if judgement.settled and odds.advice == "run more":  # no more runs will come: decide by what is there
+        odds = replace(odds, advice="keep" if odds.gain > 0 else "drop")
     return Told(
         odds=odds,
         metric=question.shown,
@@ -402,5 +404,5 @@ def size_of_claim(question: Question, judgement: Judgement) -> ClaimSize | None:
 
 
 def signed_words(effect: float, metric: Metric, width: float) -> str:
-    """Return an effect, + is better, in the metric's own sign, with the digits that an interval of a width justifies."""
+    """Return an effect, + is better, in the metric's own sign, with the digits that a width justifies."""
     return f"{'+' if effect * metric.sign >= 0 else '-'}{size_words(effect, metric, width)}"

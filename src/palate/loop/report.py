@@ -162,11 +162,7 @@ class Report:
                 },
             },
             **({"adopt": {**self.told.document(), "adopted": self.adopted}} if self.told is not None else {}),
-            **(
-                {"claim": {"of": list(self.claim.of), "tried": self.claim.tried, "size": size}}
-                if self.claim is not None
-                else {}
-            ),
+            **self._claim_document(),
             **({"cost": asdict(self.cost)} if self.cost is not None and self.cost.cpu_peak else {}),
             "elapsed_s": round(self.elapsed_s, 3),
             **({"stopped": self.judgement.stopped} if self.judgement.stopped else {}),
