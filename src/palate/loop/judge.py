@@ -102,9 +102,13 @@ class Judge:
     def _judge(self, results: Results, complete: int) -> Judgement:
         lost = tuple(one for arm in ARMS for _, one in sorted(results[arm].items()) if one.lost)
         usable = without_lost(results)
+        first = self._question.first_seed
         stands = self._as_sealed(results, complete)
         if stands is not None:
-            return Judgement(verdict=stands[0], pairs=stands[1], results=usable, terms=self.terms, lost=lost)
+            verdict, pairs = stands
+            return Judgement(
+                verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost, first_seed=first
+            )
         verdict, pairs = self._first_settled(results, complete, identical=None)
         if verdict.reason == "ties" or (verdict.kind == "nothing" and not self.terms.assumptions):
             self._catalog.refresh()
@@ -114,7 +118,6 @@ class Judge:
             verdict, pairs = self._first_settled(results, complete, identical=identical)
             if identical is None and verdict.reason == "ties":
                 verdict = replace(verdict, reason="ties_alike")
-        first = self._question.first_seed
         return Judgement(verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost, first_seed=first)
 
     def _as_sealed(self, results: Results, complete: int) -> tuple[Verdict, Pairs] | None:
@@ -126,7 +129,7 @@ class Judge:
         if sealed is None or sealed.raw is None:
             return None
         for looks in range(1, complete + 1):
-            pairs, _ = _pairs_of(self._question.metric, results, looks)
+            pairs, _ = _pairs_of(self._question.metric, results, self._question.plan.seeds[:looks])
             if pairs is not None and pairs.n == sealed.n:
                 return (sealed, pairs) if math.isclose(pairs.mean, sealed.raw, rel_tol=1e-9, abs_tol=1e-12) else None
         return None

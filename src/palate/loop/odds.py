@@ -124,7 +124,7 @@ class Past:
         return pool_noise([variance for variance, _ in known], [df for _, df in known])
 
     def _older(self, unit: float) -> Iterator[PastEffect]:
-        for family, (kind, _, n, raw, spread) in self.older.values():
+        for family, (kind, _, n, raw, spread, *_rest) in self.older.values():
             if kind == "nothing":
                 yield PastEffect(mean=0.0, error=NO_EFFECT_ERROR, df=9, family=family)
             elif kind != "failed" and raw is not None and spread and n:

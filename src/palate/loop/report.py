@@ -17,8 +17,8 @@ from palate.loop.control import fork_words
 from palate.loop.cost import Cost, cost_of, hours_words
 from palate.loop.edits import reached_words
 from palate.loop.judge import Judgement, opposed_words
-from palate.loop.reference import case_words
 from palate.loop.odds import Told, signed_words, size_of_claim, tell_odds
+from palate.loop.reference import case_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
