@@ -105,10 +105,8 @@ class Judge:
         first = self._question.first_seed
         stands = self._as_sealed(results, complete)
         if stands is not None:
-            verdict, pairs = stands
-            return Judgement(
-                verdict=verdict, pairs=pairs, results=usable, terms=self.terms, lost=lost, first_seed=first
-            )
+            sealed, its = stands
+            return Judgement(verdict=sealed, pairs=its, results=usable, terms=self.terms, lost=lost, first_seed=first)
         verdict, pairs = self._first_settled(results, complete, identical=None)
         if verdict.reason == "ties" or (verdict.kind == "nothing" and not self.terms.assumptions):
             self._catalog.refresh()
