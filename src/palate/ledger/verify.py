@@ -91,10 +91,15 @@ def read_strange(chain: Chain, folder: Path) -> list[Anchor]:
 def refuse_lost(project: Project) -> None:
     """Refuse to read a chain of which the notes in git know more records than are there.
 
+    Of one whose seal is broken in itself what is whole is read, and it is said: that is told once.
+
     Raises:
         ChainBrokenError: it was cut, or is gone.
     """
     chain, folder = project.chain, project.home.parent
+    chain.go_on()
+    if chain.broken is not None:
+        return
     if not len(chain):
         for anchor in read_strange(chain, folder):
             raise _is_gone(chain, anchor)
