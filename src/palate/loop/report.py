@@ -19,6 +19,7 @@ from palate.loop.judge import Judgement, opposed_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
+from palate.loop.terms import again_words, margin_words, spent_words
 from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.store.project import Project
@@ -59,6 +60,7 @@ class Report:
         data_known: whether the files that the baseline reads are known, and so were checked.
         asked_only: whether the question was only to be asked, and nothing run.
         cost: what its runs cost; None where none has ended.
+        again: where it was asked before about the same arms, with what that is different and which that was.
     """
 
     question: Question
@@ -76,6 +78,7 @@ class Report:
     data_known: bool = False
     asked_only: bool = False
     cost: Cost | None = None
+    again: str = ""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -125,6 +128,14 @@ class Report:
                 "words": self.headline,
             },
             "effect": effect_words(verdict, self.question.shown),
+            "margin": {
+                "value": self.question.margin,
+                "from": self.question.margin_from or None,
+                "runs": self.question.margin_runs,
+                "words": margin_words(self.question),
+            },
+            "again": self.again or None,
+            "spent": list(self.question.spent),
             "confounders": list(self.question.confounders),
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
@@ -156,7 +167,9 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self.stopped_words(), *self._confounded(), *self.opposed]
+        terms = (margin_words(self.question), self.again and f"{self.again[0].upper()}{self.again[1:]}.",
+                 spent_words(self.question))  # fmt: skip
+        lines = [self.headline, *self.stopped_words(), *filter(None, terms), *self._confounded(), *self.opposed]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -367,6 +380,7 @@ def report_of(
         ),
         data_known=_data_known(catalog.project, question),
         asked_only=asked_only,
+        again=again_words(ledger, question.experiment),
         cost=cost_of(catalog.project, judgement.results),
     )
 

@@ -23,6 +23,7 @@ from palate.loop.report import Report, report_of
 from palate.loop.results import as_shown
 from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
+from palate.loop.terms import measured, with_spent
 from palate.loop.when import resolve_when
 from palate.question.question import Question
 from palate.redaction import known_secrets, redact_text
@@ -49,6 +50,7 @@ def run_question(
         RunsFailedError: the training did not deliver.
     """
     started_s, ledger = time.monotonic(), Ledger.of(project.chain)
+    opened = measured(project, opened, person)
     with Catalog.open(project) as catalog:
         question = _read_arms(ledger, catalog, opened, person, declared)
         for forecast in _seal(ledger, catalog, question, opened, person):
@@ -99,7 +101,9 @@ def _read_arms(
     inside = compare_arms(opened.question, recipes, declared)
     question = with_confounders(opened.question, inside.difference, recipes)
     known = ledger.find(question.experiment)
-    if known is not None and evidence_of(catalog, question).ended:
+    ended = evidence_of(catalog, question).ended > 0
+    question = replace(question, spent=known.sealed.question.spent) if known else with_spent(ledger, question, ended)
+    if known is not None and ended:
         confounders = known.question.confounders  # what is declared after the outcome is nothing
         question = replace(question, confounders=confounders)
     person.inform(question, inside)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, check_margin, critical
+from palate.verdict.boundary import EQUIVALENCE_LEVEL, VERDICT_LEVEL, check_margin, critical, raised_critical
 from palate.verdict.history import Noise, conflicts
 from palate.verdict.pairs import Pairs
 
@@ -108,12 +108,15 @@ class Terms:
     Attributes:
         budget: pairs that may be run at most, 2 to 100.
         margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
+        spent: budgets of earlier questions about the same runs that were looked at, smallest first. Up to the first of
+            them its boundary holds, up to the next (or `budget`) that of a raised budget, behind that the e-value.
         noise: the noise prior; None when cold.
         effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
     """
 
     budget: int = 20
     margin: float | None = None
+    spent: tuple[int, ...] = ()
     noise: Noise | None = None
     effect_sd: float | None = None
 
@@ -182,10 +185,10 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     spread = max(estimate_spread(pairs, noise), floor)
     seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
-    half = half_width(n, budget, spread, noise, VERDICT_LEVEL, share)
-    equal_half = half_width(n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
+    half = _half_width(terms, n, spread, VERDICT_LEVEL, share)
+    equal_half = _half_width(terms, n, spread, EQUIVALENCE_LEVEL, share)
     shrunk = shrink(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd)
-    past = n > budget
+    past = n > (terms.spent[1] if len(terms.spent) > 1 else budget)
     kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least)
     reason: OpenReason = "" if kind in SETTLED or n < budget else "past_budget" if past else "budget"
     return Verdict(
@@ -241,6 +244,19 @@ def half_width(n: int, budget: int, spread: float, noise: Noise | None, level: f
     if n <= budget:
         prior = noise.d0 if noise else 0.0
         return critical(n, budget, level=level, prior=prior, share=share) * spread / math.sqrt(n)
+    return sequence_half_width(n, spread)
+
+
+def _half_width(terms: Terms, n: int, spread: float, level: float, share: int) -> float:
+    """Return half the width of the interval on these terms: where earlier budgets are spent, that of what is left."""
+    if not terms.spent:
+        return half_width(n, terms.budget, spread, terms.noise, level, share)
+    first = terms.spent[0]
+    if n <= first:
+        return half_width(n, first, spread, terms.noise, level, share)
+    raised = terms.spent[1] if len(terms.spent) > 1 else max(terms.budget, first)
+    if n <= raised:
+        return raised_critical(n, raised) * spread / math.sqrt(n)
     return sequence_half_width(n, spread)
 
 
