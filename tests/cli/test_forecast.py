@@ -325,7 +325,7 @@ def test_a_refused_forecast_leaves_no_question_and_no_margin_behind(workplace):
     refused = workplace.call(*RUN, "-c", "gain=0.1", "--margin", "0.2", "--forecast", "better:90")
     assert refused.returncode == 4
     assert len(workplace.json("list")["rows"]) == 1
-    assert Ledger.of(Chain(workplace.folder / ".palate" / "chain.jsonl")).remembered_margin("val_acc") is None
+    assert workplace.json("metric", "val_acc")["margin"] is None
     workplace.json(*RUN, "-c", "gain=0.2", "--no-forecast")
     workplace.json(
         *RUN, "-c", "gain=0.1", "--margin", "0.2", "--no-forecast"

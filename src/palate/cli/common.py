@@ -87,7 +87,7 @@ class RunOptions:
         return self.detach and self.sitting is None
 
 
-class MarginType(click.ParamType):
+class MarginType(click.ParamType):  # type: ignore[type-arg]  # of newer stubs only
     """A margin on the command line: .003, or .3pt."""
 
     name = "margin"

@@ -5,6 +5,7 @@ question's first time; kept for the metric; 1 seed sd of past runs of like quest
 first baseline runs, which are made before anything is sealed and then used again (`measured`).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -204,7 +205,7 @@ def _same_but_margin(ledger: Ledger, question: Question) -> SealedExperiment | N
         and asked.budget == question.budget
     ]
     plain = [known for known in same if known.sealed.question.margin_from != "typed"]
-    return (plain or same or [None])[-1]
+    return next(reversed(plain or same), None)
 
 
 def measured(project: Project, opened: "Opening", person: "Person") -> "Opening":
@@ -286,7 +287,7 @@ def _smallest_step(catalog: "Catalog", metric: str, runs: Sequence[str]) -> floa
             continue
     ordered = sorted(values)
     largest = max((abs(one) for one in ordered), default=0.0)
-    gaps = [b - a for a, b in zip(ordered, ordered[1:], strict=False) if b - a > 1e-9 * largest]
+    gaps = [b - a for a, b in itertools.pairwise(ordered) if b - a > 1e-9 * largest]
     return rounded(min(gaps)) if gaps else None
 
 

@@ -28,7 +28,7 @@ SHARES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 21, 28)
 
 
 RAISED = 3.1
-"""Boundary of a raised budget at its last pair, in standard errors: with the looks of the first budget, at most 5.5 %."""
+"""Boundary of a raised budget at its last pair, in standard errors: 5.5 % at most, the first looks included."""
 
 RAISED_FEW = 2.5
 """By how much that boundary is wider where pairs are few, as their spread is not known well: 1 + 2.5 / n."""
