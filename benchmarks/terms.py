@@ -7,18 +7,20 @@ import numpy as np
 from benchmarks.table import Row
 from palate.verdict.boundary import critical, raised_critical
 
-SEED, USERS = 20_261_127, 20_000
+SEED, RUNS = 20_261_127, 2_000_000
+"""Pairs drawn for each row: 20,000 users up to 100 pairs, 100,000 up to 20."""
+
 RAISES = ((20, 100), (20, 50), (20, 30), (5, 8), (5, 20), (5, 100), (8, 30), (50, 100))
 
 
-def crossings(first: int, raised: int, effect: float, *, users: int = USERS) -> dict[str, float]:
+def crossings(first: int, raised: int, effect: float) -> dict[str, float]:
     """Return the share of users who ever read a difference: looks after each pair, arms uncorrelated, sd 1.
 
     All judge by the first budget's boundary up to it. Behind it they judge by the raised budget's own boundary (as it
     was before), by an e-value of 200, or by the boundary of what is left.
     """
     rng = np.random.default_rng(SEED)
-    one, other = rng.standard_normal((2, users, raised))
+    one, other = rng.standard_normal((2, RUNS // raised, raised))
     other += effect
     n, differences = np.arange(1, raised + 1), other - one
     mean = differences.cumsum(1) / n

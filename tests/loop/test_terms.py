@@ -68,8 +68,9 @@ def test_asked_once_more_without_a_margin_it_is_the_same_question(trained):
 
 
 def test_past_runs_of_like_questions_give_the_margin_of_the_next(trained):
-    first = ask(trained, margin=0.01, gain=0.52)
+    first = ask(trained, gain=0.503)
     verdict = first.judgement.verdict
+    assert verdict.n > 2
     person = Recorder()
     second = ask(trained, person=person, gain=0.8)
     assert second.question.margin_from == "history"
@@ -89,8 +90,17 @@ def test_a_kept_margin_is_used_and_changing_it_changes_no_sealed_question(traine
     assert ask(trained, gain=0.8).question.margin == 0.2
 
 
+def test_the_first_margin_that_is_typed_is_kept_once_its_question_is_sealed(trained):
+    question_about(trained.project, trained.target(), {"gain": 0.8}, metric="val_acc", margin=0.03)
+    assert not trained.project.margins
+    ask(trained, margin=0.01)
+    ask(trained, margin=0.02)
+    assert trained.project.margins == {"val_acc": 0.01}
+    assert ask(trained, gain=0.8).question.margin_from == "kept"
+
+
 def test_a_person_is_asked_once_for_each_metric(trained):
-    ask(trained, margin=0.01)  # so that it is known to be a share
+    ask(trained)  # so that it is known to be a share
     asked = []
 
     def answer(question, noise, ends):
@@ -103,7 +113,7 @@ def test_a_person_is_asked_once_for_each_metric(trained):
 
     assert [build(gain).margin for gain in (0.6, 0.7)] == [0.003, 0.003]
     assert len(asked) == 1
-    assert same_words(build(0.6)) == "within 0.3 points"
+    assert same_words(build(0.6)) == "within 0.30 points"
 
 
 def _keep(home, margin):
