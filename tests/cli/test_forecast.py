@@ -8,9 +8,6 @@ import pexpect
 import pytest
 from tests.cli.workplace import RUN, Workplace
 
-from palate.ledger.ledger import Ledger
-from palate.store.chain import Chain
-
 ASK = (*RUN, "-c", "gain=0.1", "--ask")
 
 

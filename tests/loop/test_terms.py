@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.loop.trained_project import SCRIPT, Recorder
 
 from palate.cli.list_ import _experiments
 from palate.cli.terminal.prompt import same_words
@@ -23,7 +24,6 @@ from palate.loop.terms import ProjectNoise, Typed, in_logged_unit, read_margin, 
 from palate.store.project import Project
 from palate.verdict.words import size_words
 from palate.vocabulary import name_metric
-from tests.loop.trained_project import SCRIPT, Recorder
 
 ACC = name_metric("val_acc", "max")
 FROZEN = SCRIPT.replace("rng.gauss(0, 0.005)", "0.01 * step")
@@ -209,8 +209,9 @@ def test_one_change_asked_with_seven_margins_is_one_and_never_its_own_history(tr
 
 
 def test_where_the_first_is_void_the_next_counts(trained):
-    from palate.loop.run import void_question
     from tests.loop.trained_project import ADA
+
+    from palate.loop.run import void_question
 
     one, two = ask(trained, margin=0.01), ask(trained, margin=0.02)
     with trained.catalog() as catalog:
@@ -268,7 +269,7 @@ def test_a_margin_of_many_times_the_noise_is_asked_back_unless_it_is_kept(traine
     with pytest.raises(InputError, match="25 times what another seed alone does"):
         refuse_implausible(ACC, 0.05, noise)
     ask(trained, margin=0.01, gain=0.52)
-    with pytest.raises(InputError, match="palate metric val_acc --margin 0.9"):
+    with pytest.raises(InputError, match=r"palate metric val_acc --margin 0\.9"):
         ask(trained, margin=0.9, gain=0.7)
     trained.project.keep_margin("val_acc", 0.9)
     assert ask(trained, margin=0.9, gain=0.7).question.margin == 0.9

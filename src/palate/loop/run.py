@@ -121,7 +121,9 @@ def _seal(
     commit, reference = commit_of(catalog.project.home.parent), reference_for(ledger, question)
     seal.seal_question(chain, question, now=now, reference=reference, commit=commit, visible=visible > 0)
     if question.margin is not None and question.margin_from == "typed":
-        catalog.project.keep_margin(question.metric.name, question.margin, only_first=True)  # asked once for each metric
+        catalog.project.keep_margin(
+            question.metric.name, question.margin, only_first=True
+        )  # asked once for each metric
     mine = ledger.read(question.experiment).of(author.name)
     if opened.said is None:
         if mine is None and not visible:
