@@ -227,7 +227,7 @@ def test_a_budget_that_is_raised_after_looks_is_a_question_with_spent_looks(trai
     assert raised.question.spent == raised.judgement.terms.spent == (3,)
     assert more.question.spent == (3, 6)
     assert raised.again.startswith("asked again with another budget")
-    assert "looked at already, by a budget of 3" in str(raised)
+    assert "looked at already, by a budget of 3: up to 3 pairs its boundary holds" in str(raised)
     assert trained.ledger.read(raised.question.experiment).question.spent == (3,)
 
 

@@ -351,6 +351,6 @@ def spent_words(question: Question) -> str:
         return ""
     first = question.spent[0]
     return (
-        f"The first {first} pairs were looked at already, by a budget of {first}: they are judged as they were, "
-        "and the pairs behind them by a stricter boundary."
+        f"These runs were looked at already, by a budget of {first}: up to {first} pairs its boundary holds, "
+        "behind them a stricter one."
     )
