@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import adopt, history, shape, simulated
+from benchmarks import adopt, history, shape, simulated, terms
 from benchmarks.fooled import credit
 from benchmarks.fooled.play import Tally, play
 from benchmarks.fooled.policies import POLICIES
@@ -117,6 +117,7 @@ def _share(tally: Tally) -> float:
 def rows() -> Iterator[Row]:
     """Measure false verdicts by the shape of the noise and how far the arms move together, and the speed."""
     rng = np.random.default_rng(2026)
+    yield from terms.rows()
     checked = same_rule(rng.standard_normal((200, 2, BUDGET)))
     yield Row(
         name="the vectorised rule agrees with judge() on 200 experiments", measured=checked, target=1, at_least=True

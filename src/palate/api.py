@@ -76,7 +76,7 @@ class Experiment:
             forecast: what you think will happen: "better:80", palate.Forecast(...), palate.Spread(...) or a mapping as
                 in JSON; None to explore without one (not scored), or where one is sealed already.
             metric: the metric that is judged, where it is not the declared one.
-            margin: smallest difference that matters, in the metric's unit; one seed standard deviation if None.
+            margin: smallest difference that matters, as it is logged; kept for the metric, or measured first, if None.
             pairs: seed pairs that it may cost at most; as configured (20) if None.
             home: the project's folder; found as `find_project` does if None.
             ask_only: seal the question and the forecast, and run nothing yet.

@@ -232,7 +232,7 @@ def test_files_are_written_and_read_the_same_whatever_the_locale(workplace):
     ascii_only = SURROUNDINGS["no letters but ASCII's"]
     metric = "pr\u00e9cision"
     asked = workplace.call("run", "train.py", "-c", "gain=0.9", "--metric", metric, "--goal", "max", "--ask",
-                           "--forecast", "better:70", "--why", "\u2265 more")  # fmt: skip
+                           "--margin", "1", "--forecast", "better:70", "--why", "\u2265 more")  # fmt: skip
     assert asked.returncode == 0, asked.stderr
     written = workplace.process("forecast", "last", "--export", "q.json", **ascii_only)
     assert written.returncode == 0, written.stderr

@@ -69,7 +69,7 @@ def seen(place):
 
 
 def run(place, *words, **more):
-    return place.call("run", "train.py", "-c", "lift=.1", "--pairs", "2", *OPTIONS, *words, **more)
+    return place.call("run", "train.py", "-c", "lift=.1", "--pairs", "2", "--margin", "0.01", *OPTIONS, *words, **more)
 
 
 def test_runs_that_use_no_gpu_are_placed_by_cores_once_the_first_has_ended(place):

@@ -117,14 +117,6 @@ def test_the_newest_and_those_with_a_kind_of_record_are_listed_in_the_order_in_w
     assert ledger.having("forecast") == {asked[0].experiment, asked[2].experiment}
 
 
-def test_the_margin_of_a_metric_is_remembered_from_its_newest_question(written):
-    assert written.ledger.remembered_margin("val_loss") is None
-    for margin in (0.05, 0.07, None):
-        written.ask(written.question(margin=margin))
-    assert written.ledger.remembered_margin("val_loss") == 0.07
-    assert written.ledger.remembered_margin("val_acc") is None
-
-
 def test_verdicts_are_counted_by_kind_in_the_order_in_which_they_were_sealed(written):
     for lr, end in ((0.2, 1.4), (0.3, 0.6)):
         question = written.ask(written.question(lr=lr))

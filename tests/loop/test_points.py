@@ -71,7 +71,7 @@ def test_a_margin_that_was_meant_in_points_is_refused_where_the_values_are_known
     trained.run(ask(trained))
     with pytest.raises(InputError, match="A margin of 2 is 200 points") as refused:
         question_about(trained.project, trained.target(), {"gain": 0.8}, metric="val_acc", margin=2)
-    assert refused.value.todo == ("For 2 points: --margin 0.02",)
+    assert refused.value.todo == ("For 2 points: --margin 0.02   (or 2pt)",)
 
 
 def test_a_margin_of_percentages_is_taken_as_it_is(percent):

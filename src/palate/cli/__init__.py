@@ -24,6 +24,7 @@ COMMANDS = {
     "season": ("palate.cli.season", "Turn knobs of a run while it goes."),
     "cook": ("palate.cli.cook", "Replay what was turned in a run on new seeds: did the recipe work?"),
     "noise": ("palate.cli.noise", "Measure what another seed alone does."),
+    "metric": ("palate.cli.metric", "See or change the smallest difference that matters of a metric."),
     "forecast": ("palate.cli.forecast", "Seal what you think will happen, or see what you sealed."),
     "verdict": ("palate.cli.verdict", "Judge an experiment by the runs that are there."),
     "adopt": ("palate.cli.adopt", "Keep a change for now: the next question has it in both arms."),

@@ -16,6 +16,7 @@ from palate.loop.ask import opening, resources_of
 from palate.loop.attended import how_ended
 from palate.loop.author import author_of
 from palate.loop.metric import known_ends
+from palate.loop.terms import measured
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -84,6 +85,9 @@ def answer(
             return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
+        opened = measured(project, opened, person)  # its id is told to whoever watches it
+        if not as_json:
+            _say_budget(project, opened.question)
         hours = options.sitting.job.hours if options.sitting is not None else options.hours
         if hours is not None and not as_json:
             say(f"Hours      {hours_words(hours)}: no pair is started that would end later")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from palate.cli.plain import shown
+from palate.errors import InputError
 from palate.ledger.records import Author
 from palate.loop.author import author_of
 from palate.question.started import MODULE
@@ -24,6 +25,8 @@ from palate.vocabulary import Goal
 if TYPE_CHECKING:
     from palate.loop.metric import AskGoal
     from palate.loop.sittings import Held
+    from palate.loop.terms import AskMargin, ProjectNoise
+    from palate.question.question import Question
 
 LABEL = 11
 """Columns that a label in front of a line takes."""
@@ -84,10 +87,66 @@ class RunOptions:
         return self.detach and self.sitting is None
 
 
+class MarginType(click.ParamType):  # type: ignore[type-arg]  # of newer stubs only
+    """A margin on the command line: .003, or .3pt."""
+
+    name = "margin"
+
+    def convert(self, value: Any, _: Any, __: Any) -> Any:
+        """Read it; what is no margin is refused as everything else is."""
+        from palate.loop.terms import read_margin
+
+        return read_margin(value) if isinstance(value, str) else value
+
+
+MARGIN = MarginType()
+
+
+def margin_asker(options: RunOptions, *, as_json: bool) -> "AskMargin | None":
+    """Return what asks for the smallest difference that matters; None where nobody is asked for a forecast either."""
+    asks = options.said is None and not options.no_forecast and options.sitting is None
+    return _ask_margin if asks and not as_json and at_terminal() else None
+
+
+def _ask_margin(question: "Question", noise: "ProjectNoise | None", ends: tuple[float, ...]) -> float | None:
+    """Ask until a number is plausible, or Enter leaves it to what is measured."""
+    from palate.loop.terms import refuse_implausible
+    from palate.verdict.boundary import check_margin
+    from palate.verdict.words import size_words
+
+    metric = question.shown
+    unit = metric.unit.strip() or f"as {metric.name} is logged"
+    known = f"another seed alone: {size_words(noise.sd, metric, noise.sd)}" if noise else "Enter: measured first"
+    enter = "   Enter: that" if noise else ""
+    while True:
+        text = click.prompt(
+            f"Smallest difference of {shown(metric.name)} that matters, {unit}?   ({known}{enter})",
+            default="",
+            show_default=False,
+            err=True,
+        ).strip()
+        if not text:
+            return None
+        try:
+            margin = float(text.lower().removesuffix("points").removesuffix("pt").removesuffix("%")) / metric.scale
+            check_margin(margin)
+            refuse_implausible(metric, margin, noise)
+            if ends and noise is None and margin > max(ends[-1] - ends[0], abs(ends[-1])):
+                raise InputError(f"{text} is more than {metric.name} ever was ({ends[-1] * metric.scale:g}).")
+        except ValueError:
+            say(f"{text!r} is no number: .3, for example.")
+        except InputError as refused:
+            say(refused.what)
+        else:
+            return margin
+
+
 def judged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what says by which metric arms are judged: `metric`, `goal` and `margin`."""
     for option in (
-        click.option("--margin", type=float, help="Smallest difference that matters, in the unit that is logged."),
+        click.option(
+            "--margin", type=MARGIN, help="Smallest difference that matters: 0.003 as it is logged, or 0.3pt."
+        ),
         click.option(
             "--goal", type=click.Choice(["max", "min"]), help="Which way is better; told by the metric's name if clear."
         ),

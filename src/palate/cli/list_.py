@@ -8,6 +8,7 @@ import click
 from palate.cli.common import here, json_option, put_out, whoami
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.loop.sittings import Sitting, newest_of
+from palate.loop.terms import again_words
 from palate.store.catalog import Catalog, RunRow
 from palate.verdict.flukes import expected_flukes
 from palate.verdict.words import kind_words
@@ -34,7 +35,13 @@ def _experiments(catalog: Catalog, limit: int) -> tuple[list[dict[str, Any]], li
     """List the newest experiments, with this author's forecasts; others' stay hidden until the outcome."""
     ledger, author = Ledger.of(catalog.project.chain), whoami().name
     at_it = newest_of(catalog.project.home)
-    rows = [_experiment(experiment, author, at_it.get(experiment.id)) for experiment in ledger.newest(limit)]
+    rows = [
+        {
+            **_experiment(experiment, author, at_it.get(experiment.id)),
+            "again": again_words(ledger, experiment.id) or None,
+        }
+        for experiment in ledger.newest(limit)
+    ]
     kinds = ledger.verdict_kinds()
     return rows, [*map(_experiment_line, rows), *_flukes(len(kinds), kinds.count("better"))]
 
@@ -55,6 +62,7 @@ def _experiment(experiment: SealedExperiment, author: str, sitting: Sitting | No
         "failures": dict(verdict.failures) if verdict else None,
         "pairs": verdict.n if verdict else None,
         "effect": verdict.effect if verdict else None,
+        "margin": question.margin,
         "bits": experiment.bits.get(mine.hash) if mine else None,
         "badge": experiment.badge_name,
         "void": experiment.void.reason if experiment.void else None,
@@ -79,7 +87,7 @@ def _experiment_line(row: dict[str, Any]) -> str:
     verdict = f"{row['words']} ({row['pairs']} pairs{notes})" if row["verdict"] else f"{_open_words(row)}{notes}"
     bits = f"{row['bits']:+.1f} bits" if row["bits"] is not None else ""
     said = row["forecast"] or (f"{row['others']} of others" if row["others"] else "no forecast")
-    asked = f"{row['target']}: {row['question']}"
+    asked = f"{row['target']}: {row['question']}" + (f"   ({row['again']})" if row["again"] else "")
     return f"{row['experiment']}  {row['at'][:16]}  {verdict:<22} {said:<12} {bits:<10} {asked}"
 
 

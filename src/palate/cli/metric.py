@@ -1,4 +1,4 @@
-"""Which metric is judged, where nobody says it: a person is offered what the training was seen to log."""
+"""`palate metric`; and which metric is judged, where nobody says it: a person is offered what a training logs."""
 
 import os
 import re
@@ -6,11 +6,45 @@ from pathlib import Path
 
 import click
 
-from palate.cli.common import at_terminal, say
+from palate.cli.common import MARGIN, at_terminal, here, json_option, put_out, say
 from palate.errors import InputError
+from palate.loop.metric import WORDS
+from palate.loop.terms import in_logged_unit
 from palate.question.target import Target
 from palate.store.config import read_config
+from palate.store.peek import widest
 from palate.store.project import Project
+from palate.verdict.words import size_words
+from palate.vocabulary import goal_of_name, name_metric
+
+
+@click.command("metric")
+@click.argument("name")
+@click.option("--margin", type=MARGIN, help="Smallest difference that matters: 0.003 as it is logged, or 0.3pt.")
+@json_option
+def command(name: str, margin: float | None, as_json: bool) -> None:
+    """Show what this project keeps of the metric NAME, or keep its margin for questions that are asked from now on.
+
+    Questions that are sealed keep the margin that they were sealed with.
+
+    \b
+    palate metric val_acc
+    palate metric val_acc --margin 0.3pt
+    """
+    project = here()
+    ends = widest(project.catalog, name)
+    goal = project.goals.get(name) or goal_of_name(name) or "max"
+    metric = name_metric(name, goal)
+    if margin is not None:
+        project.keep_margin(name, in_logged_unit(metric, margin, ends) or margin)
+    kept, shown = project.margins.get(name), metric.shown_for(ends)
+    known_goal = project.goals.get(name) or goal_of_name(name)
+    document = {"schema": "palate.metric/1", "metric": name, "goal": known_goal, "margin": kept, "ends": list(ends)}
+    words = (
+        size_words(kept, shown, kept) if kept is not None else "none is kept; 1 seed sd is measured for each question"
+    )
+    better = WORDS[known_goal] if known_goal else "not known which way is better"
+    put_out(document, [f"{name}: {better}.", f"Smallest difference that matters: {words}."], as_json=as_json)
 
 
 def ask_metric(

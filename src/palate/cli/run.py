@@ -7,11 +7,13 @@ import click
 
 from palate.cli.ask import answer, answer_split
 from palate.cli.common import (
+    MARGIN,
     RunOptions,
     budget_of,
     goal_asker,
     here,
     json_option,
+    margin_asker,
     module_option,
     pointed_at,
     run_options,
@@ -19,7 +21,6 @@ from palate.cli.common import (
 )
 from palate.cli.metric import ask_metric, pattern_for
 from palate.errors import InputError
-from palate.ledger.ledger import Ledger
 from palate.loop.ask import question_about
 from palate.loop.incumbent import adopted_named, begin_from
 from palate.question.edit import Edit, edit_between
@@ -72,8 +73,8 @@ class _Run(click.Command):
 @click.option("--take", type=click.Choice(["last", "best"]), default="last", help="Which value of the curve counts.")
 @click.option(
     "--margin",
-    type=float,
-    help="Smallest difference that matters, in the unit that is logged; the project's last, else one seed sd.",
+    type=MARGIN,
+    help="Smallest difference that matters: 0.003 as it is logged, or 0.3pt; as kept for the metric, else 1 seed sd.",
 )
 @click.option("--data", multiple=True, type=click.Path(), help="Files or folders whose content is part of a run.")
 @click.option("--split", is_flag=True, help="Run the cells that tell whose gain it is, of several changes.")
@@ -134,8 +135,6 @@ def command(
     metric = metric or trained.metric
     if metric_from is not None and metric is not None:
         project.remember_pattern(*pattern_for(metric, metric_from))
-    if margin is None:
-        margin = Ledger.of(project.chain).remembered_margin(metric or "")
     question = question_about(
         project,
         trained,
@@ -146,6 +145,7 @@ def command(
         ask=goal_asker(as_json=as_json),
         take=take,
         margin=margin,
+        ask_margin=margin_asker(options, as_json=as_json),
         edit=edit,
         budget=budget_of(options.pairs),
     )

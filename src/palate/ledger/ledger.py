@@ -1,6 +1,7 @@
 """The ledger: the sealed chain replayed once into experiments, and only what has grown since; light to import."""
 
 import itertools
+import json
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from palate.ledger.records import (
     SealedWhen,
     SealedWhenScore,
     Turn,
+    question_body,
     shows_as_logged,
 )
 from palate.question.question import Question
@@ -37,6 +39,7 @@ ACTS = ("forecast", SealedSkip.KIND, SealedPromise.KIND)
 
 _PARTS: dict[str, set[str]] = {
     "sealed": set(),
+    "arms": set(),
     "question": {SealedVerdict.KIND, SealedArms.KIND},
     "forecasts": {*TURNS},
     "skipped": {*TURNS, SealedSkip.KIND},
@@ -134,6 +137,12 @@ class SealedExperiment:
     def asked(self) -> Record:
         """The question's record."""
         return next(self._of(SealedQuestion.KIND))
+
+    @cached_property
+    def arms(self) -> tuple[str, ...]:
+        """The keys of its arms: two questions with the same are about the same runs."""
+        keys = self.sealed.question.plan.keys
+        return tuple(keys[arm] for arm in sorted(keys))
 
     @cached_property
     def question(self) -> Question:
@@ -277,6 +286,7 @@ class Ledger:
         self._read: dict[str, SealedExperiment] = {}
         self._grown: dict[str, set[str]] = {}
         self._questions: dict[str, Asked] = {}
+        self._firsts: tuple[int, int, dict[str, str]] = (0, 0, {})
 
     def _replay(self) -> None:
         """Take in what has been sealed since the last look."""
@@ -359,8 +369,12 @@ class Ledger:
         return [self._must(name) for name in list(self._asked)[-most:]]
 
     def verdict_kinds(self) -> list[str]:
-        """List the kinds of all verdicts, oldest first, reading nothing else of them."""
-        return [kind for _, (kind, *_) in self.chain.kept(SealedVerdict.KIND)]
+        """List the kinds of all verdicts, oldest first, reading nothing else of them.
+
+        Of questions about the same arms only the first that was asked counts.
+        """
+        again, at = self.firsts(), self.chain.experiment_at
+        return [kind for number, (kind, *_) in self.chain.kept(SealedVerdict.KIND) if at(number) not in again]
 
     def asked(self) -> dict[str, Asked]:
         """Return what is known of each question without reading it, by experiment, in the order of asking."""
@@ -384,6 +398,58 @@ class Ledger:
             if names[one.label] and one.metric == metric and one.take == take and one.data == data:
                 alike.add(experiment)
         return frozenset(alike)
+
+    def firsts(self) -> Mapping[str, str]:
+        """Return, of each question that was asked again, the first about the same arms; void ones are left out.
+
+        Another margin, budget or metric makes another question of the same runs. Such questions count once, by the
+        first; only those whose changes are the same in words are read to find them.
+        """
+        asked, voids = self.asked(), self.having(SealedVoid.KIND)
+        if self._firsts[:2] != (len(asked), len(voids)):
+            self._firsts = (len(asked), len(voids), self._find_firsts(asked, voids))
+        return self._firsts[2]
+
+    def _find_firsts(self, asked: Mapping[str, Asked], voids: Collection[str]) -> dict[str, str]:
+        alike: dict[str, list[str]] = {}
+        for name, one in asked.items():
+            if name not in voids:
+                alike.setdefault(_signature(one.changes, one.edit), []).append(name)
+        firsts: dict[str, str] = {}
+        for names in alike.values():
+            by_arms: dict[tuple[str, ...], str] = {}
+            for name in names if len(names) > 1 else ():
+                first = by_arms.setdefault(self._must(name).arms, name)
+                if first != name:
+                    firsts[name] = first
+        return firsts
+
+    def asked_about(self, question: Question) -> list[SealedExperiment]:
+        """List the questions about the same arms as this one, in the order of asking, itself and void ones among them.
+
+        `question` need not be sealed.
+        """
+        body = question_body(question)
+        mine = _signature(body["changes"], body["edit"]["words"] if "edit" in body else None)
+        keys = tuple(question.plan.keys[arm] for arm in sorted(question.plan.keys))
+        names = [name for name, one in self.asked().items() if _signature(one.changes, one.edit) == mine]
+        return [known for name in names if (known := self._must(name)).arms == keys]
+
+    def noise_told(self, among: Collection[str], most: int) -> list[tuple[float, int, frozenset[str]]]:
+        """List what the newest verdicts of these experiments say of a run's noise; light, as before the prompt.
+
+        Returns:
+            seed sd, pairs, and the ids of the runs of each verdict.
+        """
+        having = self.having(SealedVerdict.KIND)
+        judged = [name for name in self.asked() if name in among and name in having]
+        told = []
+        for name in judged[-most:]:
+            body = next(self._must(name)._of(SealedVerdict.KIND)).body
+            if body.get("seed_sd") and body["n"] > 1:
+                runs = frozenset(run for by_arm in body.get("runs", {}).values() for run in by_arm)
+                told.append((float(body["seed_sd"]), int(body["n"]), runs))
+        return told
 
     def judged(self, among: Collection[str], until: int | None, most: int) -> list[VerdictNumbers]:
         """List what noise is told by, of the first verdict of each of these experiments, oldest first.
@@ -438,11 +504,6 @@ class Ledger:
         chain = self.chain
         return chain.each(chain.numbers(kind))
 
-    def remembered_margin(self, metric: str) -> float | None:
-        """Return the margin that this metric was last judged by in the project; None where it never had one."""
-        told = self.chain.newest_kept(SealedQuestion.KIND, metric, with_first=True)
-        return next((margin for _, (margin, name, *_) in told if name == metric and margin is not None), None)
-
     def remembered_goal(self, metric: str) -> Goal | None:
         """Return which way this metric was last taken to be better; None where nobody asked of it yet."""
         chain = self.chain
@@ -478,3 +539,8 @@ class Ledger:
         experiment = self._find(name)
         assert experiment is not None
         return experiment
+
+
+def _signature(changes: Sequence[Mapping[str, Any]], edit: str | None) -> str:
+    """Return changes as text: questions of which it differs are not about the same arms."""
+    return json.dumps([list(changes), edit], sort_keys=True, default=str)

@@ -16,8 +16,9 @@ from palate.forecast.answer import Said
 from palate.forecast.chances import Reference
 from palate.ledger.ledger import Ledger, SealedExperiment
 from palate.ledger.records import Author, SealedForecast
-from palate.loop.metric import AskGoal, known_ends, metric_for, refuse_margin_in_points
+from palate.loop.metric import AskGoal, known_ends, metric_for
 from palate.loop.reuse import with_inputs
+from palate.loop.terms import AskMargin, in_logged_unit, project_noise, refuse_implausible, with_known_margin
 from palate.loop.trust import Trust
 from palate.question.edit import Edit, snapshot
 from palate.question.fingerprint import data_of
@@ -220,6 +221,8 @@ def question_about(
     ask: AskGoal | None = None,
     data: tuple[str, ...] = (),
     edit: Edit | None = None,
+    margin: float | None = None,
+    ask_margin: AskMargin | None = None,
     **options: Any,
 ) -> Question:
     """Build the question for a target, its data fingerprinted, its metric as the project knows it.
@@ -233,6 +236,8 @@ def question_about(
         ask: asks a person which way an unknown metric is better; None where there is nobody to ask.
         data: files or folders whose content is part of a run, besides what the target declares.
         edit: of the code, which the treatment has too.
+        margin: smallest difference that matters, where somebody says it now; see `palate.loop.terms`.
+        ask_margin: asks a person for it, where the project knows none; None where there is nobody to ask.
         options: see `build_question`.
 
     Raises:
@@ -244,9 +249,7 @@ def question_about(
     name = metric or target.metric
     judged = None if name is None else metric_for(project, target, name, goal, ask)
     ends = () if judged is None else known_ends(project, target, judged)
-    if judged is not None:
-        refuse_margin_in_points(judged, options.get("margin"), ends)
-    return build_question(
+    question = build_question(
         target,
         changes,
         metric=name,
@@ -254,8 +257,13 @@ def question_about(
         data=_with_pattern(data_of((*target.data, *data), Path.cwd()), project.patterns.get(name or "", "")),
         as_logged=judged is not None and judged.points and not judged.shown_for(ends).points,
         edit=edit,
+        margin=margin if judged is None else in_logged_unit(judged, margin, ends),
         **options,
     )
+    if margin is not None and project.margins.get(question.metric.name) != question.margin:
+        noise = project_noise(Ledger.of(project.chain), question)
+        refuse_implausible(question.shown, question.margin, noise)
+    return with_known_margin(project, question, ask_margin, ends)
 
 
 def _with_pattern(data: str, pattern: str) -> str:
@@ -312,6 +320,7 @@ def opening(
     _refuse_in_worker()
     project.make()
     question, changed = with_inputs(project, question)
+    question = with_known_margin(project, question)
     experiment = Ledger.of(project.chain).find(question.experiment)
     _refuse_void(experiment)
     Trust.of(project).add(question)

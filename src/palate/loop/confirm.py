@@ -67,8 +67,12 @@ def rerun_plan(question: Question) -> Plan:
 
 
 def winners(ledger: Ledger) -> Iterator[tuple[Question, str]]:
-    """Yield the questions whose verdict claims a difference, with the claim, in the order of the verdicts."""
-    judged = [(one.verdict, one) for one in ledger.experiments(SealedVerdict.KIND) if one.verdict is not None]
+    """Yield the questions whose verdict claims a difference, with the claim, in the order of the verdicts.
+
+    Of questions about the same arms only the first that was asked counts.
+    """
+    first = ledger.having(SealedVerdict.KIND) - ledger.firsts().keys()
+    judged = [(one.verdict, one) for one in ledger.of_names(first) if one.verdict is not None]
     for sealed, experiment in sorted(judged, key=lambda pair: pair[0].number):
         if sealed.verdict.kind in CLAIMS:
             yield experiment.question, sealed.verdict.kind

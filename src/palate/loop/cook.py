@@ -9,8 +9,9 @@ from palate.bounded import read_text
 from palate.capture.documents import read_file
 from palate.errors import InputError
 from palate.loop.fork import find_kept, metric_among, training_of
-from palate.loop.metric import AskGoal, metric_for
+from palate.loop.metric import AskGoal, known_ends, metric_for
 from palate.loop.season import seasons_of
+from palate.loop.terms import in_logged_unit
 from palate.question.branch import Amount, parse_amount
 from palate.question.fingerprint import data_of
 from palate.question.question import Question
@@ -135,11 +136,13 @@ def cook_question(
     base = find_target(cooked.train, cooked.arguments)
     target, changes = base.seasoned(turns)
     name = metric_among(metric or base.metric, set())
+    judged = metric_for(project, base, name, goal, ask)
     return Question(
         target=target,
         changes=changes,
-        metric=metric_for(project, base, name, goal, ask),
-        margin=margin,
+        metric=judged,
+        margin=in_logged_unit(judged, margin, known_ends(project, base, judged)),
+        margin_from="" if margin is None else "typed",
         budget=budget,
         data=data_of(base.data, Path.cwd()),
     )

@@ -12,8 +12,9 @@ from pathlib import Path
 from palate.cooking.capsule import About, capsule_before, capsules_of
 from palate.errors import InputError, NotFoundError, RefusedError
 from palate.ledger.ledger import Ledger
-from palate.loop.metric import AskGoal, metric_for
+from palate.loop.metric import AskGoal, known_ends, metric_for
 from palate.loop.season import refuse_heard
+from palate.loop.terms import in_logged_unit
 from palate.loop.trust import Trust, command_lines
 from palate.question.branch import Amount, Fork, Trunk
 from palate.question.fingerprint import data_of
@@ -119,7 +120,9 @@ def fork_question(
     looks = tuple(sorted(set(asked.horizons) - {horizon}))
     fork = Fork(trunks=trunks, at=asked.at, horizon=horizon, anneal=anneal, changes=changes, looks=looks)
     name = metric_among(metric or base.metric, names)
-    return _question(base, fork, asked, metric_for(project, base, name, goal, ask), margin), words
+    judged = metric_for(project, base, name, goal, ask)
+    margin = in_logged_unit(judged, margin, known_ends(project, base, judged))
+    return _question(base, fork, asked, judged, margin), words
 
 
 def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: float | None) -> Question:
@@ -132,6 +135,7 @@ def _question(base: Target, fork: Fork, asked: Asked, metric: Metric, margin: fl
         changes=turned,
         metric=metric,
         margin=margin,
+        margin_from="" if margin is None else "typed",
         take=asked.take,
         budget=asked.replicates * len(fork.trunks),
         data=data_of(target.data, Path.cwd()),

@@ -255,6 +255,9 @@ _QUESTION = _fields(
             }
         ),
         "as_logged": _one_of(True),
+        "margin_from": _one_of("typed", "kept", "history", "measured", "resolution"),
+        "margin_runs": _whole(1, 10**6),
+        "spent": _list(_whole(2, 100)),
     },
 )
 _CHANCES = _fields(dict.fromkeys(("worse", "same", "better", "crash"), _number))

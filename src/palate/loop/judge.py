@@ -192,9 +192,12 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
     """Return the terms that a question is judged on: margin, budget, and what the project knew when it was asked.
 
     Past comparisons count where metric, training code's name and data are the same. They are taken as they were when
-    the question was sealed, so that a verdict does not change under a person's hands.
+    the question was sealed, so that a verdict does not change under a person's hands. Questions about the same runs as
+    this one are left out, and such of the past count once.
     """
-    until, alike = ledger.number_of(question.experiment), ledger.asked_like(likeness_of(question))
+    until = ledger.number_of(question.experiment)
+    own = {known.id for known in ledger.asked_about(question)}  # the same runs under other terms are no history of it
+    alike = ledger.asked_like(likeness_of(question)) - own - ledger.firsts().keys()
     asked = ledger.asked()
     past = [
         Past(
@@ -212,6 +215,7 @@ def terms_of(ledger: Ledger, question: Question) -> Terms:
     return Terms(
         budget=question.budget,
         margin=question.margin,
+        spent=question.spent,
         noise=noise,
         effect_sd=effect_sd(past),
         assumptions=not (until is not None and ledger.read(question.experiment).judged_unchecked),

@@ -3,10 +3,8 @@
 Light to import.
 """
 
-import math
 from collections.abc import Callable
 
-from palate.errors import InputError
 from palate.ledger.ledger import Ledger
 from palate.question.question import metric_of
 from palate.question.target import Target
@@ -67,17 +65,3 @@ def goal_for(project: Project, name: str, ask: AskGoal | None = None) -> Goal:
 def known_ends(project: Project, target: Target, metric: Metric) -> tuple[float, ...]:
     """Return the least and the most value that runs of this training ended with here; nothing where none is known."""
     return widest(project.catalog, metric.name, {target.label, *target.label.split(":")})
-
-
-def refuse_margin_in_points(metric: Metric, margin: float | None, ends: tuple[float, ...]) -> None:
-    """Refuse a margin that no two shares can differ by: it was meant in points.
-
-    Raises:
-        InputError: it is 1 or more, of a metric that is known to lie between 0 and 1.
-    """
-    if margin is not None and 1 <= margin < math.inf and ends and metric.shown_for(ends).points:
-        raise InputError(
-            f"A margin of {margin:g} is {margin * metric.scale:g} points: all differences would be under it.",
-            why=f"It is in the unit that is logged, and {metric.name} ended between {ends[0]:g} and {ends[-1]:g}.",
-            todo=f"For {margin:g} points: --margin {margin / metric.scale:g}",
-        )

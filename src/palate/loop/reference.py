@@ -99,7 +99,7 @@ def own_score(ledger: Ledger) -> OwnScore | None:
     """Score the reference forecasts of past questions, the newest, against a guess; None where nothing has come out."""
     bits = [
         bits_over_guess(reference.chances, past.likelihood)
-        for past in past_questions(ledger, "")
+        for past in past_questions(ledger)
         if (reference := past.experiment.reference) is not None
     ]
     return OwnScore(float(np.mean(bits)), len(bits)) if bits else None
@@ -120,7 +120,7 @@ def _case_line(experiment: SealedExperiment, verdict: Verdict) -> str:
 
 
 def _refer(ledger: Ledger, question: Question, mine: Features, gaps: Mapping[str, Features]) -> Reference:
-    past = list(past_questions(ledger, question.experiment))
+    past = list(past_questions(ledger, question))
     cases = [_case(one, gaps.get(one.experiment.id, {})) for one in past]
     effects = [effect for one in past if (effect := _effect(one.verdict)) is not None]
     features = {**_features(question), **mine}
@@ -139,14 +139,16 @@ def _case(past: PastQuestion, gap: Features) -> Case:
     return Case(name=name, family=family, features=features, moves=moves, likelihood=past.likelihood)
 
 
-def past_questions(ledger: Ledger, without: str) -> Iterator[PastQuestion]:
+def past_questions(ledger: Ledger, question: Question | None = None) -> Iterator[PastQuestion]:
     """Yield the newest questions of which a verdict is sealed, settled or not, oldest first; void ones are left out.
 
     Args:
         ledger: what is sealed.
-        without: an experiment that is left out.
+        question: whose past it is: it and others about the same arms are left out; None where all are meant. Of those
+            about the same arms the first counts.
     """
-    counted = ledger.having(SealedVerdict.KIND) - ledger.having(SealedVoid.KIND) - {without}
+    own = set() if question is None else {question.experiment, *(one.id for one in ledger.asked_about(question))}
+    counted = ledger.having(SealedVerdict.KIND) - ledger.having(SealedVoid.KIND) - own - ledger.firsts().keys()
     newest = itertools.islice((name for name in reversed(ledger.asked()) if name in counted), PAST_QUESTIONS)
     for experiment in ledger.of_names(frozenset(newest)):
         if experiment.verdict is not None:
@@ -180,7 +182,7 @@ def _effect(verdict: Verdict) -> tuple[float, float] | None:
 def _foretold(ledger: Ledger, question: Question, kind: str = "") -> list[PastPrediction]:
     """Return what members foretold of past questions: with the question, or of a class with its first forecast."""
     foretold: list[tuple[int, Mapping[Member, Any], Likelihood]] = []
-    for past in past_questions(ledger, question.experiment):
+    for past in past_questions(ledger, question):
         source = _first_of(past.experiment, kind) if kind else (past.experiment.asked.number, past.experiment.reference)
         if source is not None and source[1] is not None:
             foretold.append((source[0], source[1].members, past.likelihood))
@@ -250,7 +252,7 @@ def _seed_sd(past: Sequence[PastCurve]) -> float:
 def _past_gaps(ledger: Ledger, catalog: Catalog, question: Question, share: float) -> dict[str, Features]:
     """Return, for past questions with curves, how far ahead or behind the treatment was at this share of its budget."""
     gaps: dict[str, Features] = {}
-    for past in list(past_questions(ledger, question.experiment))[-GAPS_READ:]:
+    for past in list(past_questions(ledger, question))[-GAPS_READ:]:
         gap = _gap_then(catalog, past.experiment.question, share)
         if gap is not None and past.verdict.seed_sd:
             gaps[past.experiment.id] = gap_features(gap / past.verdict.seed_sd)

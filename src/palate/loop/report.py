@@ -22,6 +22,7 @@ from palate.loop.reference import case_words
 from palate.loop.results import RunResult, as_shown
 from palate.loop.reuse import known_inputs
 from palate.loop.score import score_forecast
+from palate.loop.terms import again_words, margin_words, spent_words
 from palate.question.question import Question
 from palate.store.catalog import Catalog
 from palate.store.project import Project
@@ -70,6 +71,7 @@ class Report:
         told: what to do with the change now, beside what may be claimed of it; None where nothing can be said.
         adopted: whether it is in the baseline of new questions.
         claim: the claim of a stack that it is; None for any other question.
+        again: where it was asked before about the same arms, with what that is different and which that was.
     """
 
     question: Question
@@ -91,6 +93,7 @@ class Report:
     told: Told | None = None
     adopted: bool = False
     claim: SealedClaim | None = None
+    again: str = ""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -140,6 +143,14 @@ class Report:
                 "words": self.headline,
             },
             "effect": effect_words(verdict, self.question.shown),
+            "margin": {
+                "value": self.question.margin,
+                "from": self.question.margin_from or None,
+                "runs": self.question.margin_runs,
+                "words": margin_words(self.question),
+            },
+            "again": self.again or None,
+            "spent": list(self.question.spent),
             "confounders": list(self.question.confounders),
             "chunks": {role: list(pair) for role, pair in self.question.chunks.items()},
             "opposed": list(self.opposed),
@@ -173,7 +184,16 @@ class Report:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
             return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
-        lines = [self.headline, *self.stopped_words(), *self._adopt(), *self._confounded(), *self.opposed]
+        terms = (margin_words(self.question), self.again and f"{self.again[0].upper()}{self.again[1:]}.",
+                 spent_words(self.question))  # fmt: skip
+        lines = [
+            self.headline,
+            *self.stopped_words(),
+            *filter(None, terms),
+            *self._adopt(),
+            *self._confounded(),
+            *self.opposed,
+        ]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
             lines.append(f"First failure with the change: {failed.id}: {failure_reason(failed)}")
@@ -424,6 +444,7 @@ def report_of(
         told=tell_odds(ledger, catalog, question, judgement, cost) if claim is None else None,
         adopted=is_adopted(ledger.chain, question.experiment),
         claim=claim,
+        again=again_words(ledger, question.experiment),
     )
 
 

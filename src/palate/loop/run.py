@@ -24,6 +24,7 @@ from palate.loop.report import Report, report_of
 from palate.loop.results import as_shown
 from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
+from palate.loop.terms import measured, with_spent
 from palate.loop.when import resolve_when
 from palate.question.question import Question
 from palate.redaction import known_secrets, redact_text
@@ -57,6 +58,7 @@ def run_question(
         RunsFailedError: the training did not deliver.
     """
     started_s, ledger = time.monotonic(), Ledger.of(project.chain)
+    opened = measured(project, opened, person)
     with Catalog.open(project) as catalog:
         question = _seal_and_read(ledger, catalog, opened, person, declared)
         if run:
@@ -114,6 +116,7 @@ def _seal_and_read(
     takes seconds: what is found there is sealed beside the question, before any run. Else the arms are read first, so
     that a refusal leaves nothing behind.
     """
+    opened = replace(opened, question=_with_spent_budgets(ledger, catalog, opened.question))
     if opened.asked:
         _tell(_seal(ledger, catalog, opened.question, opened, person), person)
         question = _read_arms(ledger, catalog, opened, person, declared)
@@ -122,6 +125,14 @@ def _seal_and_read(
         _tell(_seal(ledger, catalog, question, opened, person), person)
     seal.seal_arms(ledger.chain, question, now=datetime.now(UTC))
     return question
+
+
+def _with_spent_budgets(ledger: Ledger, catalog: Catalog, question: Question) -> Question:
+    """Put into a question which budgets of earlier ones about the same runs were looked at; as sealed where it is."""
+    known = ledger.find(question.experiment)
+    if known is not None:
+        return replace(question, spent=known.sealed.question.spent)
+    return with_spent(ledger, question, evidence_of(catalog, question).ended > 0)
 
 
 def _tell(forecasts: list[SealedForecast], person: Person) -> None:
@@ -154,6 +165,10 @@ def _seal(
         seal.refuse_seen(question.experiment, visible)  # before the question is sealed: a refusal leaves no trace
     commit, reference = commit_of(catalog.project.home.parent), reference_for(ledger, question)
     seal.seal_question(chain, question, now=now, reference=reference, commit=commit, visible=visible > 0)
+    if question.margin is not None and question.margin_from == "typed":
+        catalog.project.keep_margin(
+            question.metric.name, question.margin, only_first=True
+        )  # asked once for each metric
     mine = ledger.read(question.experiment).of(author.name)
     if opened.said is None:
         if mine is None and not visible:

@@ -59,6 +59,7 @@ class Runner:
         resources: what runs are carried out with.
         person: told of progress.
         engines: those that were started early, while a person was thinking; stopped at the end.
+        keep_engines: leave them to whoever runs more with them, where no run goes at the end.
 
     Attributes:
         made: how many runs were made, those that count for nothing among them.
@@ -73,7 +74,9 @@ class Runner:
         resources: Resources,
         person: Person,
         engines: Engines | None = None,
+        keep_engines: bool = False,
     ) -> None:
+        self._keep_engines = keep_engines
         self._catalog = catalog
         self._project = catalog.project
         self._plan = plan
@@ -116,7 +119,8 @@ class Runner:
 
     def _stop(self) -> None:
         """Stop the engines, wait for the runs that go to end, and write into their journals that they were stopped."""
-        self._engines.stop()
+        if self._going or not self._keep_engines:
+            self._engines.stop()
         for run_id, (arm, _, _) in self._going.items():
             with contextlib.suppress(OSError, StoreError):  # what is wrong with one must not keep the others from it
                 if write_stop(self._project, run_id):

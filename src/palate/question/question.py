@@ -6,7 +6,7 @@ Light to import, as is all that comes before the prompt.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from palate.errors import InputError, SettingError
 from palate.question.edit import Edit
@@ -16,6 +16,10 @@ from palate.recipe.codec import content_id, encode
 from palate.recipe.settings import Change
 from palate.verdict.boundary import check_budget, check_margin
 from palate.vocabulary import BASELINE, TREATMENT, Arm, Goal, Metric, Take, name_metric
+
+MarginFrom = Literal["", "typed", "kept", "history", "measured", "resolution"]
+"""Where a margin is from: typed for this question, kept for the metric, 1 seed sd of past runs or of the question's own
+first baseline runs, the metric's smallest step where the seed moves nothing. Empty: a record of before it was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,12 @@ class Question:
         changes: settings that the treatment has different; at least one, or an edit.
         metric: what is judged.
         take: which value of the curve counts.
-        margin: smallest difference that matters; one seed standard deviation if None.
+        margin: smallest difference that matters. It is a number in every question that is sealed; None only until it is
+            measured, and in records of before, which are judged by one seed standard deviation of their own runs.
+        margin_from: where that is from. No part of what is asked, so no part of the id; nor is the next.
+        margin_runs: how many runs it was measured by; 0 where it was not.
+        spent: budgets of earlier questions about the same arms whose pairs were looked at before this one was sealed:
+            their looks have used up their share of the error. See `palate.verdict.rule.Terms`.
         budget: seed pairs that it may cost at most.
         first_seed: of its pairs; above 0 where they have to be pairs that no earlier question used.
         data: fingerprint of the declared data.
@@ -46,6 +55,9 @@ class Question:
     metric: Metric
     take: Take = "last"
     margin: float | None = None
+    margin_from: MarginFrom = ""
+    margin_runs: int = 0
+    spent: tuple[int, ...] = ()
     budget: int = 20
     first_seed: int = 0
     data: str = ""
@@ -130,7 +142,7 @@ def build_question(
         metric: the metric that is judged; as the target declares it if None.
         goal: which way is better; as the target declares it, or as the metric's name says, if None.
         take: which value of the curve counts.
-        margin: smallest difference that matters; one seed standard deviation if None.
+        margin: smallest difference that matters, as it is logged; found before the question is sealed if None.
         budget: seed pairs that it may cost at most.
         data: fingerprint of the declared data.
         edit: of the code, which the treatment has too.
@@ -154,6 +166,7 @@ def build_question(
         metric=metric_of(target, name, goal),
         take=take,
         margin=margin,
+        margin_from="" if margin is None else "typed",
         budget=budget,
         data=data,
         edit=edit,

@@ -17,13 +17,16 @@ _ENDS = (
 )
 
 
-def widest(catalog: Path, metric: str, labels: Collection[str]) -> tuple[float, ...]:
+_ALL_ENDS = "SELECT MIN(last), MAX(last) FROM summaries WHERE metric = ? AND last IS NOT NULL"
+
+
+def widest(catalog: Path, metric: str, labels: Collection[str] | None = None) -> tuple[float, ...]:
     """Return the least and the most value that runs of a training ended with, as far as the catalog knows.
 
     Args:
         catalog: the catalog's file; it is not made, and not brought up to date.
         metric: as it is logged.
-        labels: of the training.
+        labels: of the training; of all trainings if None.
 
     Returns:
         two values; none where nothing is known, or the file cannot be read.
@@ -31,7 +34,10 @@ def widest(catalog: Path, metric: str, labels: Collection[str]) -> tuple[float, 
     try:
         with contextlib.closing(sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             refuse_views(connection)
-            rows = [connection.execute(_ENDS, (metric, label)).fetchone() for label in labels]
+            if labels is None:
+                rows = [connection.execute(_ALL_ENDS, (metric,)).fetchone()]
+            else:
+                rows = [connection.execute(_ENDS, (metric, label)).fetchone() for label in labels]
     except sqlite3.Error:
         return ()
     ends = [end for row in rows for end in row if end is not None]

@@ -1,6 +1,7 @@
 """A project's folder `.palate/`: where it is, and what lies where in it; standard library only."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from palate.store.private import make_folder, replace_file, write_file
 from palate.vocabulary import Goal
 
 FOLDER = ".palate"
-GOALS, PATTERNS = "goals.json", "patterns.json"
+GOALS, PATTERNS, MARGINS = "goals.json", "patterns.json", "margins.json"
 _ROOT_MARKS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
 
 
@@ -100,6 +101,39 @@ class Project:
                 replace_file(self.home / PATTERNS, f"{told}\n")
         except OSError as error:
             raise _not_written(self.home, error) from error
+
+    @property
+    def margins(self) -> Mapping[str, float]:
+        """The smallest differences that matter, as they are logged, kept for this project's metrics by name."""
+        try:
+            told = json.loads((self.home / MARGINS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        numbers = told.items() if isinstance(told, dict) else ()
+        return {name: float(one) for name, one in numbers if type(one) in (int, float) and 0 < one < math.inf}
+
+    def keep_margin(self, metric: str, margin: float, *, only_first: bool = False) -> float:
+        """Keep a metric's margin for later questions; return the one that is kept.
+
+        Args:
+            metric: as it is logged.
+            margin: in the unit that is logged.
+            only_first: keep it only where none is kept: of two processes that ask at once, the first answer counts.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self.make()
+        try:
+            with folder_locked(self.home):
+                margins = dict(self.margins)
+                if only_first and metric in margins:
+                    return margins[metric]
+                told = json.dumps({**margins, metric: margin}, indent=1, sort_keys=True, ensure_ascii=False)
+                replace_file(self.home / MARGINS, f"{told}\n")
+        except OSError as error:
+            raise _not_written(self.home, error) from error
+        return margin
 
     def make(self) -> None:
         """Make the folder for its owner alone, with a .gitignore so that nobody commits runs by accident.

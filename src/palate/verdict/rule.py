@@ -18,6 +18,7 @@ from palate.verdict.boundary import (
     Prior,
     check_margin,
     critical,
+    raised_critical,
 )
 from palate.verdict.history import Noise, RunNoise, conflicts
 from palate.verdict.lazy import special
@@ -139,6 +140,8 @@ class Terms:
     Attributes:
         budget: pairs that may be run at most, 2 to 100.
         margin: smallest difference that matters, in the metric's unit; None for one seed standard deviation.
+        spent: budgets of earlier questions about the same runs that were looked at, smallest first. Up to the first of
+            them its boundary holds, up to the next (or `budget`) that of a raised budget, behind that the e-value.
         noise: the noise prior; None when cold.
         effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
         assumptions: whether the shape of the noise is checked, and equal values alone say nothing; not so for verdicts
@@ -147,6 +150,7 @@ class Terms:
 
     budget: int = 20
     margin: float | None = None
+    spent: tuple[int, ...] = ()
     noise: Noise | RunNoise | None = None
     effect_sd: float | None = None
     assumptions: bool = True
@@ -278,10 +282,10 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
     spread = max(estimate_spread(pairs, noise), floor)
     seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
-    half = half_width(n, budget, spread, noise, VERDICT_LEVEL, share)
-    equal_half = half_width(n, budget, spread, noise, EQUIVALENCE_LEVEL, share)
+    half = _half_width(terms, n, spread, VERDICT_LEVEL, share)
+    equal_half = _half_width(terms, n, spread, EQUIVALENCE_LEVEL, share)
     effect = shrink_within(mean, spread, n, terms.effect_sd or PRIOR_EFFECT_SDS * seed_sd, half)
-    past = n > budget
+    past = n > (terms.spent[1] if len(terms.spent) > 1 else budget)
     kind = _past_budget_kind(pairs, noise) if past else classify(mean, half, equal_half, least)
     reason: OpenReason = "" if kind in SETTLED or n < budget else "past_budget" if past else "budget"
     return Verdict(
@@ -352,6 +356,19 @@ def half_width(
     """Return half the width of the interval at look n; beyond the budget, that of the e-value's confidence sequence."""
     if n <= budget:
         return critical(n, budget, level=level, prior=table_of(noise), share=share) * spread / math.sqrt(n)
+    return sequence_half_width(n, spread)
+
+
+def _half_width(terms: Terms, n: int, spread: float, level: float, share: int) -> float:
+    """Return half the width of the interval on these terms: where earlier budgets are spent, that of what is left."""
+    if not terms.spent:
+        return half_width(n, terms.budget, spread, terms.noise, level, share)
+    first = terms.spent[0]
+    if n <= first:
+        return half_width(n, first, spread, terms.noise, level, share)
+    raised = terms.spent[1] if len(terms.spent) > 1 else max(terms.budget, first)
+    if n <= raised:
+        return raised_critical(n, raised) * spread / math.sqrt(n)
     return sequence_half_width(n, spread)
 
 

@@ -42,7 +42,7 @@ def keys_line(question: Question) -> str:
 def same_words(question: Question) -> str:
     """Say what "same" is: within the margin."""
     margin = question.margin
-    return f"within {size_words(margin, question.shown, margin)}" if margin else "within one seed sd"
+    return f"within {size_words(margin, question.shown, margin)}" if margin else "within 1 seed sd, measured first"
 
 
 def read_screen(screen: Screen, seed_sd: SeedSd = lambda: None) -> Screen:
