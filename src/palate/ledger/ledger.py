@@ -140,9 +140,8 @@ class SealedExperiment:
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
-        """The keys of its arms: two questions with the same are about the same runs."""
-        keys = self.sealed.question.plan.keys
-        return tuple(keys[arm] for arm in sorted(keys))
+        """The keys of its arms, with the first seed: two questions with the same are about the same runs."""
+        return _arms_of(self.sealed.question)
 
     @cached_property
     def question(self) -> Question:
@@ -431,7 +430,7 @@ class Ledger:
         """
         body = question_body(question)
         mine = _signature(body["changes"], body["edit"]["words"] if "edit" in body else None)
-        keys = tuple(question.plan.keys[arm] for arm in sorted(question.plan.keys))
+        keys = _arms_of(question)
         names = [name for name, one in self.asked().items() if _signature(one.changes, one.edit) == mine]
         return [known for name in names if (known := self._must(name)).arms == keys]
 
@@ -539,6 +538,11 @@ class Ledger:
         experiment = self._find(name)
         assert experiment is not None
         return experiment
+
+
+def _arms_of(question: Question) -> tuple[str, ...]:
+    keys = question.plan.keys
+    return (*(keys[arm] for arm in sorted(keys)), str(question.first_seed))
 
 
 def _signature(changes: Sequence[Mapping[str, Any]], edit: str | None) -> str:

@@ -257,10 +257,15 @@ class Told:
         return f"These odds rest on {prior.past} past changes of the project{alike}."
 
     def _signed(self, effect: float) -> str:
-        return signed_words(effect, self.metric, max(self.odds.high - self.odds.low, 1e-12))
+        return signed_words(effect, self.metric, self._width)
 
     def _size(self, effect: float) -> str:
-        return size_words(effect, self.metric, max(self.odds.high - self.odds.low, 1e-12))
+        return size_words(effect, self.metric, self._width)
+
+    @property
+    def _width(self) -> float:
+        """What decides how many digits are shown: how unsure the gain is, and at least a tenth of it."""
+        return max(self.odds.high - self.odds.low, abs(self.odds.gain) / 10, 1e-12)
 
 
 def family_of(paths: list[str], *, edited: bool) -> str:
@@ -404,5 +409,6 @@ def size_of_claim(question: Question, judgement: Judgement) -> ClaimSize | None:
 
 
 def signed_words(effect: float, metric: Metric, width: float) -> str:
-    """Return an effect, + is better, in the metric's own sign, with the digits that a width justifies."""
+    """Return an effect, + is better, in the metric's own sign, with the digits that a width justifies: three at most."""
+    width = max(width, abs(effect) / 10)
     return f"{'+' if effect * metric.sign >= 0 else '-'}{size_words(effect, metric, width)}"
