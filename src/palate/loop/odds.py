@@ -409,6 +409,6 @@ def size_of_claim(question: Question, judgement: Judgement) -> ClaimSize | None:
 
 
 def signed_words(effect: float, metric: Metric, width: float) -> str:
-    """Return an effect, + is better, in the metric's own sign, with as many digits as a width justifies: about three."""
+    """Return an effect, + is better, in the metric's own sign, with as many digits as a width justifies."""
     width = max(width, abs(effect) / 10)
     return f"{'+' if effect * metric.sign >= 0 else '-'}{size_words(effect, metric, width)}"
