@@ -16,7 +16,8 @@ ASK = (*RUN, "-c", "gain=0.1", "--ask")
 @pytest.fixture
 def asked(workplace):
     """A workplace in which ada asked a question and forecast it; nothing was run."""
-    report = workplace.json(*ASK, "--forecast", "worse:80", "--why", "slower", "--author", "ada")
+    words = ("--margin", "0.003", "--forecast", "worse:80", "--why", "slower", "--author", "ada")
+    report = workplace.json(*ASK, *words)
     assert report["runs"]["made"] == 0
     return workplace, report["experiment"]
 
@@ -284,7 +285,9 @@ def test_when_something_happens_is_a_forecast_of_its_own(asked):
 def test_after_the_first_answer_the_reference_is_shown_and_may_be_followed_once(workplace):
     workplace.json(*RUN, "-c", "gain=0.1", "--forecast", "worse:80")
     child = workplace.terminal(*RUN, "-c", "gain=0.2")
-    child.expect("val_acc\\?")
+    child.expect("Smallest difference of val_acc that matters, points")
+    child.sendline("")  # as another seed alone does
+    child.expect("val_acc against the baseline\\?")
     before = child.before
     assert "Reference" not in before  # no base rate before the first answer
     child.send("\x1b[C6\r")

@@ -47,7 +47,7 @@ def test_where_nothing_is_known_the_noise_is_measured_before_the_question_is_sea
     assert report.document()["margin"]["from"] == "measured"
     assert "1 seed sd of 3 baseline runs, measured before the change ran" in str(report)
     assert any("No margin is known for val_acc" in event.words for event in person.of(Noticed))
-    assert report.judgement.made == len(person.started) - 3  # the three are used again
+    assert report.judgement.made == len(person.started)  # the three among them, used again
     assert len(set(person.started)) == len(person.started)
 
 
@@ -136,12 +136,12 @@ def test_a_seed_that_changes_nothing_leaves_the_smallest_step(trained):
     assert any("The seed changes nothing" in event.words for event in person.of(Noticed))
 
 
-def test_where_nothing_can_be_measured_the_margin_is_asked_for(trained):
+def test_where_nothing_can_be_measured_the_margin_is_a_thousandth_of_the_value_and_that_is_said(trained):
     trained.write(CONSTANT)
-    with pytest.raises(InputError, match="No margin is known for val_acc, and it cannot be measured") as refused:
-        ask(trained)
-    assert "--margin" in refused.value.todo[0]
-    assert not trained.ledger.asked()
+    person = Recorder()
+    report = ask(trained, person=person)
+    assert (report.question.margin_from, report.judgement.verdict.reason) == ("share", "frozen_seeds")
+    assert any("a thousandth of the value" in event.words for event in person.of(Noticed))
     assert ask(trained, margin=0.01).question.margin == 0.01
 
 

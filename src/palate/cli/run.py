@@ -82,7 +82,12 @@ class _Run(click.Command):
 @click.option("--strict", is_flag=True, help="Refuse arms that differ in more than was declared.")
 @click.option("--from-start", is_flag=True, help="Leave out what was adopted: the baseline is your files as they are.")
 @click.option("--first", type=click.IntRange(1, 100), help="Stop after so many pairs for now, settled or not.")
-@click.option("--ask", "ask_only", is_flag=True, help="Seal the question and your forecast, and run nothing yet.")
+@click.option(
+    "--ask",
+    "ask_only",
+    is_flag=True,
+    help="Seal the question and your forecast; run only what measures the noise, where no margin is known.",
+)
 @run_options
 @json_option
 def command(

@@ -194,9 +194,9 @@ def _refuse_by_runs(name: str, judgement: Judgement) -> None:
             why="The next baseline would fail too.",
             todo=f"palate show {name}   says how",
         )
-    if kind == "nothing":
+    if judgement.verdict.equal_curves:
         raise RefusedError(
-            f"{name} is not adopted: it did nothing: both arms are bit-identical.",
+            f"{name} is not adopted: all that both arms logged is equal.",
             why="There is nothing to keep. Is the change wired in?",
             todo=f"palate show {name}",
         )

@@ -283,6 +283,7 @@ class Opening:
         changed: what is different since earlier runs, which are therefore not used again, in words.
         resources: what runs are carried out with.
         engines: those that are warming up; none where all runs may be there already.
+        made: runs of it that were made just now, before it was sealed: those that measured the noise.
     """
 
     question: Question
@@ -292,6 +293,7 @@ class Opening:
     changed: tuple[str, ...]
     resources: Resources
     engines: Engines
+    made: int = 0
 
 
 @contextmanager

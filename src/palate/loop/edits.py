@@ -44,7 +44,7 @@ def trace_edit(
 ) -> None:
     """Where an edit did nothing, run the treatment once more to see which edited lines it reaches, and keep that."""
     path = _path(project, judgement)
-    if judgement.verdict.kind != "nothing" or question.edit is None or path is None or path.exists():
+    if not judgement.verdict.equal_curves or question.edit is None or path is None or path.exists():
         return
     target, lines = question.edit.target, edited_lines(question)
     if lines and target.task.kind in ("script", "function"):
@@ -73,7 +73,7 @@ def edited_lines(question: Question) -> dict[str, tuple[int, ...]]:
 def reached_words(project: Project, question: Question, judgement: Judgement) -> list[str]:
     """Say of an edit that did nothing which of its lines no run reaches."""
     path = _path(project, judgement)
-    if question.edit is None or judgement.verdict.kind != "nothing" or path is None or not path.exists():
+    if question.edit is None or not judgement.verdict.equal_curves or path is None or not path.exists():
         return []
     reached = json.loads(path.read_text())
     never = {

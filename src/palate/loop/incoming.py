@@ -255,7 +255,7 @@ _QUESTION = _fields(
             }
         ),
         "as_logged": _one_of(True),
-        "margin_from": _one_of("typed", "kept", "history", "measured", "resolution"),
+        "margin_from": _one_of("typed", "kept", "history", "measured", "resolution", "share"),
         "margin_runs": _whole(1, 10**6),
         "spent": _list(_whole(2, 100)),
     },

@@ -283,7 +283,9 @@ def family_of(paths: list[str], *, edited: bool) -> str:
 def is_weighed(question: Question, judgement: Judgement, *, void: bool) -> bool:
     """Whether odds are said of a question: of one change, whose runs finished and differ."""
     one = len(question.declared) == 1 and not question.confounders
-    return one and not void and judgement.pairs is not None and judgement.verdict.kind not in ("failed", "nothing")
+    verdict = judgement.verdict
+    told = judgement.pairs is not None and verdict.kind != "failed" and not verdict.equal_curves
+    return one and not void and told
 
 
 def past_of(ledger: Ledger, catalog: Catalog, question: Question) -> Past:

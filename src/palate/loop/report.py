@@ -183,16 +183,17 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report as lines for people."""
         if self.asked_only and not self.judgement.verdict.n:
-            return ["Sealed, and nothing was run yet: the same command without --ask runs it.", *self._forecast_lines()]
+            run = "of the change, nothing" if self.judgement.made else "nothing"
+            return [f"Sealed, and {run} was run yet: the same command without --ask runs it.", *self._forecast_lines()]
         terms = (margin_words(self.question), self.again and f"{self.again[0].upper()}{self.again[1:]}.",
                  spent_words(self.question))  # fmt: skip
         lines = [
             self.headline,
             *self.stopped_words(),
-            *filter(None, terms),
-            *self._adopt(),
             *self._confounded(),
             *self.opposed,
+            *self._adopt(),
+            *filter(None, terms),
         ]
         failed = _first_failure(self.judgement.results[TREATMENT])
         if failed is not None:
@@ -465,14 +466,14 @@ def _seed_words(catalog: Catalog, question: Question, judgement: Judgement) -> l
 
 def _arrival_words(catalog: Catalog, question: Question, judgement: Judgement) -> list[str]:
     runs = judgement.results.get(TREATMENT, {})
-    if judgement.verdict.kind != "nothing" or not runs:
+    if not judgement.verdict.equal_curves or not runs:
         return []
     return arrival_words(question.plan, TREATMENT, read_received(catalog.project.run_folder(runs[min(runs)].id)))
 
 
 def _shared_words(catalog: Catalog, judgement: Judgement) -> list[str]:
     """Say of a change that did nothing which file it read that a run of the baseline had made: perhaps a cache."""
-    if judgement.verdict.kind != "nothing":
+    if not judgement.verdict.equal_curves:
         return []
     made = {path for received in _received(catalog, judgement).values() for path in received.wrote_outside}
     runs = judgement.results.get(TREATMENT, {}).values()

@@ -64,7 +64,7 @@ def run_question(
         if run:
             judgement = run_until_settled(ledger, catalog, question, opened, person, first=first)
         else:
-            judgement = judge_now(ledger, catalog, question)
+            judgement = replace(judge_now(ledger, catalog, question), made=opened.made)
             person.watch(Looked(judgement.verdict))
         close_question(ledger, catalog, question, judgement)
         if run:
@@ -104,7 +104,8 @@ def run_until_settled(
     stopped = limits.stopped if limits is not None and not judgement.done else ""
     if first is not None and not judgement.done and not stopped:
         stopped = f"after {first} pair{'s' * (first != 1)}, as was asked"
-    return replace(judgement, made=runner.made, reused=runner.reused, stopped=stopped)
+    reused = max(runner.reused - opened.made, 0)  # what measured the noise was made for this question
+    return replace(judgement, made=runner.made + opened.made, reused=reused, stopped=stopped)
 
 
 def _seal_and_read(

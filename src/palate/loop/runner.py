@@ -60,6 +60,7 @@ class Runner:
         person: told of progress.
         engines: those that were started early, while a person was thinking; stopped at the end.
         keep_engines: leave them to whoever runs more with them, where no run goes at the end.
+        asked: the plan that was asked for, where `plan` is a part of it: commands that are offered are about that.
 
     Attributes:
         made: how many runs were made, those that count for nothing among them.
@@ -75,8 +76,10 @@ class Runner:
         person: Person,
         engines: Engines | None = None,
         keep_engines: bool = False,
+        asked: Plan | None = None,
     ) -> None:
         self._keep_engines = keep_engines
+        self._asked = asked or plan
         self._catalog = catalog
         self._project = catalog.project
         self._plan = plan
@@ -532,7 +535,7 @@ class Runner:
         return [f"{name} was handed over as {flag}. If it is called otherwise: {named}"]
 
     def _offers(self, heard: Logged) -> list[str]:
-        changes = [change for arm, some in self._plan.arms.items() if arm != BASELINE for change in some]
+        changes = [change for arm, some in self._asked.arms.items() if arm != BASELINE for change in some]
         return heard.offers(self._plan.target, [f"-c {change.path}={show_value(change.after)}" for change in changes])
 
     def _refuse_ambiguous(self, run_id: str) -> None:

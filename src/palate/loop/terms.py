@@ -185,13 +185,14 @@ def with_known_margin(
     if kept is not None:
         return replace(question, margin=kept, margin_from="kept")
     noise = project_noise(ledger, question)
-    answer = ask(question, noise, ends) if ask is not None and (ends or not question.metric.points) else None
-    if answer is not None:
-        kept = project.keep_margin(question.metric.name, answer, only_first=True)
-        return replace(question, margin=kept, margin_from="kept")
-    if noise is not None:
-        least = max(rounded(noise.sd), question.metric.resolution or 0.0)
-        return replace(question, margin=least, margin_from="history", margin_runs=noise.runs)
+    known = None if noise is None else max(rounded(noise.sd), question.metric.resolution or 0.0)
+    if ask is not None and (ends or not question.metric.points):
+        answer = ask(question, noise, ends) or known  # Enter: what is known, which is kept, so that it is asked once
+        if answer is not None:
+            kept = project.keep_margin(question.metric.name, answer, only_first=True)
+            return replace(question, margin=kept, margin_from="kept")
+    elif noise is not None:
+        return replace(question, margin=known, margin_from="history", margin_runs=noise.runs)
     return question
 
 
@@ -235,7 +236,13 @@ def measured(project: Project, opened: "Opening", person: "Person") -> "Opening"
     )
     with Catalog.open(project) as catalog:
         with Runner(
-            catalog, plan, resources=opened.resources, person=person, engines=opened.engines, keep_engines=True
+            catalog,
+            plan,
+            resources=opened.resources,
+            person=person,
+            engines=opened.engines,
+            keep_engines=True,
+            asked=question.plan,
         ) as runner:
             for results in runner:
                 ended = {seed: one for seed, one in results[BASELINE].items() if seed in seeds}
@@ -251,7 +258,7 @@ def measured(project: Project, opened: "Opening", person: "Person") -> "Opening"
     if words:
         person.watch(Noticed(words))
     settled = replace(question, margin=margin, margin_from=source, margin_runs=len(values))
-    return replace(opened, question=settled)
+    return replace(opened, question=settled, made=runner.made)
 
 
 def _margin_of(
@@ -268,13 +275,20 @@ def _margin_of(
         else f"The seed changes nothing: {len(values)} baseline runs gave the same {metric.name}. Is the seed wired in?"
     )
     step = metric.resolution or _smallest_step(catalog, metric.name, runs)
-    if step is None:
+    if step is not None:
+        return step, "resolution", f"{why} The margin is the metric's smallest step seen, {step:g}. Other: --margin"
+    if not values:
         raise InputError(
             f"No margin is known for {metric.name}, and it cannot be measured.",
             why=why,
             todo="Say which difference is the smallest that matters, as it is logged: --margin 0.005",
         )
-    return step, "resolution", f"{why} The margin is the metric's smallest step seen, {step:g}. Other: --margin"
+    share = rounded(max(abs(value) for value in values) / 1000) or 0.001
+    return (
+        share,
+        "share",
+        f"{why} The margin is a thousandth of the value, {share:g}, as no more is known. Other: --margin",
+    )
 
 
 def _smallest_step(catalog: "Catalog", metric: str, runs: Sequence[str]) -> float | None:
@@ -323,7 +337,8 @@ def _source_words(question: Question) -> str:
         "kept": f"kept for {question.metric.name} in this project",
         "history": f"1 seed sd of {runs} runs of this project, known before the question was sealed",
         "measured": f"1 seed sd of {runs} baseline run{'s' * (runs != 1)}, measured before the change ran",
-        "resolution": f"the smallest step of {question.metric.name}, as the seed changes nothing",
+        "resolution": f"the smallest step of {question.metric.name}, as the runs tell no noise",
+        "share": "a thousandth of the value, as the runs tell no noise",
     }.get(question.margin_from, "sealed with the question")
 
 

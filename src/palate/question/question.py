@@ -17,7 +17,7 @@ from palate.recipe.settings import Change
 from palate.verdict.boundary import check_budget, check_margin
 from palate.vocabulary import BASELINE, TREATMENT, Arm, Goal, Metric, Take, name_metric
 
-MarginFrom = Literal["", "typed", "kept", "history", "measured", "resolution"]
+MarginFrom = Literal["", "typed", "kept", "history", "measured", "resolution", "share"]
 """Where a margin is from: typed for this question, kept for the metric, 1 seed sd of past runs or of the question's own
 first baseline runs, the metric's smallest step where the seed moves nothing. Empty: a record of before it was kept."""
 

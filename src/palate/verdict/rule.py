@@ -128,6 +128,11 @@ class Verdict:
         return self.kind in SETTLED
 
     @property
+    def equal_curves(self) -> bool:
+        """Whether all that both arms logged is equal: the change did nothing, or nothing that was logged shows it."""
+        return self.kind == "nothing" or self.reason == "ties_alike"
+
+    @property
     def standard_error(self) -> float | None:
         """Standard error of `raw`."""
         return None if self.spread is None else self.spread / math.sqrt(self.n)
