@@ -364,7 +364,7 @@ def test_it_is_watched_at_a_terminal_and_goes_on_when_one_leaves(place, columns)
 
 def test_several_that_go_are_listed_and_none_is_guessed(place):
     place.write(TRAIN.replace("steps = 4", "steps = 600"))
-    one, other = detached(place), detached(place, "--margin", "0.5")
+    one, other = detached(place, "--margin", "0.01"), detached(place, "--margin", "0.02")
     refused = place.process("watch", "--json")
     assert refused.returncode == 2
     assert "2 are meant" in refused.stderr
