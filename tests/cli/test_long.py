@@ -148,7 +148,7 @@ def test_faults_of_the_command_are_told_at_once_and_nothing_is_started(place, wo
 
 def test_who_stops_it_ends_its_runs_with_all_that_they_started(place):
     place.write(LEAVES)
-    told = detached(place)
+    told = detached(place, "--margin", "0.01")
     name, pid = told["experiment"], told["process"]["pid"]
     until(lambda: len(left_over()) >= 4)
     family = with_descendants([pid])
@@ -360,6 +360,14 @@ def test_it_is_watched_at_a_terminal_and_goes_on_when_one_leaves(place, columns)
     terminal.wait()
     assert is_there(told["process"]["pid"])
     assert place.process("stop").returncode == 0
+
+
+def test_a_margin_that_would_have_to_be_measured_is_asked_for_as_nobody_waits(place):
+    refused = place.process(*ASK, "--detach")
+    assert refused.returncode == 2
+    assert "No margin is known for val_acc" in refused.stderr
+    assert "--margin 0.005" in refused.stderr
+    assert not list(place.folder.glob(".palate/runs/*"))
 
 
 def test_several_that_go_are_listed_and_none_is_guessed(place):

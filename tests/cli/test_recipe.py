@@ -257,6 +257,8 @@ def test_the_prompt_is_done_with_before_the_arms_are_read_and_a_refusal_keeps_th
     words = ("run", "train.py", "--metric", "val_loss", "--pairs", "2")
     workplace.json(*words[:-2], "-c", "boost=3.0", "--forecast", "better:60")  # a past to be shown
     child = workplace.terminal(*words, "-c", "config=b.json")
+    child.expect("Smallest difference of val_loss that matters")
+    child.sendline("")
     child.expect("then how sure")
     child.send("\x1b[D8\r")
     child.expect("Keep it")

@@ -187,7 +187,11 @@ def test_a_seed_that_a_cell_fixes_is_the_runs(workplace):
     notebook = workplace.folder / "train.ipynb"
     text = notebook.read_text()
     assert "random.seed(seed)" in text
-    notebook.write_text(text.replace("random.seed(seed)", "random.seed(123)").replace("seed = 0", "start = 0"))
+    notebook.write_text(
+        text.replace("random.seed(seed)", "random.seed(123)")
+        .replace("seed = 0", "start = 0")
+        .replace("{seed}", "{start}")
+    )
     ended = workplace.call("run", "train.ipynb", "-c", "lr=0.5", "--metric", "val_acc", "--no-forecast", "--pairs", "2")
     assert "goes nowhere" not in ended.stderr
     assert "each run's stands in place of the numbers in its seeding calls" in ended.stderr

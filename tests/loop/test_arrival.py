@@ -148,7 +148,7 @@ def test_what_does_not_arrive_is_named_before_the_second_pair(tmp_path, planted)
         return
     assert any(word in ended.stdout + ended.stderr for word in planted.words), ended.stdout + ended.stderr
     runs = tmp_path / ".palate" / "runs"
-    assert ended.returncode == 0 or not runs.exists() or len(list(runs.iterdir())) <= 3
+    assert ended.returncode == 0 or not runs.exists() or len(list(runs.iterdir())) <= 3 + 2  # three measure the noise
     assert "Did nothing" not in ended.stdout or planted.name in ONLY_SAID
 
 

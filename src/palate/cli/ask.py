@@ -12,11 +12,11 @@ from palate.cli.terminal.person import AtCommand, choose_forecast
 from palate.cli.terminal.prompt import same_words
 from palate.errors import InputError
 from palate.forecast.answer import Said, doubt_about, refuse_impossible
-from palate.loop.ask import opening, resources_of
+from palate.loop.ask import Opening, Person, opening, resources_of
 from palate.loop.attended import how_ended
 from palate.loop.author import author_of
 from palate.loop.metric import known_ends
-from palate.loop.terms import measured
+from palate.loop.terms import measured, refuse_to_measure
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config
@@ -85,9 +85,7 @@ def answer(
             return
         from palate.loop.run import run_question  # numpy and rich, .3 s of them
 
-        opened = measured(project, opened, person)  # its id is told to whoever watches it
-        if not as_json:
-            _say_budget(project, opened.question)
+        opened = _with_margin(project, opened, person, options, as_json=as_json)
         hours = options.sitting.job.hours if options.sitting is not None else options.hours
         if hours is not None and not as_json:
             say(f"Hours      {hours_words(hours)}: no pair is started that would end later")
@@ -104,6 +102,16 @@ def answer(
     commands = [*more, *report.next_commands()]
     document = {**report.document(), "schema": schema, "next": commands}
     put_out(document, [*report.lines(), next_line(commands)], as_json=as_json)
+
+
+def _with_margin(project: Project, opened: Opening, person: Person, options: RunOptions, *, as_json: bool) -> Opening:
+    """Measure the noise where no margin is known, before the id of the question is told to whoever watches it."""
+    if options.detaches:
+        refuse_to_measure(project, opened.question)
+    measured_now = measured(project, opened, person)
+    if not as_json:
+        _say_budget(project, measured_now.question)
+    return measured_now
 
 
 def _check_unit(project: Project, question: Question, said: Said | None, *, as_json: bool) -> None:
