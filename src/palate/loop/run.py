@@ -18,13 +18,14 @@ from palate.loop.confounders import compare_arms, read_arms, with_confounders
 from palate.loop.control import null_fork
 from palate.loop.edits import trace_edit
 from palate.loop.evidence import evidence_of
+from palate.loop.first_noise import measured
 from palate.loop.judge import Judge, Judgement, judge_now
 from palate.loop.reference import case_words, reference_for, reference_seen
 from palate.loop.report import Report, report_of
 from palate.loop.results import as_shown
 from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
-from palate.loop.terms import measured, with_spent
+from palate.loop.terms import with_spent
 from palate.loop.when import resolve_when
 from palate.question.question import Question
 from palate.redaction import known_secrets, redact_text
