@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import adopt, history, shape, simulated, terms
+from benchmarks import adopt, bank, history, shape, simulated, terms
 from benchmarks.fooled import credit
 from benchmarks.fooled.play import Tally, play
 from benchmarks.fooled.policies import POLICIES
@@ -133,6 +133,7 @@ def rows() -> Iterator[Row]:
     yield Row(name="false verdicts, A/A, arms that correlate .6 over seeds", measured=share, unit="%", target=5.5)
     yield from simulated.rows()
     yield from history.rows()
+    yield from bank.rows()
     yield from shape.rows()
     yield from credit.rows()
     yield from fooled_rows()

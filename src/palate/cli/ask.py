@@ -15,9 +15,8 @@ from palate.forecast.answer import Said, doubt_about, refuse_impossible
 from palate.loop.ask import Opening, Person, opening, resources_of
 from palate.loop.attended import how_ended
 from palate.loop.author import author_of
-from palate.loop.first_noise import measured
+from palate.loop.first_noise import measured, refuse_to_measure
 from palate.loop.metric import known_ends
-from palate.loop.terms import refuse_to_measure
 from palate.question.question import Question
 from palate.recipe.settings import show_value
 from palate.store.config import read_config

@@ -1,4 +1,4 @@
-"""The look at the noise before a question is sealed, where no margin is known: its first baseline runs, used again."""
+"""The look at the noise before a question is sealed, where no margin is known: runs of its baseline, used again."""
 
 import itertools
 import math
@@ -16,6 +16,7 @@ from palate.store.project import Project
 from palate.vocabulary import BASELINE
 
 if TYPE_CHECKING:
+    from palate.loop.results import RunResult
     from palate.store.catalog import Catalog
 
 LOOKED_AT = 3
@@ -25,8 +26,9 @@ LOOKED_AT = 3
 def measured(project: Project, opened: Opening, person: Person) -> Opening:
     """Return an opened question with a number for its margin: where nothing is known, its noise is looked at first.
 
-    The first baseline runs are made, before anything is sealed and before the change is run. They are the question's
-    own, so they are used again. A question that was sealed without a margin stays as it was sealed.
+    Where fewer than three runs of its baseline are there, the first ones are made, before anything is sealed and before
+    the change is run. They are the question's own, so they are used again. A question that was sealed without a margin
+    stays as it was sealed.
 
     Raises:
         InputError: they tell nothing of the noise, so that it has to be typed.
@@ -35,9 +37,50 @@ def measured(project: Project, opened: Opening, person: Person) -> Opening:
     question = opened.question
     if question.margin is not None or Ledger.of(project.chain).find(question.experiment) is not None:
         return opened
-    from palate.loop.runner import Runner  # numpy
+    from palate.loop.results import baseline_results  # numpy
     from palate.store.catalog import Catalog
 
+    with Catalog.open(project) as catalog:
+        there, made = baseline_results(catalog, question), 0
+        if len(there) < min(LOOKED_AT, question.budget):
+            there, made = _first_runs(catalog, opened, person)
+        values = [one.outcome.value for one in there.values() if one.outcome.value is not None]
+        margin, source, words = _margin_of(catalog, question, values, [one.id for one in there.values()])
+    if words:
+        person.watch(Noticed(words))
+    settled = replace(question, margin=margin, margin_from=source, margin_runs=len(values))
+    return replace(opened, question=settled, made=made)
+
+
+def refuse_to_measure(project: Project, question: Question) -> None:
+    """Refuse a question whose noise would have to be measured, where nobody waits for runs.
+
+    Raises:
+        InputError: no margin is known.
+    """
+    if question.margin is not None or Ledger.of(project.chain).find(question.experiment) is not None:
+        return
+    from palate.loop.results import baseline_results
+    from palate.store.catalog import Catalog
+
+    with Catalog.open(project) as catalog:
+        if len(baseline_results(catalog, question)) >= min(LOOKED_AT, question.budget):
+            return
+    raise InputError(
+        f"No margin is known for {question.metric.name}, and --detach waits for no run that measures it.",
+        why="It is the smallest difference that matters, and is sealed with the question.",
+        todo=[
+            "Say it, as it is logged: --margin 0.005",
+            "Or leave --detach out until the question is sealed: the first runs of the baseline measure it.",
+        ],
+    )
+
+
+def _first_runs(catalog: "Catalog", opened: Opening, person: Person) -> tuple[dict[int, "RunResult"], int]:
+    """Make the first runs of a question's baseline; return them by seed, and how many were made just now."""
+    from palate.loop.runner import Runner  # numpy
+
+    question = opened.question
     seeds = range(min(LOOKED_AT, question.budget))
     plan = replace(question.plan, arms={BASELINE: ()}, seeds=seeds, targets={}, states={})
     person.watch(
@@ -46,31 +89,23 @@ def measured(project: Project, opened: Opening, person: Person) -> Opening:
             "another seed alone does, before the question is sealed. They are used again."
         )
     )
-    with Catalog.open(project) as catalog:
-        with Runner(
-            catalog,
-            plan,
-            resources=opened.resources,
-            person=person,
-            engines=opened.engines,
-            keep_engines=True,
-            asked=question.plan,
-        ) as runner:
-            for results in runner:
-                ended = {seed: one for seed, one in results[BASELINE].items() if seed in seeds}
-                if len(ended) == len(seeds):
-                    break
-            else:
-                raise RunsFailedError(
-                    f"Stopped after {len(ended)} of {len(seeds)} runs that measure the noise: nothing is sealed yet.",
-                    todo="The same command goes on: nothing that finished is lost. With --margin it is not measured.",
-                )
-        values = [one.outcome.value for one in ended.values() if one.outcome.value is not None]
-        margin, source, words = _margin_of(catalog, question, values, [one.id for one in ended.values()])
-    if words:
-        person.watch(Noticed(words))
-    settled = replace(question, margin=margin, margin_from=source, margin_runs=len(values))
-    return replace(opened, question=settled, made=runner.made)
+    with Runner(
+        catalog,
+        plan,
+        resources=opened.resources,
+        person=person,
+        engines=opened.engines,
+        keep_engines=True,
+        asked=question.plan,
+    ) as runner:
+        for results in runner:
+            ended = {seed: one for seed, one in results[BASELINE].items() if seed in seeds}
+            if len(ended) == len(seeds):
+                return ended, runner.made
+    raise RunsFailedError(
+        f"Stopped after {len(ended)} of {len(seeds)} runs that measure the noise: nothing is sealed yet.",
+        todo="The same command goes on: nothing that finished is lost. With --margin it is not measured.",
+    )
 
 
 def _margin_of(

@@ -258,6 +258,7 @@ _QUESTION = _fields(
         "margin_from": _one_of("typed", "kept", "history", "measured", "resolution", "share"),
         "margin_runs": _whole(1, 10**6),
         "spent": _list(_whole(2, 100)),
+        "bank": _list(_whole(0, 10**9)),
     },
 )
 _CHANCES = _fields(dict.fromkeys(("worse", "same", "better", "crash"), _number))

@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from palate.errors import InputError
 from palate.forecast.features import family_of
 from palate.ledger.ledger import Asked, Ledger
@@ -14,6 +16,7 @@ from palate.loop.results import (
     Examples,
     Results,
     RunResult,
+    bank_values,
     collect,
     complete_pairs,
     curves_identical,
@@ -25,6 +28,7 @@ from palate.recipe.codec import decode
 from palate.recipe.settings import Change
 from palate.store.catalog import Catalog
 from palate.store.project import Project
+from palate.verdict.bank import weigh
 from palate.verdict.history import Past, effect_sd, noise_of
 from palate.verdict.pairs import Pairs, make_pairs
 from palate.verdict.rule import DISAGREEMENT_PAIRS, Failures, Terms, Verdict, judge
@@ -90,6 +94,8 @@ class Judge:
         self.terms = terms_of(ledger, question)
         known = ledger.find(question.experiment)
         self._sealed = known.verdict.verdict if known is not None and known.verdict is not None else None
+        values = bank_values(catalog, question) if question.bank else {}
+        self._bank = {seed: values[seed] for seed in question.bank if seed in values}
 
     def judge(self, results: Results) -> Judgement:
         """Judge the runs so far; where no further pair is complete, what was said last still holds."""
@@ -127,10 +133,20 @@ class Judge:
         if sealed is None or sealed.raw is None:
             return None
         for looks in range(1, complete + 1):
-            pairs, _ = _pairs_of(self._question.metric, results, self._question.plan.seeds[:looks])
+            seeds = self._question.plan.seeds[:looks]
+            pairs, _ = _pairs_of(self._question.metric, results, seeds)
             if pairs is not None and pairs.n == sealed.n:
-                return (sealed, pairs) if math.isclose(pairs.mean, sealed.raw, rel_tol=1e-9, abs_tol=1e-12) else None
+                further = self._further(results, seeds)
+                raw = pairs.mean if sealed.bank is None else weigh(pairs, np.array(further or ())).effect
+                return (sealed, pairs) if math.isclose(raw, sealed.raw, rel_tol=1e-9, abs_tol=1e-12) else None
         return None
+
+    def _further(self, results: Results, seeds: Sequence[int]) -> tuple[float, ...] | None:
+        """Return the bank's runs that are no half of a pair at these seeds; None where there is no bank."""
+        if not self._question.bank:
+            return None
+        paired = {seed for seed in seeds if all(results[arm][seed].outcome.value is not None for arm in ARMS)}
+        return tuple(value for seed, value in self._bank.items() if seed not in paired)
 
     def _first_settled(
         self, results: Results, complete: int, *, identical: bool | None
@@ -142,10 +158,12 @@ class Judge:
         """
         verdict, pairs = judge(None, self.terms), None
         for looks in range(1, complete + 1):
-            pairs, failures = _pairs_of(self._question.metric, results, self._question.plan.seeds[:looks])
+            seeds = self._question.plan.seeds[:looks]
+            pairs, failures = _pairs_of(self._question.metric, results, seeds)
+            terms = replace(self.terms, bank=self._further(results, seeds))
             equal = identical if pairs is not None and pairs.identical else None
             floor = self._floor(results, looks)
-            verdict = judge(pairs, self.terms, failures=failures, bit_identical=equal, disagreement=floor)
+            verdict = judge(pairs, terms, failures=failures, bit_identical=equal, disagreement=floor)
             if verdict.settled:
                 break
         spent = complete_pairs(without_lost(results), self._question.first_seed) >= self._question.budget

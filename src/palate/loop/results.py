@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +16,7 @@ from palate.store.catalog import Catalog, RunRow, Summary
 from palate.store.reader import read_event
 from palate.training.loggers.hearing import PRINTED
 from palate.training.outcome import USAGE_ERROR, lost_words, read_outcome
+from palate.verdict.bank import usable
 from palate.vocabulary import BASELINE, Arm, Outcome, goal_of_name
 
 Right = npt.NDArray[np.bool_]
@@ -74,6 +75,32 @@ def collect(catalog: Catalog, plan: Plan, *, pointless: bool = False) -> dict[Ar
     for arm, result in left if pointless else ():
         results[arm].setdefault(result.seed, result)
     return results
+
+
+def bank_of(catalog: Catalog, question: Question) -> tuple[int, ...]:
+    """Return the seeds of a question's baseline runs that are there: a bank, where they are enough for one.
+
+    A fork has a trunk of its own, a claim asks for fresh seeds, and what was adopted was chosen by its runs, which look
+    better than it is: none of them has a bank.
+    """
+    if question.target.fork is not None or question.target.incumbent or question.first_seed or question.spent:
+        return ()
+    seeds = sorted(bank_values(catalog, question))
+    return tuple(seeds) if usable(seeds, question.budget) else ()
+
+
+def bank_values(catalog: Catalog, question: Question) -> dict[int, float]:
+    """Return the values of a question's baseline runs that finished, by seed, + is better."""
+    sign = question.metric.sign
+    found = baseline_results(catalog, question).items()
+    return {seed: sign * one.outcome.value for seed, one in found if one.outcome.value is not None}
+
+
+def baseline_results(catalog: Catalog, question: Question) -> dict[int, RunResult]:
+    """Return a question's baseline runs that finished, by seed, whatever they were made for."""
+    plan = replace(question.plan, arms={BASELINE: ()}, targets={}, states={})
+    found = collect(catalog, plan)[BASELINE].items()
+    return {seed: one for seed, one in found if one.outcome.value is not None and not one.lost}
 
 
 def read_result(run: RunRow, summaries: Sequence[Summary], plan: Plan) -> RunResult | None:

@@ -22,7 +22,7 @@ from palate.loop.first_noise import measured
 from palate.loop.judge import Judge, Judgement, judge_now
 from palate.loop.reference import case_words, reference_for, reference_seen
 from palate.loop.report import Report, report_of
-from palate.loop.results import as_shown
+from palate.loop.results import as_shown, bank_of
 from palate.loop.runner import Runner
 from palate.loop.score import seal_scores
 from palate.loop.terms import with_spent
@@ -118,7 +118,7 @@ def _seal_and_read(
     takes seconds: what is found there is sealed beside the question, before any run. Else the arms are read first, so
     that a refusal leaves nothing behind.
     """
-    opened = replace(opened, question=_with_spent_budgets(ledger, catalog, opened.question))
+    opened = replace(opened, question=_on_its_terms(ledger, catalog, opened.question))
     if opened.asked:
         _tell(_seal(ledger, catalog, opened.question, opened, person), person)
         question = _read_arms(ledger, catalog, opened, person, declared)
@@ -129,12 +129,15 @@ def _seal_and_read(
     return question
 
 
-def _with_spent_budgets(ledger: Ledger, catalog: Catalog, question: Question) -> Question:
-    """Put into a question which budgets of earlier ones about the same runs were looked at; as sealed where it is."""
+def _on_its_terms(ledger: Ledger, catalog: Catalog, question: Question) -> Question:
+    """Put into a question what was there before it: looks that are spent, and a bank; as sealed where it is."""
     known = ledger.find(question.experiment)
     if known is not None:
-        return replace(question, spent=known.sealed.question.spent)
-    return with_spent(ledger, question, evidence_of(catalog, question).ended > 0)
+        sealed = known.sealed.question
+        return replace(question, spent=sealed.spent, bank=sealed.bank)
+    looked = evidence_of(catalog, question).ended > 0
+    asked = with_spent(ledger, question, looked)
+    return asked if looked else replace(asked, bank=bank_of(catalog, asked))
 
 
 def _tell(forecasts: list[SealedForecast], person: Person) -> None:

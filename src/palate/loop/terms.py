@@ -200,24 +200,6 @@ def _same_but_margin(ledger: Ledger, question: Question) -> SealedExperiment | N
     return next(reversed(plain or same), None)
 
 
-def refuse_to_measure(project: Project, question: Question) -> None:
-    """Refuse a question whose margin would have to be measured, where nobody waits for runs.
-
-    Raises:
-        InputError: no margin is known.
-    """
-    if question.margin is not None or Ledger.of(project.chain).find(question.experiment) is not None:
-        return
-    raise InputError(
-        f"No margin is known for {question.metric.name}, and --detach waits for no run that measures it.",
-        why="It is the smallest difference that matters, and is sealed with the question.",
-        todo=[
-            "Say it, as it is logged: --margin 0.005",
-            "Or leave --detach out until the question is sealed: the first runs of the baseline measure it.",
-        ],
-    )
-
-
 def with_spent(ledger: Ledger, question: Question, looked: bool) -> Question:
     """Return a question with the budgets whose looks earlier questions about the same runs have used up.
 

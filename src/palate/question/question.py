@@ -37,6 +37,8 @@ class Question:
         margin_runs: how many runs it was measured by; 0 where it was not.
         spent: budgets of earlier questions about the same arms whose pairs were looked at before this one was sealed:
             their looks have used up their share of the error. See `palate.verdict.rule.Terms`.
+        bank: seeds of the baseline runs that were there when it was sealed, before any run of the change: all of them
+            count at each look. Where there are none, there is no bank. No part of the id.
         budget: seed pairs that it may cost at most.
         first_seed: of its pairs; above 0 where they have to be pairs that no earlier question used.
         data: fingerprint of the declared data.
@@ -58,6 +60,7 @@ class Question:
     margin_from: MarginFrom = ""
     margin_runs: int = 0
     spent: tuple[int, ...] = ()
+    bank: tuple[int, ...] = ()
     budget: int = 20
     first_seed: int = 0
     data: str = ""

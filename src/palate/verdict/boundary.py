@@ -24,8 +24,11 @@ RUNS: Literal["runs"] = "runs"
 RUNS_FIRST_LOOK = 3
 """The first look where the noise of one run is known: two pairs cannot show that a change makes runs noisier."""
 
-Prior = float | Literal["runs"]
-"""What is known of the noise: degrees of freedom of a prior for the differences (0: cold), or that of one run."""
+BANK: Literal["bank"] = "bank"
+"""Names the tables for pairs beside a bank of baseline runs."""
+
+Prior = float | Literal["runs", "bank"]
+"""What is known: degrees of freedom of a prior for the differences (0: cold), the noise of one run, or a bank."""
 
 PRIORS = (0, 2, 4, 6, 10)
 """Degrees of freedom of the noise prior for which there are tables."""
@@ -87,7 +90,8 @@ def critical(n: int, budget: int, *, level: float = VERDICT_LEVEL, prior: Prior 
         n: pairs so far, 1 .. budget.
         budget: pairs that may be run at most.
         level: probability of ever crossing under the null hypothesis, .05 or .10, two-sided.
-        prior: degrees of freedom of the noise prior, 0 when cold; `RUNS` where the noise of one run is known.
+        prior: degrees of freedom of the noise prior, 0 when cold; `RUNS` where the noise of one run is known, `BANK`
+            beside a bank.
         share: claims made at once, among which the level is divided (only when cold, up to 30 pairs).
 
     >>> round(critical(2, 20), 1) > critical(20, 20)

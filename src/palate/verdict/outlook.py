@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from palate.verdict.boundary import EQUIVALENCE_LEVEL, RUNS_FIRST_LOOK, critical
+from palate.verdict.boundary import BANK, EQUIVALENCE_LEVEL, RUNS_FIRST_LOOK, Prior, critical
 from palate.verdict.history import Noise, RunNoise
 from palate.verdict.pairs import Pairs
-from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict, prior_spread, table_of
+from palate.verdict.rule import COLD_DF, PRIOR_EFFECT_SDS, Verdict, estimate_spread, prior_spread, table_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,12 +65,20 @@ def look_ahead(
         noise: the noise prior, as given to `judge`.
     """
     more = verdict.budget - pairs.n
-    if verdict.noise == "conflict" or (isinstance(noise, RunNoise) and verdict.budget < RUNS_FIRST_LOOK):
+    if (
+        verdict.noise == "conflict"
+        or verdict.bank is not None
+        or (isinstance(noise, RunNoise) and verdict.budget < RUNS_FIRST_LOOK)
+    ):
         noise = None
     if more < 1 or verdict.spread is None or verdict.margin is None:
         return Outlook(chance=0.0, low=None, high=None)
     means, spreads = _futures(pairs, verdict.spread, more, rng, noise)
-    crossed = _crossings(means, spreads, pairs.n, verdict.budget, verdict.margin, noise)
+    table = table_of(noise)
+    if verdict.bank is not None:  # as sure as the pairs are beside it now, they are taken to stay
+        table, spreads = BANK, spreads * (verdict.spread / max(estimate_spread(pairs), 1e-300))
+        means = means + (verdict.raw or 0.0) - pairs.mean
+    crossed = _crossings(means, spreads, pairs.n, verdict.budget, verdict.margin, table)
     settles = crossed.any(axis=1)
     chance = float(settles.mean())
     remedies = _remedies(pairs, verdict) if chance < LIKELY else ()
@@ -116,11 +124,10 @@ def _futures(
 
 
 def _crossings(
-    means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, noise: Noise | RunNoise | None
+    means: FloatArray, spreads: FloatArray, n: int, budget: int, margin: float, prior: Prior
 ) -> npt.NDArray[np.bool_]:
     """Return (400, more) whether each further look would give a verdict."""
     looks = range(n + 1, budget + 1)
-    prior = table_of(noise)
     bounds = np.array([critical(look, budget, prior=prior) / math.sqrt(look) for look in looks])
     equal = np.array([critical(look, budget, level=EQUIVALENCE_LEVEL, prior=prior) / math.sqrt(look) for look in looks])
     apart = np.abs(means) > bounds * spreads

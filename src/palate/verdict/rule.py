@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from palate.verdict.bank import FIRST_LOOK as BANK_FIRST_LOOK
+from palate.verdict.bank import weigh
 from palate.verdict.boundary import (
+    BANK,
     EQUIVALENCE_LEVEL,
     RUNS,
     RUNS_FIRST_LOOK,
@@ -91,6 +94,8 @@ class Verdict:
         noise: source of the spread.
         noise_family: of the changes whose past comparisons told the noise; "" where it is all of the project's.
         noise_comparisons: how many past comparisons told it; 0 where none was used.
+        bank: how many baseline runs stood beside the pairs; None where there is no bank. With one, `raw` is
+            the estimate from both.
         failures: failed runs by arm.
         reason: why there is no verdict, where more pairs within the budget would not give one; "ties": all values
             are equal and nothing else is known; "ties_alike": the curves are too, but say too little; "ties_differ":
@@ -114,6 +119,7 @@ class Verdict:
     noise: NoiseUsed = "cold"
     noise_family: str = ""
     noise_comparisons: int = 0
+    bank: int | None = None
     failures: Failures = Failures()
     reason: OpenReason = ""
     about: About = "mean"
@@ -149,6 +155,8 @@ class Terms:
             them its boundary holds, up to the next (or `budget`) that of a raised budget, behind that the e-value.
         noise: the noise prior; None when cold.
         effect_sd: prior standard deviation of effects in this project; None for 2 seed standard deviations.
+        bank: values of baseline runs at other seeds than the pairs, + is better; none may be left of a bank. None where
+            there is no bank.
         assumptions: whether the shape of the noise is checked, and equal values alone say nothing; not so for verdicts
             that were sealed before that.
     """
@@ -158,6 +166,7 @@ class Terms:
     spent: tuple[int, ...] = ()
     noise: Noise | RunNoise | None = None
     effect_sd: float | None = None
+    bank: tuple[float, ...] | None = None
     assumptions: bool = True
 
     def __post_init__(self) -> None:
@@ -198,10 +207,12 @@ def judge(
         return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
     if pairs.n == 1 and isinstance(asked.noise, RunNoise):
         return replace(_one_pair(pairs, asked, asked.noise), failures=counted)
-    waits = isinstance(asked.noise, RunNoise) and pairs.n < RUNS_FIRST_LOOK <= asked.budget
-    known = asked.noise if _reaches(asked, pairs.n) else None
+    banked = asked.bank is not None and BANK_FIRST_LOOK <= pairs.n <= asked.budget
+    first_look = BANK_FIRST_LOOK if asked.bank is not None else RUNS_FIRST_LOOK
+    waits = (asked.bank is not None or isinstance(asked.noise, RunNoise)) and pairs.n < first_look <= asked.budget
+    known = asked.noise if asked.bank is None and _reaches(asked, pairs.n) else None
     conflict = known is not None and conflicts(pairs, known)
-    used = replace(asked, noise=None if conflict else known)
+    used = replace(asked, noise=None if conflict else known, bank=asked.bank if banked else None)
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
     source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
@@ -285,6 +296,9 @@ def _tied(pairs: Pairs, terms: Terms, bit_identical: bool | None, common: dict[s
 def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -> Verdict:
     noise, budget, n, mean = terms.noise, terms.budget, pairs.n, pairs.mean
     spread = max(estimate_spread(pairs, noise), floor)
+    if terms.bank is not None:
+        beside = weigh(pairs, np.asarray(terms.bank, dtype=np.float64))
+        mean, spread = beside.effect, max(beside.error * math.sqrt(n), floor)
     seed_sd = pairs.seed_sd if n > 1 or noise is None else math.sqrt(noise.variance / 2)
     least = terms.margin if terms.margin is not None else max(seed_sd, pairs.step)
     half = _half_width(terms, n, spread, VERDICT_LEVEL, share)
@@ -306,6 +320,7 @@ def _judge_by_statistics(pairs: Pairs, terms: Terms, floor: float, share: int) -
         spread=spread,
         correlation=pairs.correlation,
         variance=pairs.sum_of_squares / (n - 1) if n > 1 else None,
+        bank=None if terms.bank is None else len(terms.bank),
         reason=reason,
     )
 
@@ -366,6 +381,8 @@ def half_width(
 
 def _half_width(terms: Terms, n: int, spread: float, level: float, share: int) -> float:
     """Return half the width of the interval on these terms: where earlier budgets are spent, that of what is left."""
+    if terms.bank is not None and n <= terms.budget:
+        return critical(n, terms.budget, level=level, prior=BANK, share=share) * spread / math.sqrt(n)
     if not terms.spent:
         return half_width(n, terms.budget, spread, terms.noise, level, share)
     first = terms.spent[0]

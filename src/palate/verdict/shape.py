@@ -15,10 +15,8 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-import numpy as np
-
 from palate.verdict.boundary import VERDICT_LEVEL
-from palate.verdict.pairs import FloatArray, Pairs
+from palate.verdict.pairs import Pairs
 
 About = Literal["mean", "typical"]
 """What a verdict is on: the mean over seeds, or the median difference."""
@@ -73,9 +71,6 @@ into two groups, 2 pairs lie like that by luck 1 time in 8, 4 pairs 1 time in 12
 
 LOPSIDED = 10.0
 """Ratio of the arms' standard deviations beyond which 2 or 3 pairs wait too: of equal arms, 1 in 8 starts so."""
-
-BANK_KNOWN = 8
-"""Known runs of the baseline from which its groups would have been seen, so that nothing waits."""
 
 GROUP_SHARE = 0.25
 """Share of an arm's runs up to which those far off the rest are odd ones, not a group."""
@@ -132,16 +127,15 @@ def shape_of(read: "Shape | Mapping[str, Any]") -> Shape:
     return Shape(**{one.name: read[one.name] for one in fields(Shape) if one.name in read})
 
 
-def look_at_shape(pairs: Pairs, *, bank: FloatArray | None = None) -> Shape:
+def look_at_shape(pairs: Pairs) -> Shape:
     """Return what the runs so far show of the noise.
 
     Args:
         pairs: the pairs so far.
-        bank: further known values of the baseline, + is better, at other seeds.
     """
     if pairs.n < SEEN_FROM:
         return PLAIN
-    known = pairs.baseline if bank is None or not len(bank) else np.concatenate([pairs.baseline, bank])
+    known = pairs.baseline
     arms = (sorted(known.tolist()), sorted(pairs.treatment.tolist()))
     step = pairs.step
     low = (_far(arms[0], arms[1], step), _far(arms[1], arms[0], step))
@@ -280,23 +274,19 @@ def sign_boundary(budget: int, level: float = VERDICT_LEVEL) -> tuple[int, ...]:
     return tuple(bounds)
 
 
-def check_assumptions(
-    verdict: AVerdict, pairs: Pairs, *, noise_known: bool, bank: FloatArray | None = None, share: int = 1
-) -> AVerdict:
+def check_assumptions(verdict: AVerdict, pairs: Pairs, *, noise_known: bool, share: int = 1) -> AVerdict:
     """Return a verdict with what it assumes checked: held back, or on the typical run, where the mean would mislead.
 
     Args:
         verdict: by the mean, of these pairs.
         pairs: the pairs so far.
         noise_known: whether the spread is known from elsewhere too.
-        bank: further known values of the baseline, + is better.
         share: claims made at once, among which the level is divided.
     """
     if verdict.spread is None or pairs.n > verdict.budget:
         return verdict
-    shape = look_at_shape(pairs, bank=bank)
-    known = noise_known or (bank is not None and len(bank) >= BANK_KNOWN)
-    if pairs.n < min(SEEN_FROM, verdict.budget) and not known and verdict.kind != "unclear" and _too_early(pairs):
+    shape = look_at_shape(pairs)
+    if pairs.n < min(SEEN_FROM, verdict.budget) and not noise_known and verdict.kind != "unclear" and _too_early(pairs):
         return replace(verdict, kind="unclear", shape=Shape(waits=True))
     if shape.plain:
         return verdict

@@ -13,16 +13,21 @@ the same when many pairs are there, and what the first looks spend on it is lost
 - prior d0: the variance of a difference is drawn from its prior, d0 / chi^2(d0), s~^2 = (d0 + SS) / (d0 + n - 1);
   an infinite d0 is a known variance. The first look is at n = 1, where the boundary is at least `FIRST_LOOK` prior
   standard deviations.
+- bank: 20 further runs of the baseline, and a treatment of twice its spread, independent of it: of the ratios from 1/2
+  to 2 and correlations from 0 up, that is where the statistic of `bank` crosses most often. The first look is at n = 3.
 """
 
 import json
 import math
 import sys
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from palate.verdict.boundary import BUDGETS, PRIORS, RUNS, RUNS_FIRST_LOOK, SHARES, Prior
+from palate.verdict.bank import FIRST_LOOK as BANK_FIRST_LOOK
+from palate.verdict.bank import SLOPE_PRIOR
+from palate.verdict.boundary import BANK, BUDGETS, PRIORS, RUNS, RUNS_FIRST_LOOK, SHARES, Prior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,6 +48,10 @@ PATHS = 1_000_000
 SEED = 20_260_917
 RUNS_SEED = 1
 """Second part of the seed of the tables for a known noise; those of a prior have its degrees of freedom."""
+BANK_SEED = 3
+BANK_RUNS, BANK_RATIO = 20, 2.0
+"""Further baseline runs, and the spread of the treatment in units of the baseline's, in the tables of a bank."""
+
 FIRST_LOOK = 5.0
 """Least boundary of a look at one pair."""
 
@@ -50,7 +59,7 @@ FIRST_LOOK = 5.0
 class Paths:
     """Running sums of simulated null differences, and of both arms for the cold rule."""
 
-    def __init__(self, prior: Prior, rng: np.random.Generator, paths: int) -> None:
+    def __init__(self, prior: float | Literal["runs"], rng: np.random.Generator, paths: int) -> None:
         self.prior, self.rng, self.paths = prior, rng, paths
         self.n = 0
         self.sigma = self._draw_sigma()
@@ -95,6 +104,38 @@ class Paths:
         return np.asarray(np.abs(self.difference_sum) / np.sqrt(n * variance))
 
 
+class BankPaths:
+    """Running sums of simulated runs of both arms beside a bank, under no difference of their means."""
+
+    def __init__(self, rng: np.random.Generator, paths: int) -> None:
+        self.rng, self.paths, self.n = rng, paths, 0
+        bank = rng.standard_normal((BANK_RUNS, paths))
+        self.bank_sum, self.bank_squares = bank.sum(axis=0), (bank**2).sum(axis=0)
+        self.a, self.b, self.aa, self.bb, self.ab = np.zeros((5, paths))
+
+    def look(self) -> FloatArray:
+        """Draw one more pair on every path; return |effect| / its standard error, as `bank.weigh` gives them."""
+        self.n += 1
+        one, other = self.rng.standard_normal(self.paths), BANK_RATIO * self.rng.standard_normal(self.paths)
+        self.a += one
+        self.b += other
+        self.aa += one**2
+        self.bb += other**2
+        self.ab += one * other
+        return self._statistic() if self.n >= BANK_FIRST_LOOK else np.zeros(self.paths)
+
+    def _statistic(self) -> FloatArray:
+        n, every = self.n, self.n + BANK_RUNS
+        mean_a, mean_b, mean_all = self.a / n, self.b / n, (self.a + self.bank_sum) / every
+        variance = (self.aa + self.bank_squares - every * mean_all**2) / (every - 1)
+        off = self.aa - n * mean_a**2
+        both = self.ab - n * mean_a * mean_b
+        slope = np.clip(both / (off + SLOPE_PRIOR * variance), 0.0, 1.0)
+        within = self.bb - n * mean_b**2 - 2 * slope * both + slope**2 * off
+        error = (np.maximum(variance, within / (n - 1)) + within) / n**2 + (1 - slope) ** 2 * variance / every
+        return np.asarray(np.abs(mean_b - slope * (mean_a - mean_all) - mean_all) / np.sqrt(error))
+
+
 class _Spender:
     """The construction of one boundary: the paths that have not crossed yet, and how many may cross by each look."""
 
@@ -124,8 +165,8 @@ def boundaries(
     prior: Prior, budgets: tuple[int, ...], *, paths: int, rng: np.random.Generator
 ) -> dict[str, list[float]]:
     """Simulate the boundaries of one prior (0 = cold): `level/share/budget` -> c_1 .. c_budget (0 = no look)."""
-    simulated = Paths(prior, rng, paths)
-    first_look = RUNS_FIRST_LOOK if prior == RUNS else 1 if prior else 2
+    simulated: Paths | BankPaths = BankPaths(rng, paths) if prior == "bank" else Paths(prior, rng, paths)
+    first_look = BANK_FIRST_LOOK if prior == BANK else RUNS_FIRST_LOOK if prior == RUNS else 1 if prior else 2
     powers = RUNS_POWERS if prior == RUNS else POWERS
     shares = [(share, budget) for budget in budgets for share in SHARES if share == 1 or _shared(prior, budget)]
     spenders = [
@@ -146,9 +187,10 @@ def _shared(prior: Prior, budget: int) -> bool:
 def main() -> None:
     """Write all tables as one JSON document on standard output."""
     tables = {}
-    known: list[Prior] = [*PRIORS, RUNS]
+    known: list[Prior] = [*PRIORS, RUNS, BANK]
+    seeds = {RUNS: RUNS_SEED, BANK: BANK_SEED}
     for prior in known:
-        rng = np.random.default_rng([SEED, RUNS_SEED if isinstance(prior, str) else int(prior)])
+        rng = np.random.default_rng([SEED, seeds[prior] if isinstance(prior, str) else int(prior)])
         print(f"prior {prior}", file=sys.stderr)
         tables[str(prior)] = boundaries(prior, BUDGETS, paths=PATHS, rng=rng)
     print(json.dumps({"seed": SEED, "paths": PATHS, "tables": tables}, indent=None))

@@ -181,10 +181,10 @@ def _settled(verdict: "Verdict", metric: Metric, changes: int) -> str:
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
         return (
             f"No difference that matters{_qualifier(verdict)}: whatever it is, it is under {bound}"
-            f" ({_pairs(verdict.n)})."
+            f" ({_evidence(verdict)})."
         )
     word = "Better" if verdict.kind.startswith("better") else "Worse"
-    numbers = f"{effect_words(verdict, metric)}, {_pairs(verdict.n)}"
+    numbers = f"{effect_words(verdict, metric)}, {_evidence(verdict)}"
     if verdict.kind.endswith("small"):
         bound = size_words(verdict.margin or 0.0, metric, verdict.margin or 1.0)
         return f"{word}{_qualifier(verdict)}, but too small to matter: {numbers}, under {bound}."
@@ -224,8 +224,10 @@ def _unclear(verdict: "Verdict", metric: Metric, outlook: "Outlook | None", pair
     if verdict.about == "typical":
         outlook = None  # it is on the mean
     if verdict.reason:
-        return f"Cannot tell within {_pairs(verdict.n)}: {where}. A bigger budget, or a larger margin, would settle it."
-    return f"Cannot tell yet: {_pairs(verdict.n)}, {where}{_more(outlook, pair_s, pair_gpu)}."
+        return (
+            f"Cannot tell within {_evidence(verdict)}: {where}. A bigger budget, or a larger margin, would settle it."
+        )
+    return f"Cannot tell yet: {_evidence(verdict)}, {where}{_more(outlook, pair_s, pair_gpu)}."
 
 
 def _one_run_each(verdict: "Verdict", metric: Metric) -> str:
@@ -293,6 +295,12 @@ def _form(metric: Metric, width: float) -> str:
 def _signed(metric: Metric, value: float, form: str) -> str:
     shown = f"{value * metric.scale:+{form}}"
     return shown if float(shown) else shown[1:]  # neither +0.0 nor -0.0
+
+
+def _evidence(verdict: "Verdict") -> str:
+    """Return what a verdict rests on: its pairs, and the baseline runs beside them."""
+    beside = f" beside {verdict.bank} more baseline run{'s' * (verdict.bank != 1)}" if verdict.bank else ""
+    return f"{_pairs(verdict.n)}{beside}"
 
 
 def _pairs(n: int) -> str:
