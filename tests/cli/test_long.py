@@ -166,7 +166,7 @@ def test_who_stops_it_ends_its_runs_with_all_that_they_started(place):
 @pytest.mark.parametrize("still", [False, True])
 def test_a_foreground_process_of_another_terminal_is_stopped_too(place, still):
     place.write(LEAVES)
-    with place.start(*ASK, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    with place.start(*ASK, "--margin", "0.01", stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         until(lambda: len(left_over()) >= 4)
         if still:
             process.send_signal(signal.SIGSTOP)

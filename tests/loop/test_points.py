@@ -76,14 +76,14 @@ def test_a_margin_that_was_meant_in_points_is_refused_where_the_values_are_known
 
 def test_a_margin_of_percentages_is_taken_as_it_is(percent):
     percent.run(ask(percent))
-    question = question_about(percent.project, percent.target(), {"gain": 0.8}, metric="val_acc", margin=2)
-    assert same_words(question) == "within 2.0"
+    question = question_about(percent.project, percent.target(), {"gain": 0.8}, metric="val_acc", margin=0.05)
+    assert same_words(question) == "within 0.050"
 
 
 def test_a_comparison_of_percentages_is_shown_as_it_is():
     shown = palate.compare([91.0, 91.2, 90.9, 91.0], [91.8, 92.0, 91.9, 91.9], metric="val_acc")
-    assert str(shown).startswith("Better: +0.82 (")
+    assert str(shown).startswith("Better: +0.87 (")
     assert str(palate.compare([0.910, 0.912, 0.909, 0.910], [0.918, 0.920, 0.919, 0.919], metric="val_acc")).startswith(
-        "Better: +0.82 points ("
+        "Better: +0.87 points ("
     )
     assert palate.compare([91.0, 91.2], [91.8, 92.0], points=True).metric.points is False
