@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palate.verdict import simulate
-from palate.verdict.bank import FIRST_LOOK, LEAST_RUNS, usable, weigh
+from palate.verdict.bank import FIRST_LOOK, LEAST_RUNS, disagree, usable, weigh
 from palate.verdict.boundary import BANK, critical
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import Terms, judge
@@ -60,6 +60,18 @@ def test_nothing_is_concluded_before_three_pairs_and_beyond_the_budget_the_pairs
     assert inside.raw == pytest.approx(weigh(make_pairs(before, after).first(4), np.array(bank)).effect)
 
 
+def test_a_bank_that_does_not_agree_with_the_pairs_is_not_used_and_that_is_said():
+    rng = np.random.default_rng(4)
+    before, after = rng.standard_normal(6), rng.standard_normal(6)
+    drifted = tuple(rng.standard_normal(14) + 5)
+    pairs = make_pairs(before, after)
+    assert disagree(pairs, np.array(drifted))
+    told = judge(pairs, Terms(budget=20, margin=0.1, bank=drifted))
+    assert (told.noise, told.bank, told.raw) == ("bank_conflict", None, pytest.approx(pairs.mean))
+    assert not disagree(pairs, rng.standard_normal(14))
+    assert judge(pairs, Terms(budget=20, margin=0.1, bank=tuple(rng.standard_normal(14))), share=2).bank is None
+
+
 def test_the_tables_are_what_the_generator_makes():
     made = simulate.boundaries(BANK, (5, 20), paths=60_000, rng=np.random.default_rng(5))
     for n in range(FIRST_LOOK, 21):
@@ -72,7 +84,7 @@ def test_the_tables_are_what_the_generator_makes():
     ("ratio", "correlation", "runs"), [(2.0, 0.0, 20), (0.5, 0.0, 20), (1.0, 0.6, 20), (2.0, 0.0, 8), (1.0, 0.0, 40)]
 )
 def test_equal_arms_are_seldom_told_apart(ratio, correlation, runs):
-    """6 % and the Monte-Carlo error of 1,500 users at most; the bank's first runs are halves of pairs in their turn."""
+    """6 % and the Monte-Carlo error of 600 users at most; the bank's first runs are halves of pairs in their turn."""
     rng = np.random.default_rng([int(10 * ratio), int(10 * correlation), runs])
     wrong = 0
     for _ in range(600):

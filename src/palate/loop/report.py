@@ -326,6 +326,11 @@ class Report:
         verdict = self.judgement.verdict
         if verdict.noise == "conflict":
             return ["One arm varied more than the past told, so the verdict rests on these pairs alone."]
+        if verdict.noise == "bank_conflict":
+            return [
+                "The baseline's earlier runs lie elsewhere than those in these pairs, so the verdict rests on the pairs"
+                " alone. Did something change that palate does not see, a machine or a library?"
+            ]
         return [history_words(verdict.noise_family, verdict.noise_comparisons)] if verdict.noise == "history" else []
 
     def _pairing(self) -> list[str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from palate.verdict.lazy import special
 from palate.verdict.pairs import FloatArray, Pairs
 
 FIRST_LOOK = 3
@@ -26,6 +27,10 @@ LEAST_RUNS = 8
 
 SLOPE_PRIOR = 2.0
 """How many runs' worth of variance the slope is shrunk to 0 by."""
+
+
+DISAGREE = 0.001
+"""Level at which the baseline's runs in the pairs and those beside them are told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,21 @@ def weigh(pairs: Pairs, further: FloatArray) -> Beside:
     error = math.sqrt((prior + within) / n / n + known)
     effect = float(after.mean() - slope * (before.mean() - every.mean()) - every.mean())
     return Beside(effect=effect, error=max(error, pairs.step / math.sqrt(n)), slope=slope)
+
+
+def disagree(pairs: Pairs, further: FloatArray) -> bool:
+    """Return whether the baseline's runs in the pairs and those beside them are not of one kind.
+
+    They are the same training at other seeds. Where their means lie further apart than in 1 of 1,000 cases, something
+    else changed between them (a machine, a file that was not seen), and only the pairs can be trusted.
+    """
+    n, k = pairs.n, len(further)
+    if n < FIRST_LOOK or k < FIRST_LOOK:
+        return False
+    squares = float(np.sum((pairs.baseline - pairs.baseline.mean()) ** 2) + np.sum((further - further.mean()) ** 2))
+    error = math.sqrt(squares / (n + k - 2) * (1 / n + 1 / k))
+    gap = abs(float(pairs.baseline.mean() - further.mean()))
+    return gap > max(float(special.stdtrit(n + k - 2, 1 - DISAGREE / 2)) * error, pairs.step)
 
 
 def usable(seeds: Sequence[int], budget: int) -> bool:

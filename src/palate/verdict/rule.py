@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from palate.verdict.bank import FIRST_LOOK as BANK_FIRST_LOOK
-from palate.verdict.bank import weigh
+from palate.verdict.bank import disagree, weigh
 from palate.verdict.boundary import (
     BANK,
     EQUIVALENCE_LEVEL,
@@ -32,8 +32,9 @@ Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclea
 """In this order: better, worse, no difference that matters, better (worse) by less than the margin, cannot tell yet,
 did nothing, failed."""
 
-NoiseUsed = Literal["cold", "history", "conflict"]
-"""Source of the spread: these pairs alone; these and what the past knew; these alone, as they contradict the past."""
+NoiseUsed = Literal["cold", "history", "conflict", "bank_conflict"]
+"""Source of the spread: these pairs alone; these and what the past knew; these alone, as they contradict the past, or as
+the baseline's runs in the pairs and those in the bank do not agree."""
 
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
@@ -207,7 +208,9 @@ def judge(
         return settled or Verdict(kind="unclear", n=0, budget=asked.budget, failures=counted, reason="no_pairs")
     if pairs.n == 1 and isinstance(asked.noise, RunNoise):
         return replace(_one_pair(pairs, asked, asked.noise), failures=counted)
-    banked = asked.bank is not None and BANK_FIRST_LOOK <= pairs.n <= asked.budget
+    banked = asked.bank is not None and share == 1 and BANK_FIRST_LOOK <= pairs.n <= asked.budget
+    apart = banked and disagree(pairs, np.asarray(asked.bank, dtype=np.float64))
+    banked = banked and not apart
     first_look = BANK_FIRST_LOOK if asked.bank is not None else RUNS_FIRST_LOOK
     waits = (asked.bank is not None or isinstance(asked.noise, RunNoise)) and pairs.n < first_look <= asked.budget
     known = asked.noise if asked.bank is None and _reaches(asked, pairs.n) else None
@@ -215,7 +218,7 @@ def judge(
     used = replace(asked, noise=None if conflict else known, bank=asked.bank if banked else None)
     floor = math.sqrt(disagreement) if pairs.n <= DISAGREEMENT_PAIRS else 0.0
     judged = _judge_by_statistics(pairs, used, floor, share)
-    source: NoiseUsed = "conflict" if conflict else "history" if used.noise else "cold"
+    source: NoiseUsed = "conflict" if conflict else "bank_conflict" if apart else "history" if used.noise else "cold"
     if waits:  # no look is due yet: the interval is the cold one, and nothing is concluded from it
         return replace(judged, kind="unclear", failures=counted)
     if isinstance(used.noise, RunNoise):
