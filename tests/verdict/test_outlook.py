@@ -66,11 +66,11 @@ def test_a_future_gives_a_verdict_beyond_its_boundary_or_within_the_margin():
     apart, equal = critical(19, 20), critical(19, 20, level=0.10)
     spreads = np.full((5, 2), math.sqrt(19))
     means = np.array([[apart - 0.01], [apart + 0.01], [-apart - 0.01], [0.1], [-0.3]]) * np.ones((1, 2))
-    crossed = _crossings(means, spreads, 18, 20, equal + 0.2, None)
+    crossed = _crossings(means, spreads, 18, 20, equal + 0.2, 0.0)
     assert crossed.shape == (5, 2)
     assert crossed[:, 0].tolist() == [False, True, True, True, False]
     none = np.zeros((1, 2))
-    assert not _crossings(none, none, 18, 20, 0.0, None).any()  # on a border, as in the rule, there is none
+    assert not _crossings(none, none, 18, 20, 0.0, 0.0).any()  # on a border, as in the rule, there is none
 
 
 def open_verdict(**more):

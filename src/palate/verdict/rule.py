@@ -33,8 +33,8 @@ Kind = Literal["better", "worse", "same", "better_small", "worse_small", "unclea
 did nothing, failed."""
 
 NoiseUsed = Literal["cold", "history", "conflict", "bank_conflict"]
-"""Source of the spread: these pairs alone; these and what the past knew; these alone, as they contradict the past, or as
-the baseline's runs in the pairs and those in the bank do not agree."""
+"""Source of the spread: these pairs alone; these and what the past knew; these alone, as they contradict the past, or
+as the baseline's runs in the pairs and in the bank do not agree."""
 
 DISAGREEMENT_PAIRS = 5
 """Most pairs for which the disagreement of per-example predictions is a lower bound of the spread."""
