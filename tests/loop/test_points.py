@@ -36,6 +36,7 @@ def test_percentages_are_shown_as_they_are_logged_everywhere(percent):
     assert not question.as_logged
     report = percent.run(question, said=parse_forecast("0.1/0.3/0.5"))
     assert "Better: +" in report.headline
+    assert "points" not in "\n".join(report.lines()[:4])
     assert "points (" not in "\n".join(report.lines())
     assert report.document()["metric"]["points"] is False
     [sealed] = percent.ledger.experiments("verdict")

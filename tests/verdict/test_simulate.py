@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from palate.verdict.boundary import BUDGETS, PRIORS, RUNS, critical
+from palate.verdict.boundary import BANK, BUDGETS, PRIORS, RUNS, critical
 from palate.verdict.history import RunNoise
 from palate.verdict.pairs import make_pairs
 from palate.verdict.rule import classify, estimate_spread
@@ -128,8 +128,8 @@ def test_the_first_boundary_with_a_prior_is_the_t_quantile_of_its_share_or_5(bud
 def test_the_shipped_tables_are_those_that_would_be_made():
     shipped = json.loads((resources.files("palate.verdict") / "boundaries.json").read_text())
     assert (shipped["seed"], shipped["paths"]) == (SEED, PATHS)
-    assert list(shipped["tables"]) == [str(prior) for prior in (*PRIORS, RUNS)]
-    for prior in (*PRIORS, RUNS):
+    assert list(shipped["tables"]) == [str(prior) for prior in (*PRIORS, RUNS, BANK)]
+    for prior in (*PRIORS, RUNS, BANK):
         made = boundaries(prior, BUDGETS, paths=400, rng=np.random.default_rng(0))
         table = shipped["tables"][str(prior)]
         assert {key: len(bounds) for key, bounds in made.items()} == {key: len(table[key]) for key in table}
@@ -137,8 +137,8 @@ def test_the_shipped_tables_are_those_that_would_be_made():
         assert ("0.05/2/30" in made) == (prior == 0)
         assert "0.05/2/50" not in made
         told = {key: bounds for key, bounds in table.items() if key.startswith("0.05/")}
-        assert all((bounds[0] == 0.0) == (prior in (0, RUNS)) for bounds in told.values())
-        assert all((bounds[1] == 0.0) == (prior == RUNS) for bounds in told.values())
+        assert all((bounds[0] == 0.0) == (prior in (0, RUNS, BANK)) for bounds in told.values())
+        assert all((bounds[1] == 0.0) == (prior in (RUNS, BANK)) for bounds in told.values())
 
 
 def test_the_first_look_is_at_one_pair_with_a_prior_and_at_two_without():

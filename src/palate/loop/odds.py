@@ -11,7 +11,7 @@ from palate.ledger.records import SealedVerdict, SealedVoid, likeness_of
 from palate.ledger.stack import claimed_names
 from palate.loop.cost import Cost, hours_words
 from palate.loop.judge import Judgement
-from palate.loop.results import Results, collect, complete_pairs, without_lost
+from palate.loop.results import Results, as_shown, collect, complete_pairs, without_lost
 from palate.question.plan import ARMS
 from palate.question.question import Question
 from palate.recipe.lexicon import OTHER, role_of_path
@@ -381,7 +381,7 @@ def tell_odds(
         odds = replace(odds, advice="keep" if odds.gain > 0 else "drop")
     return Told(
         odds=odds,
-        metric=question.shown,
+        metric=as_shown(question, judgement.results).shown,
         raw=pairs.mean,
         runs=2 * odds.n,
         gpu_hours=cost.gpu_hours if cost is not None else 0.0,

@@ -147,7 +147,7 @@ class StackReport:
         lines += [self._total_line(metric) for metric in self.totals]
         lines += [CURSE, "Effects may help or hinder each other: only palate claim measures the whole."]
         lines += [
-            f"Of {band.count} changes told a chance of {100 * band.told:.0f} % after {TOLD_AFTER} pairs, {band.better} "
+            f"Told a chance of {100 * band.told:.0f} % after {TOLD_AFTER} pairs: {band.count}, of which {band.better} "
             "turned out better."
             for band in self.bands
         ]
