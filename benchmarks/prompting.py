@@ -51,7 +51,19 @@ def screen_rows(folder: Path, past: int) -> Iterator[Row]:
 
 
 def _enter_to_screen(folder: Path, k: int) -> tuple[float, float]:
-    command = [sys.executable, "-m", "palate", "run", "train.py", "-c", f"lr={0.7 + k / 100}", "--metric", "val_loss"]
+    command = [
+        sys.executable,
+        "-m",
+        "palate",
+        "run",
+        "train.py",
+        "-c",
+        f"lr={0.7 + k / 100}",
+        "--metric",
+        "val_loss",
+        "--margin",
+        "0.01",
+    ]
     environment = {**os.environ, "PALATE_HOME": str(folder / ".palate"), "PALATE_AUTHOR": "bench"}
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
