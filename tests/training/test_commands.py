@@ -18,7 +18,7 @@ from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 
 COMMANDS = Path(__file__).parent.parent / "targets"
-PRINTED = re.compile(r"lr=(\S+) seed=(\d+)")
+PRINTED = re.compile(r"lr=([\d.e-]+) seed=(\d+)")
 HERE = str(Path(sys.executable).parent)
 
 

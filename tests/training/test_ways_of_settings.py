@@ -16,7 +16,7 @@ from palate.training.launch import Engines, Resources
 from palate.training.local import start_local
 
 TARGETS = Path(__file__).parent.parent / "targets"
-PRINTED = re.compile(r"lr=(\S+) seed=(\S+)")
+PRINTED = re.compile(r"lr=([\d.e-]+) seed=([\d.e-]+)")  # ranks print at once, at times into one line
 
 
 @dataclass(frozen=True)
